@@ -1,1 +1,4 @@
-//! store
+//! The only way to keep anything.
+
+pub mod disk;
+pub mod engine;

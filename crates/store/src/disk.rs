@@ -1,0 +1,56 @@
+//! The one door to the disk. Everything below it can be the real file system, memory, or a disk that
+//! loses, tears and refuses writes; everything above it must survive all three.
+//!
+//! What a caller may assume, and no more: bytes written are durable after [`File::sync_data`]; names
+//! created, renamed, linked or removed are durable after [`Disk::sync_dir`] of their folder. Without
+//! the sync, any part of it may be there after a power cut, in any order.
+
+use std::fmt::Debug;
+use std::io;
+use std::sync::Arc;
+
+/// How a file is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OpenMode {
+    /// The file must exist; it is never written.
+    Read,
+    /// The file must exist.
+    ReadWrite,
+    /// The file must not exist.
+    CreateNew,
+}
+
+/// A tree of files below one folder. Paths are relative, with `/`, without `.` or `..`.
+pub trait Disk: Send + Sync + Debug + 'static {
+    fn open(&self, path: &str, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+    /// Replaces `to` if it exists, atomically.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// A second name for the same bytes (hard link). `to` must not exist.
+    fn link(&self, from: &str, to: &str) -> io::Result<()>;
+    fn remove(&self, path: &str) -> io::Result<()>;
+    /// Makes a folder and its parents; not an error if it exists.
+    fn create_dir(&self, path: &str) -> io::Result<()>;
+    /// Removes a folder with all in it; not an error if it is absent.
+    fn remove_dir_all(&self, path: &str) -> io::Result<()>;
+    /// Names (not paths) in a folder, sorted; empty if the folder is absent.
+    fn list(&self, path: &str) -> io::Result<Vec<String>>;
+    /// Makes names in the folder durable.
+    fn sync_dir(&self, path: &str) -> io::Result<()>;
+    /// Bytes that can still be written, as the file system counts them.
+    fn available_bytes(&self) -> io::Result<u64>;
+}
+
+/// An open file. Reads and writes carry their offset, so that it can be shared.
+pub trait File: Send + Sync + Debug + 'static {
+    /// Fills `out` or fails with `UnexpectedEof`.
+    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()>;
+    /// Writes all of `bytes`, growing the file if needed.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Reserves space, so that later writes below `len` neither fail for want of it nor change the
+    /// file's metadata. The file's length becomes at least `len`, new bytes read as zero.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+    /// Makes the bytes (and the length) durable. After an error the state is unknown: never retried.
+    fn sync_data(&self) -> io::Result<()>;
+}
