@@ -12,7 +12,9 @@
 //! traits so that this crate stays free of them.
 
 pub mod document;
+pub mod index;
 pub mod model;
+pub mod route;
 pub mod shape;
 pub mod value;
 

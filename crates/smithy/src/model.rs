@@ -1,6 +1,7 @@
 //! The static description of a service: its operations, how requests find them, and what each must
 //! be allowed to do.
 
+pub use crate::route::Routes;
 use crate::shape::{ErrorShape, StructShape};
 use crate::value::Struct;
 
@@ -42,6 +43,8 @@ pub struct ServiceModel {
     pub validate: bool,
     /// Every operation of the model, served or not, sorted by name.
     pub operations: &'static [Operation],
+    /// Made from the operations when first used: `Routes::new()`.
+    pub routes: Routes,
 }
 
 /// One operation.

@@ -1,5 +1,6 @@
 //! The static tables: what a service model says of its shapes, without its prose.
 
+pub use crate::index::Index;
 use std::sync::OnceLock;
 
 /// A structure or union.
@@ -16,6 +17,8 @@ pub struct StructShape {
     pub xml_namespace: Option<XmlNamespace>,
     /// For modelled errors.
     pub error: Option<&'static ErrorShape>,
+    /// Made from the members when first used: `Index::new()`.
+    pub index: Index,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
