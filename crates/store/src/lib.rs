@@ -1,4 +1,51 @@
-//! The only way to keep anything.
+//! The only way to keep anything: tables of typed rows, changed by serial transactions that are
+//! durable before they are acknowledged.
+//!
+//! ```ignore
+//! const BUCKETS: Table<String, BucketRow> = Table::new(0x0101, "s3.bucket");
+//!
+//! let made = store.write(|tx| {
+//!     if tx.exists(&BUCKETS, &Scope::Global, name)? { return Err(Error::BucketAlreadyExists) }
+//!     tx.put(&BUCKETS, &Scope::Global, name, &row)?;
+//!     Ok(())
+//! });
+//! made.await?;
+//! let row = store.read(|tx| tx.get(&BUCKETS, &Scope::Global, name))?;
+//! ```
+//!
+//! Invariants: what a read or a write shows is durable when the answer is given; commits are
+//! numbered without gaps; no byte reaches or leaves the disk but through [`disk::Disk`]; the store
+//! has no threads, no clock and no chance of its own.
+//!
+//! Deliberately absent: anything about HTTP, services or AWS; queries; more than one writer.
 
 pub mod disk;
 pub mod engine;
+mod error;
+mod key;
+mod log;
+mod memory;
+mod metrics;
+mod queue;
+mod row;
+mod scan;
+mod signal;
+mod store;
+mod table;
+mod tx;
+
+pub use error::{DecodeError, OpenError, StoreError};
+pub use key::{Desc, Key, KeyReader, KeyRef, KeyWriter, PrefixOf, Stem};
+pub use log::LogDriver;
+pub use memory::MemoryEngine;
+pub use metrics::{BOUNDS_NS, Histogram, Metrics};
+pub use queue::Commit;
+pub use row::{Field, OrdValue, Row, RowReader, RowWriter, Value, Wire};
+pub use scan::Scan;
+pub use signal::Wake;
+pub use store::{Drivers, Durability, Store, StoreOptions};
+pub use table::{Scope, Table};
+pub use tx::Tx;
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,10 @@
 //! created, renamed, linked or removed are durable after [`Disk::sync_dir`] of their folder. Without
 //! the sync, any part of it may be there after a power cut, in any order.
 
+mod memory;
+
+pub use memory::MemDisk;
+
 use std::fmt::Debug;
 use std::io;
 use std::sync::Arc;
@@ -41,6 +45,7 @@ pub trait Disk: Send + Sync + Debug + 'static {
 }
 
 /// An open file. Reads and writes carry their offset, so that it can be shared.
+#[allow(clippy::len_without_is_empty, reason = "nobody asks whether a file is empty")]
 pub trait File: Send + Sync + Debug + 'static {
     /// Fills `out` or fails with `UnexpectedEof`.
     fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()>;

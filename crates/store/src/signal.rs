@@ -1,0 +1,91 @@
+//! A bell for a driver: rung by many, heard by one, either blocking a thread or as a future.
+
+use parking_lot::{Condvar, Mutex};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+/// Why a driver was woken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    Work,
+    /// The store was closed: the driver does what is left and ends.
+    Closed,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rung: bool,
+    closed: bool,
+    waker: Option<Waker>,
+    sleeping: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    state: Mutex<State>,
+    bell: Condvar,
+}
+
+impl Signal {
+    pub(crate) fn ring(&self) {
+        self.change(|state| state.rung = true);
+    }
+
+    pub(crate) fn close(&self) {
+        self.change(|state| state.closed = true);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock();
+        change(&mut state);
+        let (waker, sleeping) = (state.waker.take(), state.sleeping);
+        drop(state);
+        if sleeping {
+            self.bell.notify_all();
+        }
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn take(state: &mut State) -> Option<Wake> {
+        if std::mem::take(&mut state.rung) {
+            return Some(Wake::Work);
+        }
+        state.closed.then_some(Wake::Closed)
+    }
+
+    pub(crate) fn wait(&self) -> Wake {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(wake) = Signal::take(&mut state) {
+                return wake;
+            }
+            state.sleeping = true;
+            self.bell.wait(&mut state);
+            state.sleeping = false;
+        }
+    }
+
+    pub(crate) fn ready(&self) -> Ready<'_> {
+        Ready { signal: self }
+    }
+}
+
+pub(crate) struct Ready<'a> {
+    signal: &'a Signal,
+}
+
+impl Future for Ready<'_> {
+    type Output = Wake;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Wake> {
+        let mut state = self.signal.state.lock();
+        if let Some(wake) = Signal::take(&mut state) {
+            return Poll::Ready(wake);
+        }
+        state.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}

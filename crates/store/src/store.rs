@@ -1,0 +1,305 @@
+//! The store: snapshots for readers, one writer at a time, and who waits for what.
+//!
+//! A commit is numbered, applied to the index in memory and appended to the pending group under the
+//! writer's lock; the log driver makes the group durable and publishes its last number. Readers get
+//! the newest *durable* number, so that nothing is seen that may vanish; the next writer gets the
+//! newest of all, and its answer waits until what it saw is durable.
+
+use crate::disk::Disk;
+use crate::engine::{Batch, Engine, Version};
+use crate::error::{OpenError, StoreError};
+use crate::log::LogDriver;
+use crate::memory::MemoryEngine;
+use crate::metrics::{self, Metrics};
+use crate::queue::{Commit, Queue};
+use crate::tx::Tx;
+use base::{Clock, Entropy, Timestamp};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// When a write is acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// When it is on the disk.
+    #[default]
+    Synced,
+    /// At once. A crash may lose the last moments, never the order.
+    Relaxed,
+}
+
+#[derive(Clone)]
+pub struct StoreOptions {
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub durability: Durability,
+    /// More than this waiting for the log answers [`StoreError::Busy`].
+    pub pending_bytes_max: u64,
+    /// More than this waiting in the index for its files answers [`StoreError::Busy`].
+    pub unflushed_bytes_max: u64,
+    /// Run one in so many write closures twice, as a distributed store would on a conflict: tests
+    /// find those that are not repeatable. 0 is never.
+    pub retry_one_in: u64,
+}
+
+impl StoreOptions {
+    pub fn new(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> StoreOptions {
+        StoreOptions {
+            clock,
+            entropy,
+            durability: Durability::Synced,
+            pending_bytes_max: 16 << 20,
+            unflushed_bytes_max: 256 << 20,
+            retry_one_in: 0,
+        }
+    }
+}
+
+impl fmt::Debug for StoreOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreOptions").field("durability", &self.durability).finish_non_exhaustive()
+    }
+}
+
+/// The index as a transaction reads it.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub engine: Arc<dyn Engine>,
+}
+
+impl Reader {
+    pub(crate) fn get(&self, key: &[u8], at: Version) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.engine.get(key, at)?)
+    }
+}
+
+struct Writer {
+    version: Version,
+    time: Timestamp,
+}
+
+pub(crate) struct Shared {
+    pub disk: Arc<dyn Disk>,
+    pub options: StoreOptions,
+    pub reader: Arc<Reader>,
+    pub queue: Arc<Queue>,
+    pub metrics: Metrics,
+    writer: Mutex<Writer>,
+    /// The newest commit that readers may see.
+    visible: AtomicU64,
+    time_ms: AtomicI64,
+    /// Snapshots that are being read, and how often.
+    snapshots: Mutex<BTreeMap<Version, u32>>,
+}
+
+/// A handle to the store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) shared: Arc<Shared>,
+    inline: Option<Arc<Mutex<Drivers>>>,
+}
+
+/// What has to be driven from outside, since the store has no threads.
+#[derive(Debug)]
+pub struct Drivers {
+    pub log: LogDriver,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store on {:?}", self.shared.disk)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "store on {:?}", self.disk)
+    }
+}
+
+impl Store {
+    pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Store, Drivers), OpenError> {
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let shared = Arc::new(Shared {
+            disk,
+            options,
+            reader: Arc::new(Reader { engine }),
+            queue: Arc::new(Queue::new(0)),
+            metrics: Metrics::default(),
+            writer: Mutex::new(Writer { version: 0, time: Timestamp::EPOCH }),
+            visible: AtomicU64::new(0),
+            time_ms: AtomicI64::new(0),
+            snapshots: Mutex::new(BTreeMap::new()),
+        });
+        let drivers = Drivers { log: LogDriver::new(shared.clone()) };
+        Ok((Store { shared, inline: None }, drivers))
+    }
+
+    /// A store whose drivers are run by its own writes: no write ever waits. For tests and tools.
+    pub fn inline(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Store, OpenError> {
+        let (mut store, drivers) = Store::open(disk, options)?;
+        store.inline = Some(Arc::new(Mutex::new(drivers)));
+        Ok(store)
+    }
+
+    /// An empty store in memory, driven by its own writes.
+    pub fn memory(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Store {
+        Store::inline(Arc::new(crate::disk::MemDisk::new()), StoreOptions::new(clock, entropy))
+            .expect("memory does not fail")
+    }
+
+    /// Runs `f` on a snapshot of the newest durable commit. Never waits.
+    pub fn read<R>(&self, f: impl FnOnce(&Tx) -> R) -> R {
+        let shared = &self.shared;
+        metrics::add(&shared.metrics.reads, 1);
+        let snapshot = Snapshot::open(shared);
+        let last = Timestamp::from_millis(shared.time_ms.load(Ordering::Acquire));
+        let now = shared.options.clock.now().max(last);
+        f(&Tx::new(shared.reader.clone(), snapshot.version, now))
+    }
+
+    /// Runs `f` alone on the newest state and commits what it wrote if it gives `Ok`. It may be run
+    /// more than once, and must do nothing but read and write `tx`.
+    ///
+    /// The future gives the outcome once every commit that `f` observed is durable: its own, or
+    /// those before it. Dropping the future does not undo the commit.
+    pub fn write<R, E: From<StoreError>>(
+        &self,
+        mut f: impl FnMut(&mut Tx) -> Result<R, E>,
+    ) -> Commit<R, E> {
+        let (version, outcome) = self.shared.run(&mut f);
+        if let Some(drivers) = &self.inline {
+            drivers.lock().run();
+        }
+        let target = match self.shared.options.durability {
+            Durability::Synced => version,
+            Durability::Relaxed => 0,
+        };
+        Commit::new(self.shared.queue.clone(), target, outcome)
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
+    }
+
+    /// Why nothing is accepted any more; `None` in good health. The process should end.
+    pub fn stopped(&self) -> Option<Arc<str>> {
+        self.shared.queue.stopped()
+    }
+
+    /// Lets the drivers end, once they have done what is pending.
+    pub fn close(&self) {
+        self.shared.queue.work.close();
+    }
+}
+
+impl Drivers {
+    /// Does all that there is to do.
+    pub fn run(&mut self) {
+        while self.log.step() == crate::engine::Step::Worked {}
+    }
+}
+
+impl Shared {
+    fn run<R, E: From<StoreError>>(
+        &self,
+        f: &mut impl FnMut(&mut Tx) -> Result<R, E>,
+    ) -> (Version, Result<R, E>) {
+        let clock = &self.options.clock;
+        let mut writer = self.writer.lock();
+        let started = clock.monotonic_ns();
+        let now = clock.now().max(writer.time);
+        let transaction = || Tx::new(self.reader.clone(), writer.version, now);
+        let mut tx = transaction();
+        let mut outcome = f(&mut tx);
+        let retry = self.options.retry_one_in;
+        if retry != 0 && self.options.entropy.below(retry) == 0 {
+            tx = transaction();
+            outcome = f(&mut tx);
+        }
+        let outcome = outcome.and_then(|value| {
+            if tx.has_changes() {
+                self.admit(&tx).map_err(E::from)?;
+                self.commit(&mut writer, tx);
+            } else {
+                metrics::add(&self.metrics.writes_without_commit, 1);
+            }
+            Ok(value)
+        });
+        let version = writer.version;
+        drop(writer);
+        self.metrics.write_hold.record(clock.monotonic_ns().saturating_sub(started));
+        (version, outcome)
+    }
+
+    /// Whether there is room for one more commit.
+    fn admit(&self, tx: &Tx) -> Result<(), StoreError> {
+        let pending = self.queue.pending_bytes()?;
+        let busy = pending > self.options.pending_bytes_max
+            || self.reader.engine.unflushed_bytes() > self.options.unflushed_bytes_max;
+        if busy && !tx.is_freeing() {
+            metrics::add(&self.metrics.busy, 1);
+            return Err(StoreError::Busy);
+        }
+        Ok(())
+    }
+
+    fn commit(&self, writer: &mut Writer, tx: Tx) {
+        let version = writer.version + 1;
+        let time = tx.now();
+        let batch: Box<Batch> = tx.into_changes();
+        // The index first: once it is in the queue, the commit may be published at any moment.
+        self.reader.engine.apply(&batch, version);
+        self.queue.push(&batch, version, time);
+        writer.version = version;
+        writer.time = time;
+        self.time_ms.store(time.to_millis(), Ordering::Release);
+        if self.options.durability == Durability::Relaxed {
+            self.visible.fetch_max(version, Ordering::AcqRel);
+        }
+        metrics::add(&self.metrics.commits, 1);
+    }
+
+    /// Makes durable commits visible.
+    pub(crate) fn publish(&self, durable: Version) {
+        self.visible.fetch_max(durable, Ordering::AcqRel);
+        self.queue.publish(durable);
+    }
+
+    /// The oldest commit that anybody reads or may come to read.
+    pub(crate) fn horizon(&self) -> Version {
+        let snapshots = self.snapshots.lock();
+        let visible = self.visible.load(Ordering::Acquire);
+        snapshots.keys().next().map_or(visible, |oldest| visible.min(*oldest))
+    }
+}
+
+/// Keeps the index from forgetting what a reader may ask for.
+struct Snapshot<'a> {
+    shared: &'a Shared,
+    version: Version,
+}
+
+impl Snapshot<'_> {
+    fn open(shared: &Shared) -> Snapshot<'_> {
+        let mut snapshots = shared.snapshots.lock();
+        let version = shared.visible.load(Ordering::Acquire);
+        *snapshots.entry(version).or_default() += 1;
+        Snapshot { shared, version }
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        let mut snapshots = self.shared.snapshots.lock();
+        if let Some(count) = snapshots.get_mut(&self.version) {
+            *count -= 1;
+            if *count == 0 {
+                snapshots.remove(&self.version);
+            }
+        }
+    }
+}

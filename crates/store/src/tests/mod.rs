@@ -1,0 +1,3 @@
+//! The store from outside: one suite, run over every engine.
+
+mod basics;

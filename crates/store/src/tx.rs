@@ -1,0 +1,269 @@
+//! One transaction: a snapshot, and what it wants to change on top.
+//!
+//! Reads take `&self`, writes `&mut self`, so that a handler that is given `&Tx` cannot write.
+//! Nothing is changed until the store commits [`Tx::into_changes`]; a dropped one never happened.
+
+use crate::engine::{Batch, Version};
+use crate::error::{DecodeError, StoreError};
+use crate::key::{Key, KeyRef, PrefixOf};
+use crate::row::{self, Row};
+use crate::scan::{RawScan, Scan};
+use crate::store::Reader;
+use crate::table::{Scope, Table};
+use base::Timestamp;
+use base::limits::TRANSACTION_BYTES_MAX;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+/// Rows longer than this are kept in pieces, so that any transactional store can hold them.
+const CHUNK_BYTES: usize = 100_000;
+/// The table of the pieces: scope, this, then the row's table and key and the number of the piece.
+const CHUNKS: u16 = 0xffff;
+/// Which tables have ever had a row in pieces: only there must a write look for old pieces.
+const CHUNKED: Table<u16, ()> = Table::internal(0x0001, "store.chunked");
+
+/// The first byte of a value: the row itself follows, or the number of its pieces.
+const WHOLE: u8 = 0;
+const PIECES: u8 = 1;
+
+pub(crate) type Changes = BTreeMap<Bytes, Option<Bytes>>;
+
+pub struct Tx {
+    reader: Arc<Reader>,
+    at: Version,
+    now: Timestamp,
+    changes: Changes,
+    bytes: usize,
+    freeing: bool,
+}
+
+impl Tx {
+    pub(crate) fn new(reader: Arc<Reader>, at: Version, now: Timestamp) -> Tx {
+        Tx { reader, at, now, changes: BTreeMap::new(), bytes: 0, freeing: false }
+    }
+
+    /// The commit that is read; what is written will have the next one.
+    pub fn version(&self) -> Version {
+        self.at
+    }
+
+    /// The time of the commit. Never before that of an earlier commit, even if the clock is.
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    pub fn get<K, R: Row, Q>(
+        &self,
+        table: &Table<K, R>,
+        scope: &Scope,
+        key: &Q,
+    ) -> Result<Option<R>, StoreError>
+    where
+        Q: KeyRef<K> + ?Sized,
+    {
+        let raw = table.raw_key(scope, key);
+        let Some(value) = self.raw_get(raw.as_slice())? else { return Ok(None) };
+        self.decode(table, raw.as_slice(), &value).map(Some)
+    }
+
+    /// Whether the row is there, without decoding it.
+    pub fn exists<K, R, Q>(
+        &self,
+        table: &Table<K, R>,
+        scope: &Scope,
+        key: &Q,
+    ) -> Result<bool, StoreError>
+    where
+        Q: KeyRef<K> + ?Sized,
+    {
+        Ok(self.raw_get(table.raw_key(scope, key).as_slice())?.is_some())
+    }
+
+    /// Writes the whole row, in place of the old one if there is one.
+    pub fn put<K, R: Row, Q>(
+        &mut self,
+        table: &Table<K, R>,
+        scope: &Scope,
+        key: &Q,
+        row: &R,
+    ) -> Result<(), StoreError>
+    where
+        Q: KeyRef<K> + ?Sized,
+    {
+        let raw = table.raw_key(scope, key).into_bytes();
+        self.remove_pieces(table.id, scope, &raw)?;
+        let row = row::encode(row);
+        if row.len() <= CHUNK_BYTES {
+            let mut value = Vec::with_capacity(row.len() + 1);
+            value.push(WHOLE);
+            value.extend_from_slice(&row);
+            return self.raw_put(raw, Bytes::from(value));
+        }
+        let pieces = row.chunks(CHUNK_BYTES);
+        let mut value = vec![PIECES];
+        value.extend_from_slice(&(pieces.len() as u32).to_be_bytes());
+        for (number, piece) in pieces.enumerate() {
+            let key = piece_key(scope, &raw, number as u32);
+            self.raw_put(key, Bytes::copy_from_slice(piece))?;
+        }
+        let mark = CHUNKED.raw_key(&Scope::Global, &table.id).into_bytes();
+        if self.raw_get(&mark)?.is_none() {
+            self.raw_put(mark, Bytes::from_static(&[WHOLE]))?;
+        }
+        self.raw_put(raw, Bytes::from(value))
+    }
+
+    /// Not an error if the row is absent.
+    pub fn delete<K, R, Q>(
+        &mut self,
+        table: &Table<K, R>,
+        scope: &Scope,
+        key: &Q,
+    ) -> Result<(), StoreError>
+    where
+        Q: KeyRef<K> + ?Sized,
+    {
+        let raw = table.raw_key(scope, key).into_bytes();
+        self.remove_pieces(table.id, scope, &raw)?;
+        self.raw_change(raw, None)
+    }
+
+    /// The rows of a table in the order of their keys; the transaction's own writes are among them.
+    pub fn scan<'a, K: Key, R: Row>(
+        &'a self,
+        table: &'a Table<K, R>,
+        scope: &'a Scope,
+    ) -> Scan<'a, K, R> {
+        Scan::new(self, table, scope)
+    }
+
+    /// The first row whose key starts with `prefix`.
+    pub fn first<K: Key, R: Row, P>(
+        &self,
+        table: &Table<K, R>,
+        scope: &Scope,
+        prefix: &P,
+    ) -> Result<Option<(K, R)>, StoreError>
+    where
+        P: PrefixOf<K> + ?Sized,
+    {
+        self.scan(table, scope).prefix(prefix).next().transpose()
+    }
+
+    /// Says that this transaction exists to free space: it goes through on a full disk. One that
+    /// only deletes is taken as such anyway.
+    pub fn mark_freeing(&mut self) {
+        self.freeing = true;
+    }
+
+    pub(crate) fn is_freeing(&self) -> bool {
+        self.freeing || self.changes.values().all(Option::is_none)
+    }
+
+    pub(crate) fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    pub(crate) fn into_changes(self) -> Box<Batch> {
+        self.changes.into_iter().collect()
+    }
+
+    pub(crate) fn raw_scan(
+        &self,
+        range: (Bound<Bytes>, Bound<Bytes>),
+        reverse: bool,
+    ) -> RawScan<'_> {
+        let cursor = self.reader.engine.scan(range.clone(), self.at, reverse);
+        RawScan::new(cursor, &self.changes, range, reverse)
+    }
+
+    pub(crate) fn decode<K, R: Row>(
+        &self,
+        table: &Table<K, R>,
+        raw: &[u8],
+        value: &Bytes,
+    ) -> Result<R, StoreError> {
+        let corrupt = |error| StoreError::Corrupt { table: table.name, error };
+        match value.first() {
+            Some(&WHOLE) => row::decode(&value.slice(1..)).map_err(corrupt),
+            Some(&PIECES) => {
+                let whole = self.gather(table.name, raw, value)?;
+                row::decode(&whole).map_err(corrupt)
+            }
+            _ => Err(corrupt(DecodeError::Malformed)),
+        }
+    }
+
+    fn gather(&self, table: &'static str, raw: &[u8], value: &[u8]) -> Result<Bytes, StoreError> {
+        let corrupt = StoreError::Corrupt { table, error: DecodeError::Malformed };
+        let Some((scope, ..)) = Scope::parse_raw_key(raw) else { return Err(corrupt) };
+        let Some(count) = piece_count(value) else { return Err(corrupt) };
+        let mut whole = Vec::new();
+        for number in 0..count {
+            match self.raw_get(&piece_key(&scope, raw, number))? {
+                Some(piece) => whole.extend_from_slice(&piece),
+                None => return Err(corrupt),
+            }
+        }
+        Ok(Bytes::from(whole))
+    }
+
+    fn remove_pieces(&mut self, table: u16, scope: &Scope, raw: &[u8]) -> Result<(), StoreError> {
+        let mark = CHUNKED.raw_key(&Scope::Global, &table);
+        if self.raw_get(mark.as_slice())?.is_none() {
+            return Ok(());
+        }
+        let Some(old) = self.raw_get(raw)? else { return Ok(()) };
+        for number in 0..piece_count(&old).unwrap_or(0) {
+            self.raw_change(piece_key(scope, raw, number), None)?;
+        }
+        Ok(())
+    }
+
+    fn raw_get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        if !self.changes.is_empty()
+            && let Some(own) = self.changes.get(key)
+        {
+            return Ok(own.clone());
+        }
+        self.reader.get(key, self.at)
+    }
+
+    fn raw_put(&mut self, key: Bytes, value: Bytes) -> Result<(), StoreError> {
+        self.raw_change(key, Some(value))
+    }
+
+    fn raw_change(&mut self, key: Bytes, value: Option<Bytes>) -> Result<(), StoreError> {
+        self.bytes += key.len() + value.as_ref().map_or(0, Bytes::len);
+        if self.bytes > TRANSACTION_BYTES_MAX {
+            return Err(StoreError::TransactionTooLarge);
+        }
+        self.changes.insert(key, value);
+        Ok(())
+    }
+}
+
+fn piece_key(scope: &Scope, raw: &[u8], number: u32) -> Bytes {
+    let mut to = crate::key::KeyWriter::new();
+    scope.write(&mut to);
+    let scope_bytes = to.as_slice().len();
+    to.raw(&CHUNKS.to_be_bytes());
+    to.raw(&raw[scope_bytes..]);
+    to.raw(&number.to_be_bytes());
+    to.into_bytes()
+}
+
+fn piece_count(value: &[u8]) -> Option<u32> {
+    match value {
+        [PIECES, a, b, c, d] => Some(u32::from_be_bytes([*a, *b, *c, *d])),
+        _ => None,
+    }
+}
+
+impl std::fmt::Debug for Tx {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tx at {} with {} changes", self.at, self.changes.len())
+    }
+}
