@@ -19,6 +19,7 @@
 //!
 //! Deliberately absent: anything about HTTP, services or AWS; queries; more than one writer.
 
+pub mod blobs;
 pub mod disk;
 pub mod engine;
 mod error;

@@ -5,6 +5,7 @@
 //! the newest *durable* number, so that nothing is seen that may vanish; the next writer gets the
 //! newest of all, and its answer waits until what it saw is durable.
 
+use crate::blobs::{BlobDrivers, Blobs, Blocking, Inline};
 use crate::disk::Disk;
 use crate::engine::{Batch, Engine, Version};
 use crate::error::{OpenError, StoreError};
@@ -43,6 +44,10 @@ pub struct StoreOptions {
     /// Run one in so many write closures twice, as a distributed store would on a conflict: tests
     /// find those that are not repeatable. 0 is never.
     pub retry_one_in: u64,
+    /// Where blobs wait for the disk.
+    pub blocking: Arc<dyn Blocking>,
+    /// How large the shared files of middling blobs are.
+    pub blob_segment_bytes: u64,
 }
 
 impl StoreOptions {
@@ -54,6 +59,8 @@ impl StoreOptions {
             pending_bytes_max: 16 << 20,
             unflushed_bytes_max: 256 << 20,
             retry_one_in: 0,
+            blocking: Arc::new(Inline),
+            blob_segment_bytes: 64 << 20,
         }
     }
 }
@@ -85,6 +92,7 @@ pub(crate) struct Shared {
     pub disk: Arc<dyn Disk>,
     pub options: StoreOptions,
     pub reader: Arc<Reader>,
+    pub blobs: Blobs,
     pub queue: Arc<Queue>,
     pub metrics: Metrics,
     writer: Mutex<Writer>,
@@ -123,7 +131,15 @@ impl fmt::Debug for Shared {
 impl Store {
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Store, Drivers), OpenError> {
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let blobs = Blobs::open_folder(BlobDrivers {
+            disk: disk.clone(),
+            clock: options.clock.clone(),
+            entropy: options.entropy.clone(),
+            blocking: options.blocking.clone(),
+            segment_bytes: options.blob_segment_bytes,
+        })?;
         let shared = Arc::new(Shared {
+            blobs,
             disk,
             options,
             reader: Arc::new(Reader { engine }),
@@ -147,8 +163,9 @@ impl Store {
 
     /// An empty store in memory, driven by its own writes.
     pub fn memory(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Store {
-        Store::inline(Arc::new(crate::disk::MemDisk::new()), StoreOptions::new(clock, entropy))
-            .expect("memory does not fail")
+        let mut options = StoreOptions::new(clock, entropy);
+        options.blob_segment_bytes = 4 << 20;
+        Store::inline(Arc::new(crate::disk::MemDisk::new()), options).expect("memory does not fail")
     }
 
     /// Runs `f` on a snapshot of the newest durable commit. Never waits.
@@ -179,6 +196,11 @@ impl Store {
             Durability::Relaxed => 0,
         };
         Commit::new(self.shared.queue.clone(), target, outcome)
+    }
+
+    /// Byte strings beside the rows.
+    pub fn blobs(&self) -> &Blobs {
+        &self.shared.blobs
     }
 
     pub fn metrics(&self) -> &Metrics {

@@ -56,6 +56,9 @@ pub trait File: Send + Sync + Debug + 'static {
     /// Reserves space, so that later writes below `len` neither fail for want of it nor change the
     /// file's metadata. The file's length becomes at least `len`, new bytes read as zero.
     fn allocate(&self, len: u64) -> io::Result<()>;
+    /// A hint that this range is complete: writing it out may begin, so that a later sync is short.
+    /// Never waits, promises nothing.
+    fn begin_writeback(&self, _offset: u64, _len: u64) {}
     /// Makes the bytes (and the length) durable. After an error the state is unknown: never retried.
     fn sync_data(&self) -> io::Result<()>;
 }

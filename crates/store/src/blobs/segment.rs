@@ -1,0 +1,282 @@
+//! Shared files for blobs of middling size: many records in one file, one sync for many writers.
+//!
+//! A segment is a file of 64 MiB, reserved at once, numbered in the order of making. A record is a
+//! header and the content, beginning at a multiple of 512 bytes, so that no record shares a disk
+//! sector with one that is written later:
+//! ```text
+//! 0 magic "CBR1" | 4 CRC32C of bytes 8..96 | 8 id (16) | 24 length (8) | 32 CRC32C per 64 KiB (16 x 4)
+//! ```
+//! numbers little-endian. The rows say where the live records are; the headers serve to check.
+//! A segment is appended to by the process that made it, until it is full or a snapshot shares it,
+//! and never changes after that: other folders may hold the same file by a second name.
+//!
+//! A place in the segment is handed out under a lock, written without it, and made durable by a
+//! sync that begins after the write: one sync answers all that were waiting when it began.
+
+use super::blocking::Answer;
+use super::pins::{PinGuard, Pins, Target};
+use super::{BlobId, Counters, SEGMENT_BLOB_BYTES_MAX, crc32c};
+use crate::disk::{Disk, File, OpenMode};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+pub(super) const FOLDER: &str = "blobs/segment";
+pub(super) const HEADER_BYTES: usize = 96;
+/// Content covered by one checksum.
+pub(super) const SUM_BYTES: usize = 64 * 1024;
+const ALIGN_BYTES: u64 = 512;
+const MAGIC: [u8; 4] = *b"CBR1";
+const SUMS_AT: usize = 32;
+/// Open segments kept for readers.
+const HANDLES_MAX: usize = 64;
+
+const _: () = assert!(SEGMENT_BLOB_BYTES_MAX / SUM_BYTES * 4 == HEADER_BYTES - SUMS_AT);
+
+#[derive(Debug)]
+pub(super) struct Segments {
+    disk: Arc<dyn Disk>,
+    pins: Arc<Pins>,
+    counters: Arc<Counters>,
+    size_bytes: u64,
+    current: Mutex<Current>,
+    sync: Mutex<SyncQueue>,
+    handles: Mutex<BTreeMap<u64, Arc<dyn File>>>,
+}
+
+#[derive(Debug)]
+struct Current {
+    segment: Option<Open>,
+    next_number: u64,
+}
+
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    file: Arc<dyn File>,
+    tail: u64,
+}
+
+#[derive(Debug, Default)]
+struct SyncQueue {
+    waiting: Vec<Waiting>,
+    is_running: bool,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    file: Arc<dyn File>,
+    record: Record,
+    answer: Answer<Record>,
+}
+
+/// A record that has been written.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) number: u64,
+    pub(super) offset: u64,
+    /// The checksums, as in the header.
+    pub(super) sums: Vec<u8>,
+    pub(super) pin: PinGuard,
+}
+
+/// What is durable once it is written: a record whose sync is still to come.
+#[derive(Debug)]
+pub(super) struct Unsynced {
+    file: Arc<dyn File>,
+    record: Record,
+}
+
+pub(super) fn path(number: u64) -> String {
+    format!("{FOLDER}/{number:016x}")
+}
+
+pub(super) fn parse_name(name: &str) -> Option<u64> {
+    (name.len() == 16).then(|| u64::from_str_radix(name, 16).ok()).flatten()
+}
+
+/// The bytes that a record of `size_bytes` of content takes in its segment.
+pub(super) fn taken_bytes(size_bytes: u64) -> u64 {
+    (HEADER_BYTES as u64 + size_bytes).next_multiple_of(ALIGN_BYTES)
+}
+
+/// Fills in the header of `record` (which has room for it before the content); gives the checksums.
+fn seal(record: &mut [u8], id: BlobId) -> Vec<u8> {
+    let (header, content) = record.split_at_mut(HEADER_BYTES);
+    let sums: Vec<u8> =
+        content.chunks(SUM_BYTES).flat_map(|chunk| crc32c(chunk).to_le_bytes()).collect();
+    header.fill(0);
+    header[..4].copy_from_slice(&MAGIC);
+    header[8..24].copy_from_slice(&id.0);
+    header[24..32].copy_from_slice(&(content.len() as u64).to_le_bytes());
+    header[SUMS_AT..SUMS_AT + sums.len()].copy_from_slice(&sums);
+    let sum = crc32c(&header[8..]);
+    header[4..8].copy_from_slice(&sum.to_le_bytes());
+    sums
+}
+
+/// Whether `header` is that of this blob.
+pub(super) fn is_header_of(header: &[u8], id: BlobId, size_bytes: u64, sums: &[u8]) -> bool {
+    header.len() == HEADER_BYTES
+        && header[..4] == MAGIC
+        && header[4..8] == crc32c(&header[8..]).to_le_bytes()
+        && header[8..24] == id.0
+        && header[24..32] == size_bytes.to_le_bytes()
+        && header[SUMS_AT..].starts_with(sums)
+}
+
+impl Segments {
+    /// `numbers` are those on the disk. None of them is appended to any more.
+    pub(super) fn new(
+        disk: Arc<dyn Disk>,
+        pins: Arc<Pins>,
+        counters: Arc<Counters>,
+        size_bytes: u64,
+        last_number: u64,
+    ) -> Segments {
+        Segments {
+            disk,
+            pins,
+            counters,
+            size_bytes,
+            current: Mutex::new(Current { segment: None, next_number: last_number + 1 }),
+            sync: Mutex::default(),
+            handles: Mutex::default(),
+        }
+    }
+
+    /// Writes a record: `bytes` are room for a header and then the content.
+    pub(super) fn append(&self, id: BlobId, bytes: &mut [u8]) -> io::Result<Unsynced> {
+        let sums = seal(bytes, id);
+        let (number, offset, file, pin) = self.reserve(bytes.len() as u64)?;
+        file.write_all_at(bytes, offset)?;
+        self.counters.bytes_written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        Ok(Unsynced { file, record: Record { number, offset, sums, pin } })
+    }
+
+    fn reserve(&self, length: u64) -> io::Result<(u64, u64, Arc<dyn File>, PinGuard)> {
+        let mut current = self.current.lock();
+        let taken = length.next_multiple_of(ALIGN_BYTES);
+        let has_room =
+            current.segment.as_ref().is_some_and(|open| open.tail + taken <= self.size_bytes);
+        if !has_room {
+            // The new one first: if the disk is full, the old one stays for smaller records.
+            let next = self.create(current.next_number)?;
+            current.next_number += 1;
+            if let Some(old) = current.segment.replace(next) {
+                give_back_tail(&old);
+            }
+        }
+        let open = current.segment.as_mut().ok_or_else(|| io::Error::other("no open segment"))?;
+        let offset = open.tail;
+        open.tail += taken;
+        let pin = self.pins.pin(Target::Segment(open.number));
+        Ok((open.number, offset, Arc::clone(&open.file), pin))
+    }
+
+    fn create(&self, number: u64) -> io::Result<Open> {
+        super::check_space(&*self.disk, self.size_bytes)?;
+        let path = path(number);
+        let file = self.disk.open(&path, OpenMode::CreateNew)?;
+        let made = file.allocate(self.size_bytes).and_then(|()| self.disk.sync_dir(FOLDER));
+        if let Err(error) = made {
+            let _ = self.disk.remove(&path);
+            return Err(error);
+        }
+        self.keep_handle(number, &file);
+        Ok(Open { number, file, tail: 0 })
+    }
+
+    /// Has `answer` given once the record is durable. Blocks, possibly on behalf of others.
+    pub(super) fn sync(&self, unsynced: Unsynced, answer: Answer<Record>) {
+        let Unsynced { file, record } = unsynced;
+        let mut queue = self.sync.lock();
+        queue.waiting.push(Waiting { number: record.number, file, record, answer });
+        if queue.is_running {
+            return;
+        }
+        queue.is_running = true;
+        loop {
+            let batch = std::mem::take(&mut queue.waiting);
+            if batch.is_empty() {
+                queue.is_running = false;
+                return;
+            }
+            drop(queue);
+            self.sync_batch(batch);
+            queue = self.sync.lock();
+        }
+    }
+
+    fn sync_batch(&self, batch: Vec<Waiting>) {
+        let mut results: BTreeMap<u64, Result<(), super::Failure>> = BTreeMap::new();
+        for waiting in batch {
+            let result = results.entry(waiting.number).or_insert_with(|| {
+                self.counters.syncs.fetch_add(1, Ordering::Relaxed);
+                waiting.file.sync_data().map_err(|error| {
+                    // What was written since the last sync may be gone: nothing more goes there.
+                    self.abandon(waiting.number);
+                    super::Failure::of(&error)
+                })
+            });
+            waiting.answer.give(match result {
+                Ok(()) => Ok(waiting.record),
+                Err(failure) => Err(failure.error()),
+            });
+        }
+    }
+
+    fn abandon(&self, number: u64) {
+        let mut current = self.current.lock();
+        if current.segment.as_ref().is_some_and(|open| open.number == number) {
+            current.segment = None;
+        }
+    }
+
+    /// Ends the current segment, so that it will not change any more.
+    pub(super) fn end_current(&self) {
+        if let Some(old) = self.current.lock().segment.take() {
+            give_back_tail(&old);
+        }
+    }
+
+    pub(super) fn is_current(&self, number: u64) -> bool {
+        self.current.lock().segment.as_ref().is_some_and(|open| open.number == number)
+    }
+
+    /// The number that no segment has yet.
+    pub(super) fn next_number(&self) -> u64 {
+        self.current.lock().next_number
+    }
+
+    pub(super) fn open(&self, number: u64) -> io::Result<Arc<dyn File>> {
+        if let Some(file) = self.handles.lock().get(&number) {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.disk.open(&path(number), OpenMode::Read)?;
+        self.keep_handle(number, &file);
+        Ok(file)
+    }
+
+    fn keep_handle(&self, number: u64, file: &Arc<dyn File>) {
+        let mut handles = self.handles.lock();
+        if handles.len() >= HANDLES_MAX {
+            handles.pop_first();
+        }
+        handles.insert(number, Arc::clone(file));
+    }
+
+    pub(super) fn remove(&self, number: u64) -> io::Result<()> {
+        self.handles.lock().remove(&number);
+        self.disk.remove(&path(number))
+    }
+}
+
+/// Returns the reserved space that was not used. Records under way lie before the tail, so this
+/// does not touch them; should it fail, the space comes back with the segment.
+fn give_back_tail(open: &Open) {
+    let _ = open.file.set_len(open.tail);
+}

@@ -1,0 +1,115 @@
+use super::*;
+use crate::{Scope, Store, Table};
+use base::{ManualClock, SeededEntropy, Timestamp};
+
+crate::row! {
+    pub struct ObjectRow {
+        1 => blobs: Vec<BlobRef>,
+    }
+}
+
+const OBJECTS: Table<String, ObjectRow> = Table::new(0x0101, "test.object");
+
+fn memory() -> Store {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
+    Store::memory(clock, Arc::new(SeededEntropy::new(1)))
+}
+
+fn content(seed: u64, size: usize) -> Vec<u8> {
+    let mut out = vec![0; size];
+    SeededEntropy::new(seed).fill(&mut out);
+    out
+}
+
+fn written(store: &Store, bytes: &[u8], hint: Option<u64>) -> PinnedBlob {
+    block_on(async {
+        let mut writer = store.blobs().writer(hint);
+        for piece in bytes.chunks(50_000) {
+            writer.write(piece).await.expect("writes");
+        }
+        writer.finish().await.expect("finishes")
+    })
+}
+
+fn commit<R>(store: &Store, f: impl FnMut(&mut Tx) -> Result<R, StoreError>) -> R {
+    store.write(f).now().expect("driven inline").expect("commits")
+}
+
+fn put(store: &Store, key: &str, blobs: &[&PinnedBlob]) {
+    commit(store, |tx| {
+        let blobs = blobs.iter().map(|blob| tx.adopt_blob(blob)).collect::<Result<_, _>>()?;
+        tx.put(&OBJECTS, &Scope::Global, key, &ObjectRow { blobs })
+    });
+}
+
+fn open(store: &Store, key: &str) -> BlobReader {
+    store.read(|tx| {
+        let row = tx.get(&OBJECTS, &Scope::Global, key).expect("reads").expect("is there");
+        store.blobs().open_all(tx, &row.blobs).expect("opens")
+    })
+}
+
+fn all(reader: &BlobReader) -> Bytes {
+    block_on(reader.read(0..u64::MAX)).expect("reads")
+}
+
+#[test]
+fn every_size_comes_back_whole_and_in_ranges() {
+    let store = memory();
+    let (row, segment, mib) = (ROW_BLOB_BYTES_MAX, SEGMENT_BLOB_BYTES_MAX, 1 << 20);
+    let sizes = [0, 1, row - 1, row, row + 1, 65_536, 100_000, segment, segment + 1, 5 * mib + 7];
+    for (n, size) in sizes.into_iter().enumerate() {
+        let bytes = content(n as u64, size);
+        for hint in [None, Some(size as u64), Some(0), Some(1 << 40)] {
+            let blob = written(&store, &bytes, hint);
+            assert_eq!(blob.size_bytes(), size as u64);
+            assert_eq!(all(&store.blobs().open_pinned(&blob)), bytes, "{size} {hint:?}");
+            put(&store, "key", &[&blob]);
+            drop(blob);
+            let reader = open(&store, "key");
+            assert_eq!(all(&reader), bytes, "{size} {hint:?}");
+            let near = |at: u64| [at.saturating_sub(1), at, at + 1];
+            for from in [0, 65_536, 262_144, 1_000_000].into_iter().flat_map(near) {
+                for to in [from, from + 1, from + 300_000, size as u64].into_iter() {
+                    let got = block_on(reader.read(from..to)).expect("reads");
+                    let end = (to as usize).min(size);
+                    assert_eq!(got, bytes[(from as usize).min(end)..end], "{size} {from}..{to}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn several_blobs_read_as_one() {
+    let store = memory();
+    let sizes = [0, 5, 400_000, 0, 2_000_000, 20_000, 0];
+    let parts: Vec<Vec<u8>> = (0..).zip(sizes).map(|(n, size)| content(n, size)).collect();
+    let blobs: Vec<PinnedBlob> = parts.iter().map(|bytes| written(&store, bytes, None)).collect();
+    put(&store, "key", &blobs.iter().collect::<Vec<_>>());
+    let whole = parts.concat();
+    let reader = open(&store, "key");
+    assert_eq!(reader.size_bytes(), whole.len() as u64);
+    assert_eq!(all(&reader), whole);
+    for (from, to) in [(0, 6), (4, 5), (5, 6), (399_999, 400_010), (400_005, 2_400_006)] {
+        let got = block_on(reader.read(from..to)).expect("reads");
+        assert_eq!(got, whole[from as usize..to as usize], "{from}..{to}");
+    }
+}
+
+#[test]
+fn references_are_counted() {
+    let store = memory();
+    for size in [10, 100_000, 2_000_000] {
+        let blob = written(&store, &content(1, size), None);
+        put(&store, "a", &[&blob]);
+        let reference = blob.blob();
+        commit(&store, |tx| tx.retain_blob(&reference));
+        commit(&store, |tx| tx.release_blob(&reference));
+        store.read(|tx| store.blobs().open(tx, &reference)).expect("one is left");
+        commit(&store, |tx| tx.release_blob(&reference));
+        store.read(|tx| store.blobs().open(tx, &reference)).expect_err("none is left");
+        let again = store.write(|tx| tx.release_blob(&reference)).now().expect("inline");
+        assert!(again.is_err(), "{again:?}");
+    }
+}

@@ -1,0 +1,196 @@
+//! Taking bytes in: from memory, to a place that suits the size, to a [`PinnedBlob`].
+
+use super::blocking::promise;
+use super::file::{CHUNK_BYTES, Chunk, Lane};
+use super::pins::PinGuard;
+use super::rows::{BlobRow, Place, SegmentPlace};
+use super::segment::HEADER_BYTES;
+use super::{BlobId, BlobRef, Core, ROW_BLOB_BYTES_MAX, SEGMENT_BLOB_BYTES_MAX};
+use bytes::Bytes;
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+
+/// A blob being written. Holds at most 2 MiB, whatever the size. Dropping it leaves nothing behind.
+///
+/// Its futures need no runtime and may be polled by any. An error of kind `StorageFull` says that the
+/// disk is full; after any error the writer is of no use any more.
+#[derive(Debug)]
+pub struct BlobWriter {
+    core: Arc<Core>,
+    id: BlobId,
+    size_bytes: u64,
+    /// Room for a record's header, then the content as long as it may fit into a segment.
+    head: Vec<u8>,
+    chunk: Vec<u8>,
+    lane: Option<Arc<Lane>>,
+    /// A future of `write` was dropped half-way, or failed: some bytes were taken, some not.
+    is_torn: bool,
+}
+
+impl BlobWriter {
+    pub(super) fn new(core: Arc<Core>, size_hint: Option<u64>) -> BlobWriter {
+        let id = core.next_id();
+        let mut head = Vec::new();
+        let mut lane = None;
+        match size_hint.map(usize::try_from) {
+            Some(Ok(size)) if size <= SEGMENT_BLOB_BYTES_MAX => {
+                head.reserve_exact(HEADER_BYTES + size)
+            }
+            Some(_) => lane = Some(Lane::new(Arc::clone(&core), id)),
+            None => {}
+        }
+        if lane.is_none() {
+            head.resize(HEADER_BYTES, 0);
+        }
+        let chunk = Vec::new();
+        BlobWriter { core, id, size_bytes: 0, head, chunk, lane, is_torn: false }
+    }
+
+    /// How many bytes were taken so far.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Takes all of `bytes`. Waits only while the disk is behind by several chunks. A future that is
+    /// dropped before it is ready spoils the writer.
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.is_torn {
+            return Err(io::Error::other("an earlier write failed or was given up"));
+        }
+        self.is_torn = true;
+        self.take(bytes).await?;
+        self.is_torn = false;
+        Ok(())
+    }
+
+    async fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        if self.lane.is_none() {
+            let room = HEADER_BYTES + SEGMENT_BLOB_BYTES_MAX - self.head.len();
+            let (fits, rest) = bytes.split_at(room.min(bytes.len()));
+            self.head.extend_from_slice(fits);
+            self.size_bytes += fits.len() as u64;
+            bytes = rest;
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            let lane = Lane::new(Arc::clone(&self.core), self.id);
+            lane.send(Chunk { bytes: std::mem::take(&mut self.head), start: HEADER_BYTES });
+            self.lane = Some(lane);
+        }
+        let Some(lane) = &self.lane else { return Ok(()) };
+        while !bytes.is_empty() {
+            if self.chunk.capacity() == 0 {
+                self.chunk = poll_fn(|context| lane.poll_room(context)).await?;
+            }
+            let room = CHUNK_BYTES - self.chunk.len();
+            let (fits, rest) = bytes.split_at(room.min(bytes.len()));
+            self.chunk.extend_from_slice(fits);
+            self.size_bytes += fits.len() as u64;
+            bytes = rest;
+            if self.chunk.len() == CHUNK_BYTES {
+                lane.send(Chunk { bytes: std::mem::take(&mut self.chunk), start: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the blob durable (one in a row becomes so with the commit that adopts it).
+    pub async fn finish(mut self) -> io::Result<PinnedBlob> {
+        if self.is_torn {
+            return Err(io::Error::other("an earlier write failed or was given up"));
+        }
+        let blob = BlobRef { id: self.id, size_bytes: self.size_bytes };
+        if let Some(lane) = self.lane.clone() {
+            return self.finish_file(blob, lane).await;
+        }
+        let head = std::mem::take(&mut self.head);
+        if self.size_bytes <= ROW_BLOB_BYTES_MAX as u64 {
+            let content = Bytes::from(head).slice(HEADER_BYTES..);
+            return Ok(PinnedBlob::new(blob, Content::Row(content)));
+        }
+        self.finish_record(blob, head).await
+    }
+
+    async fn finish_record(&self, blob: BlobRef, mut head: Vec<u8>) -> io::Result<PinnedBlob> {
+        let (answer, promised) = promise();
+        let core = Arc::clone(&self.core);
+        self.core.blocking.run(Box::new(move || {
+            let written =
+                core.check_running().and_then(|()| core.segments.append(blob.id, &mut head));
+            drop(head);
+            match written {
+                Ok(unsynced) => core.segments.sync(unsynced, answer),
+                Err(error) => answer.give(Err(error)),
+            }
+        }));
+        let record = promised.await?;
+        let place = SegmentPlace { number: record.number, offset: record.offset };
+        Ok(PinnedBlob::new(blob, Content::Segment { place, sums: record.sums, _pin: record.pin }))
+    }
+
+    async fn finish_file(&mut self, blob: BlobRef, lane: Arc<Lane>) -> io::Result<PinnedBlob> {
+        // A hint that promised more than came: an empty chunk makes the file all the same.
+        if !self.chunk.is_empty() || self.size_bytes == 0 {
+            lane.send(Chunk { bytes: std::mem::take(&mut self.chunk), start: 0 });
+        }
+        let (answer, promised) = promise();
+        lane.finish(answer);
+        let pin = promised.await?;
+        self.lane = None;
+        Ok(PinnedBlob::new(blob, Content::File { _pin: pin }))
+    }
+}
+
+impl Drop for BlobWriter {
+    fn drop(&mut self) {
+        if let Some(lane) = self.lane.take() {
+            lane.cancel();
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Row(Bytes),
+    Segment { place: SegmentPlace, sums: Vec<u8>, _pin: PinGuard },
+    File { _pin: PinGuard },
+}
+
+/// A finished blob that stays as long as this lives, whether or not a row refers to it. Cheap to
+/// clone. Once the last clone is dropped, what no committed row has adopted is removed.
+#[derive(Clone, Debug)]
+pub struct PinnedBlob(Arc<(BlobRef, Content)>);
+
+impl PinnedBlob {
+    fn new(blob: BlobRef, content: Content) -> PinnedBlob {
+        PinnedBlob(Arc::new((blob, content)))
+    }
+
+    pub(super) fn of_row(id: BlobId, content: Bytes) -> Option<PinnedBlob> {
+        (content.len() <= ROW_BLOB_BYTES_MAX).then(|| {
+            let blob = BlobRef { id, size_bytes: content.len() as u64 };
+            PinnedBlob::new(blob, Content::Row(content))
+        })
+    }
+
+    pub fn blob(&self) -> BlobRef {
+        self.0.0
+    }
+
+    pub fn size_bytes(&self) -> u64 {
+        self.0.0.size_bytes
+    }
+
+    pub(super) fn row(&self) -> BlobRow {
+        let (blob, content) = &*self.0;
+        let (place, sums, content) = match content {
+            Content::Row(bytes) => (Place::Row, Vec::new(), bytes.clone()),
+            Content::Segment { place, sums, .. } => {
+                (Place::Segment(place.clone()), sums.clone(), Bytes::new())
+            }
+            Content::File { .. } => (Place::File, Vec::new(), Bytes::new()),
+        };
+        BlobRow { references: 1, size_bytes: blob.size_bytes, place, sums, content }
+    }
+}
