@@ -29,7 +29,7 @@ impl MemDisk {
     }
 }
 
-fn parent(path: &str) -> &str {
+pub(super) fn parent(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(dir, _)| dir)
 }
 
@@ -43,7 +43,15 @@ impl Tree {
     }
 }
 
-fn not_found(path: &str) -> io::Error {
+pub(super) fn names_in<'a>(dir: &str, paths: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let names: BTreeSet<&str> = paths
+        .filter(|path| parent(path) == dir && !path.is_empty())
+        .map(|path| path.rsplit('/').next().unwrap_or(path))
+        .collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+pub(super) fn not_found(path: &str) -> io::Error {
     io::Error::new(ErrorKind::NotFound, format!("{path} does not exist"))
 }
 
@@ -108,12 +116,7 @@ impl Disk for MemDisk {
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
         let tree = self.tree.read();
-        let names = tree.files.keys().chain(&tree.dirs);
-        let names: BTreeSet<&str> = names
-            .filter(|name| parent(name) == path && !name.is_empty())
-            .map(|name| name.rsplit('/').next().unwrap_or(name))
-            .collect();
-        Ok(names.into_iter().map(str::to_owned).collect())
+        Ok(names_in(path, tree.files.keys().chain(&tree.dirs)))
     }
 
     fn sync_dir(&self, _path: &str) -> io::Result<()> {
@@ -161,5 +164,13 @@ impl File for MemFile {
 
     fn sync_data(&self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn keeps_the_contract() {
+        super::super::tests::check_contract(&super::MemDisk::new());
     }
 }

@@ -5,8 +5,12 @@
 //! created, renamed, linked or removed are durable after [`Disk::sync_dir`] of their folder. Without
 //! the sync, any part of it may be there after a power cut, in any order.
 
+mod faulty;
+mod fs;
 mod memory;
 
+pub use faulty::FaultyDisk;
+pub use fs::FsDisk;
 pub use memory::MemDisk;
 
 use std::fmt::Debug;
@@ -61,4 +65,46 @@ pub trait File: Send + Sync + Debug + 'static {
     fn begin_writeback(&self, _offset: u64, _len: u64) {}
     /// Makes the bytes (and the length) durable. After an error the state is unknown: never retried.
     fn sync_data(&self) -> io::Result<()>;
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::{Disk, OpenMode};
+    use std::io::ErrorKind;
+
+    /// What every disk does.
+    pub fn check_contract(disk: &dyn Disk) {
+        let missing = disk.open("x", OpenMode::ReadWrite).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        assert!(disk.open("d/e/x", OpenMode::CreateNew).is_err());
+        disk.create_dir("d/e").unwrap();
+        disk.create_dir("d/e").unwrap();
+        let file = disk.open("d/e/x", OpenMode::CreateNew).unwrap();
+        assert!(disk.open("d/e/x", OpenMode::CreateNew).is_err());
+        file.write_all_at(b"world", 6).unwrap();
+        file.write_all_at(b"hello ", 0).unwrap();
+        let mut bytes = [0; 11];
+        disk.open("d/e/x", OpenMode::Read).unwrap().read_exact_at(&mut bytes, 0).unwrap();
+        assert_eq!(&bytes, b"hello world");
+        let short = file.read_exact_at(&mut bytes, 1).unwrap_err();
+        assert_eq!(short.kind(), ErrorKind::UnexpectedEof);
+        file.allocate(100).unwrap();
+        assert_eq!(file.len().unwrap(), 100);
+        file.set_len(5).unwrap();
+        file.sync_data().unwrap();
+        disk.link("d/e/x", "d/y").unwrap();
+        assert!(disk.link("d/e/x", "d/y").is_err());
+        disk.rename("d/y", "d/z").unwrap();
+        assert_eq!(disk.list("d").unwrap(), ["e", "z"]);
+        assert_eq!(disk.list("").unwrap(), ["d"]);
+        assert_eq!(disk.list("none").unwrap(), [""; 0]);
+        disk.remove("d/e/x").unwrap();
+        assert!(disk.remove("d/e/x").is_err());
+        assert_eq!(disk.open("d/z", OpenMode::Read).unwrap().len().unwrap(), 5);
+        disk.sync_dir("d").unwrap();
+        disk.remove_dir_all("d").unwrap();
+        disk.remove_dir_all("d").unwrap();
+        assert!(disk.open("d/z", OpenMode::Read).is_err());
+        assert!(disk.available_bytes().unwrap() > 0);
+    }
 }
