@@ -1,1 +1,23 @@
-//! api
+//! The contract between the gateway and a service: what an operation is given and what it gives back.
+//!
+//! An operation is a function over a transaction: `(tx, cx, input) -> Result<output, Error>`. Those
+//! that move bodies or wait are async and open their transactions through [`AsyncCx`], which asks for
+//! authorisation inside each of them, so that no path leads to the store without it.
+//!
+//! Deliberately absent: HTTP, sockets, credentials, how a decision is made. Those are behind [`Door`].
+
+mod body;
+mod cx;
+mod error;
+mod identity;
+mod service;
+
+pub use body::{Body, ByteStream, RequestBody};
+pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo};
+pub use error::Error;
+pub use identity::{Credential, Identities, IdentityPolicies, NamedPolicy};
+pub use service::{
+    Answer, Ask, AskContext, Grants, Hooks, Reply, Service, Started, answer, cast, not_started,
+    started,
+};
+pub use store::{Store, StoreError, Tx};

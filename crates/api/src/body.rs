@@ -1,0 +1,93 @@
+//! Bodies as they flow, in both directions.
+
+use crate::Error;
+use bytes::Bytes;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Bytes that come over time.
+pub trait ByteStream: Send {
+    /// The next piece, never empty; `None` at the end; nothing more after an error.
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>;
+
+    /// Trailing fields, known after the end: checksums of a chunked upload.
+    fn trailers(&self) -> &[(String, String)] {
+        &[]
+    }
+}
+
+/// The body of a response.
+#[derive(Default)]
+pub enum Body {
+    #[default]
+    Empty,
+    Bytes(Bytes),
+    /// With its length where it is known.
+    Stream(Option<u64>, Pin<Box<dyn ByteStream>>),
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Body::Empty => f.write_str("Empty"),
+            Body::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Body::Stream(len, _) => write!(f, "Stream({len:?})"),
+        }
+    }
+}
+
+/// The body of a request, verified as it flows: a wrong signature or checksum of a piece comes as an
+/// error in place of the end, so nothing may be committed before the end was seen.
+pub struct RequestBody {
+    length: Option<u64>,
+    stream: Pin<Box<dyn ByteStream>>,
+}
+
+impl RequestBody {
+    /// `length` is that of the content, without the framing of aws-chunked.
+    pub fn new(length: Option<u64>, stream: Pin<Box<dyn ByteStream>>) -> RequestBody {
+        RequestBody { length, stream }
+    }
+
+    pub fn empty() -> RequestBody {
+        RequestBody::new(Some(0), Box::pin(Whole(None)))
+    }
+
+    pub fn from_bytes(bytes: Bytes) -> RequestBody {
+        let whole = (!bytes.is_empty()).then_some(bytes);
+        RequestBody::new(Some(whole.as_ref().map_or(0, |b| b.len() as u64)), Box::pin(Whole(whole)))
+    }
+
+    /// What the client says the length is; the stream fails if it lied.
+    pub fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
+        poll_fn(|cx| self.stream.as_mut().poll_next(cx)).await
+    }
+
+    /// Trailing fields, lower-case names; complete once [`RequestBody::next`] has given `None`.
+    pub fn trailers(&self) -> &[(String, String)] {
+        self.stream.trailers()
+    }
+}
+
+impl fmt::Debug for RequestBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestBody({:?})", self.length)
+    }
+}
+
+struct Whole(Option<Bytes>);
+
+impl ByteStream for Whole {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        Poll::Ready(self.0.take().map(Ok))
+    }
+}

@@ -1,0 +1,242 @@
+//! The context of one request.
+
+use crate::{Ask, Error, NamedPolicy, RequestBody};
+use base::{AccountId, Clock, Entropy, Partition, Region, Timestamp};
+use policy::Principal;
+use smithy::Struct;
+use smithy::model::{Operation, ServiceModel};
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, PoisonError};
+use store::{Store, Tx};
+
+/// Who makes a request, and all that outlives the lookup of the key.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub principal: Principal,
+    /// Empty for anonymous callers and for services.
+    pub access_key_id: Arc<str>,
+    /// The account that the caller belongs to; `None` for anonymous callers.
+    pub account: Option<AccountId>,
+    /// `AIDA…`, `AROA…:session`, the account number for root.
+    pub user_id: Arc<str>,
+    /// The user's or role's name and path; empty for root.
+    pub name: Arc<str>,
+    /// For sessions: the policies handed over when it was made.
+    pub session_policies: Option<Arc<[NamedPolicy]>>,
+    /// Tags of the principal and of its session, as `aws:PrincipalTag/…` shows them.
+    pub tags: Arc<[(String, String)]>,
+    /// When the session was made and whether with a second factor.
+    pub token_issued: Option<Timestamp>,
+    pub mfa: bool,
+}
+
+/// What the HTTP request says beyond the operation's input.
+#[derive(Clone, Default, Debug)]
+pub struct HttpInfo {
+    /// The host without its port, as the client named it, and the port.
+    pub host: String,
+    pub port: Option<u16>,
+    /// Over TLS.
+    pub secure: bool,
+    pub source_ip: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    pub referer: Option<String>,
+    pub origin: Option<String>,
+    pub method: String,
+    /// The path as on the wire.
+    pub path: String,
+    /// `content-type` and the `content-encoding` that clients of aws-chunked send.
+    pub content_type: Option<String>,
+}
+
+/// The context of an operation.
+pub struct Cx {
+    pub request_id: String,
+    pub caller: Caller,
+    /// The account in which the operation acts: the caller's, or the default one.
+    pub account: AccountId,
+    pub region: Region,
+    pub http: HttpInfo,
+    pub service: &'static ServiceModel,
+    pub operation: &'static Operation,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub door: Arc<dyn Door>,
+    /// Headers that the model does not know, for the response.
+    headers: Mutex<Vec<(&'static str, String)>>,
+}
+
+impl fmt::Debug for Cx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cx { request_id, service, operation, account, .. } = self;
+        write!(f, "{}:{} {request_id} in {account}", service.name, operation.name)
+    }
+}
+
+/// What stands behind an operation: decisions, other services, the audit trail. Implemented by the
+/// gateway; tests have their own.
+pub trait Door: Send + Sync + 'static {
+    /// Refuses unless the caller may do it, as of this snapshot.
+    fn authorize(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<(), Error>;
+
+    /// Records the successful operation in its own transaction.
+    fn audit(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &dyn Struct,
+        output: Option<&dyn Struct>,
+    ) -> Result<(), Error>;
+
+    /// Calls an operation of another service in the same transaction, as `caller`. It is authorised
+    /// and audited like one from outside.
+    fn call(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        caller: Caller,
+        service: &str,
+        operation: &str,
+        input: &dyn Struct,
+    ) -> Result<Box<dyn Struct>, Error>;
+}
+
+/// All that a context is made of.
+pub struct CxParts {
+    pub request_id: String,
+    pub caller: Caller,
+    pub account: AccountId,
+    pub region: Region,
+    pub http: HttpInfo,
+    pub service: &'static ServiceModel,
+    pub operation: &'static Operation,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub door: Arc<dyn Door>,
+}
+
+impl Cx {
+    pub fn new(parts: CxParts) -> Cx {
+        let CxParts {
+            request_id,
+            caller,
+            account,
+            region,
+            http,
+            service,
+            operation,
+            clock,
+            entropy,
+            door,
+        } = parts;
+        let headers = Mutex::new(Vec::new());
+        Cx {
+            request_id,
+            caller,
+            account,
+            region,
+            http,
+            service,
+            operation,
+            clock,
+            entropy,
+            door,
+            headers,
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub fn partition(&self) -> Partition {
+        self.region.partition()
+    }
+
+    /// An ARN of this service in the operation's region and account.
+    pub fn arn(&self, service: &str, resource: &str) -> String {
+        let (partition, region, account) = (self.partition().as_str(), &self.region, self.account);
+        format!("arn:{partition}:{service}:{region}:{account}:{resource}")
+    }
+
+    /// Refuses unless the caller may do this too: for resources found on the way.
+    pub fn authorize(&self, tx: &Tx, ask: &Ask) -> Result<(), Error> {
+        self.door.authorize(tx, self, ask)
+    }
+
+    /// Adds a header to the response that the model does not know.
+    pub fn header(&self, name: &'static str, value: impl Into<String>) {
+        self.headers.lock().unwrap_or_else(PoisonError::into_inner).push((name, value.into()));
+    }
+
+    /// The added headers; the next run of the operation starts without any.
+    pub fn take_headers(&self) -> Vec<(&'static str, String)> {
+        std::mem::take(&mut self.headers.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The context of an async operation: the only way to the store that it has, and it asks for
+/// authorisation inside every transaction.
+pub struct AsyncCx {
+    cx: Cx,
+    store: Store,
+    asks: Vec<Ask>,
+    body: Mutex<Option<RequestBody>>,
+}
+
+impl AsyncCx {
+    /// `asks` are those of the operation; only one that is open to everybody has none.
+    pub fn new(cx: Cx, store: Store, asks: Vec<Ask>, body: RequestBody) -> AsyncCx {
+        AsyncCx { cx, store, asks, body: Mutex::new(Some(body)) }
+    }
+
+    /// Reads the newest durable state, if the caller may.
+    pub fn read<R>(&self, look: impl FnOnce(&Tx) -> Result<R, Error>) -> Result<R, Error> {
+        self.store.read(|tx| {
+            self.authorize_all(tx)?;
+            look(tx)
+        })
+    }
+
+    /// Changes the state, if the caller may; durable when it returns. The closure may run again.
+    /// The audit record goes into the same transaction, so an operation commits through this once.
+    pub async fn write<R>(
+        &self,
+        input: &dyn Struct,
+        mut change: impl FnMut(&mut Tx) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let commit = self.store.write(|tx| {
+            self.authorize_all(tx)?;
+            let result = change(tx)?;
+            self.cx.door.audit(tx, &self.cx, input, None)?;
+            Ok::<R, Error>(result)
+        });
+        commit.await
+    }
+
+    /// The request's body; only the first call has it.
+    pub fn take_body(&self) -> RequestBody {
+        let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        body.take().unwrap_or_else(RequestBody::empty)
+    }
+
+    fn authorize_all(&self, tx: &Tx) -> Result<(), Error> {
+        self.asks.iter().try_for_each(|ask| self.cx.authorize(tx, ask))
+    }
+}
+
+impl Deref for AsyncCx {
+    type Target = Cx;
+
+    fn deref(&self) -> &Cx {
+        &self.cx
+    }
+}
+
+impl fmt::Debug for AsyncCx {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.cx.fmt(f)
+    }
+}

@@ -1,0 +1,121 @@
+//! The untyped door of a service, and the pieces that generated dispatch is made of.
+
+use crate::{AsyncCx, Body, Cx, Error, NamedPolicy};
+use base::AccountId;
+use smithy::Struct;
+use smithy::model::ServiceModel;
+use std::any::Any;
+use std::borrow::Cow;
+use std::pin::Pin;
+use store::Tx;
+
+/// What an operation gives back, untyped.
+pub type Answer = Result<Box<dyn Struct>, Error>;
+/// A running async operation.
+pub type Started<'a> =
+    Pin<Box<dyn Future<Output = Result<Reply<Box<dyn Struct>>, Error>> + Send + 'a>>;
+
+/// A service as the gateway sees it. Generated for every implementation of a service trait.
+pub trait Service: Send + Sync + 'static {
+    fn model(&self) -> &'static ServiceModel;
+    fn hooks(&self) -> &dyn Hooks;
+    fn read(&self, operation: u16, tx: &Tx, cx: &Cx, input: &dyn Struct) -> Answer;
+    fn write(&self, operation: u16, tx: &mut Tx, cx: &Cx, input: &dyn Struct) -> Answer;
+    fn start<'a>(&'a self, operation: u16, cx: &'a AsyncCx, input: &'a dyn Struct) -> Started<'a>;
+    /// The list for operations whose overlay says `auth = "code"`.
+    fn authorize(&self, operation: u16, cx: &Cx, input: &dyn Struct) -> Result<Vec<Ask>, Error>;
+}
+
+/// One thing that must be allowed: an action on a resource.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    /// `s3:GetObject`.
+    pub action: Cow<'static, str>,
+    /// An ARN, or `*` for actions without a resource.
+    pub resource: String,
+    pub context: AskContext,
+}
+
+/// Condition keys of one ask beyond those of the request: lower-case names and their values.
+pub type AskContext = Vec<(Cow<'static, str>, Vec<String>)>;
+
+impl Ask {
+    pub fn new(action: impl Into<Cow<'static, str>>, resource: impl Into<String>) -> Ask {
+        Ask { action: action.into(), resource: resource.into(), context: Vec::new() }
+    }
+
+    /// Adds a condition key (lower-case) where there is a value for it.
+    pub fn key(mut self, name: &'static str, value: Option<impl Into<String>>) -> Ask {
+        if let Some(value) = value {
+            self.context.push((name.into(), vec![value.into()]));
+        }
+        self
+    }
+}
+
+/// What the resource itself says about who may use it.
+#[derive(Clone, Default, Debug)]
+pub struct Grants {
+    /// The account that owns the resource; `None` for what belongs to the caller's own.
+    pub owner: Option<AccountId>,
+    /// The resource-based policy.
+    pub policy: Option<NamedPolicy>,
+    /// An access control list allows it (S3); counts like an allow in a resource policy.
+    pub acl_allows: bool,
+}
+
+/// What a service adds to authorisation.
+pub trait Hooks: Send + Sync {
+    /// Looked up in the operation's own snapshot. May answer that the resource does not exist, where
+    /// the original service says so before it says that access is denied.
+    #[allow(unused_variables)]
+    fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        Ok(Grants::default())
+    }
+
+    /// Condition keys that an operation's input gives, for rules in the overlay.
+    #[allow(unused_variables)]
+    fn context(&self, operation: &str, cx: &Cx, input: &dyn Struct, ask: &mut Ask) {}
+}
+
+/// The output of an async operation with the body that flows.
+#[derive(Debug)]
+pub struct Reply<T> {
+    pub output: T,
+    pub body: Body,
+    /// In place of the operation's usual status: 206 for a range.
+    pub status: Option<u16>,
+}
+
+impl<T> Reply<T> {
+    pub fn new(output: T) -> Reply<T> {
+        Reply { output, body: Body::Empty, status: None }
+    }
+
+    pub fn with_body(output: T, body: Body) -> Reply<T> {
+        Reply { output, body, status: None }
+    }
+}
+
+/// The typed input behind the untyped one. Generated code alone calls it, with the operation's own
+/// type; anything else is a bug.
+pub fn cast<T: Struct>(input: &dyn Struct) -> &T {
+    (input as &dyn Any).downcast_ref().expect("the input type of the operation")
+}
+
+pub fn answer<T: Struct>(result: Result<T, Error>) -> Answer {
+    result.map(|output| Box::new(output) as Box<dyn Struct>)
+}
+
+pub fn started<'a, T: Struct>(
+    future: impl Future<Output = Result<Reply<T>, Error>> + Send + 'a,
+) -> Started<'a> {
+    Box::pin(async {
+        let Reply { output, body, status } = future.await?;
+        Ok(Reply { output: Box::new(output) as Box<dyn Struct>, body, status })
+    })
+}
+
+pub fn not_started<'a>(operation: u16) -> Started<'a> {
+    Box::pin(async move { Err(Error::wrong_kind(operation)) })
+}

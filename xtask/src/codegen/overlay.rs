@@ -1,0 +1,79 @@
+//! Reads overlays (`models/<svc>.toml`): what a model does not say and we decide.
+
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+#[derive(Deserialize, Default, Debug)]
+#[serde(deny_unknown_fields, default)]
+pub struct Overlay {
+    /// The package and version that the model was taken from.
+    pub source: String,
+    /// The prefix of its IAM actions; by default the signing name.
+    pub action_prefix: Option<String>,
+    /// Wire protocols that are served beside the model's own (`query` for old clients of SQS).
+    pub extra_protocols: Vec<String>,
+    /// Whether the gateway checks the model's constraints.
+    pub validate: bool,
+    /// Required members in the query string or headers pick the operation (S3).
+    pub route_by_required: bool,
+    /// Structures that are unions though the model does not say so.
+    pub unions: Vec<String>,
+    /// Errors that the model omits, or whose code or status it has wrong: by shape name.
+    pub errors: BTreeMap<String, ErrorRow>,
+    /// Root element of an output, by operation.
+    pub xml_roots: BTreeMap<String, String>,
+    pub operations: BTreeMap<String, OperationRow>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorRow {
+    pub code: Option<String>,
+    pub status: Option<u16>,
+    /// `sender` or `receiver`.
+    pub fault: Option<String>,
+}
+
+/// A served operation.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct OperationRow {
+    /// `read`, `write` or `async`.
+    pub kind: String,
+    /// `open`, `code`, or rules: `s3:GetObject on arn:{partition}:s3:::{Bucket}/{Key}`.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Input members that do what they say.
+    #[serde(default)]
+    pub acted: Vec<String>,
+    /// Input members that are kept and given back, and change nothing.
+    #[serde(default)]
+    pub stored: Vec<String>,
+    /// Input members that are answered 501.
+    #[serde(default)]
+    pub refused: Vec<String>,
+    /// HTTP status of a success where the model has it wrong.
+    pub status: Option<u16>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(untagged)]
+pub enum Auth {
+    Word(String),
+    Rules(Vec<String>),
+}
+
+impl Default for Auth {
+    fn default() -> Auth {
+        Auth::Rules(Vec::new())
+    }
+}
+
+impl Overlay {
+    pub fn read(path: &Path) -> Result<Overlay, String> {
+        let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+    }
+}
