@@ -148,11 +148,12 @@ fn bind(shape: &StructShape) -> Bindings {
                     continue;
                 }
                 json.push((member.wire, i));
-                elements.push((element_name(member), i));
                 ec2.push((member.ec2.unwrap_or(member.wire), i));
                 out.body.push(i);
                 if member.xml_attribute {
                     out.attributes.push(i);
+                } else {
+                    elements.push((element_name(member), i));
                 }
             }
         }

@@ -8,15 +8,28 @@
 //! Invariants: decoding never panics, bounds nesting and memory, and collects every violated
 //! constraint; a member marked sensitive is never printed.
 //!
-//! Deliberately absent: HTTP types, sockets, serde. Headers come in through [`rest::Headers`]-like
-//! traits so that this crate stays free of them.
+//! Deliberately absent: HTTP types, sockets, serde. Headers come in through [`http::Headers`] so
+//! that this crate stays free of them.
 
+mod check;
+pub mod codec;
 pub mod document;
+pub mod http;
 pub mod index;
 pub mod model;
+pub mod reject;
+mod rest;
 pub mod route;
+mod scalar;
 pub mod shape;
 pub mod value;
+pub mod xml;
 
+#[cfg(test)]
+mod tests;
+
+pub use codec::{decode_request, encode_response};
 pub use document::Document;
+pub use http::{Headers, Request, Response};
+pub use reject::Rejection;
 pub use value::{Field, List, Map, Slot, Struct, Value};
