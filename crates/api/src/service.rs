@@ -60,8 +60,6 @@ pub struct Grants {
     pub owner: Option<AccountId>,
     /// The resource-based policy.
     pub policy: Option<NamedPolicy>,
-    /// An access control list allows it (S3); counts like an allow in a resource policy.
-    pub acl_allows: bool,
 }
 
 /// What a service adds to authorisation.
@@ -71,6 +69,13 @@ pub trait Hooks: Send + Sync {
     #[allow(unused_variables)]
     fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
         Ok(Grants::default())
+    }
+
+    /// Whether an access control list allows it (S3). Asked only where no policy decides: it counts
+    /// like an allow in a resource policy, and an explicit deny beats it.
+    #[allow(unused_variables)]
+    fn acl_allows(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<bool, Error> {
+        Ok(false)
     }
 
     /// Condition keys that an operation's input gives, for rules in the overlay.

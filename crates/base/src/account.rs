@@ -1,5 +1,6 @@
 //! Accounts, regions and partitions.
 
+use crate::{Entropy, SeededEntropy};
 use std::fmt;
 use std::sync::Arc;
 
@@ -27,6 +28,16 @@ impl AccountId {
     /// `None` for a number of more than twelve digits.
     pub fn from_u64(number: u64) -> Option<AccountId> {
         (number < 1_000_000_000_000).then_some(AccountId(number))
+    }
+}
+
+impl AccountId {
+    /// The 64 hexadecimal digits by which S3 knows the account. Always the same for one account, as
+    /// policies and access control lists name it.
+    pub fn canonical_user_id(self) -> String {
+        let mut bytes = [0; 32];
+        SeededEntropy::new(self.0 ^ 0x6375_6d75_6c65_7400).fill(&mut bytes);
+        crate::hex::encode(&bytes)
     }
 }
 
