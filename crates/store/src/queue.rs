@@ -137,6 +137,11 @@ impl<R, E: From<StoreError>> Commit<R, E> {
         self.target
     }
 
+    /// The outcome at once, durable or not: for maintenance, which answers to nobody.
+    pub(crate) fn applied(mut self) -> Result<R, E> {
+        self.outcome.take().expect("a commit has an outcome until it is polled to its end")
+    }
+
     /// The outcome if it is there already, as with a store whose log is driven by its writes.
     pub fn now(mut self) -> Option<Result<R, E>> {
         match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {

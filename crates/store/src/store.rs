@@ -5,9 +5,9 @@
 //! the newest *durable* number, so that nothing is seen that may vanish; the next writer gets the
 //! newest of all, and its answer waits until what it saw is durable.
 
-use crate::blobs::{BlobDrivers, Blobs, Blocking, Inline};
+use crate::blobs::{BlobDrivers, BlobKeeper, Blobs, Blocking, Inline};
 use crate::disk::Disk;
-use crate::engine::{Batch, Engine, Version};
+use crate::engine::{Batch, Engine, Step, Version};
 use crate::error::{OpenError, StoreError};
 use crate::log::LogDriver;
 use crate::memory::MemoryEngine;
@@ -114,6 +114,8 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Drivers {
     pub log: LogDriver,
+    /// Frees blobs; may block for a while, so it wants a thread or turn of its own.
+    pub blobs: BlobKeeper,
 }
 
 impl fmt::Debug for Store {
@@ -150,8 +152,10 @@ impl Store {
             time_ms: AtomicI64::new(0),
             snapshots: Mutex::new(BTreeMap::new()),
         });
-        let drivers = Drivers { log: LogDriver::new(shared.clone()) };
-        Ok((Store { shared, inline: None }, drivers))
+        let store = Store { shared, inline: None };
+        let log = LogDriver::new(store.shared.clone());
+        let drivers = Drivers { log, blobs: BlobKeeper::new(store.clone()) };
+        Ok((store, drivers))
     }
 
     /// A store whose drivers are run by its own writes: no write ever waits. For tests and tools.
@@ -221,7 +225,7 @@ impl Store {
 impl Drivers {
     /// Does all that there is to do.
     pub fn run(&mut self) {
-        while self.log.step() == crate::engine::Step::Worked {}
+        while self.log.step() == Step::Worked || matches!(self.blobs.step(), Ok(Step::Worked)) {}
     }
 }
 

@@ -24,17 +24,18 @@
 //! row, read as one by [`Blobs::open_all`].
 
 mod blocking;
+mod check;
 mod file;
-#[allow(dead_code, reason = "the sweeper comes next")]
+mod keeper;
 mod pins;
-#[allow(dead_code, reason = "the check comes next")]
 mod reader;
 mod rows;
-#[allow(dead_code, reason = "the sweeper comes next")]
 mod segment;
 mod writer;
 
 pub use blocking::{Blocking, Inline, block_on};
+pub use check::{BlobCheck, FrozenBlobs};
+pub use keeper::BlobKeeper;
 pub use reader::{BlobReader, BlobStream};
 pub use writer::{BlobWriter, PinnedBlob};
 
@@ -76,7 +77,6 @@ impl fmt::Debug for BlobId {
 }
 
 impl BlobId {
-    #[allow(dead_code, reason = "the sweeper comes next")]
     fn parse(text: &str) -> Option<BlobId> {
         base::hex::decode(text.as_bytes())?.try_into().ok().map(BlobId)
     }

@@ -16,7 +16,11 @@ pub(super) enum Target {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Pins(Mutex<State>);
+pub(super) struct Pins {
+    state: Mutex<State>,
+    /// Held while something is looked at and removed, so that a freeze begins between removals.
+    removal: Mutex<()>,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -33,7 +37,7 @@ impl Pins {
     }
 
     fn hold(self: &Arc<Pins>, target: Target, is_writer: bool) -> PinGuard {
-        *self.0.lock().held.entry(target).or_insert(0) += 1;
+        *self.state.lock().held.entry(target).or_insert(0) += 1;
         PinGuard { pins: Arc::clone(self), target, is_writer }
     }
 
@@ -44,26 +48,34 @@ impl Pins {
     }
 
     pub(super) fn freeze(self: &Arc<Pins>) -> FreezeGuard {
-        self.0.lock().freezes += 1;
+        let _removal = self.removal.lock();
+        self.state.lock().freezes += 1;
         FreezeGuard(Arc::clone(self))
     }
 
     /// Whether `target` may be removed, as far as pins are concerned.
     pub(super) fn is_free(&self, target: Target) -> bool {
-        let state = self.0.lock();
+        let state = self.state.lock();
         state.freezes == 0 && !state.held.contains_key(&target)
     }
 
     pub(super) fn is_frozen(&self) -> bool {
-        self.0.lock().freezes > 0
+        self.state.lock().freezes > 0
+    }
+
+    /// Runs `remove` unless a pin is on `target`. The caller knows that none will be put on it from
+    /// now on: nobody sees a row that refers to it.
+    pub(super) fn remove_if_free<R>(
+        &self,
+        target: Target,
+        remove: impl FnOnce() -> R,
+    ) -> Option<R> {
+        let _removal = self.removal.lock();
+        self.is_free(target).then(remove)
     }
 
     pub(super) fn take_suspects(&self) -> Vec<BlobId> {
-        std::mem::take(&mut self.0.lock().suspects)
-    }
-
-    pub(super) fn suspect(&self, id: BlobId) {
-        self.0.lock().suspects.push(id);
+        std::mem::take(&mut self.state.lock().suspects)
     }
 }
 
@@ -77,7 +89,7 @@ pub(super) struct PinGuard {
 
 impl Drop for PinGuard {
     fn drop(&mut self) {
-        let mut state = self.pins.0.lock();
+        let mut state = self.pins.state.lock();
         if let Some(count) = state.held.get_mut(&self.target) {
             *count -= 1;
             if *count == 0 {
@@ -96,7 +108,7 @@ pub(super) struct FreezeGuard(Arc<Pins>);
 
 impl Drop for FreezeGuard {
     fn drop(&mut self) {
-        self.0.0.lock().freezes -= 1;
+        self.0.state.lock().freezes -= 1;
     }
 }
 

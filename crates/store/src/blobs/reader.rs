@@ -152,13 +152,22 @@ impl BlobReader {
 
     /// Reads and checks everything, in the calling thread.
     pub(super) fn verify(&self) -> io::Result<()> {
-        let mut at = 0;
-        while at < self.0.size_bytes {
-            let Some((part, range)) = self.0.piece(at, self.0.size_bytes) else { break };
-            at += range.end - range.start;
-            self.0.read_piece(part, range)?;
-        }
+        self.pieces(|_| ())?;
         self.0.parts.iter().try_for_each(|part| part.verify_frame(&self.0.core))
+    }
+
+    /// Appends all of the content, read in the calling thread.
+    pub(super) fn read_into(&self, out: &mut Vec<u8>) -> io::Result<()> {
+        self.pieces(|piece| out.extend_from_slice(piece))
+    }
+
+    fn pieces(&self, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+        let mut at = 0;
+        while let Some((part, range)) = self.0.piece(at, self.0.size_bytes) {
+            at += range.end - range.start;
+            take(&self.0.read_piece(part, range)?);
+        }
+        Ok(())
     }
 }
 

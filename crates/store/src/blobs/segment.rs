@@ -192,9 +192,19 @@ impl Segments {
 
     /// Has `answer` given once the record is durable. Blocks, possibly on behalf of others.
     pub(super) fn sync(&self, unsynced: Unsynced, answer: Answer<Record>) {
-        let Unsynced { file, record } = unsynced;
+        self.sync_all([(unsynced, answer)]);
+    }
+
+    /// The same for several records.
+    pub(super) fn sync_all(&self, records: impl IntoIterator<Item = (Unsynced, Answer<Record>)>) {
+        let waiting = records.into_iter().map(|(Unsynced { file, record }, answer)| Waiting {
+            number: record.number,
+            file,
+            record,
+            answer,
+        });
         let mut queue = self.sync.lock();
-        queue.waiting.push(Waiting { number: record.number, file, record, answer });
+        queue.waiting.extend(waiting);
         if queue.is_running {
             return;
         }
@@ -245,6 +255,10 @@ impl Segments {
 
     pub(super) fn is_current(&self, number: u64) -> bool {
         self.current.lock().segment.as_ref().is_some_and(|open| open.number == number)
+    }
+
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes
     }
 
     /// The number that no segment has yet.

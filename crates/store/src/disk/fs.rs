@@ -219,6 +219,13 @@ impl File for FsFile {
         }
     }
 
+    fn begin_writeback(&self, offset: u64, len: u64) {
+        // For dirty pages Linux takes this as: start writing, do not wait, and keep them. It is the
+        // one way to say so without unsafe code.
+        let length = std::num::NonZeroU64::new(len);
+        let _ = fs::fadvise(&self.0, offset, length, fs::Advice::DontNeed);
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }

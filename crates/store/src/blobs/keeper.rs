@@ -1,0 +1,377 @@
+//! The keeper: frees what nothing refers to any more, and moves what is left of mostly dead segments.
+//!
+//! It works in small steps, driven from outside, and may be stopped between (or in the middle of)
+//! any two: what it still has to do is found again in the rows and on the disk.
+//!
+//! What may be removed, and when:
+//! - A *freed* blob (its last reference was released; a row says so) when that commit is durable, when
+//!   no transaction reads an older one, and when no pin is on it.
+//! - A file *left behind* (found in the folder at the start, or let go by its writer) when the newest
+//!   state, looked at after its pin was gone, knows nothing of it: then no commit can come to know it.
+//! - A full segment without live records, by the same three conditions. Its writers hold pins on it
+//!   until their commit, so the rows are looked at in a state newer than the last pin.
+
+use super::blocking::{block_on, promise};
+use super::pins::Target;
+use super::reader::BlobReader;
+use super::rows::{BLOBS, FREED, Place, RECORDS, RecordRow, SCOPE, SegmentPlace};
+use super::segment::{HEADER_BYTES, Record, taken_bytes};
+use super::{BlobId, Core, file, is_full, segment};
+use crate::engine::{Step, Version};
+use crate::error::StoreError;
+use crate::store::Store;
+use crate::tx::Tx;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+
+/// Rows or files looked at in one step.
+const BATCH_MAX: usize = 64;
+/// Content moved in one step.
+const MOVE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// So many segments that are small (since a restart or a snapshot ended them early) become one.
+const SMALL_SEGMENTS_MAX: usize = 8;
+
+/// Maintenance of the blobs. One of them, driven by one thread or task that may block.
+#[derive(Debug)]
+pub struct BlobKeeper {
+    store: Store,
+    core: Arc<Core>,
+    /// The next of the 256 folders to be searched for what a crash left behind.
+    next_folder: u16,
+    /// Files of which it is not known whether a row refers to them.
+    suspects: Vec<BlobId>,
+    freed: FreedRound,
+    /// Segments to be looked at, with the version that the look must have seen.
+    survey: BTreeMap<u64, Option<Version>>,
+    surveyed_below: u64,
+    /// Segments without live records as of a version.
+    empty: BTreeMap<u64, Version>,
+    small: BTreeSet<u64>,
+    sparse: BTreeSet<u64>,
+    /// Segments with a record that cannot be read: left alone, for a person to look at.
+    damaged: BTreeSet<u64>,
+}
+
+/// A walk over the freed rows, a batch at a time.
+#[derive(Debug, Default)]
+struct FreedRound {
+    after: Option<BlobId>,
+    batch: Vec<(BlobId, Place)>,
+    seen_at: Version,
+}
+
+/// A live record on its way to another segment.
+struct Move {
+    id: BlobId,
+    size_bytes: u64,
+    from: SegmentPlace,
+    reader: BlobReader,
+}
+
+impl BlobKeeper {
+    /// `store` is one whose writes do not drive this.
+    pub(crate) fn new(store: Store) -> BlobKeeper {
+        let core = Arc::clone(&store.blobs().0);
+        BlobKeeper {
+            store,
+            core,
+            next_folder: 0,
+            suspects: Vec::new(),
+            freed: FreedRound::default(),
+            survey: BTreeMap::new(),
+            surveyed_below: 0,
+            empty: BTreeMap::new(),
+            small: BTreeSet::new(),
+            sparse: BTreeSet::new(),
+            damaged: BTreeSet::new(),
+        }
+    }
+
+    /// One bounded piece of work. `Idle` says that there is nothing that could be done now; what
+    /// waits for a reader or a commit is taken up by a later call.
+    pub fn step(&mut self) -> Result<Step, StoreError> {
+        if self.core.pins.is_frozen() {
+            return Ok(Step::Idle);
+        }
+        let kinds = [
+            BlobKeeper::settle_suspects,
+            BlobKeeper::free,
+            BlobKeeper::remove_empty,
+            BlobKeeper::look_at_segment,
+            BlobKeeper::move_records,
+            BlobKeeper::search_folder,
+        ];
+        for kind in kinds {
+            if kind(self)? == Step::Worked {
+                return Ok(Step::Worked);
+            }
+        }
+        Ok(Step::Idle)
+    }
+
+    /// Whether nobody reads, or may come to read, a state before `version`, not even after a crash.
+    fn is_past(&self, version: Version) -> bool {
+        let shared = &self.store.shared;
+        shared.horizon() >= version && shared.queue.durable() >= version
+    }
+
+    /// Looks at the newest state, durable or not, without changing it.
+    fn newest<R>(
+        &self,
+        mut look: impl FnMut(&Tx) -> Result<R, StoreError>,
+    ) -> Result<R, StoreError> {
+        self.store.write(|tx| look(tx)).applied()
+    }
+
+    fn search_folder(&mut self) -> Result<Step, StoreError> {
+        let Ok(last_byte) = u8::try_from(self.next_folder) else { return Ok(Step::Idle) };
+        self.next_folder += 1;
+        let names = self.core.disk.list(&file::folder(last_byte))?;
+        self.suspects.extend(names.iter().filter_map(|name| BlobId::parse(name)));
+        Ok(Step::Worked)
+    }
+
+    fn settle_suspects(&mut self) -> Result<Step, StoreError> {
+        self.suspects.append(&mut self.core.pins.take_suspects());
+        let pins = &self.core.pins;
+        // First the pin, then the row: whoever adopts a file holds its pin while doing so.
+        let is_ready = |id: &BlobId| pins.is_free(Target::File(*id));
+        let batch: Vec<BlobId> =
+            self.suspects.iter().copied().filter(is_ready).take(BATCH_MAX).collect();
+        if batch.is_empty() {
+            return Ok(Step::Idle);
+        }
+        let known = self.newest(|tx| {
+            let is_known =
+                |id: &BlobId| Ok(tx.exists(&BLOBS, &SCOPE, id)? || tx.exists(&FREED, &SCOPE, id)?);
+            batch.iter().map(is_known).collect::<Result<Vec<bool>, StoreError>>()
+        })?;
+        for (id, _) in batch.iter().zip(&known).filter(|(_, is_known)| !**is_known) {
+            self.remove_file(*id)?;
+        }
+        let done: BTreeSet<BlobId> = batch.into_iter().collect();
+        self.suspects.retain(|id| !done.contains(id));
+        Ok(Step::Worked)
+    }
+
+    /// Whether the file is gone; not so if it is pinned.
+    fn remove_file(&self, id: BlobId) -> io::Result<bool> {
+        let removed = self
+            .core
+            .pins
+            .remove_if_free(Target::File(id), || self.core.disk.remove(&file::path(id)));
+        ignore_absent(removed)
+    }
+
+    fn free(&mut self) -> Result<Step, StoreError> {
+        if self.freed.batch.is_empty() {
+            let after = self.freed.after.take();
+            (self.freed.batch, self.freed.seen_at) = self.store.read(|tx| {
+                let scan = tx.scan(&FREED, &SCOPE);
+                let scan = match &after {
+                    Some(id) => scan.after(id),
+                    None => scan,
+                };
+                let rows: Result<Vec<_>, StoreError> = scan.take(BATCH_MAX).collect();
+                Ok::<_, StoreError>((rows?, tx.version()))
+            })?;
+        }
+        if self.freed.batch.is_empty() || !self.is_past(self.freed.seen_at) {
+            return Ok(Step::Idle);
+        }
+        let batch = std::mem::take(&mut self.freed.batch);
+        if batch.len() == BATCH_MAX {
+            self.freed.after = batch.last().map(|(id, _)| *id);
+        }
+        let mut done = Vec::new();
+        for (id, place) in batch {
+            let is_done = match place {
+                Place::Row => true,
+                Place::File => self.remove_file(id)?,
+                Place::Segment(place) => {
+                    self.survey.entry(place.number).or_default();
+                    true
+                }
+            };
+            if is_done {
+                done.push(id);
+            }
+        }
+        let has_more = self.freed.after.is_some();
+        if done.is_empty() {
+            return Ok(if has_more { Step::Worked } else { Step::Idle });
+        }
+        let delete = |tx: &mut Tx| done.iter().try_for_each(|id| tx.delete(&FREED, &SCOPE, id));
+        self.store.write(delete).applied()?;
+        Ok(Step::Worked)
+    }
+
+    fn look_at_segment(&mut self) -> Result<Step, StoreError> {
+        if self.surveyed_below == 0 {
+            for name in self.core.disk.list(segment::FOLDER)? {
+                self.survey.extend(segment::parse_name(&name).map(|number| (number, None)));
+            }
+        }
+        let next_number = self.core.segments.next_number();
+        let new = self.surveyed_below.max(1)..next_number;
+        if self.surveyed_below != 0 {
+            self.survey.extend(new.map(|number| (number, None)));
+        }
+        self.surveyed_below = next_number;
+        let Some((number, seen)) =
+            self.survey.iter().map(|(n, seen)| (*n, *seen)).find(|(n, _)| {
+                !self.core.segments.is_current(*n) && self.core.pins.is_free(Target::Segment(*n))
+            })
+        else {
+            return Ok(Step::Idle);
+        };
+        let Some(version) = seen else {
+            // No writer can adopt a record of it from here on.
+            let version = self.newest(|tx| Ok(tx.version()))?;
+            self.survey.insert(number, Some(version));
+            return Ok(Step::Worked);
+        };
+        let (seen_at, live_bytes) = self.store.read(|tx| {
+            let mut live_bytes = 0;
+            for record in tx.scan(&RECORDS, &SCOPE).prefix(&(number,)) {
+                live_bytes += taken_bytes(record?.1.size_bytes);
+            }
+            Ok::<_, StoreError>((tx.version(), live_bytes))
+        })?;
+        if seen_at < version {
+            return Ok(Step::Idle);
+        }
+        self.survey.remove(&number);
+        self.judge(number, live_bytes, seen_at)?;
+        Ok(Step::Worked)
+    }
+
+    fn judge(&mut self, number: u64, live_bytes: u64, seen_at: Version) -> io::Result<()> {
+        if live_bytes == 0 {
+            self.empty.insert(number, seen_at);
+            return Ok(());
+        }
+        if self.damaged.contains(&number) {
+            return Ok(());
+        }
+        let size_bytes = match self.core.segments.open(number) {
+            Ok(file) => file.len()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.damaged.insert(number);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if live_bytes.saturating_mul(2) < size_bytes {
+            self.sparse.insert(number);
+        } else if size_bytes.saturating_mul(8) < self.core.segments.size_bytes() {
+            self.small.insert(number);
+            if self.small.len() >= SMALL_SEGMENTS_MAX {
+                self.sparse.append(&mut self.small);
+            }
+        }
+        Ok(())
+    }
+
+    fn remove_empty(&mut self) -> Result<Step, StoreError> {
+        let ready = self.empty.iter().find(|(_, seen_at)| self.is_past(**seen_at));
+        let Some((&number, _)) = ready else { return Ok(Step::Idle) };
+        let removed = self
+            .core
+            .pins
+            .remove_if_free(Target::Segment(number), || self.core.segments.remove(number));
+        if !ignore_absent(removed)? {
+            return Ok(Step::Idle);
+        }
+        self.empty.remove(&number);
+        self.small.remove(&number);
+        Ok(Step::Worked)
+    }
+
+    /// Copies some live records of a sparse segment to the current one, then changes their rows.
+    fn move_records(&mut self) -> Result<Step, StoreError> {
+        let Some(&number) = self.sparse.first() else { return Ok(Step::Idle) };
+        let moves = self.moves_of(number)?;
+        if moves.is_empty() {
+            self.sparse.remove(&number);
+            self.survey.insert(number, None);
+            return Ok(Step::Worked);
+        }
+        let records = match self.copy(&moves) {
+            Ok(records) => records,
+            Err(error) => {
+                self.sparse.remove(&number);
+                return match error.kind() {
+                    io::ErrorKind::InvalidData => {
+                        self.damaged.insert(number);
+                        Ok(Step::Worked)
+                    }
+                    // Without space nothing is moved; the next start tries again.
+                    _ if is_full(&error) => Ok(Step::Worked),
+                    _ => Err(error.into()),
+                };
+            }
+        };
+        let moved = self.store.write(|tx| {
+            moves.iter().zip(&records).try_for_each(|(from, to)| change_place(tx, from, to))
+        });
+        moved.applied()?;
+        Ok(Step::Worked)
+    }
+
+    fn moves_of(&self, number: u64) -> Result<Vec<Move>, StoreError> {
+        self.store.read(|tx| {
+            let (mut moves, mut bytes) = (Vec::new(), 0);
+            for record in tx.scan(&RECORDS, &SCOPE).prefix(&(number,)) {
+                let ((number, offset), RecordRow { id, size_bytes }) = record?;
+                let Some(row) = tx.get(&BLOBS, &SCOPE, &id)? else { continue };
+                let row = std::iter::once(Ok::<_, StoreError>((id, row)));
+                let reader = BlobReader::build(&self.core, row)?;
+                let from = SegmentPlace { number, offset };
+                moves.push(Move { id, size_bytes, from, reader });
+                bytes += size_bytes;
+                if bytes >= MOVE_BYTES_MAX {
+                    break;
+                }
+            }
+            Ok(moves)
+        })
+    }
+
+    fn copy(&self, moves: &[Move]) -> io::Result<Vec<Record>> {
+        let (mut waiting, mut promises) = (Vec::new(), Vec::new());
+        for Move { id, size_bytes, reader, .. } in moves {
+            let mut bytes = vec![0; HEADER_BYTES];
+            bytes.reserve_exact(*size_bytes as usize);
+            reader.read_into(&mut bytes)?;
+            let (answer, promised) = promise();
+            waiting.push((self.core.segments.append(*id, &mut bytes)?, answer));
+            promises.push(promised);
+        }
+        self.core.segments.sync_all(waiting);
+        promises.into_iter().map(block_on).collect()
+    }
+}
+
+/// Unless the blob was released meanwhile: then the copy is simply dead.
+fn change_place(tx: &mut Tx, from: &Move, to: &Record) -> Result<(), StoreError> {
+    let Some(mut row) = tx.get(&BLOBS, &SCOPE, &from.id)? else { return Ok(()) };
+    if row.place != Place::Segment(from.from.clone()) {
+        return Ok(());
+    }
+    row.place = Place::Segment(SegmentPlace { number: to.number, offset: to.offset });
+    tx.put(&BLOBS, &SCOPE, &from.id, &row)?;
+    tx.delete(&RECORDS, &SCOPE, &(from.from.number, from.from.offset))?;
+    let record = RecordRow { id: from.id, size_bytes: from.size_bytes };
+    tx.put(&RECORDS, &SCOPE, &(to.number, to.offset), &record)
+}
+
+/// `None` is pinned: not removed. What is absent already is removed.
+fn ignore_absent(removed: Option<io::Result<()>>) -> io::Result<bool> {
+    match removed {
+        None => Ok(false),
+        Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Some(_) => Ok(true),
+    }
+}
