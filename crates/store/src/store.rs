@@ -213,7 +213,7 @@ impl Store {
 
     /// Why nothing is accepted any more; `None` in good health. The process should end.
     pub fn stopped(&self) -> Option<Arc<str>> {
-        self.shared.queue.stopped()
+        self.shared.queue.stopped().or_else(|| self.shared.blobs.stopped())
     }
 
     /// Lets the drivers end, once they have done what is pending.

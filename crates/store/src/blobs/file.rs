@@ -235,7 +235,7 @@ impl Lane {
         let file = match &output.file {
             Some(file) => file,
             None => {
-                self.core.check_running()?;
+                self.core.health.check()?;
                 self.core.folders.ensure(&*self.core.disk, self.id.0[15])?;
                 let file = self.core.disk.open(&path(self.id), OpenMode::CreateNew)?;
                 output.file.insert(file)
@@ -266,9 +266,9 @@ impl Lane {
         file.write_all_at(&end, output.offset)?;
         self.core.counters.syncs.fetch_add(1, Ordering::Relaxed);
         let synced = file.sync_data();
-        self.core.note_sync(synced)?;
+        self.core.health.note_sync(synced)?;
         let synced = self.core.disk.sync_dir(&folder(self.id.0[15]));
-        self.core.note_sync(synced)?;
+        self.core.health.note_sync(synced)?;
         output.file = None;
         output.pin.take().ok_or_else(|| io::Error::other("finished twice"))
     }

@@ -146,7 +146,7 @@ struct Core {
     folders: file::Folders,
     buffers: Arc<reader::Buffers>,
     counters: Arc<Counters>,
-    stopped: OnceLock<String>,
+    health: Arc<Health>,
 }
 
 impl fmt::Debug for Core {
@@ -181,11 +181,12 @@ impl Blobs {
         disk.sync_dir("")?;
         disk.sync_dir("blobs")?;
         let last = disk.list(segment::FOLDER)?.iter().filter_map(|n| segment::parse_name(n)).max();
-        let (pins, counters) = (Arc::default(), Arc::default());
+        let (pins, counters, health) = (Arc::default(), Arc::default(), Arc::default());
         let segments = segment::Segments::new(
             Arc::clone(&disk),
             Arc::clone(&pins),
             Arc::clone(&counters),
+            Arc::clone(&health),
             segment_bytes,
             last.unwrap_or(0),
         );
@@ -200,7 +201,7 @@ impl Blobs {
             folders: file::Folders::default(),
             buffers: Arc::default(),
             counters,
-            stopped: OnceLock::new(),
+            health,
         })))
     }
 
@@ -228,6 +229,11 @@ impl Blobs {
     /// The content of a blob that no transaction has adopted yet.
     pub fn open_pinned(&self, blob: &PinnedBlob) -> BlobReader {
         BlobReader::open_pinned(&self.0, blob)
+    }
+
+    /// Why nothing is written any more; `None` in good health. The process should end.
+    pub fn stopped(&self) -> Option<Arc<str>> {
+        self.0.health.0.get().cloned()
     }
 
     pub fn counters(&self) -> BlobCounters {
@@ -262,20 +268,26 @@ impl Core {
         self.entropy.fill(&mut id[8..]);
         BlobId(id)
     }
+}
 
+/// Whether the disk still does what it says.
+#[derive(Debug, Default)]
+struct Health(OnceLock<Arc<str>>);
+
+impl Health {
     /// A failed sync is never retried: after it nothing is written any more. (A full disk is no such
-    /// failure: the file in question is given up.)
+    /// failure: what was being written is given up.)
     fn note_sync(&self, result: io::Result<()>) -> io::Result<()> {
         if let Err(error) = &result
             && !is_full(error)
         {
-            let _ = self.stopped.set(error.to_string());
+            let _ = self.0.set(Arc::from(error.to_string()));
         }
         result
     }
 
-    fn check_running(&self) -> io::Result<()> {
-        match self.stopped.get() {
+    fn check(&self) -> io::Result<()> {
+        match self.0.get() {
             None => Ok(()),
             Some(why) => Err(io::Error::other(format!(
                 "blobs are no longer written since a sync failed ({why}); mend the disk and start \

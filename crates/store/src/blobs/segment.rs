@@ -15,7 +15,7 @@
 
 use super::blocking::Answer;
 use super::pins::{PinGuard, Pins, Target};
-use super::{BlobId, Counters, SEGMENT_BLOB_BYTES_MAX, crc32c};
+use super::{BlobId, Counters, Health, SEGMENT_BLOB_BYTES_MAX, crc32c};
 use crate::disk::{Disk, File, OpenMode};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -40,6 +40,7 @@ pub(super) struct Segments {
     disk: Arc<dyn Disk>,
     pins: Arc<Pins>,
     counters: Arc<Counters>,
+    health: Arc<Health>,
     size_bytes: u64,
     current: Mutex<Current>,
     sync: Mutex<SyncQueue>,
@@ -134,6 +135,7 @@ impl Segments {
         disk: Arc<dyn Disk>,
         pins: Arc<Pins>,
         counters: Arc<Counters>,
+        health: Arc<Health>,
         size_bytes: u64,
         last_number: u64,
     ) -> Segments {
@@ -141,6 +143,7 @@ impl Segments {
             disk,
             pins,
             counters,
+            health,
             size_bytes,
             current: Mutex::new(Current { segment: None, next_number: last_number + 1 }),
             sync: Mutex::default(),
@@ -226,7 +229,7 @@ impl Segments {
         for waiting in batch {
             let result = results.entry(waiting.number).or_insert_with(|| {
                 self.counters.syncs.fetch_add(1, Ordering::Relaxed);
-                waiting.file.sync_data().map_err(|error| {
+                self.health.note_sync(waiting.file.sync_data()).map_err(|error| {
                     // What was written since the last sync may be gone: nothing more goes there.
                     self.abandon(waiting.number);
                     super::Failure::of(&error)

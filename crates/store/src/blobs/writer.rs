@@ -117,7 +117,7 @@ impl BlobWriter {
         let core = Arc::clone(&self.core);
         self.core.blocking.run(Box::new(move || {
             let written =
-                core.check_running().and_then(|()| core.segments.append(blob.id, &mut head));
+                core.health.check().and_then(|()| core.segments.append(blob.id, &mut head));
             drop(head);
             match written {
                 Ok(unsynced) => core.segments.sync(unsynced, answer),

@@ -1,5 +1,9 @@
+mod faults;
+mod keeping;
+
 use super::*;
-use crate::{Scope, Store, Table};
+use crate::disk::FaultyDisk;
+use crate::{Scope, Store, StoreOptions, Table};
 use base::{ManualClock, SeededEntropy, Timestamp};
 
 crate::row! {
@@ -13,6 +17,50 @@ const OBJECTS: Table<String, ObjectRow> = Table::new(0x0101, "test.object");
 fn memory() -> Store {
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
     Store::memory(clock, Arc::new(SeededEntropy::new(1)))
+}
+
+const SEGMENT_BYTES: u64 = 2 << 20;
+
+fn options(seed: u64) -> StoreOptions {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
+    let mut options = StoreOptions::new(clock, Arc::new(SeededEntropy::new(seed)));
+    options.blob_segment_bytes = SEGMENT_BYTES;
+    options
+}
+
+fn faulty() -> (Store, Arc<FaultyDisk>) {
+    let disk = Arc::new(FaultyDisk::new());
+    let store = Store::inline(disk.clone(), options(1)).expect("opens");
+    (store, disk)
+}
+
+/// Has the drivers do all that there is to do.
+fn settle(store: &Store) {
+    commit(store, |_| Ok(()));
+}
+
+/// Files and segments on the disk.
+fn paths(store: &Store) -> Vec<String> {
+    let disk = &store.blobs().0.disk;
+    let list = |path: &str| disk.list(path).expect("lists");
+    let mut paths: Vec<String> = list(segment::FOLDER);
+    for folder in list(file::FOLDER) {
+        paths.extend(list(&format!("{}/{folder}", file::FOLDER)));
+    }
+    paths
+}
+
+fn assert_whole(store: &Store, blobs: u64) {
+    let found = store.blobs().check(store).expect("checks");
+    assert_eq!((found.blobs, &*found.problems, &*found.leftovers), (blobs, &[][..], &[][..]));
+}
+
+fn delete(store: &Store, key: &str) {
+    commit(store, |tx| {
+        let row = tx.get(&OBJECTS, &Scope::Global, key)?.expect("is there");
+        tx.delete(&OBJECTS, &Scope::Global, key)?;
+        row.blobs.iter().try_for_each(|blob| tx.release_blob(blob))
+    });
 }
 
 fn content(seed: u64, size: usize) -> Vec<u8> {

@@ -1,0 +1,143 @@
+//! A disk that is full, rots, or fails to sync.
+
+use super::*;
+use std::io::ErrorKind;
+
+fn try_write(store: &Store, bytes: &[u8]) -> io::Result<PinnedBlob> {
+    block_on(async {
+        let mut writer = store.blobs().writer(None);
+        for piece in bytes.chunks(50_000) {
+            writer.write(piece).await?;
+        }
+        writer.finish().await
+    })
+}
+
+#[test]
+fn a_full_disk_is_said_so_at_each_call() {
+    for size in [100_000, 3_000_000] {
+        let bytes = content(1, size);
+        let mut failed = 0;
+        for call in 1.. {
+            let (store, disk) = faulty();
+            settle(&store);
+            disk.fail_in(call, ErrorKind::StorageFull);
+            let result = try_write(&store, &bytes);
+            let Err(error) = result else { break };
+            failed += 1;
+            assert_eq!(error.kind(), ErrorKind::StorageFull, "{size}, call {call}");
+            settle(&store);
+            assert_eq!(store.blobs().stopped(), None);
+            put(&store, "key", &[&try_write(&store, &bytes).expect("space is back")]);
+            assert_eq!(all(&open(&store, "key")), bytes);
+            store.blobs().0.segments.end_current();
+            settle(&store);
+            assert_eq!(paths(&store).len(), 1, "{size}, call {call}: {:?}", paths(&store));
+            assert_whole(&store, 1);
+        }
+        assert!(failed >= 3, "{failed} calls were tried");
+    }
+}
+
+#[test]
+fn without_space_deletes_still_work() {
+    let (store, disk) = faulty();
+    let sizes = [100_000, 3_000_000];
+    for size in sizes {
+        put(&store, &size.to_string(), &[&written(&store, &content(1, size), None)]);
+    }
+    store.blobs().0.segments.end_current();
+    disk.set_capacity(Some(RESERVED_BYTES + 3_300_000));
+    for size in sizes {
+        let error = try_write(&store, &content(2, size)).expect_err("no space");
+        assert_eq!(error.kind(), ErrorKind::StorageFull);
+    }
+    assert_whole(&store, 2);
+    sizes.into_iter().for_each(|size| delete(&store, &size.to_string()));
+    settle(&store);
+    assert_eq!(paths(&store), [""; 0]);
+}
+
+#[test]
+fn a_failed_sync_is_not_retried() {
+    for size in [100_000, 3_000_000] {
+        let bytes = content(1, size);
+        let (store, disk) = faulty();
+        put(&store, "before", &[&try_write(&store, &bytes).expect("writes")]);
+        let syncs = disk.syncs();
+        let calls = disk.calls();
+        drop(try_write(&store, &bytes).expect("writes"));
+        assert!(disk.syncs() > syncs);
+        let last = disk.calls() - calls;
+        settle(&store);
+        let mut stopped = 0;
+        for call in 1..=last {
+            let (store, disk) = faulty();
+            put(&store, "before", &[&try_write(&store, &bytes).expect("writes")]);
+            disk.fail_in(call, ErrorKind::Other);
+            if try_write(&store, &bytes).is_ok() {
+                continue;
+            }
+            assert_eq!(all(&open(&store, "before")), bytes);
+            if store.stopped().is_some() {
+                stopped += 1;
+                assert!(try_write(&store, &bytes).is_err());
+            }
+        }
+        assert!(stopped >= 1, "{size}");
+    }
+}
+
+#[test]
+fn a_rotten_byte_is_never_served() {
+    for size in [100_000u64, 3_000_000] {
+        let bytes = content(1, size as usize);
+        let (store, disk) = faulty();
+        put(&store, "key", &[&written(&store, &bytes, None)]);
+        let path = store.blobs().freeze().files().expect("lists").pop().expect("one");
+        let content_at = if size == 100_000 { segment::HEADER_BYTES as u64 } else { 0 };
+        let end = content_at + size;
+        let places = [0, 5, 10, 30, 60, content_at, end / 2, end - 1, end + 3, end + 50, end + 95];
+        for at in places {
+            if !disk.corrupt(&path, at, 0x10) {
+                continue;
+            }
+            let reader = open(&store, "key");
+            let is_content = (content_at..end).contains(&at);
+            match block_on(reader.read(0..u64::MAX)) {
+                Ok(got) => assert!(!is_content && got == bytes, "{size} {at}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::InvalidData, "{size} {at}"),
+            }
+            // What lies beside the bad chunk is still served.
+            let other = if at < end / 2 { end - 1 - content_at } else { 0 };
+            if is_content && at != end / 2 {
+                let got = block_on(reader.read(other..other + 1)).expect("reads");
+                assert_eq!(got[0], bytes[other as usize]);
+            }
+            let found = store.blobs().check(&store).expect("checks");
+            let is_covered = at < end || size > 100_000;
+            assert_eq!(found.problems.len(), usize::from(is_covered), "{size} {at}: {found:?}");
+            assert!(disk.corrupt(&path, at, 0x10));
+        }
+        assert_whole(&store, 1);
+        disk.remove(&path).expect("removes");
+        let missing = block_on(open(&store, "key").read(0..1));
+        if size > 100_000 {
+            assert_eq!(missing.expect_err("is gone").kind(), ErrorKind::InvalidData);
+        }
+    }
+}
+
+#[test]
+fn a_damaged_segment_is_left_for_a_person_to_look_at() {
+    let (store, disk) = faulty();
+    for n in 0..40 {
+        put(&store, &n.to_string(), &[&written(&store, &content(n, 100_000), None)]);
+    }
+    assert!(disk.corrupt(&segment::path(1), 200, 1));
+    (1..15).for_each(|n| delete(&store, &n.to_string()));
+    settle(&store);
+    assert!(disk.open(&segment::path(1), crate::disk::OpenMode::Read).is_ok());
+    let found = store.blobs().check(&store).expect("checks");
+    assert_eq!(found.problems.len(), 1, "{found:?}");
+}
