@@ -25,6 +25,7 @@ pub mod engine;
 mod error;
 mod key;
 mod log;
+pub mod lsm;
 mod memory;
 mod metrics;
 mod queue;

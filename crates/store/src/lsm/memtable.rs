@@ -1,0 +1,233 @@
+//! Commits that are in memory: a skip list that one writer grows while others read it.
+
+use super::Entry;
+use crate::engine::Version;
+use bytes::Bytes;
+use crossbeam_skiplist::SkipMap;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering as Memory};
+
+/// What an entry costs beside its key and value.
+const ENTRY_BYTES: u64 = 112;
+
+#[derive(Debug)]
+struct Slot {
+    key: Bytes,
+    version: Version,
+}
+
+/// Key and version, owned or borrowed: so that a lookup need not own its key.
+trait Place {
+    fn place(&self) -> (&[u8], Version);
+}
+
+impl Place for Slot {
+    fn place(&self) -> (&[u8], Version) {
+        (&self.key, self.version)
+    }
+}
+
+impl Place for (&[u8], Version) {
+    fn place(&self) -> (&[u8], Version) {
+        *self
+    }
+}
+
+impl Ord for dyn Place + '_ {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let ((key, version), (other_key, other_version)) = (self.place(), other.place());
+        key.cmp(other_key).then(other_version.cmp(&version))
+    }
+}
+
+impl PartialOrd for dyn Place + '_ {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for dyn Place + '_ {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for dyn Place + '_ {}
+
+impl Ord for Slot {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self as &dyn Place).cmp(other)
+    }
+}
+
+impl PartialOrd for Slot {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Slot {
+    fn eq(&self, other: &Self) -> bool {
+        self.place() == other.place()
+    }
+}
+
+impl Eq for Slot {}
+
+impl<'a> Borrow<dyn Place + 'a> for Slot {
+    fn borrow(&self) -> &(dyn Place + 'a) {
+        self
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Memtable {
+    map: SkipMap<Slot, Option<Bytes>>,
+    size_bytes: AtomicU64,
+    newest: AtomicU64,
+}
+
+impl fmt::Debug for Memtable {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Memtable(to {}, {} bytes)", self.newest(), self.size_bytes())
+    }
+}
+
+impl Memtable {
+    /// Takes in a whole commit. One writer at a time.
+    pub(super) fn apply(&self, batch: &crate::engine::Batch, version: Version) {
+        let mut size_bytes = 0;
+        for (key, value) in batch {
+            size_bytes += ENTRY_BYTES + key.len() as u64;
+            size_bytes += value.as_ref().map_or(0, Bytes::len) as u64;
+            self.map.insert(Slot { key: key.clone(), version }, value.clone());
+        }
+        self.size_bytes.fetch_add(size_bytes, Memory::Relaxed);
+        self.newest.store(version, Memory::Release);
+    }
+
+    /// `None`: nothing known of the key as of `at`; `Some(None)`: it is removed.
+    pub(super) fn get(&self, key: &[u8], at: Version) -> Option<Option<Bytes>> {
+        let entry = self.map.lower_bound(Bound::Included(&(key, at) as &dyn Place))?;
+        (entry.key().key == key).then(|| entry.value().clone())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.size_bytes.load(Memory::Relaxed)
+    }
+
+    /// The last commit in it.
+    pub(super) fn newest(&self) -> Version {
+        self.newest.load(Memory::Acquire)
+    }
+}
+
+/// Where the next entries are taken from.
+#[derive(Debug)]
+enum From {
+    /// Before all versions of the key.
+    Key(Bytes),
+    /// After this entry, in the direction of the cursor.
+    Entry(Bytes, Version),
+    End,
+    Nothing,
+}
+
+/// Reads entries in chunks that grow, since a position in a skip list cannot be kept.
+#[derive(Debug)]
+pub(super) struct MemCursor {
+    memtable: Arc<Memtable>,
+    /// Only these versions: after the first, up to the second.
+    versions: (Version, Version),
+    reverse: bool,
+    /// What is read already, the next one last.
+    ahead: Vec<Entry>,
+    from: From,
+    chunk: usize,
+}
+
+const CHUNK_MIN: usize = 4;
+const CHUNK_MAX: usize = 128;
+
+impl MemCursor {
+    pub(super) fn new(
+        memtable: Arc<Memtable>,
+        versions: (Version, Version),
+        reverse: bool,
+    ) -> Self {
+        let from = From::Nothing;
+        Self { memtable, versions, reverse, ahead: Vec::new(), from, chunk: CHUNK_MIN }
+    }
+
+    /// To the gap before `key` (`None`: the end); entries beyond it, in the cursor's direction, follow.
+    pub(super) fn seek(&mut self, key: Option<&[u8]>) {
+        if let Some(key) = key {
+            let beyond = |entry: &Entry| entry.beyond(key, self.reverse);
+            while self.ahead.last().is_some_and(|entry| !beyond(entry)) {
+                self.ahead.pop();
+            }
+            if !self.ahead.is_empty() {
+                return;
+            }
+        }
+        self.chunk = CHUNK_MIN;
+        self.from = key.map_or(From::End, |key| From::Key(Bytes::copy_from_slice(key)));
+    }
+
+    pub(super) fn next(&mut self) -> Option<Entry> {
+        while self.ahead.is_empty() {
+            self.fill()?;
+        }
+        self.ahead.pop()
+    }
+
+    /// Reads a chunk; none of it may be of the versions asked for. `None` at the end.
+    fn fill(&mut self) -> Option<()> {
+        let place = match &self.from {
+            From::Key(key) => Some((&key[..], Version::MAX)),
+            From::Entry(key, version) => Some((&key[..], *version)),
+            From::End => None,
+            From::Nothing => return None,
+        };
+        let place = place.as_ref().map(|place| place as &dyn Place);
+        let bound = place.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut last = None;
+        let mut take = |key: &Slot, value: &Option<Bytes>| {
+            if key.version > self.versions.0 && key.version <= self.versions.1 {
+                let (key, version) = (key.key.clone(), key.version);
+                self.ahead.push(Entry { key, version, value: value.clone() });
+            }
+            last = Some((key.key.clone(), key.version));
+        };
+        let mut seen = 0;
+        if self.reverse {
+            let range = self.memtable.map.range::<dyn Place, _>((Bound::Unbounded, bound));
+            for entry in range.rev().take(self.chunk) {
+                take(entry.key(), entry.value());
+                seen += 1;
+            }
+        } else {
+            let range = self.memtable.map.range::<dyn Place, _>((bound, Bound::Unbounded));
+            for entry in range.take(self.chunk) {
+                take(entry.key(), entry.value());
+                seen += 1;
+            }
+        }
+        self.ahead.reverse();
+        let full = seen == self.chunk;
+        self.from = match last {
+            Some((key, version)) if full => From::Entry(key, version),
+            _ => From::Nothing,
+        };
+        self.chunk = (self.chunk * 2).min(CHUNK_MAX);
+        (seen > 0).then_some(())
+    }
+}

@@ -1,0 +1,110 @@
+//! Files that changed behind the engine's back: noticed, never a panic or a wrong answer.
+
+use super::disk::TestDisk;
+use super::{Dice, Lsm, bytes, open, settle, tiny};
+use crate::engine::Engine;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Bound;
+use std::sync::Arc;
+
+type All = BTreeMap<Bytes, Bytes>;
+
+/// A settled engine of several tables, and what it holds.
+fn filled(entries: u64) -> (Arc<TestDisk>, All, u64) {
+    let disk = TestDisk::new();
+    let engine = open(&disk);
+    let mut all = All::new();
+    for version in 1..=entries {
+        let (key, value) = (bytes(&format!("key/{:03}", version * 7 % 400)), version.to_string());
+        engine.apply(&[(key.clone(), Some(bytes(&value)))], version);
+        all.insert(key, bytes(&value));
+        settle(&engine, version);
+    }
+    engine.freeze(entries).expect("freezes");
+    settle(&engine, entries);
+    (disk, all, entries)
+}
+
+/// Reads everything both ways; an error is fine, a wrong answer is not.
+fn read(disk: &Arc<TestDisk>, all: &All, at: u64) -> io::Result<()> {
+    let engine = Lsm::open(Arc::clone(disk) as _, "index", tiny())?;
+    let mut first = Ok(());
+    for (key, value) in all {
+        match engine.get(key, at) {
+            Ok(found) => assert_eq!(found.as_ref(), Some(value), "{key:?}"),
+            Err(error) => first = first.and(Err(error)),
+        }
+    }
+    for reverse in [false, true] {
+        let mut cursor = engine.scan((Bound::Unbounded, Bound::Unbounded), at, reverse);
+        let mut count = 0;
+        loop {
+            match cursor.next() {
+                Ok(Some((key, value))) => assert_eq!(all.get(&key), Some(&value)),
+                Ok(None) => {
+                    assert_eq!(count, all.len());
+                    break;
+                }
+                Err(error) => {
+                    assert!(cursor.next().is_err(), "a failed scan goes on");
+                    first = first.and(Err(error));
+                    break;
+                }
+            }
+            count += 1;
+        }
+    }
+    let problems = engine.check()?;
+    match problems.first() {
+        Some(problem) => first.and(Err(io::Error::other(problem.clone()))),
+        None => first,
+    }
+}
+
+fn check(disk: &Arc<TestDisk>, all: &All, at: u64, path: &str, damaged: &[u8], what: &str) {
+    let whole = disk.bytes(path);
+    disk.put(path, damaged);
+    assert!(read(disk, all, at).is_err(), "{path}: {what} went unnoticed");
+    disk.put(path, &whole);
+}
+
+#[test]
+fn each_damaged_byte_is_noticed() {
+    let (disk, all, at) = filled(150);
+    read(&disk, &all, at).expect("it is whole at first");
+    let mut dice = Dice::new(3);
+    for path in disk.paths() {
+        let whole = disk.bytes(&path);
+        for place in (0..whole.len()).step_by(3) {
+            let mut damaged = whole.clone();
+            damaged[place] ^= 1 << dice.below(8);
+            check(&disk, &all, at, &path, &damaged, &format!("a changed byte at {place}"));
+        }
+        for len in (0..whole.len()).step_by(61) {
+            check(&disk, &all, at, &path, &whole[..len], &format!("a cut at {len}"));
+        }
+        let longer = [&whole[..], b"more"].concat();
+        check(&disk, &all, at, &path, &longer, "more at the end");
+    }
+}
+
+#[test]
+fn a_table_in_place_of_another_is_noticed() {
+    let (disk, all, at) = filled(400);
+    let tables: Vec<_> = disk.paths().into_iter().filter(|path| path.ends_with(".table")).collect();
+    assert!(tables.len() >= 2);
+    check(&disk, &all, at, &tables[0], &disk.bytes(&tables[1]), "another table");
+}
+
+#[test]
+fn a_missing_file_is_noticed() {
+    for suffix in [".table", "manifest"] {
+        let (disk, all, at) = filled(150);
+        let path = disk.paths().into_iter().find(|path| path.ends_with(suffix)).expect("is there");
+        crate::disk::Disk::remove(&*disk, &path).expect("removes");
+        let error = read(&disk, &all, at).expect_err("it is missing");
+        assert!(error.to_string().contains("missing"), "{error}");
+    }
+}

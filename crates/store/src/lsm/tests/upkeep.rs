@@ -1,0 +1,108 @@
+//! What maintenance owes beside right answers.
+
+use super::disk::TestDisk;
+use super::{Lsm, Options, bytes, open, settle, tiny};
+use crate::engine::{Engine, Version};
+use bytes::Bytes;
+use std::ops::Bound;
+
+fn put(engine: &Lsm, version: Version, keys: std::ops::Range<u32>, value: Option<&str>) {
+    let value = value.map(bytes);
+    let batch: Vec<(Bytes, Option<Bytes>)> =
+        keys.map(|key| (bytes(&format!("key/{key:06}")), value.clone())).collect();
+    engine.apply(&batch, version);
+}
+
+fn entries(engine: &Lsm) -> u64 {
+    engine.tree().levels.tables().map(|table| table.meta.entries).sum()
+}
+
+#[test]
+fn nothing_undurable_reaches_a_file() {
+    let disk = TestDisk::new();
+    let engine = open(&disk);
+    put(&engine, 1, 0..100, Some("one"));
+    put(&engine, 2, 0..100, Some("two"));
+    settle(&engine, 0);
+    assert_eq!((engine.flushed(), entries(&engine)), (0, 0));
+    settle(&engine, 1);
+    assert_eq!((engine.flushed(), entries(&engine)), (1, 100));
+}
+
+#[test]
+fn removed_keys_leave_nothing_behind() {
+    let disk = TestDisk::new();
+    let engine = open(&disk);
+    for version in 1..=10 {
+        put(&engine, version, 0..300, Some("something"));
+        settle(&engine, version);
+    }
+    put(&engine, 11, 0..300, None);
+    engine.set_horizon(11);
+    settle(&engine, 11);
+    assert_eq!(entries(&engine), 0);
+    let tables = disk.paths().into_iter().filter(|path| path.ends_with(".table")).count();
+    assert_eq!(tables, 0);
+}
+
+#[test]
+fn what_comes_and_goes_in_memory_never_reaches_a_table() {
+    let options = Options { memtable_bytes: 1 << 20, ..tiny() };
+    let engine = Lsm::open(TestDisk::new(), "index", options).expect("opens");
+    put(&engine, 1, 0..10, Some("stays"));
+    for version in (2..200).step_by(2) {
+        let job = version as u32 + 1000;
+        put(&engine, version, job..job + 1, Some("a job"));
+        put(&engine, version + 1, job..job + 1, None);
+    }
+    engine.set_horizon(199);
+    engine.freeze(199).expect("freezes");
+    assert_eq!(entries(&engine), 10);
+}
+
+#[test]
+fn a_pinned_state_outlives_merges() {
+    let disk = TestDisk::new();
+    let engine = open(&disk);
+    put(&engine, 1, 0..300, Some("first"));
+    let frozen = engine.freeze(1).expect("freezes");
+    let mut cursor = engine.scan((Bound::Unbounded, Bound::Unbounded), 1, false);
+    for version in 2..20 {
+        put(&engine, version, 0..300, Some("later"));
+        engine.set_horizon(version);
+        settle(&engine, version);
+    }
+    let there = |path: &String| disk.paths().contains(path);
+    assert!(frozen.files.iter().all(there));
+    for _ in 0..300 {
+        let (_, value) = cursor.next().expect("reads").expect("is there");
+        assert_eq!(value, "first");
+    }
+    drop(cursor);
+    let files = frozen.files.clone();
+    drop(frozen);
+    settle(&engine, 19);
+    assert!(!files.iter().any(there));
+}
+
+#[test]
+fn a_full_disk_loses_nothing() {
+    let disk = TestDisk::new();
+    let engine = open(&disk);
+    for version in 1..20 {
+        put(&engine, version, 0..200, Some("value"));
+        disk.fail_after(version as i64 % 7);
+        for _ in 0..3 {
+            let _ = engine.maintain(version);
+        }
+        assert_eq!(engine.get(b"key/000077", version).expect("reads"), Some(bytes("value")));
+        assert!(engine.freeze(version).is_err());
+        disk.fail_after(i64::MAX);
+    }
+    engine.set_horizon(19);
+    settle(&engine, 19);
+    assert_eq!(engine.check().expect("reads"), Vec::<String>::new());
+    let listed = engine.tree().levels.tables().count();
+    let tables = disk.paths().into_iter().filter(|path| path.ends_with(".table")).count();
+    assert_eq!(tables, listed);
+}
