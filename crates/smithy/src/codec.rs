@@ -3,6 +3,7 @@
 use crate::check::Check;
 use crate::http::{Request, Response};
 use crate::model::{Operation, Protocol, ServiceModel};
+use crate::query::{self, Dialect};
 use crate::reject::Rejection;
 use crate::rest;
 use crate::value::Struct;
@@ -17,6 +18,8 @@ pub fn decode_request(
     let mut check = Check::new(service.validate);
     match protocol {
         Protocol::RestXml => rest::decode(protocol, request, input, &mut check)?,
+        Protocol::AwsQuery => query::decode(Dialect::Aws, request, input, &mut check)?,
+        Protocol::Ec2Query => query::decode(Dialect::Ec2, request, input, &mut check)?,
         _ => return Err(Rejection::malformed("this protocol is not served")),
     }
     check.into_result()
@@ -32,9 +35,10 @@ pub fn encode_response(
     request_id: &str,
 ) -> Response {
     let status = operation.served.as_ref().map_or(200, |served| served.status);
-    let _ = request_id;
     match protocol {
         Protocol::RestXml => rest::encode(protocol, service, status, output),
+        Protocol::AwsQuery => query::encode(Dialect::Aws, service, operation, output, request_id),
+        Protocol::Ec2Query => query::encode(Dialect::Ec2, service, operation, output, request_id),
         _ => Response { status: 501, ..Response::default() },
     }
 }

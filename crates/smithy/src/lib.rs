@@ -14,9 +14,11 @@
 mod check;
 pub mod codec;
 pub mod document;
+pub mod error;
 pub mod http;
 pub mod index;
 pub mod model;
+pub mod query;
 pub mod reject;
 mod rest;
 pub mod route;
@@ -30,6 +32,8 @@ mod tests;
 
 pub use codec::{decode_request, encode_response};
 pub use document::Document;
+pub use error::{ErrorParts, encode_error};
 pub use http::{Headers, Request, Response};
 pub use reject::Rejection;
+pub use route::{RouteError, Routed, Target};
 pub use value::{Field, List, Map, Slot, Struct, Value};

@@ -5,7 +5,7 @@ use crate::index::Index;
 use crate::model::{HttpRule, Kind, Operation, Protocol, Routes, Served, ServiceModel};
 use crate::reject::Rejection;
 use crate::shape::*;
-use crate::value::{Field, Struct};
+use crate::value::Struct;
 use base::Timestamp;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -90,13 +90,13 @@ macro_rules! structure {
         impl Struct for $name {
             fn shape(&self) -> &'static StructShape { $name::SHAPE }
             #[allow(unused_mut, unused_assignments, unused_variables, reason = "counts the fields")]
-            fn field(&self, index: usize) -> &dyn Field {
+            fn field(&self, index: usize) -> &dyn crate::Field {
                 let mut n = 0;
                 $(if n == index { return &self.$field; } n += 1;)*
                 &crate::value::ABSENT
             }
             #[allow(unused_mut, unused_assignments, unused_variables, reason = "counts the fields")]
-            fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+            fn field_mut(&mut self, index: usize) -> &mut dyn crate::Field {
                 let mut n = 0;
                 $(if n == index { return &mut self.$field; } n += 1;)*
                 unreachable!("no member {index}")

@@ -45,6 +45,13 @@ impl Encoder {
         self.writer.close(name);
     }
 
+    /// A start tag with a namespace and nothing else.
+    pub fn open_with(&mut self, name: &str, namespace: Option<XmlNamespace>) {
+        self.writer.start(name);
+        self.namespace(namespace);
+        self.writer.start_done();
+    }
+
     /// A root that holds a scalar.
     pub fn root_scalar(
         &mut self,
@@ -52,9 +59,7 @@ impl Encoder {
         namespace: Option<XmlNamespace>,
         value: Value<'_>,
     ) {
-        self.writer.start(member.wire);
-        self.namespace(namespace);
-        self.writer.start_done();
+        self.open_with(member.wire, namespace);
         match value {
             Value::Str(text) => self.writer.text(text),
             value => {
