@@ -47,14 +47,20 @@ pub struct HttpInfo {
     pub method: String,
     /// The path as on the wire.
     pub path: String,
-    /// `content-type` and the `content-encoding` that clients of aws-chunked send.
     pub content_type: Option<String>,
+    /// How the request was signed, as `s3:authType` has it: `REST-HEADER`, `REST-QUERY-STRING`,
+    /// `POST`; `None` for anonymous ones.
+    pub auth_type: Option<&'static str>,
+    /// When it says that it was signed.
+    pub signed_at: Option<Timestamp>,
+    /// What it says of its body, as `s3:x-amz-content-sha256` has it.
+    pub content_sha256: Option<String>,
 }
 
 /// The context of an operation.
 pub struct Cx {
     pub request_id: String,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     /// The account in which the operation acts: the caller's, or the default one.
     pub account: AccountId,
     pub region: Region,
@@ -96,7 +102,7 @@ pub trait Door: Send + Sync + 'static {
         &self,
         tx: &mut Tx,
         cx: &Cx,
-        caller: Caller,
+        caller: Arc<Caller>,
         service: &str,
         operation: &str,
         input: &dyn Struct,
@@ -106,7 +112,7 @@ pub trait Door: Send + Sync + 'static {
 /// All that a context is made of.
 pub struct CxParts {
     pub request_id: String,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
     pub account: AccountId,
     pub region: Region,
     pub http: HttpInfo,

@@ -13,7 +13,7 @@ pub struct Credential {
     /// Set for temporary credentials: the request must carry exactly this token.
     pub session_token: Option<Arc<str>>,
     pub expires: Option<Timestamp>,
-    pub caller: Caller,
+    pub caller: Arc<Caller>,
 }
 
 /// A policy with the name under which a refusal or an explanation mentions it.
