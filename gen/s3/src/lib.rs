@@ -392,7 +392,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     action_prefix: "s3",
     api_version: "2006-03-01",
     target_prefix: None,
-    xml_namespace: None,
+    xml_namespace: Some("http://s3.amazonaws.com/doc/2006-03-01/"),
     protocols: &[Protocol::RestXml],
     query_compatible: false,
     validate: false,

@@ -128,7 +128,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     action_prefix: "sqs",
     api_version: "2012-11-05",
     target_prefix: Some("AmazonSQS"),
-    xml_namespace: None,
+    xml_namespace: Some("http://queue.amazonaws.com/doc/2012-11-05/"),
     protocols: &[Protocol::AwsJson10, Protocol::AwsQuery],
     query_compatible: true,
     validate: true,

@@ -12,6 +12,8 @@ pub struct Overlay {
     pub source: String,
     /// The prefix of its IAM actions; by default the signing name.
     pub action_prefix: Option<String>,
+    /// The namespace of its XML documents where the model has none.
+    pub xml_namespace: Option<String>,
     /// Wire protocols that are served beside the model's own (`query` for old clients of SQS).
     pub extra_protocols: Vec<String>,
     /// Whether the gateway checks the model's constraints.

@@ -194,7 +194,7 @@ fn model(source: &Source, out: &mut String) {
         literal(action_prefix),
         literal(text("apiVersion").unwrap_or("")),
         option(text("targetPrefix")),
-        option(text("xmlNamespace")),
+        option(text("xmlNamespace").or(source.overlay.xml_namespace.as_deref())),
         protocols(source).join(", "),
         !metadata["awsQueryCompatible"].is_null(),
         source.overlay.validate,
