@@ -12,9 +12,9 @@
 use super::blocking::Answer;
 use super::pins::{PinGuard, Target};
 use super::{BlobId, Core, Failure, crc32c};
-use crate::disk::{Disk, File, OpenMode};
+use crate::disk::{File, OpenMode};
 use parking_lot::Mutex;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -63,22 +63,6 @@ pub(super) fn is_trailer_of(bytes: &[u8; TRAILER_BYTES], id: BlobId, size_bytes:
         && bytes[24..32] == size_bytes.to_le_bytes()
         && bytes[32..40] == sums_count(size_bytes).to_le_bytes()
         && bytes[44..] == crc32c(&bytes[..44]).to_le_bytes()
-}
-
-/// The folders of which it is known that they are there and durable.
-#[derive(Debug, Default)]
-pub(super) struct Folders(Mutex<BTreeSet<u8>>);
-
-impl Folders {
-    fn ensure(&self, disk: &dyn Disk, last_byte: u8) -> io::Result<()> {
-        let mut known = self.0.lock();
-        if !known.contains(&last_byte) {
-            disk.create_dir(&folder(last_byte))?;
-            disk.sync_dir(FOLDER)?;
-            known.insert(last_byte);
-        }
-        Ok(())
-    }
 }
 
 /// Bytes on their way to the file; the first `start` of them are not content.
@@ -236,7 +220,7 @@ impl Lane {
             Some(file) => file,
             None => {
                 self.core.health.check()?;
-                self.core.folders.ensure(&*self.core.disk, self.id.0[15])?;
+                self.core.folders.ensure(&folder(self.id.0[15]))?;
                 let file = self.core.disk.open(&path(self.id), OpenMode::CreateNew)?;
                 output.file.insert(file)
             }

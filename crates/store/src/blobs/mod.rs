@@ -47,6 +47,7 @@ use crate::tx::Tx;
 use base::{Clock, Entropy};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -143,7 +144,7 @@ struct Core {
     last_id: Mutex<(u64, u16)>,
     pins: Arc<pins::Pins>,
     segments: segment::Segments,
-    folders: file::Folders,
+    folders: Arc<Folders>,
     buffers: Arc<reader::Buffers>,
     counters: Arc<Counters>,
     health: Arc<Health>,
@@ -175,15 +176,12 @@ impl Blobs {
     /// Reads one folder and nothing else: what a crash left behind is found by the maintenance.
     pub(crate) fn open_folder(drivers: BlobDrivers) -> io::Result<Blobs> {
         let BlobDrivers { disk, clock, entropy, blocking, segment_bytes } = drivers;
-        for folder in [segment::FOLDER, file::FOLDER] {
-            disk.create_dir(folder)?;
-        }
-        disk.sync_dir("")?;
-        disk.sync_dir("blobs")?;
         let last = disk.list(segment::FOLDER)?.iter().filter_map(|n| segment::parse_name(n)).max();
         let (pins, counters, health) = (Arc::default(), Arc::default(), Arc::default());
+        let folders = Arc::new(Folders { disk: Arc::clone(&disk), known: Mutex::default() });
         let segments = segment::Segments::new(
             Arc::clone(&disk),
+            Arc::clone(&folders),
             Arc::clone(&pins),
             Arc::clone(&counters),
             Arc::clone(&health),
@@ -198,7 +196,7 @@ impl Blobs {
             last_id: Mutex::default(),
             pins,
             segments,
-            folders: file::Folders::default(),
+            folders,
             buffers: Arc::default(),
             counters,
             health,
@@ -267,6 +265,35 @@ impl Core {
         id[6..8].copy_from_slice(&sequence.to_be_bytes());
         self.entropy.fill(&mut id[8..]);
         BlobId(id)
+    }
+}
+
+/// The folders, made when first needed: an empty store has none.
+#[derive(Debug)]
+struct Folders {
+    disk: Arc<dyn Disk>,
+    /// Of these it is known that they are there and durable.
+    known: Mutex<BTreeSet<String>>,
+}
+
+impl Folders {
+    fn ensure(&self, folder: &str) -> io::Result<()> {
+        let mut known = self.known.lock();
+        if known.contains(folder) {
+            return Ok(());
+        }
+        let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);
+        let mut parent = "";
+        for end in ends {
+            let path = &folder[..end];
+            if !known.contains(path) {
+                self.disk.create_dir(path)?;
+                self.disk.sync_dir(parent)?;
+                known.insert(path.to_owned());
+            }
+            parent = path;
+        }
+        Ok(())
     }
 }
 

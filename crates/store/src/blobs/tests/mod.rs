@@ -1,5 +1,6 @@
 mod faults;
 mod keeping;
+mod rates;
 
 use super::*;
 use crate::disk::FaultyDisk;
