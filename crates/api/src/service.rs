@@ -2,6 +2,7 @@
 
 use crate::{AsyncCx, Body, Cx, Error, NamedPolicy};
 use base::AccountId;
+use policy::ResourceRole;
 use smithy::Struct;
 use smithy::model::ServiceModel;
 use std::any::Any;
@@ -53,13 +54,21 @@ impl Ask {
     }
 }
 
-/// What the resource itself says about who may use it.
+/// What the resource itself says about who may use it. Build it with `..Grants::default()`.
 #[derive(Clone, Default, Debug)]
 pub struct Grants {
     /// The account that owns the resource; `None` for what belongs to the caller's own.
     pub owner: Option<AccountId>,
     /// The resource-based policy.
     pub policy: Option<NamedPolicy>,
+    /// Whether that policy adds to what identities are allowed (a bucket's), or nothing goes without
+    /// it (a role's trust policy, a key's).
+    pub role: ResourceRole,
+    /// The resource's true ARN, where the input could not tell it: the path of an IAM user. It is
+    /// what policies are held against and what a refusal names.
+    pub resource: Option<String>,
+    /// Condition keys that only the resource knows, its tags above all.
+    pub context: AskContext,
 }
 
 /// What a service adds to authorisation.
