@@ -316,8 +316,15 @@ impl BlobKeeper {
         let moved = self.store.write(|tx| {
             moves.iter().zip(&records).try_for_each(|(from, to)| change_place(tx, from, to))
         });
-        moved.applied()?;
-        Ok(Step::Worked)
+        match moved.applied() {
+            Ok(()) => Ok(Step::Worked),
+            // The copies are dead. Without room for rows nothing is moved; the next start tries again.
+            Err(StoreError::Busy | StoreError::Full) => {
+                self.sparse.remove(&number);
+                Ok(Step::Worked)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn moves_of(&self, number: u64) -> Result<Vec<Move>, StoreError> {

@@ -162,6 +162,8 @@ struct Counters {
     syncs: AtomicU64,
     bytes_written: AtomicU64,
     bytes_read: AtomicU64,
+    /// Held by writers now.
+    bytes_buffered: AtomicU64,
 }
 
 /// What has been done since the start.
@@ -170,6 +172,8 @@ pub struct BlobCounters {
     pub syncs: u64,
     pub bytes_written: u64,
     pub bytes_read: u64,
+    /// Held by writers now.
+    pub bytes_buffered: u64,
 }
 
 impl Blobs {
@@ -240,6 +244,7 @@ impl Blobs {
             syncs: of(&self.0.counters.syncs),
             bytes_written: of(&self.0.counters.bytes_written),
             bytes_read: of(&self.0.counters.bytes_read),
+            bytes_buffered: of(&self.0.counters.bytes_buffered),
         }
     }
 }

@@ -5,25 +5,36 @@ use super::file::{CHUNK_BYTES, Chunk, Lane};
 use super::pins::PinGuard;
 use super::rows::{BlobRow, Place, SegmentPlace};
 use super::segment::HEADER_BYTES;
-use super::{BlobId, BlobRef, Core, ROW_BLOB_BYTES_MAX, SEGMENT_BLOB_BYTES_MAX};
+use super::{BlobId, BlobRef, Core, Counters, ROW_BLOB_BYTES_MAX, SEGMENT_BLOB_BYTES_MAX};
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// What the head can grow to.
+const HEAD_BYTES_MAX: usize = HEADER_BYTES + SEGMENT_BLOB_BYTES_MAX;
+/// What a file being written holds in its queue.
+const LANE_BYTES: usize = 4 * CHUNK_BYTES;
+/// What all writers together may hold.
+const BUFFERED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// A blob being written. Holds at most 2 MiB, whatever the size. Dropping it leaves nothing behind.
 ///
 /// Its futures need no runtime and may be polled by any. An error of kind `StorageFull` says that the
-/// disk is full; after any error the writer is of no use any more.
+/// disk is full, `ResourceBusy` that too much is being written at once; after any error the writer is of no use any more.
 #[derive(Debug)]
 pub struct BlobWriter {
     core: Arc<Core>,
     id: BlobId,
     size_bytes: u64,
+    /// How much may come, as far as is known.
+    expected: usize,
     /// Room for a record's header, then the content as long as it may fit into a segment.
     head: Vec<u8>,
     chunk: Vec<u8>,
     lane: Option<Arc<Lane>>,
+    charge: Charge,
     /// A future of `write` was dropped half-way, or failed: some bytes were taken, some not.
     is_torn: bool,
 }
@@ -31,20 +42,13 @@ pub struct BlobWriter {
 impl BlobWriter {
     pub(super) fn new(core: Arc<Core>, size_hint: Option<u64>) -> BlobWriter {
         let id = core.next_id();
-        let mut head = Vec::new();
-        let mut lane = None;
-        match size_hint.map(usize::try_from) {
-            Some(Ok(size)) if size <= SEGMENT_BLOB_BYTES_MAX => {
-                head.reserve_exact(HEADER_BYTES + size)
-            }
-            Some(_) => lane = Some(Lane::new(Arc::clone(&core), id)),
-            None => {}
-        }
-        if lane.is_none() {
-            head.resize(HEADER_BYTES, 0);
-        }
-        let chunk = Vec::new();
-        BlobWriter { core, id, size_bytes: 0, head, chunk, lane, is_torn: false }
+        let is_large = size_hint.is_some_and(|size| size > SEGMENT_BLOB_BYTES_MAX as u64);
+        let lane = is_large.then(|| Lane::new(Arc::clone(&core), id));
+        let expected = size_hint.map_or(0, |size| usize::try_from(size).unwrap_or(0));
+        let (head, chunk) = (Vec::new(), Vec::new());
+        let charge = Charge { counters: Arc::clone(&core.counters), bytes: 0 };
+        let is_torn = false;
+        BlobWriter { core, id, size_bytes: 0, expected, head, chunk, lane, charge, is_torn }
     }
 
     /// How many bytes were taken so far.
@@ -66,19 +70,17 @@ impl BlobWriter {
 
     async fn take(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         if self.lane.is_none() {
-            let room = HEADER_BYTES + SEGMENT_BLOB_BYTES_MAX - self.head.len();
-            let (fits, rest) = bytes.split_at(room.min(bytes.len()));
-            self.head.extend_from_slice(fits);
-            self.size_bytes += fits.len() as u64;
-            bytes = rest;
+            bytes = self.take_into_head(bytes)?;
             if bytes.is_empty() {
                 return Ok(());
             }
+            self.charge.raise_to(LANE_BYTES + HEAD_BYTES_MAX)?;
             let lane = Lane::new(Arc::clone(&self.core), self.id);
             lane.send(Chunk { bytes: std::mem::take(&mut self.head), start: HEADER_BYTES });
             self.lane = Some(lane);
         }
         let Some(lane) = &self.lane else { return Ok(()) };
+        self.charge.raise_to(LANE_BYTES)?;
         while !bytes.is_empty() {
             if self.chunk.capacity() == 0 {
                 self.chunk = poll_fn(|context| lane.poll_room(context)).await?;
@@ -95,6 +97,25 @@ impl BlobWriter {
         Ok(())
     }
 
+    /// Gives back what does not fit into a segment any more.
+    fn take_into_head<'a>(&mut self, bytes: &'a [u8]) -> io::Result<&'a [u8]> {
+        if self.head.is_empty() {
+            self.head.reserve_exact(HEADER_BYTES + self.expected.min(SEGMENT_BLOB_BYTES_MAX));
+            self.head.resize(HEADER_BYTES, 0);
+        }
+        let length = self.head.len();
+        let (fits, rest) = bytes.split_at((HEAD_BYTES_MAX - length).min(bytes.len()));
+        let needed = length + fits.len();
+        if needed > self.head.capacity() {
+            let capacity = (needed * 2).clamp(4096, HEAD_BYTES_MAX);
+            self.head.reserve_exact(capacity - length);
+        }
+        self.charge.raise_to(self.head.capacity())?;
+        self.head.extend_from_slice(fits);
+        self.size_bytes += fits.len() as u64;
+        Ok(rest)
+    }
+
     /// Makes the blob durable (one in a row becomes so with the commit that adopts it).
     pub async fn finish(mut self) -> io::Result<PinnedBlob> {
         if self.is_torn {
@@ -104,6 +125,7 @@ impl BlobWriter {
         if let Some(lane) = self.lane.clone() {
             return self.finish_file(blob, lane).await;
         }
+        self.take_into_head(&[])?;
         let head = std::mem::take(&mut self.head);
         if self.size_bytes <= ROW_BLOB_BYTES_MAX as u64 {
             let content = Bytes::from(head).slice(HEADER_BYTES..);
@@ -147,6 +169,37 @@ impl Drop for BlobWriter {
         if let Some(lane) = self.lane.take() {
             lane.cancel();
         }
+    }
+}
+
+/// What a writer holds of the memory that all writers share.
+#[derive(Debug)]
+struct Charge {
+    counters: Arc<Counters>,
+    bytes: u64,
+}
+
+impl Charge {
+    fn raise_to(&mut self, bytes: usize) -> io::Result<()> {
+        let more = (bytes as u64).saturating_sub(self.bytes);
+        if more == 0 {
+            return Ok(());
+        }
+        let before = self.counters.bytes_buffered.fetch_add(more, Ordering::Relaxed);
+        self.bytes += more;
+        if before + more > BUFFERED_BYTES_MAX {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "too many uploads are under way; try again",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.counters.bytes_buffered.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 

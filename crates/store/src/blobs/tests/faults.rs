@@ -141,3 +141,22 @@ fn a_damaged_segment_is_left_for_a_person_to_look_at() {
     let found = store.blobs().check(&store).expect("checks");
     assert_eq!(found.problems.len(), 1, "{found:?}");
 }
+
+#[test]
+fn writers_share_a_bounded_memory() {
+    let (store, _) = faulty();
+    let mut writers = Vec::new();
+    let refused = loop {
+        let mut writer = store.blobs().writer(Some(1 << 20));
+        match block_on(writer.write(&[1; 100])) {
+            Ok(()) => writers.push(writer),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::ResourceBusy);
+    assert!((500..520).contains(&writers.len()), "{}", writers.len());
+    drop(writers);
+    assert_eq!(store.blobs().counters().bytes_buffered, 0);
+    drop(written(&store, &content(1, 3_000_000), None));
+    assert_eq!(store.blobs().counters().bytes_buffered, 0);
+}
