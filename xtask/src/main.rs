@@ -5,13 +5,28 @@
     reason = "a tool of ours: its files, time and processes are real"
 )]
 
+mod black_box;
 mod codegen;
+mod install;
+mod report;
+mod run;
+mod soak;
+mod test;
+mod tidy;
+mod unit;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 const HELP: &str = "\
 cargo xtask COMMAND
+
+  test [STEP...]                     install what the tests need and run everything, or the named
+                                     steps
+  soak                               the long versions: hours, not minutes
+  install                            only install what the tests need
+  tidy                               only the rules about the checkout itself
+  black-box [PYTEST ARGUMENTS]       build the binary and drive it with real clients
 
   gen [--check]                      write gen/ from models/, or say what is not up to date
   gen --import DATA SERVICE...       make models/SERVICE.json from a botocore data folder
@@ -23,8 +38,9 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a parent").to_owned();
-    match run(&root, &words) {
-        Ok(()) => ExitCode::SUCCESS,
+    match dispatch(&root, &words) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(message) => {
             eprintln!("xtask: {message}");
             ExitCode::FAILURE
@@ -32,26 +48,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(root: &Path, words: &[&str]) -> Result<(), String> {
+/// False when tests failed, which their own report has said already.
+fn dispatch(root: &Path, words: &[&str]) -> Result<bool, String> {
     let owned = |words: &[&str]| words.iter().map(|w| w.to_string()).collect::<Vec<_>>();
     match words {
-        ["gen"] => codegen::run(root, false),
-        ["gen", "--check"] => codegen::run(root, true),
+        ["help" | "--help" | "-h"] | [_, "--help" | "-h"] | [] => {
+            print!("{HELP}\nsteps of test: {}\n", test::names());
+            Ok(true)
+        }
+        ["test", steps @ ..] => test::run(root, steps),
+        ["soak"] => soak::run(root),
+        ["install"] => install::everything(root).map(|()| true),
+        ["tidy"] => one_step("tidy", || tidy::check(root)),
+        ["black-box", extra @ ..] => one_step("black-box", || black_box::suite(root, extra)),
+        ["gen"] => codegen::run(root, false).map(|()| true),
+        ["gen", "--check"] => codegen::run(root, true).map(|()| true),
         ["gen", "--import", data, services @ ..] => {
-            codegen::import(root, &PathBuf::from(data), &owned(services))
+            codegen::import(root, &PathBuf::from(data), &owned(services)).map(|()| true)
         }
         ["gen", "--propose", service, operations @ ..] => {
-            codegen::propose(root, service, &owned(operations))
+            codegen::propose(root, service, &owned(operations)).map(|()| true)
         }
         ["gen", "--digest", data, services @ ..] => {
             let types = codegen::digest(&PathBuf::from(data), &owned(services))?;
             println!("{} services, {types} structures", services.len());
-            Ok(())
-        }
-        ["help" | "--help" | "-h"] | [] => {
-            print!("{HELP}");
-            Ok(())
+            Ok(true)
         }
         other => Err(format!("no such command: {}\n\n{HELP}", other.join(" "))),
     }
+}
+
+fn one_step(
+    name: &str,
+    work: impl FnOnce() -> Result<report::Tally, String>,
+) -> Result<bool, String> {
+    let mut report = report::Report::new();
+    report.step(name, work);
+    Ok(report.close())
 }

@@ -1,0 +1,91 @@
+//! Builds the binary and drives it with real clients: the pytest suite of `tests/`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::report::Tally;
+use crate::{install, run};
+
+/// Builds `cumulet` and gives its path. The dev profile: the libraries are already built for the unit
+/// tests, and the clients are slower than the server in any profile.
+pub fn build(root: &Path) -> Result<PathBuf, String> {
+    let args = ["build", "--package", "cloud", "--bin", "cumulet", "--message-format=json"];
+    let finished = run::capture(root, &run::cargo(), &args)?;
+    if !finished.ok {
+        return Err(format!("the binary does not build:\n{}", run::tail(&finished.stderr, 60)));
+    }
+    executable(&finished.stdout).ok_or("cargo build named no executable".to_owned())
+}
+
+/// The last executable that cargo's messages name.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let mut paths = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        Some(PathBuf::from(message["executable"].as_str()?))
+    });
+    paths.next_back()
+}
+
+/// Runs the suite; `extra` are arguments for pytest. It prints as it goes.
+pub fn suite(root: &Path, extra: &[&str]) -> Result<Tally, String> {
+    let binary = build(root)?;
+    let python = install::python(root);
+    if !python.is_file() {
+        return Err("there is no .venv: run `cargo xtask install` first".to_owned());
+    }
+    let results = std::env::temp_dir().join(format!("cumulet-results-{}.xml", std::process::id()));
+    let status = Command::new(&python)
+        .args(["-m", "pytest", "-q", "--no-header", "--junitxml"])
+        .arg(&results)
+        .args(extra)
+        .current_dir(root.join("tests"))
+        .env("CUMULET_BIN", &binary)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .status()
+        .map_err(|e| format!("cannot start pytest: {e}"))?;
+    let text = std::fs::read_to_string(&results)
+        .map_err(|e| format!("pytest ({status}) left no results: {e}"))?;
+    let _ = std::fs::remove_file(&results);
+    let mut tally = count(&text).ok_or(format!("pytest ({status}) left unreadable results"))?;
+    if !status.success() && tally.failed == 0 {
+        tally.failed = 1;
+        tally.detail = format!("pytest ended with {status}");
+    }
+    Ok(tally)
+}
+
+/// A skipped test is a test that did not pass: the suite has none on purpose.
+fn count(junit: &str) -> Option<Tally> {
+    let (_, suite) = junit.split_once("<testsuite ")?;
+    let number = |name: &str| -> Option<u64> {
+        let (_, rest) = suite.split_once(&format!(" {name}=\""))?;
+        rest.split_once('"')?.0.parse().ok()
+    };
+    let (failures, errors, skipped) = (number("failures")?, number("errors")?, number("skipped")?);
+    let failed = failures + errors + skipped;
+    let detail = if failed > 0 {
+        format!("{failures} failures, {errors} errors, {skipped} skipped; pytest names them above")
+    } else {
+        String::new()
+    };
+    Some(Tally { passed: number("tests")?.saturating_sub(failed), failed, detail })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_skipped_test_has_not_passed() {
+        let junit = r#"<testsuites name="t"><testsuite name="pytest" errors="1" failures="2" skipped="3" tests="10" time="1">"#;
+        let tally = count(junit).expect("read");
+        assert_eq!((tally.passed, tally.failed), (4, 6));
+        assert_eq!(count("<x/>"), None);
+    }
+
+    #[test]
+    fn the_executable_is_found_among_messages() {
+        let messages = "{\"executable\":null}\n{\"executable\":\"/t/cumulet\"}\n{\"reason\":\"build-finished\"}\n";
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/cumulet")));
+    }
+}
