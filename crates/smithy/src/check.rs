@@ -32,14 +32,23 @@ impl Seen {
     }
 }
 
+/// What services differ in.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Settings {
+    /// A member that is there twice in an object is an error; by default the last one counts.
+    pub refuse_duplicates: bool,
+}
+
 pub(crate) struct Check {
     validate: bool,
+    refuse_duplicates: bool,
     violations: Vec<Violation>,
 }
 
 impl Check {
-    pub fn new(validate: bool) -> Check {
-        Check { validate, violations: Vec::new() }
+    pub fn new(validate: bool, settings: Settings) -> Check {
+        let Settings { refuse_duplicates } = settings;
+        Check { validate, refuse_duplicates, violations: Vec::new() }
     }
 
     pub fn mark(&self) -> usize {
@@ -82,6 +91,24 @@ impl Check {
                 self.value(&member.shape, value.field(index).value(), is_hidden(member));
                 self.prefix_member(mark, member);
             }
+        }
+    }
+
+    /// A null where the model has none.
+    pub fn null_item(&mut self) {
+        self.push(Echo::Null, Constraint::NotNull);
+    }
+
+    /// A union with none or several of its members set.
+    pub fn union(&mut self, set: usize) {
+        self.push(Echo::Hidden, Constraint::OneMember(set));
+    }
+
+    /// A member of an object that is there twice.
+    pub fn duplicate(&self) -> Result<(), Rejection> {
+        match self.refuse_duplicates {
+            true => Err(Rejection::malformed("Duplicate field found")),
+            false => Ok(()),
         }
     }
 

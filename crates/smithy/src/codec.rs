@@ -1,6 +1,7 @@
 //! The entry points: a request into an input, an output into a response, by protocol.
 
-use crate::check::Check;
+use crate::aws_json;
+use crate::check::{Check, Settings};
 use crate::http::{Request, Response};
 use crate::model::{Operation, Protocol, ServiceModel};
 use crate::query::{self, Dialect};
@@ -15,12 +16,27 @@ pub fn decode_request(
     request: &Request<'_>,
     input: &mut dyn Struct,
 ) -> Result<(), Rejection> {
-    let mut check = Check::new(service.validate);
+    decode_request_with(Settings::default(), protocol, service, request, input)
+}
+
+/// [`decode_request`] for a service with peculiarities.
+pub fn decode_request_with(
+    settings: Settings,
+    protocol: Protocol,
+    service: &ServiceModel,
+    request: &Request<'_>,
+    input: &mut dyn Struct,
+) -> Result<(), Rejection> {
+    let mut check = Check::new(service.validate, settings);
+    let body: &[u8] = if request.body.is_empty() { b"{}" } else { request.body };
     match protocol {
-        Protocol::RestXml => rest::decode(protocol, request, input, &mut check)?,
+        Protocol::RestXml | Protocol::RestJson1 => {
+            rest::decode(protocol, request, input, &mut check)?;
+        }
         Protocol::AwsQuery => query::decode(Dialect::Aws, request, input, &mut check)?,
         Protocol::Ec2Query => query::decode(Dialect::Ec2, request, input, &mut check)?,
-        _ => return Err(Rejection::malformed("this protocol is not served")),
+        Protocol::AwsJson10 | Protocol::AwsJson11 => aws_json::decode(body, input, &mut check)?,
+        Protocol::RpcV2Cbor => return Err(Rejection::malformed("this protocol is not served")),
     }
     check.into_result()
 }
@@ -36,9 +52,23 @@ pub fn encode_response(
 ) -> Response {
     let status = operation.served.as_ref().map_or(200, |served| served.status);
     match protocol {
-        Protocol::RestXml => rest::encode(protocol, service, status, output),
+        Protocol::RestXml | Protocol::RestJson1 => rest::encode(protocol, service, status, output),
         Protocol::AwsQuery => query::encode(Dialect::Aws, service, operation, output, request_id),
         Protocol::Ec2Query => query::encode(Dialect::Ec2, service, operation, output, request_id),
-        _ => Response { status: 501, ..Response::default() },
+        Protocol::AwsJson10 | Protocol::AwsJson11 => Response {
+            status,
+            headers: Vec::new(),
+            body: aws_json::encode(output).into(),
+            content_type: Some(json_type(protocol)),
+        },
+        Protocol::RpcV2Cbor => Response { status: 501, ..Response::default() },
+    }
+}
+
+pub(crate) fn json_type(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::AwsJson10 => "application/x-amz-json-1.0",
+        Protocol::AwsJson11 => "application/x-amz-json-1.1",
+        _ => "application/json",
     }
 }

@@ -1,8 +1,11 @@
 //! Errors in each protocol's form.
 
+use crate::aws_json;
+use crate::codec::json_type;
 use crate::http::Response;
+use crate::json;
 use crate::model::{Protocol, ServiceModel};
-use crate::shape::Fault;
+use crate::shape::{Fault, Member};
 use crate::value::Struct;
 use crate::xml;
 
@@ -32,16 +35,93 @@ pub fn encode_error(
     error: &ErrorParts<'_>,
 ) -> Response {
     let mut response = Response { status: error.status, ..Response::default() };
-    let (body, content_type) = match protocol {
-        Protocol::RestXml if service.name == "s3" => (s3(error), "application/xml"),
-        Protocol::RestXml => (error_response(service, error, true), "application/xml"),
-        Protocol::AwsQuery => (error_response(service, error, false), "text/xml"),
-        Protocol::Ec2Query => (ec2(error), "text/xml"),
-        _ => (String::new(), "application/json"),
+    let body = match protocol {
+        Protocol::RestXml if service.name == "s3" => s3(error),
+        Protocol::RestXml => error_response(service, error, true),
+        Protocol::AwsQuery => error_response(service, error, false),
+        Protocol::Ec2Query => ec2(error),
+        Protocol::RestJson1 => {
+            response.headers.push(("x-amzn-errortype".into(), error.name.to_owned()));
+            json(None, error)
+        }
+        Protocol::AwsJson10 => json(Some(&qualified(service, error.name)), error),
+        Protocol::AwsJson11 | Protocol::RpcV2Cbor => json(Some(error.name), error),
     };
+    if service.query_compatible && !is_xml(protocol) {
+        let text = format!("{};{}", error.code, side(error.fault));
+        response.headers.push(("x-amzn-query-error".into(), text));
+    }
     response.body = body.into();
-    response.content_type = Some(content_type);
+    response.content_type = Some(match protocol {
+        Protocol::RestXml => "application/xml",
+        Protocol::AwsQuery | Protocol::Ec2Query => "text/xml",
+        _ => json_type(protocol),
+    });
     response
+}
+
+fn is_xml(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::RestXml | Protocol::AwsQuery | Protocol::Ec2Query)
+}
+
+/// Errors that come from the framework under every AWS service, and the word of their namespace.
+const FRAMEWORK: [(&str, &str); 7] = [
+    ("AccessDeniedException", "service"),
+    ("InternalFailure", "service"),
+    ("MissingAuthenticationTokenException", "service"),
+    ("SerializationException", "service"),
+    ("UnknownOperationException", "service"),
+    ("UnrecognizedClientException", "service"),
+    ("ValidationException", "validate"),
+];
+
+/// `com.amazonaws.dynamodb.v20120810#ResourceNotFoundException`: awsJson 1.0 sends the namespace.
+fn qualified(service: &ServiceModel, name: &str) -> String {
+    if let Some((_, word)) = FRAMEWORK.iter().find(|(n, _)| *n == name) {
+        return format!("com.amazon.coral.{word}#{name}");
+    }
+    let target = service.target_prefix.unwrap_or_default();
+    match target.rsplit_once('_') {
+        Some((_, version)) if version.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("com.amazonaws.{}.v{version}#{name}", service.name)
+        }
+        _ => format!("com.amazonaws.{}#{name}", service.name),
+    }
+}
+
+fn json(kind: Option<&str>, error: &ErrorParts<'_>) -> String {
+    let mut writer = json::Writer::with_capacity(128);
+    writer.open('{');
+    if let Some(kind) = kind {
+        writer.key("__type");
+        writer.string(kind);
+    }
+    let members = error.members.map_or(&[][..], |members| members.shape().members);
+    let own = members.iter().find(|m| is_message(m));
+    // The framework's own errors have a capital letter.
+    let framework = kind.is_some_and(|k| k.starts_with("com.amazon.coral.service#"));
+    writer.key(own.map_or(if framework { "Message" } else { "message" }, |m| m.wire));
+    writer.string(error.message);
+    if let Some(value) = error.members {
+        for (index, member) in members.iter().enumerate() {
+            let field = value.field(index).value();
+            if !is_message(member) && !matches!(field, crate::Value::Absent) {
+                writer.key(member.wire);
+                aws_json::encode_value(&mut writer, &member.shape, field);
+            }
+        }
+    }
+    for (name, value) in error.extra {
+        writer.key(name);
+        writer.string(value);
+    }
+    writer.close('}');
+    writer.finish()
+}
+
+/// The member that holds the text.
+fn is_message(member: &Member) -> bool {
+    member.name.eq_ignore_ascii_case("message")
 }
 
 fn side(fault: Fault) -> &'static str {
@@ -56,7 +136,7 @@ fn details(encoder: &mut xml::Encoder, error: &ErrorParts<'_>) {
         let shape = members.shape();
         for (index, member) in shape.members.iter().enumerate() {
             // The text stands there already.
-            if !member.name.eq_ignore_ascii_case("message") {
+            if !is_message(member) {
                 encoder.member(member, members.field(index).value());
             }
         }

@@ -11,13 +11,16 @@
 //! Deliberately absent: HTTP types, sockets, serde. Headers come in through [`http::Headers`] so
 //! that this crate stays free of them.
 
+mod aws_json;
 mod check;
 pub mod codec;
 pub mod document;
 pub mod error;
 pub mod http;
 pub mod index;
+pub mod json;
 pub mod model;
+mod object;
 pub mod query;
 pub mod reject;
 mod rest;
@@ -30,7 +33,8 @@ pub mod xml;
 #[cfg(test)]
 mod tests;
 
-pub use codec::{decode_request, encode_response};
+pub use check::Settings;
+pub use codec::{decode_request, decode_request_with, encode_response};
 pub use document::Document;
 pub use error::{ErrorParts, encode_error};
 pub use http::{Headers, Request, Response};

@@ -81,6 +81,8 @@ pub enum Constraint {
     RangeMax(i64),
     Pattern(&'static str),
     Enum(&'static [&'static str]),
+    /// A union with so many members set in place of one.
+    OneMember(usize),
     /// What every item of the list must satisfy, all rules named if one fails.
     Items(Vec<Constraint>),
     Keys(Vec<Constraint>),
@@ -118,6 +120,9 @@ impl fmt::Display for Constraint {
             }
             Constraint::Enum(values) => {
                 write!(f, "Member must satisfy enum value set: [{}]", values.join(", "))
+            }
+            Constraint::OneMember(_) => {
+                f.write_str("Member must have exactly one of its members set")
             }
             Constraint::Items(all) => write!(f, "Member must satisfy constraint: [{}]", list(all)),
             Constraint::Keys(all) => write!(f, "Map keys must satisfy constraint: [{}]", list(all)),

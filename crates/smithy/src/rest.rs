@@ -4,9 +4,11 @@
 //! A member that is absent costs nothing here: a request's own headers and parameters are looked up
 //! in the table, not the table's in the request.
 
+use crate::aws_json;
 use crate::check::{Check, Seen};
 use crate::http::{Request, Response, header_text};
 use crate::index::Bindings;
+use crate::json;
 use crate::model::{Protocol, ServiceModel};
 use crate::reject::{BadValue, Rejection};
 use crate::scalar::{self, TimeText};
@@ -229,6 +231,8 @@ fn payload(
             decoder.structure(out)?;
             decoder.end()?;
         }
+        (Shape::Struct(_), Slot::Struct(out)) => aws_json::decode(body, out, check)?,
+        (Shape::Document, Slot::Document(out)) => *out = json::parse_document(body)?,
         _ => return Err(Rejection::malformed("unexpected body")),
     }
     check.prefix_member(mark, member);
@@ -237,12 +241,15 @@ fn payload(
 
 /// A body that holds all members that are bound nowhere else.
 fn members(
-    _protocol: Protocol,
+    protocol: Protocol,
     body: &Bytes,
     input: &mut dyn Struct,
     seen: &mut Seen,
     check: &mut Check,
 ) -> Result<()> {
+    if protocol == Protocol::RestJson1 {
+        return aws_json::decode_members(body, input, seen, check);
+    }
     let shape = input.shape();
     let mut decoder =
         xml::Decoder { reader: xml::Reader::new(body)?, check, refuse_unknown: false };
@@ -362,16 +369,32 @@ fn encode_payload(
             let name = xml::payload_name(member);
             xml_body(name, namespace.or(service_namespace(service)), inner, response);
         }
+        Value::Struct(inner) => json_body(aws_json::encode(inner), response),
+        Value::Document(document) => json_body(json::document_text(document), response),
+        // A client reads an absent structure out of an empty object.
+        Value::Absent if protocol == Protocol::RestJson1 => {
+            if matches!(member.shape, Shape::Struct(_)) {
+                json_body("{}".into(), response);
+            }
+        }
         _ => {}
     }
 }
 
+fn json_body(text: String, response: &mut Response) {
+    response.body = text.into();
+    response.content_type = Some("application/json");
+}
+
 fn encode_members(
-    _protocol: Protocol,
+    protocol: Protocol,
     service: &ServiceModel,
     output: &dyn Struct,
     response: &mut Response,
 ) {
+    if protocol == Protocol::RestJson1 {
+        return json_body(aws_json::encode(output), response);
+    }
     let shape = output.shape();
     let namespace = shape.xml_namespace.or(service_namespace(service));
     xml_body(xml::root_name(shape), namespace, output, response);

@@ -3,6 +3,7 @@
 #[macro_use]
 mod model;
 mod errors;
+mod json;
 mod query;
 mod rest_xml;
 mod route;

@@ -24,6 +24,8 @@ pub trait Struct: Field + Any + Send + Sync {
 pub trait Field {
     fn value(&self) -> Value<'_>;
     fn slot(&mut self) -> Slot<'_>;
+    /// Back to the default, for what a client sends twice.
+    fn reset(&mut self);
 }
 
 /// A list behind an object.
@@ -100,6 +102,7 @@ impl Field for Absent {
     fn slot(&mut self) -> Slot<'_> {
         Slot::Nothing
     }
+    fn reset(&mut self) {}
 }
 
 macro_rules! scalar {
@@ -110,6 +113,9 @@ macro_rules! scalar {
             }
             fn slot(&mut self) -> Slot<'_> {
                 Slot::$variant(self)
+            }
+            fn reset(&mut self) {
+                *self = Default::default();
             }
         }
     };
@@ -132,6 +138,9 @@ impl<T: Field + Default> Field for Option<T> {
     fn slot(&mut self) -> Slot<'_> {
         self.get_or_insert_default().slot()
     }
+    fn reset(&mut self) {
+        *self = None;
+    }
 }
 
 impl<T: Field + ?Sized> Field for Box<T> {
@@ -141,6 +150,9 @@ impl<T: Field + ?Sized> Field for Box<T> {
     fn slot(&mut self) -> Slot<'_> {
         (**self).slot()
     }
+    fn reset(&mut self) {
+        (**self).reset();
+    }
 }
 
 impl<T: Field + Default> Field for Vec<T> {
@@ -149,6 +161,9 @@ impl<T: Field + Default> Field for Vec<T> {
     }
     fn slot(&mut self) -> Slot<'_> {
         Slot::List(self)
+    }
+    fn reset(&mut self) {
+        self.clear();
     }
 }
 
@@ -171,6 +186,9 @@ impl<T: Field + Default> Field for BTreeMap<String, T> {
     }
     fn slot(&mut self) -> Slot<'_> {
         Slot::Map(self)
+    }
+    fn reset(&mut self) {
+        self.clear();
     }
 }
 
@@ -199,6 +217,9 @@ macro_rules! field_for_struct {
             }
             fn slot(&mut self) -> $crate::Slot<'_> {
                 $crate::Slot::Struct(self)
+            }
+            fn reset(&mut self) {
+                *self = ::std::default::Default::default();
             }
         }
         impl ::std::fmt::Debug for $type {

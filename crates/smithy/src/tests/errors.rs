@@ -63,3 +63,34 @@ fn writes_xml_errors() {
          <RequestID>id-1</RequestID></Response>",
     );
 }
+
+#[test]
+fn writes_json_errors() {
+    let things = service(&[], false, &[]);
+    let compatible = ServiceModel { query_compatible: true, ..service(&[], false, &[]) };
+    let body = r#""message":"It is <not> there","Thing":"t&u","Resource":"/b/k"}"#;
+    check(
+        AwsJson10,
+        &things,
+        Fault::Sender,
+        &format!(
+            "(application/x-amz-json-1.0)|\
+             {{\"__type\":\"com.amazonaws.things.v20200108#NoSuchThing\",{body}"
+        ),
+    );
+    check(
+        AwsJson11,
+        &compatible,
+        Fault::Sender,
+        &format!(
+            "x-amzn-query-error: Things.NoSuchThing;Sender|(application/x-amz-json-1.1)|\
+             {{\"__type\":\"NoSuchThing\",{body}"
+        ),
+    );
+    check(
+        RestJson1,
+        &things,
+        Fault::Sender,
+        &format!("x-amzn-errortype: NoSuchThing|(application/json)|{{{body}"),
+    );
+}
