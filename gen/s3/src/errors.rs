@@ -3,8 +3,26 @@
 
 use ::smithy::shape::{ErrorShape, Fault};
 
+pub static ACCESS_CONTROL_LIST_NOT_SUPPORTED: ErrorShape = ErrorShape {
+    name: "AccessControlListNotSupported",
+    code: "AccessControlListNotSupported",
+    status: 400,
+    fault: Fault::Sender,
+};
 pub static ACCESS_DENIED: ErrorShape =
     ErrorShape { name: "AccessDenied", code: "AccessDenied", status: 403, fault: Fault::Sender };
+pub static ACCOUNT_PROBLEM: ErrorShape = ErrorShape {
+    name: "AccountProblem",
+    code: "AccountProblem",
+    status: 403,
+    fault: Fault::Sender,
+};
+pub static AMBIGUOUS_GRANT_BY_EMAIL_ADDRESS: ErrorShape = ErrorShape {
+    name: "AmbiguousGrantByEmailAddress",
+    code: "AmbiguousGrantByEmailAddress",
+    status: 400,
+    fault: Fault::Sender,
+};
 pub static ANNOTATION_LIMIT_EXCEEDED: ErrorShape = ErrorShape {
     name: "AnnotationLimitExceeded",
     code: "AnnotationLimitExceeded",
@@ -17,6 +35,14 @@ pub static ANNOTATION_NAME_TOO_LONG: ErrorShape = ErrorShape {
     status: 400,
     fault: Fault::Sender,
 };
+pub static AUTHORIZATION_HEADER_MALFORMED: ErrorShape = ErrorShape {
+    name: "AuthorizationHeaderMalformed",
+    code: "AuthorizationHeaderMalformed",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static BAD_DIGEST: ErrorShape =
+    ErrorShape { name: "BadDigest", code: "BadDigest", status: 400, fault: Fault::Sender };
 pub static BUCKET_ALREADY_EXISTS: ErrorShape = ErrorShape {
     name: "BucketAlreadyExists",
     code: "BucketAlreadyExists",
@@ -29,9 +55,39 @@ pub static BUCKET_ALREADY_OWNED_BY_YOU: ErrorShape = ErrorShape {
     status: 409,
     fault: Fault::Sender,
 };
+pub static BUCKET_NOT_EMPTY: ErrorShape = ErrorShape {
+    name: "BucketNotEmpty",
+    code: "BucketNotEmpty",
+    status: 409,
+    fault: Fault::Sender,
+};
+pub static CLIENT_TOKEN_CONFLICT: ErrorShape = ErrorShape {
+    name: "ClientTokenConflict",
+    code: "ClientTokenConflict",
+    status: 409,
+    fault: Fault::Sender,
+};
+pub static CONDITIONAL_REQUEST_CONFLICT: ErrorShape = ErrorShape {
+    name: "ConditionalRequestConflict",
+    code: "ConditionalRequestConflict",
+    status: 409,
+    fault: Fault::Sender,
+};
 pub static ENCRYPTION_TYPE_MISMATCH: ErrorShape = ErrorShape {
     name: "EncryptionTypeMismatch",
     code: "EncryptionTypeMismatch",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static ENTITY_TOO_LARGE: ErrorShape = ErrorShape {
+    name: "EntityTooLarge",
+    code: "EntityTooLarge",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static ENTITY_TOO_SMALL: ErrorShape = ErrorShape {
+    name: "EntityTooSmall",
+    code: "EntityTooSmall",
     status: 400,
     fault: Fault::Sender,
 };
@@ -41,9 +97,71 @@ pub static IDEMPOTENCY_PARAMETER_MISMATCH: ErrorShape = ErrorShape {
     status: 400,
     fault: Fault::Sender,
 };
+pub static ILLEGAL_LOCATION_CONSTRAINT_EXCEPTION: ErrorShape = ErrorShape {
+    name: "IllegalLocationConstraintException",
+    code: "IllegalLocationConstraintException",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static ILLEGAL_VERSIONING_CONFIGURATION_EXCEPTION: ErrorShape = ErrorShape {
+    name: "IllegalVersioningConfigurationException",
+    code: "IllegalVersioningConfigurationException",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INCOMPLETE_BODY: ErrorShape = ErrorShape {
+    name: "IncompleteBody",
+    code: "IncompleteBody",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INVALID_ACCESS_KEY_ID: ErrorShape = ErrorShape {
+    name: "InvalidAccessKeyId",
+    code: "InvalidAccessKeyId",
+    status: 403,
+    fault: Fault::Sender,
+};
 pub static INVALID_ANNOTATION_NAME: ErrorShape = ErrorShape {
     name: "InvalidAnnotationName",
     code: "InvalidAnnotationName",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INVALID_ARGUMENT: ErrorShape = ErrorShape {
+    name: "InvalidArgument",
+    code: "InvalidArgument",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INVALID_BUCKET_ACL_WITH_OBJECT_OWNERSHIP: ErrorShape = ErrorShape {
+    name: "InvalidBucketAclWithObjectOwnership",
+    code: "InvalidBucketAclWithObjectOwnership",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INVALID_BUCKET_NAME: ErrorShape = ErrorShape {
+    name: "InvalidBucketName",
+    code: "InvalidBucketName",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INVALID_BUCKET_STATE: ErrorShape = ErrorShape {
+    name: "InvalidBucketState",
+    code: "InvalidBucketState",
+    status: 409,
+    fault: Fault::Sender,
+};
+pub static INVALID_DIGEST: ErrorShape =
+    ErrorShape { name: "InvalidDigest", code: "InvalidDigest", status: 400, fault: Fault::Sender };
+pub static INVALID_ENCRYPTION_ALGORITHM_ERROR: ErrorShape = ErrorShape {
+    name: "InvalidEncryptionAlgorithmError",
+    code: "InvalidEncryptionAlgorithmError",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INVALID_LOCATION_CONSTRAINT: ErrorShape = ErrorShape {
+    name: "InvalidLocationConstraint",
+    code: "InvalidLocationConstraint",
     status: 400,
     fault: Fault::Sender,
 };
@@ -53,17 +171,111 @@ pub static INVALID_OBJECT_STATE: ErrorShape = ErrorShape {
     status: 403,
     fault: Fault::Sender,
 };
+pub static INVALID_PART: ErrorShape =
+    ErrorShape { name: "InvalidPart", code: "InvalidPart", status: 400, fault: Fault::Sender };
+pub static INVALID_PART_NUMBER: ErrorShape = ErrorShape {
+    name: "InvalidPartNumber",
+    code: "InvalidPartNumber",
+    status: 416,
+    fault: Fault::Sender,
+};
+pub static INVALID_PART_ORDER: ErrorShape = ErrorShape {
+    name: "InvalidPartOrder",
+    code: "InvalidPartOrder",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INVALID_POLICY_DOCUMENT: ErrorShape = ErrorShape {
+    name: "InvalidPolicyDocument",
+    code: "InvalidPolicyDocument",
+    status: 400,
+    fault: Fault::Sender,
+};
 pub static INVALID_PREFIX: ErrorShape =
     ErrorShape { name: "InvalidPrefix", code: "InvalidPrefix", status: 400, fault: Fault::Sender };
+pub static INVALID_RANGE: ErrorShape =
+    ErrorShape { name: "InvalidRange", code: "InvalidRange", status: 416, fault: Fault::Sender };
 pub static INVALID_REQUEST: ErrorShape = ErrorShape {
     name: "InvalidRequest",
     code: "InvalidRequest",
     status: 400,
     fault: Fault::Sender,
 };
+pub static INVALID_STORAGE_CLASS: ErrorShape = ErrorShape {
+    name: "InvalidStorageClass",
+    code: "InvalidStorageClass",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INVALID_TAG: ErrorShape =
+    ErrorShape { name: "InvalidTag", code: "InvalidTag", status: 400, fault: Fault::Sender };
+pub static INVALID_TARGET_BUCKET_FOR_LOGGING: ErrorShape = ErrorShape {
+    name: "InvalidTargetBucketForLogging",
+    code: "InvalidTargetBucketForLogging",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static INVALID_URI: ErrorShape =
+    ErrorShape { name: "InvalidURI", code: "InvalidURI", status: 400, fault: Fault::Sender };
 pub static INVALID_WRITE_OFFSET: ErrorShape = ErrorShape {
     name: "InvalidWriteOffset",
     code: "InvalidWriteOffset",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static KEY_TOO_LONG_ERROR: ErrorShape = ErrorShape {
+    name: "KeyTooLongError",
+    code: "KeyTooLongError",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static MALFORMED_ACL_ERROR: ErrorShape = ErrorShape {
+    name: "MalformedACLError",
+    code: "MalformedACLError",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static MALFORMED_POLICY: ErrorShape = ErrorShape {
+    name: "MalformedPolicy",
+    code: "MalformedPolicy",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static MALFORMED_TRAILER_ERROR: ErrorShape = ErrorShape {
+    name: "MalformedTrailerError",
+    code: "MalformedTrailerError",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static MALFORMED_XML: ErrorShape =
+    ErrorShape { name: "MalformedXML", code: "MalformedXML", status: 400, fault: Fault::Sender };
+pub static MAX_MESSAGE_LENGTH_EXCEEDED: ErrorShape = ErrorShape {
+    name: "MaxMessageLengthExceeded",
+    code: "MaxMessageLengthExceeded",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static METADATA_TOO_LARGE: ErrorShape = ErrorShape {
+    name: "MetadataTooLarge",
+    code: "MetadataTooLarge",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static METHOD_NOT_ALLOWED: ErrorShape = ErrorShape {
+    name: "MethodNotAllowed",
+    code: "MethodNotAllowed",
+    status: 405,
+    fault: Fault::Sender,
+};
+pub static MISSING_CONTENT_LENGTH: ErrorShape = ErrorShape {
+    name: "MissingContentLength",
+    code: "MissingContentLength",
+    status: 411,
+    fault: Fault::Sender,
+};
+pub static MISSING_REQUEST_BODY_ERROR: ErrorShape = ErrorShape {
+    name: "MissingRequestBodyError",
+    code: "MissingRequestBodyError",
     status: 400,
     fault: Fault::Sender,
 };
@@ -75,14 +287,62 @@ pub static NO_SUCH_ANNOTATION: ErrorShape = ErrorShape {
 };
 pub static NO_SUCH_BUCKET: ErrorShape =
     ErrorShape { name: "NoSuchBucket", code: "NoSuchBucket", status: 404, fault: Fault::Sender };
+pub static NO_SUCH_BUCKET_POLICY: ErrorShape = ErrorShape {
+    name: "NoSuchBucketPolicy",
+    code: "NoSuchBucketPolicy",
+    status: 404,
+    fault: Fault::Sender,
+};
+pub static NO_SUCH_CORS_CONFIGURATION: ErrorShape = ErrorShape {
+    name: "NoSuchCORSConfiguration",
+    code: "NoSuchCORSConfiguration",
+    status: 404,
+    fault: Fault::Sender,
+};
 pub static NO_SUCH_KEY: ErrorShape =
     ErrorShape { name: "NoSuchKey", code: "NoSuchKey", status: 404, fault: Fault::Sender };
+pub static NO_SUCH_LIFECYCLE_CONFIGURATION: ErrorShape = ErrorShape {
+    name: "NoSuchLifecycleConfiguration",
+    code: "NoSuchLifecycleConfiguration",
+    status: 404,
+    fault: Fault::Sender,
+};
+pub static NO_SUCH_PUBLIC_ACCESS_BLOCK_CONFIGURATION: ErrorShape = ErrorShape {
+    name: "NoSuchPublicAccessBlockConfiguration",
+    code: "NoSuchPublicAccessBlockConfiguration",
+    status: 404,
+    fault: Fault::Sender,
+};
+pub static NO_SUCH_TAG_SET: ErrorShape =
+    ErrorShape { name: "NoSuchTagSet", code: "NoSuchTagSet", status: 404, fault: Fault::Sender };
 pub static NO_SUCH_UPLOAD: ErrorShape =
     ErrorShape { name: "NoSuchUpload", code: "NoSuchUpload", status: 404, fault: Fault::Sender };
+pub static NO_SUCH_VERSION: ErrorShape =
+    ErrorShape { name: "NoSuchVersion", code: "NoSuchVersion", status: 404, fault: Fault::Sender };
+pub static NO_SUCH_WEBSITE_CONFIGURATION: ErrorShape = ErrorShape {
+    name: "NoSuchWebsiteConfiguration",
+    code: "NoSuchWebsiteConfiguration",
+    status: 404,
+    fault: Fault::Sender,
+};
+pub static NOT_IMPLEMENTED: ErrorShape = ErrorShape {
+    name: "NotImplemented",
+    code: "NotImplemented",
+    status: 501,
+    fault: Fault::Receiver,
+};
+pub static NOT_MODIFIED: ErrorShape =
+    ErrorShape { name: "NotModified", code: "NotModified", status: 304, fault: Fault::Sender };
 pub static OBJECT_ALREADY_IN_ACTIVE_TIER_ERROR: ErrorShape = ErrorShape {
     name: "ObjectAlreadyInActiveTierError",
     code: "ObjectAlreadyInActiveTierError",
     status: 403,
+    fault: Fault::Sender,
+};
+pub static OBJECT_LOCK_CONFIGURATION_NOT_FOUND_ERROR: ErrorShape = ErrorShape {
+    name: "ObjectLockConfigurationNotFoundError",
+    code: "ObjectLockConfigurationNotFoundError",
+    status: 404,
     fault: Fault::Sender,
 };
 pub static OBJECT_NOT_IN_ACTIVE_TIER_ERROR: ErrorShape = ErrorShape {
@@ -91,11 +351,77 @@ pub static OBJECT_NOT_IN_ACTIVE_TIER_ERROR: ErrorShape = ErrorShape {
     status: 403,
     fault: Fault::Sender,
 };
+pub static OWNERSHIP_CONTROLS_NOT_FOUND_ERROR: ErrorShape = ErrorShape {
+    name: "OwnershipControlsNotFoundError",
+    code: "OwnershipControlsNotFoundError",
+    status: 404,
+    fault: Fault::Sender,
+};
+pub static PERMANENT_REDIRECT: ErrorShape = ErrorShape {
+    name: "PermanentRedirect",
+    code: "PermanentRedirect",
+    status: 301,
+    fault: Fault::Sender,
+};
+pub static PRECONDITION_FAILED: ErrorShape = ErrorShape {
+    name: "PreconditionFailed",
+    code: "PreconditionFailed",
+    status: 412,
+    fault: Fault::Sender,
+};
+pub static REQUEST_TIMEOUT: ErrorShape = ErrorShape {
+    name: "RequestTimeout",
+    code: "RequestTimeout",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static SERVER_SIDE_ENCRYPTION_CONFIGURATION_NOT_FOUND_ERROR: ErrorShape = ErrorShape {
+    name: "ServerSideEncryptionConfigurationNotFoundError",
+    code: "ServerSideEncryptionConfigurationNotFoundError",
+    status: 404,
+    fault: Fault::Sender,
+};
+pub static TOO_MANY_BUCKETS: ErrorShape = ErrorShape {
+    name: "TooManyBuckets",
+    code: "TooManyBuckets",
+    status: 400,
+    fault: Fault::Sender,
+};
 pub static TOO_MANY_PARTS: ErrorShape =
     ErrorShape { name: "TooManyParts", code: "TooManyParts", status: 400, fault: Fault::Sender };
+pub static UNEXPECTED_CONTENT: ErrorShape = ErrorShape {
+    name: "UnexpectedContent",
+    code: "UnexpectedContent",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static UNRESOLVABLE_GRANT_BY_EMAIL_ADDRESS: ErrorShape = ErrorShape {
+    name: "UnresolvableGrantByEmailAddress",
+    code: "UnresolvableGrantByEmailAddress",
+    status: 400,
+    fault: Fault::Sender,
+};
 pub static UNSUPPORTED_MEDIA_TYPE: ErrorShape = ErrorShape {
     name: "UnsupportedMediaType",
     code: "UnsupportedMediaType",
     status: 415,
+    fault: Fault::Sender,
+};
+pub static USER_KEY_MUST_BE_SPECIFIED: ErrorShape = ErrorShape {
+    name: "UserKeyMustBeSpecified",
+    code: "UserKeyMustBeSpecified",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static X_AMZ_CONTENT_CHECKSUM_MISMATCH: ErrorShape = ErrorShape {
+    name: "XAmzContentChecksumMismatch",
+    code: "XAmzContentChecksumMismatch",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static X_AMZ_CONTENT_SHA256_MISMATCH: ErrorShape = ErrorShape {
+    name: "XAmzContentSHA256Mismatch",
+    code: "XAmzContentSHA256Mismatch",
+    status: 400,
     fault: Fault::Sender,
 };

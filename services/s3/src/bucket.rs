@@ -1,0 +1,274 @@
+//! Buckets themselves: made, found, listed, removed; location and versioning.
+
+use crate::acl::{self, Asked};
+use crate::names::check_bucket_name;
+use crate::rows::*;
+use api::{Cx, Error, Tx};
+use gen_s3::errors as e;
+use gen_s3::*;
+use store::Scope;
+
+/// Buckets in one account unless its quota is raised (`Buckets`, L-DC2B2D3D).
+const BUCKETS_MAX: usize = 10_000;
+/// Buckets in one page of a listing.
+const LIST_MAX: i32 = 10_000;
+
+pub fn no_such_bucket(name: &str) -> Error {
+    Error::new(&e::NO_SUCH_BUCKET, "The specified bucket does not exist").detail("BucketName", name)
+}
+
+/// The bucket of that name, or the error that there is none.
+pub fn find(tx: &Tx, name: &str) -> Result<BucketRow, Error> {
+    match tx.get(&BUCKETS, &Scope::Global, name)? {
+        Some(bucket) => Ok(bucket),
+        None => {
+            check_bucket_name(name)?;
+            Err(no_such_bucket(name))
+        }
+    }
+}
+
+/// [`find`], where the client may have said whose it must be.
+pub fn find_expected(tx: &Tx, name: &str, owner: &Option<String>) -> Result<BucketRow, Error> {
+    let bucket = find(tx, name)?;
+    match owner {
+        Some(owner) if *owner != bucket.owner.to_string() => {
+            Err(Error::new(&e::ACCESS_DENIED, "Access Denied"))
+        }
+        _ => Ok(bucket),
+    }
+}
+
+pub fn scope(bucket: &BucketRow) -> Scope {
+    Scope::Account(bucket.owner)
+}
+
+pub fn create(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &CreateBucketInput,
+) -> Result<CreateBucketOutput, Error> {
+    let name = &input.bucket;
+    check_bucket_name(name)?;
+    let location = location_asked(cx, input)?;
+    let ownership = match input.object_ownership.as_deref() {
+        // Buckets of before April 2023, which the labs of 2018 count on.
+        None | Some("ObjectWriter") => Ownership::ObjectWriter,
+        Some("BucketOwnerPreferred") => Ownership::BucketOwnerPreferred,
+        Some("BucketOwnerEnforced") => Ownership::BucketOwnerEnforced,
+        Some(other) => {
+            return Err(Error::new(&e::INVALID_ARGUMENT, "Invalid x-amz-object-ownership header")
+                .detail("ArgumentName", "x-amz-object-ownership")
+                .detail("ArgumentValue", other));
+        }
+    };
+    let asked = Asked {
+        canned: &input.acl,
+        full_control: &input.grant_full_control,
+        read: &input.grant_read,
+        write: &input.grant_write,
+        read_acp: &input.grant_read_acp,
+        write_acp: &input.grant_write_acp,
+    };
+    if ownership == Ownership::BucketOwnerEnforced && asked_beyond_private(&asked) {
+        return Err(Error::new(
+            &e::INVALID_BUCKET_ACL_WITH_OBJECT_OWNERSHIP,
+            "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting",
+        ));
+    }
+    let acl = asked.grants(cx.account, None)?;
+    let output = CreateBucketOutput {
+        location: Some(format!("/{name}")),
+        ..CreateBucketOutput::default()
+    };
+    if let Some(there) = tx.get(&BUCKETS, &Scope::Global, name)? {
+        // In us-east-1 making one's own bucket again is answered as done, as it always was.
+        return match there.owner == cx.account {
+            true if there.location.is_empty() && location.is_empty() => Ok(output),
+            true => Err(Error::new(
+                &e::BUCKET_ALREADY_OWNED_BY_YOU,
+                "Your previous request to create the named bucket succeeded and you already own it.",
+            )
+            .detail("BucketName", name)),
+            false => Err(Error::new(
+                &e::BUCKET_ALREADY_EXISTS,
+                "The requested bucket name is not available. The bucket namespace is shared by all users of the system. Please select a different name and try again.",
+            )
+            .detail("BucketName", name)),
+        };
+    }
+    let owned = Scope::Account(cx.account);
+    if tx.scan(&BUCKETS_OF_ACCOUNT, &owned).keys().take(BUCKETS_MAX).count() == BUCKETS_MAX {
+        let text = "You have attempted to create more buckets than allowed";
+        return Err(Error::new(&e::TOO_MANY_BUCKETS, text));
+    }
+    let bucket = BucketRow {
+        number: tx.version() + 1,
+        owner: cx.account,
+        region: if location.is_empty() { "us-east-1".into() } else { cx.region.to_string() },
+        created: tx.now(),
+        versioning: match input.object_lock_enabled_for_bucket {
+            Some(true) => Versioning::Enabled,
+            _ => Versioning::Unversioned,
+        },
+        acl,
+        policy: None,
+        policy_version: 0,
+        ownership,
+        location,
+    };
+    tx.put(&BUCKETS, &Scope::Global, name, &bucket)?;
+    tx.put(&BUCKETS_OF_ACCOUNT, &owned, name, &())?;
+    Ok(output)
+}
+
+fn asked_beyond_private(asked: &Asked<'_>) -> bool {
+    !asked.is_empty() && asked.canned.as_deref().is_none_or(|c| c != "private" && c != "bucket-owner-full-control")
+}
+
+/// The location constraint: empty for us-east-1, else that of the endpoint the client talks to.
+fn location_asked(cx: &Cx, input: &CreateBucketInput) -> Result<String, Error> {
+    let asked = input
+        .create_bucket_configuration
+        .as_ref()
+        .and_then(|c| c.location_constraint.clone())
+        .unwrap_or_default();
+    let region = cx.region.as_str();
+    let ok = match asked.as_str() {
+        "" => region == "us-east-1",
+        "EU" => region == "eu-west-1",
+        "us-east-1" => {
+            return Err(Error::new(
+                &e::INVALID_LOCATION_CONSTRAINT,
+                "The specified location-constraint is not valid",
+            )
+            .detail("LocationConstraint", asked));
+        }
+        // From us-east-1, the endpoint that redirects to all others, any region may be named.
+        other => other == region || region == "us-east-1",
+    };
+    if ok {
+        return Ok(asked);
+    }
+    let name = if asked.is_empty() { "unspecified" } else { &asked };
+    Err(Error::new(
+        &e::ILLEGAL_LOCATION_CONSTRAINT_EXCEPTION,
+        format!("The {name} location constraint is incompatible for the region specific endpoint this request was sent to."),
+    ))
+}
+
+pub fn delete(
+    tx: &mut Tx,
+    _: &Cx,
+    input: &DeleteBucketInput,
+) -> Result<DeleteBucketOutput, Error> {
+    let name = &input.bucket;
+    let bucket = find_expected(tx, name, &input.expected_bucket_owner)?;
+    let scope = scope(&bucket);
+    if tx.first(&OBJECTS, &scope, &(bucket.number,))?.is_some() {
+        let text = "The bucket you tried to delete is not empty";
+        return Err(match bucket.versioning {
+            Versioning::Unversioned => Error::new(&e::BUCKET_NOT_EMPTY, text),
+            _ => Error::new(
+                &e::BUCKET_NOT_EMPTY,
+                "The bucket you tried to delete is not empty. You must delete all versions in the bucket.",
+            ),
+        }
+        .detail("BucketName", name));
+    }
+    tx.delete(&BUCKETS, &Scope::Global, name)?;
+    tx.delete(&BUCKETS_OF_ACCOUNT, &scope, name)?;
+    Ok(DeleteBucketOutput::default())
+}
+
+pub fn head(tx: &Tx, _: &Cx, input: &HeadBucketInput) -> Result<HeadBucketOutput, Error> {
+    let bucket = find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    Ok(HeadBucketOutput {
+        bucket_region: Some(bucket.region),
+        access_point_alias: Some(false),
+        ..HeadBucketOutput::default()
+    })
+}
+
+pub fn list(tx: &Tx, cx: &Cx, input: &ListBucketsInput) -> Result<ListBucketsOutput, Error> {
+    let max = input.max_buckets.unwrap_or(LIST_MAX);
+    if !(1..=LIST_MAX).contains(&max) {
+        let text = "Argument max-buckets must be an integer between 1 and 10000";
+        return Err(Error::new(&e::INVALID_ARGUMENT, text)
+            .detail("ArgumentName", "max-buckets")
+            .detail("ArgumentValue", max.to_string()));
+    }
+    let owned = Scope::Account(cx.account);
+    let prefix = input.prefix.clone().unwrap_or_default();
+    let mut names = tx.scan(&BUCKETS_OF_ACCOUNT, &owned).prefix(&store::Stem(&prefix));
+    if let Some(token) = &input.continuation_token {
+        names = names.after(token.as_str());
+    }
+    let mut buckets = Vec::new();
+    let mut more = None;
+    while let Some(name) = names.next_key()? {
+        if buckets.len() == max as usize {
+            more = buckets.last().and_then(|b: &Bucket| b.name.clone());
+            break;
+        }
+        let Some(row) = tx.get(&BUCKETS, &Scope::Global, &name)? else { continue };
+        if input.bucket_region.as_ref().is_some_and(|region| *region != row.region) {
+            continue;
+        }
+        buckets.push(Bucket {
+            name: Some(name),
+            creation_date: Some(row.created),
+            bucket_region: input.max_buckets.map(|_| row.region),
+            ..Bucket::default()
+        });
+    }
+    Ok(ListBucketsOutput {
+        buckets: Some(buckets),
+        owner: Some(acl::owner(cx.account)),
+        continuation_token: more,
+        prefix: input.prefix.clone(),
+    })
+}
+
+pub fn location(
+    tx: &Tx,
+    _: &Cx,
+    input: &GetBucketLocationInput,
+) -> Result<GetBucketLocationOutput, Error> {
+    let bucket = find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    Ok(GetBucketLocationOutput { location_constraint: Some(bucket.location) })
+}
+
+pub fn put_versioning(
+    tx: &mut Tx,
+    _: &Cx,
+    input: &PutBucketVersioningInput,
+) -> Result<PutBucketVersioningOutput, Error> {
+    let mut bucket = find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    bucket.versioning = match input.versioning_configuration.status.as_deref() {
+        Some("Enabled") => Versioning::Enabled,
+        Some("Suspended") => Versioning::Suspended,
+        _ => {
+            return Err(Error::new(
+                &e::ILLEGAL_VERSIONING_CONFIGURATION_EXCEPTION,
+                "The Versioning element must be specified",
+            ));
+        }
+    };
+    tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
+    Ok(PutBucketVersioningOutput::default())
+}
+
+pub fn get_versioning(
+    tx: &Tx,
+    _: &Cx,
+    input: &GetBucketVersioningInput,
+) -> Result<GetBucketVersioningOutput, Error> {
+    let bucket = find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let status = match bucket.versioning {
+        Versioning::Unversioned => None,
+        Versioning::Enabled => Some("Enabled".to_owned()),
+        Versioning::Suspended => Some("Suspended".to_owned()),
+    };
+    Ok(GetBucketVersioningOutput { status, ..GetBucketVersioningOutput::default() })
+}

@@ -1,0 +1,307 @@
+//! MD5 for ETags, and the five checksum algorithms that S3 keeps with an object.
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>
+
+use crate::rows::{Algorithm, ChecksumRow};
+use api::Error;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use crc_fast::{CrcAlgorithm, Digest as Crc};
+use gen_s3::errors as e;
+use md5::{Digest, Md5};
+use sha1::Sha1;
+use sha2::Sha256;
+
+impl Algorithm {
+    pub const ALL: [Algorithm; 5] = [
+        Algorithm::Crc32,
+        Algorithm::Crc32c,
+        Algorithm::Crc64Nvme,
+        Algorithm::Sha1,
+        Algorithm::Sha256,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Algorithm::Crc32 => "CRC32",
+            Algorithm::Crc32c => "CRC32C",
+            Algorithm::Crc64Nvme => "CRC64NVME",
+            Algorithm::Sha1 => "SHA1",
+            Algorithm::Sha256 => "SHA256",
+        }
+    }
+
+    /// The header that carries its value; as a trailer too.
+    pub fn header(self) -> &'static str {
+        match self {
+            Algorithm::Crc32 => "x-amz-checksum-crc32",
+            Algorithm::Crc32c => "x-amz-checksum-crc32c",
+            Algorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
+            Algorithm::Sha1 => "x-amz-checksum-sha1",
+            Algorithm::Sha256 => "x-amz-checksum-sha256",
+        }
+    }
+
+    /// Bytes of its value.
+    pub fn len(self) -> usize {
+        match self {
+            Algorithm::Crc32 | Algorithm::Crc32c => 4,
+            Algorithm::Crc64Nvme => 8,
+            Algorithm::Sha1 => 20,
+            Algorithm::Sha256 => 32,
+        }
+    }
+
+    pub fn parse(name: &str) -> Option<Algorithm> {
+        Algorithm::ALL.into_iter().find(|a| a.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether parts' values can be combined into that of the whole.
+    pub fn is_linear(self) -> bool {
+        matches!(self, Algorithm::Crc32 | Algorithm::Crc32c | Algorithm::Crc64Nvme)
+    }
+
+    fn crc(self) -> Option<CrcAlgorithm> {
+        match self {
+            Algorithm::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
+            Algorithm::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
+            Algorithm::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
+            Algorithm::Sha1 | Algorithm::Sha256 => None,
+        }
+    }
+}
+
+/// A checksum while the bytes flow.
+pub enum Hasher {
+    Crc(Algorithm, Crc),
+    Sha1(Sha1),
+    Sha256(Sha256),
+}
+
+impl Hasher {
+    pub fn new(algorithm: Algorithm) -> Hasher {
+        match algorithm.crc() {
+            Some(crc) => Hasher::Crc(algorithm, Crc::new(crc)),
+            None if algorithm == Algorithm::Sha1 => Hasher::Sha1(Sha1::new()),
+            None => Hasher::Sha256(Sha256::new()),
+        }
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        match self {
+            Hasher::Crc(algorithm, _) => *algorithm,
+            Hasher::Sha1(_) => Algorithm::Sha1,
+            Hasher::Sha256(_) => Algorithm::Sha256,
+        }
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Hasher::Crc(_, crc) => crc.update(bytes),
+            Hasher::Sha1(sha) => sha.update(bytes),
+            Hasher::Sha256(sha) => sha.update(bytes),
+        }
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        match self {
+            Hasher::Crc(algorithm, crc) => {
+                crc.finalize().to_be_bytes()[8 - algorithm.len()..].to_vec()
+            }
+            Hasher::Sha1(sha) => sha.finalize().to_vec(),
+            Hasher::Sha256(sha) => sha.finalize().to_vec(),
+        }
+    }
+}
+
+/// What is worked out over a body as it comes in.
+pub struct Digests {
+    md5: Md5,
+    hasher: Hasher,
+    size_bytes: u64,
+}
+
+pub struct Digested {
+    pub md5: [u8; 16],
+    pub algorithm: Algorithm,
+    pub checksum: Vec<u8>,
+    pub size_bytes: u64,
+}
+
+impl Digests {
+    pub fn new(algorithm: Algorithm) -> Digests {
+        Digests { md5: Md5::new(), hasher: Hasher::new(algorithm), size_bytes: 0 }
+    }
+
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.md5.update(bytes);
+        self.hasher.update(bytes);
+        self.size_bytes += bytes.len() as u64;
+    }
+
+    pub fn finish(self) -> Digested {
+        Digested {
+            md5: self.md5.finalize().into(),
+            algorithm: self.hasher.algorithm(),
+            checksum: self.hasher.finish(),
+            size_bytes: self.size_bytes,
+        }
+    }
+}
+
+impl Digested {
+    pub fn e_tag(&self) -> String {
+        base::hex::encode(&self.md5)
+    }
+
+    pub fn checksum_row(&self) -> ChecksumRow {
+        ChecksumRow {
+            algorithm: self.algorithm,
+            value: encode(&self.checksum),
+            composite: false,
+        }
+    }
+}
+
+pub fn encode(bytes: &[u8]) -> String {
+    BASE64_STANDARD.encode(bytes)
+}
+
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    BASE64_STANDARD.decode(text).ok()
+}
+
+/// What a client declares of a body before it sends it: at most one checksum, with its value, or
+/// with the value to come in a trailer.
+#[derive(Default)]
+pub struct Declared {
+    pub algorithm: Option<Algorithm>,
+    pub value: Option<String>,
+    pub md5: Option<Vec<u8>>,
+}
+
+/// The checksum members of an input: value headers, in the order of [`Algorithm::ALL`].
+pub struct Values<'a>(pub [&'a Option<String>; 5]);
+
+impl Declared {
+    pub fn new(
+        md5: &Option<String>,
+        algorithm: &Option<String>,
+        values: Values<'_>,
+    ) -> Result<Declared, Error> {
+        let mut declared = Declared::default();
+        if let Some(text) = md5 {
+            let bytes = decode(text).filter(|b| b.len() == 16);
+            declared.md5 = Some(bytes.ok_or_else(|| {
+                Error::new(&e::INVALID_DIGEST, "The Content-MD5 you specified was invalid.")
+                    .detail("Content-MD5", text)
+            })?);
+        }
+        for (algorithm, value) in Algorithm::ALL.into_iter().zip(values.0) {
+            let Some(value) = value else { continue };
+            if declared.value.is_some() {
+                return Err(Error::new(
+                    &e::INVALID_REQUEST,
+                    "Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.",
+                ));
+            }
+            if decode(value).is_none_or(|bytes| bytes.len() != algorithm.len()) {
+                return Err(invalid_value(algorithm));
+            }
+            declared.algorithm = Some(algorithm);
+            declared.value = Some(value.clone());
+        }
+        if let Some(name) = algorithm {
+            let named = parse_algorithm(name)?;
+            if declared.algorithm.is_some_and(|a| a != named) {
+                return Err(Error::new(
+                    &e::INVALID_REQUEST,
+                    "Value for x-amz-sdk-checksum-algorithm header is invalid.",
+                ));
+            }
+            declared.algorithm = Some(named);
+        }
+        Ok(declared)
+    }
+
+    /// What to work out: the declared one, or the one S3 adds by itself.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm.unwrap_or(Algorithm::Crc64Nvme)
+    }
+
+    /// Takes what came in trailers; a trailer of another algorithm than announced is refused.
+    pub fn take_trailers(&mut self, trailers: &[(String, String)]) -> Result<(), Error> {
+        for (name, value) in trailers {
+            let Some(algorithm) = Algorithm::ALL.into_iter().find(|a| a.header() == name) else {
+                continue;
+            };
+            if decode(value).is_none_or(|bytes| bytes.len() != algorithm.len()) {
+                return Err(invalid_value(algorithm));
+            }
+            if self.algorithm() != algorithm {
+                return Err(Error::new(
+                    &e::MALFORMED_TRAILER_ERROR,
+                    "The request contained trailing data that was not well-formed or did not conform to our published schema.",
+                ));
+            }
+            self.value = Some(value.clone());
+        }
+        Ok(())
+    }
+
+    /// Compares what came in with what was declared.
+    pub fn check(&self, got: &Digested) -> Result<(), Error> {
+        if self.md5.as_ref().is_some_and(|md5| md5[..] != got.md5) {
+            return Err(Error::new(
+                &e::BAD_DIGEST,
+                "The Content-MD5 you specified did not match what we received.",
+            )
+            .detail("ExpectedDigest", encode(self.md5.as_deref().unwrap_or_default()))
+            .detail("CalculatedDigest", encode(&got.md5)));
+        }
+        match &self.value {
+            Some(value) if *value != encode(&got.checksum) => Err(mismatch(got.algorithm)),
+            _ => Ok(()),
+        }
+    }
+}
+
+pub fn parse_algorithm(name: &str) -> Result<Algorithm, Error> {
+    Algorithm::parse(name).ok_or_else(|| {
+        Error::new(
+            &e::INVALID_REQUEST,
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+        )
+    })
+}
+
+pub fn invalid_value(algorithm: Algorithm) -> Error {
+    let message = format!("Value for {} header is invalid.", algorithm.header());
+    Error::new(&e::INVALID_REQUEST, message)
+}
+
+pub fn mismatch(algorithm: Algorithm) -> Error {
+    let name = algorithm.name();
+    let message = format!("The {name} you specified did not match the calculated checksum.");
+    Error::new(&e::BAD_DIGEST, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(algorithm: Algorithm, expected: &str) {
+        let mut hasher = Hasher::new(algorithm);
+        hasher.update(b"12345");
+        hasher.update(b"6789");
+        assert_eq!(encode(&hasher.finish()), expected, "{}", algorithm.name());
+    }
+
+    #[test]
+    fn check_values_of_the_catalogue() {
+        check(Algorithm::Crc32, &encode(&0xcbf4_3926_u32.to_be_bytes()));
+        check(Algorithm::Crc32c, &encode(&0xe306_9283_u32.to_be_bytes()));
+        check(Algorithm::Crc64Nvme, &encode(&0xae8b_1486_0a79_9888_u64.to_be_bytes()));
+        check(Algorithm::Sha1, "98O8HYCOBHMq32eZZczDTKfuNEE=");
+        check(Algorithm::Sha256, "FeKw09M+Q+yy5Oli6V04JgsJIE3C/LGU4J5qunyzSTU=");
+    }
+}

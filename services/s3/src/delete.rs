@@ -1,0 +1,150 @@
+//! DeleteObject and DeleteObjects.
+
+use crate::rows::*;
+use crate::{acl, bucket, names, object};
+use api::{Ask, Cx, Error, Tx};
+use gen_s3::errors as e;
+use gen_s3::{
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
+    ObjectIdentifier,
+};
+
+/// Keys in one DeleteObjects.
+const KEYS_MAX: usize = 1000;
+
+pub fn ask(cx: &Cx, bucket: &str, key: &str, version: &Option<String>) -> Ask {
+    let arn = names::object_arn(cx.partition(), bucket, key);
+    match version {
+        Some(version) => {
+            Ask::new("s3:DeleteObjectVersion", arn).key("s3:versionid", Some(version.as_str()))
+        }
+        None => Ask::new("s3:DeleteObject", arn),
+    }
+}
+
+struct Deleted {
+    /// The id of the version that is gone, or of the marker that was made.
+    version_id: Option<String>,
+    marker: bool,
+}
+
+/// Deletes one key or one version. What is not there is deleted already.
+fn delete(
+    tx: &mut Tx,
+    cx: &Cx,
+    bucket: &BucketRow,
+    key: &str,
+    version: Option<&str>,
+    nth: u64,
+) -> Result<Deleted, Error> {
+    if let Some(version) = version {
+        let found = object::find(tx, bucket, key, Some(version))?;
+        if let Some(row) = &found {
+            object::remove(tx, bucket, key, row)?;
+        }
+        let marker = found.is_some_and(|row| row.delete_marker);
+        return Ok(Deleted { version_id: Some(version.to_owned()), marker });
+    }
+    if bucket.versioning == Versioning::Unversioned {
+        if let Some(row) = object::find(tx, bucket, key, None)? {
+            object::remove(tx, bucket, key, &row)?;
+        }
+        return Ok(Deleted { version_id: None, marker: false });
+    }
+    let owner = cx.caller.account.unwrap_or(bucket.owner);
+    let marker = ObjectRow {
+        sequence: 0,
+        version_id: String::new(),
+        delete_marker: true,
+        modified: tx.now(),
+        size_bytes: 0,
+        e_tag: String::new(),
+        blobs: Vec::new(),
+        meta: Meta::default(),
+        owner,
+        acl: vec![acl::full_control(owner)],
+        checksum: None,
+        parts: Vec::new(),
+    };
+    let row = object::install(tx, cx, bucket, key, marker, nth)?;
+    Ok(Deleted { version_id: object::shown_id(bucket, &row), marker: true })
+}
+
+pub fn one(tx: &mut Tx, cx: &Cx, input: &DeleteObjectInput) -> Result<DeleteObjectOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    if let Some(tags) = &input.if_match {
+        let there = object::find(tx, &bucket, &input.key, input.version_id.as_deref())?;
+        crate::conditions::writing(&Some(tags.clone()), &None, &input.key, there.as_ref())?;
+    }
+    let version = input.version_id.as_deref();
+    let deleted = delete(tx, cx, &bucket, &input.key, version, 0)?;
+    Ok(DeleteObjectOutput {
+        delete_marker: deleted.marker.then_some(true),
+        version_id: deleted.version_id,
+        ..DeleteObjectOutput::default()
+    })
+}
+
+pub fn many(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &DeleteObjectsInput,
+) -> Result<DeleteObjectsOutput, Error> {
+    let keys = &input.delete.objects;
+    if keys.is_empty() || keys.len() > KEYS_MAX {
+        let text = "The XML you provided was not well-formed or did not validate against our published schema";
+        return Err(Error::new(&e::MALFORMED_XML, text));
+    }
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let quiet = input.delete.quiet == Some(true);
+    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    for (nth, wanted) in keys.iter().enumerate() {
+        match delete_listed(tx, cx, input, &bucket, wanted, nth as u64) {
+            Ok(_) if quiet => {}
+            Ok(deleted) => done.push(deleted),
+            Err(error) if error.status() >= 500 => return Err(error),
+            Err(error) => refused.push(gen_s3::Error {
+                key: Some(wanted.key.clone()),
+                version_id: wanted.version_id.clone(),
+                code: Some(error.code().to_owned()),
+                message: Some(error.message().to_owned()),
+            }),
+        }
+    }
+    Ok(DeleteObjectsOutput {
+        deleted: Some(done),
+        errors: (!refused.is_empty()).then_some(refused),
+        request_charged: None,
+    })
+}
+
+fn delete_listed(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &DeleteObjectsInput,
+    bucket: &BucketRow,
+    wanted: &ObjectIdentifier,
+    nth: u64,
+) -> Result<DeletedObject, Error> {
+    let ObjectIdentifier { key, version_id, .. } = wanted;
+    cx.authorize(tx, &ask(cx, &input.bucket, key, version_id))?;
+    names::check_key(key)?;
+    if key.is_empty() {
+        return Err(Error::new(&e::USER_KEY_MUST_BE_SPECIFIED, "User key must have a length greater than 0."));
+    }
+    if wanted.e_tag.is_some() {
+        let there = object::find(tx, bucket, key, version_id.as_deref())?;
+        crate::conditions::writing(&wanted.e_tag, &None, key, there.as_ref())?;
+    }
+    let deleted = delete(tx, cx, bucket, key, version_id.as_deref(), nth)?;
+    let made_marker = deleted.marker && version_id.is_none();
+    Ok(DeletedObject {
+        key: Some(key.clone()),
+        version_id: version_id.clone(),
+        delete_marker: deleted.marker.then_some(true),
+        delete_marker_version_id: match made_marker {
+            true => deleted.version_id,
+            false => version_id.clone().filter(|_| deleted.marker),
+        },
+    })
+}

@@ -1,0 +1,185 @@
+//! What a client says of an object beside its bytes: headers, user metadata, tags, storage class,
+//! encryption.
+
+use crate::rows::Meta;
+use api::{Cx, Error};
+use base::percent;
+use gen_s3::errors as e;
+use std::collections::BTreeMap;
+
+/// User metadata of one object, names and values, in bytes.
+const USER_BYTES_MAX: usize = 2048;
+const TAGS_MAX: usize = 10;
+const TAG_KEY_MAX: usize = 128;
+const TAG_VALUE_MAX: usize = 256;
+
+const STORAGE_CLASSES: [&str; 9] = [
+    "STANDARD",
+    "REDUCED_REDUNDANCY",
+    "STANDARD_IA",
+    "ONEZONE_IA",
+    "INTELLIGENT_TIERING",
+    "GLACIER",
+    "DEEP_ARCHIVE",
+    "GLACIER_IR",
+    "SNOW",
+];
+
+pub fn user(given: &Option<BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, Error> {
+    let mut user = BTreeMap::new();
+    for (name, value) in given.iter().flatten() {
+        user.insert(name.to_ascii_lowercase(), value.clone());
+    }
+    let size: usize = user.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if size > USER_BYTES_MAX {
+        return Err(Error::new(
+            &e::METADATA_TOO_LARGE,
+            "Your metadata headers exceed the maximum allowed metadata size",
+        )
+        .detail("Size", size.to_string())
+        .detail("MaxSizeAllowed", USER_BYTES_MAX.to_string()));
+    }
+    Ok(user)
+}
+
+/// Empty for STANDARD.
+pub fn storage_class(asked: &Option<String>) -> Result<String, Error> {
+    match asked.as_deref() {
+        None | Some("STANDARD") => Ok(String::new()),
+        Some(class) if STORAGE_CLASSES.contains(&class) => Ok(class.to_owned()),
+        Some(class) => {
+            let text = "The storage class you specified is not valid";
+            Err(Error::new(&e::INVALID_STORAGE_CLASS, text).detail("StorageClassRequested", class))
+        }
+    }
+}
+
+/// The storage class as responses show it: STANDARD is left out of headers.
+pub fn shown_class(meta: &Meta) -> Option<String> {
+    (!meta.storage_class.is_empty()).then(|| meta.storage_class.clone())
+}
+
+/// `a=1&b=2`, as `x-amz-tagging` carries it.
+pub fn tagging_header(header: &Option<String>) -> Result<BTreeMap<String, String>, Error> {
+    let mut tags = Vec::new();
+    for pair in header.iter().flat_map(|h| h.split('&')).filter(|p| !p.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let text = |part| String::from_utf8(percent::decode_form(part).into_owned());
+        let (Ok(key), Ok(value)) = (text(key), text(value)) else {
+            return Err(Error::new(
+                &e::INVALID_ARGUMENT,
+                "The header 'x-amz-tagging' shall be encoded as UTF-8 then URLEncoded URL query parameters without tag name duplicates.",
+            )
+            .detail("ArgumentName", "x-amz-tagging"));
+        };
+        tags.push((key, value));
+    }
+    tags_checked(tags, TAGS_MAX)
+}
+
+pub fn tags_checked(
+    given: Vec<(String, String)>,
+    max: usize,
+) -> Result<BTreeMap<String, String>, Error> {
+    if given.len() > max {
+        let text = format!("Object tags cannot be greater than {max}");
+        return Err(Error::with_code("BadRequest", 400, text));
+    }
+    let mut tags = BTreeMap::new();
+    for (key, value) in given {
+        if key.is_empty() || key.chars().count() > TAG_KEY_MAX || !is_tag_text(&key) {
+            let text = "The TagKey you have provided is invalid";
+            return Err(Error::new(&e::INVALID_TAG, text).detail("TagKey", key));
+        }
+        if value.chars().count() > TAG_VALUE_MAX || !is_tag_text(&value) {
+            let text = "The TagValue you have provided is invalid";
+            return Err(Error::new(&e::INVALID_TAG, text).detail("TagValue", value));
+        }
+        if let Some(_twice) = tags.insert(key.clone(), value) {
+            let text = "Cannot provide multiple Tags with the same key";
+            return Err(Error::new(&e::INVALID_TAG, text).detail("TagKey", key));
+        }
+    }
+    Ok(tags)
+}
+
+/// Letters, digits and spaces of any script, and `+ - = . _ : / @`.
+fn is_tag_text(text: &str) -> bool {
+    text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "+-=._:/@".contains(c))
+}
+
+/// What a request asks of encryption; customer keys come later and are refused by the overlay.
+pub fn encryption(
+    asked: &Option<String>,
+    kms_key_id: &Option<String>,
+    meta: &mut Meta,
+) -> Result<(), Error> {
+    meta.encryption = match asked.as_deref() {
+        None | Some("AES256") => String::new(),
+        Some(kind @ ("aws:kms" | "aws:kms:dsse")) => kind.to_owned(),
+        Some(other) => {
+            let text = "The encryption method specified is not supported";
+            return Err(Error::new(&e::INVALID_ENCRYPTION_ALGORITHM_ERROR, text)
+                .detail("ArgumentName", "x-amz-server-side-encryption")
+                .detail("ArgumentValue", other));
+        }
+    };
+    if kms_key_id.is_some() && meta.encryption.is_empty() {
+        return Err(Error::new(
+            &e::INVALID_ARGUMENT,
+            "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
+        )
+        .detail("ArgumentName", "x-amz-server-side-encryption"));
+    }
+    meta.kms_key_id = kms_key_id.clone();
+    Ok(())
+}
+
+/// The encryption as responses show it: everything is encrypted, by S3's own keys at least.
+pub fn shown_encryption(meta: &Meta) -> Option<String> {
+    Some(if meta.encryption.is_empty() { "AES256".into() } else { meta.encryption.clone() })
+}
+
+/// The content type that S3 gives an object for which the client named none.
+pub fn content_type(given: &Option<String>, _: &Cx) -> Option<String> {
+    Some(given.clone().unwrap_or_else(|| "binary/octet-stream".into()))
+}
+
+/// `Content-Encoding` without the framing of the upload.
+pub fn content_encoding(given: &Option<String>) -> Option<String> {
+    let codings = given.as_ref()?.split(',').map(str::trim).filter(|c| *c != "aws-chunked");
+    let kept = codings.collect::<Vec<_>>().join(",");
+    (!kept.is_empty()).then_some(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_encoding_loses_the_framing() {
+        let check = |given: &str, expected: Option<&str>| {
+            assert_eq!(content_encoding(&Some(given.into())).as_deref(), expected, "{given}");
+        };
+        check("aws-chunked", None);
+        check("gzip,aws-chunked", Some("gzip"));
+        check("aws-chunked, br", Some("br"));
+        check("gzip", Some("gzip"));
+    }
+
+    #[test]
+    fn tags_of_a_header() {
+        let check = |header: &str, expected: Result<usize, &str>| {
+            let got = tagging_header(&Some(header.into()));
+            assert_eq!(got.as_ref().map(BTreeMap::len).map_err(Error::code), expected, "{header}");
+        };
+        check("", Ok(0));
+        check("a=1&b=2&c", Ok(3));
+        check("a%20b=x%2By", Ok(1));
+        check("a=1&a=2", Err("InvalidTag"));
+        check("=1", Err("InvalidTag"));
+        check("a=%ff", Err("InvalidArgument"));
+        check("a=<b>", Err("InvalidTag"));
+        check("1&2&3&4&5&6&7&8&9&10&11", Err("BadRequest"));
+    }
+}

@@ -1,0 +1,178 @@
+//! Versions of an object: found, put in place, taken away.
+//!
+//! The latest is in [`OBJECTS`], all others in [`VERSIONS`]. At most one version of a key is the
+//! null version, whose id is written `null`.
+
+use crate::bucket::scope;
+use crate::rows::*;
+use api::{Cx, Error, Tx};
+use base::Entropy;
+use gen_s3::errors as e;
+use store::Desc;
+
+/// How the null version is written.
+pub const NULL: &str = "null";
+
+pub fn no_such_key(key: &str) -> Error {
+    Error::new(&e::NO_SUCH_KEY, "The specified key does not exist.").detail("Key", key)
+}
+
+pub fn no_such_version(key: &str, version: &str) -> Error {
+    Error::new(&e::NO_SUCH_VERSION, "The specified version does not exist.")
+        .detail("Key", key)
+        .detail("VersionId", version)
+}
+
+/// The id as clients see it; `None` in a bucket that never had versions.
+pub fn shown_id(bucket: &BucketRow, row: &ObjectRow) -> Option<String> {
+    match (bucket.versioning, row.version_id.is_empty()) {
+        (Versioning::Unversioned, _) => None,
+        (_, true) => Some(NULL.into()),
+        (_, false) => Some(row.version_id.clone()),
+    }
+}
+
+/// The latest version, a delete marker included, or the version of that id.
+pub fn find(
+    tx: &Tx,
+    bucket: &BucketRow,
+    key: &str,
+    version: Option<&str>,
+) -> Result<Option<ObjectRow>, Error> {
+    let latest = tx.get(&OBJECTS, &scope(bucket), &(bucket.number, key))?;
+    let Some(version) = version else { return Ok(latest) };
+    let wanted = if version == NULL { "" } else { version };
+    match latest {
+        Some(row) if row.version_id == wanted => Ok(Some(row)),
+        _ => find_older(tx, bucket, key, wanted),
+    }
+}
+
+fn find_older(
+    tx: &Tx,
+    bucket: &BucketRow,
+    key: &str,
+    wanted: &str,
+) -> Result<Option<ObjectRow>, Error> {
+    let scope = scope(bucket);
+    if let Some(sequence) = sequence_of(wanted) {
+        let row = tx.get(&VERSIONS, &scope, &(bucket.number, key, Desc(sequence)))?;
+        return Ok(row.filter(|row| row.version_id == wanted));
+    }
+    if !wanted.is_empty() {
+        return Ok(None);
+    }
+    for row in tx.scan(&VERSIONS, &scope).prefix(&(bucket.number, key)) {
+        let (_, row) = row?;
+        if row.version_id.is_empty() {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
+}
+
+const ID_ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+/// Digits of the sequence number at the head of a version id.
+const SEQUENCE_DIGITS: usize = 13;
+
+/// A version id: its sequence number, so that it can be found, and chance, so that it cannot be
+/// guessed. 32 characters, as S3's are.
+fn new_id(entropy: &dyn Entropy, sequence: u64) -> String {
+    let digit = |i: usize| ID_ALPHABET[(sequence >> (5 * (SEQUENCE_DIGITS - 1 - i)) & 31) as usize] as char;
+    let mut id: String = (0..SEQUENCE_DIGITS).map(digit).collect();
+    id.push_str(&entropy.text(ID_ALPHABET, 32 - SEQUENCE_DIGITS));
+    id
+}
+
+fn sequence_of(id: &str) -> Option<u64> {
+    if id.len() != 32 {
+        return None;
+    }
+    id.bytes().take(SEQUENCE_DIGITS).try_fold(0u64, |n, b| {
+        let digit = ID_ALPHABET.iter().position(|a| *a == b)? as u64;
+        n.checked_mul(32)?.checked_add(digit)
+    })
+}
+
+/// Puts a new version (object or delete marker) in place as the latest, with its number and id, and
+/// moves or removes what it displaces. `nth` tells apart versions of one key in one transaction.
+pub fn install(
+    tx: &mut Tx,
+    cx: &Cx,
+    bucket: &BucketRow,
+    key: &str,
+    mut row: ObjectRow,
+    nth: u64,
+) -> Result<ObjectRow, Error> {
+    let scope = scope(bucket);
+    row.sequence = (tx.version() + 1) << 16 | nth;
+    row.modified = base::Timestamp::from_secs(tx.now().to_secs());
+    if bucket.versioning == Versioning::Enabled {
+        row.version_id = new_id(&*cx.entropy, row.sequence);
+    }
+    if let Some(old) = tx.get(&OBJECTS, &scope, &(bucket.number, key))? {
+        if row.version_id.is_empty() && old.version_id.is_empty() {
+            release(tx, &old)?;
+        } else {
+            tx.put(&VERSIONS, &scope, &(bucket.number, key, Desc(old.sequence)), &old)?;
+        }
+        if bucket.versioning == Versioning::Suspended && !old.version_id.is_empty() {
+            remove_older_null(tx, bucket, key)?;
+        }
+    }
+    tx.put(&OBJECTS, &scope, &(bucket.number, key), &row)?;
+    Ok(row)
+}
+
+fn remove_older_null(tx: &mut Tx, bucket: &BucketRow, key: &str) -> Result<(), Error> {
+    if let Some(old) = find_older(tx, bucket, key, "")? {
+        release(tx, &old)?;
+        tx.delete(&VERSIONS, &scope(bucket), &(bucket.number, key, Desc(old.sequence)))?;
+    }
+    Ok(())
+}
+
+/// Takes one version away for good. If it was the latest, the newest of the others takes its place.
+pub fn remove(tx: &mut Tx, bucket: &BucketRow, key: &str, row: &ObjectRow) -> Result<(), Error> {
+    let scope = scope(bucket);
+    release(tx, row)?;
+    let latest = tx.get(&OBJECTS, &scope, &(bucket.number, key))?;
+    if latest.is_none_or(|latest| latest.sequence != row.sequence) {
+        tx.delete(&VERSIONS, &scope, &(bucket.number, key, Desc(row.sequence)))?;
+        return Ok(());
+    }
+    match tx.first(&VERSIONS, &scope, &(bucket.number, key))? {
+        Some(((_, _, sequence), next)) => {
+            tx.delete(&VERSIONS, &scope, &(bucket.number, key, sequence))?;
+            tx.put(&OBJECTS, &scope, &(bucket.number, key), &next)?;
+        }
+        None => tx.delete(&OBJECTS, &scope, &(bucket.number, key))?,
+    }
+    Ok(())
+}
+
+/// Gives up the bytes of a version that goes.
+fn release(tx: &mut Tx, row: &ObjectRow) -> Result<(), Error> {
+    for blob in &row.blobs {
+        tx.release_blob(blob)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::SeededEntropy;
+
+    #[test]
+    fn an_id_names_its_sequence() {
+        let entropy = SeededEntropy::new(1);
+        for sequence in [0, 1, 1 << 16, u64::MAX >> 1, u64::MAX] {
+            let id = new_id(&entropy, sequence);
+            assert_eq!((id.len(), sequence_of(&id)), (32, Some(sequence)));
+        }
+        for bad in ["", "null", "0", &"9".repeat(32), &"7".repeat(32)] {
+            assert_eq!(sequence_of(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! PutObject.
+
+use crate::acl::Asked;
+use crate::checksum::{Declared, Values};
+use crate::rows::*;
+use crate::{acl, body, bucket, conditions, meta, names, object};
+use api::{Ask, AsyncCx, Cx, Error, Reply};
+use base::AccountId;
+use gen_s3::errors as e;
+use gen_s3::*;
+
+pub fn authorize(cx: &Cx, input: &PutObjectInput) -> Result<Vec<Ask>, Error> {
+    let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
+    let put = Ask::new("s3:PutObject", &arn)
+        .key("s3:x-amz-acl", input.acl.as_deref())
+        .key("s3:x-amz-storage-class", input.storage_class.as_deref())
+        .key("s3:x-amz-server-side-encryption", input.server_side_encryption.as_deref())
+        .key("s3:x-amz-server-side-encryption-aws-kms-key-id", input.ssekms_key_id.as_deref())
+        .key("s3:if-none-match", input.if_none_match.as_deref())
+        .key("s3:if-match", input.if_match.as_deref());
+    let mut asks = vec![put];
+    if !asked(input).is_empty() {
+        let ask = Ask::new("s3:PutObjectAcl", &arn).key("s3:x-amz-acl", input.acl.as_deref());
+        asks.push(ask);
+    }
+    if input.tagging.is_some() {
+        asks.push(Ask::new("s3:PutObjectTagging", &arn));
+    }
+    Ok(asks)
+}
+
+fn asked(input: &PutObjectInput) -> Asked<'_> {
+    Asked {
+        canned: &input.acl,
+        full_control: &input.grant_full_control,
+        read: &input.grant_read,
+        write: &None,
+        read_acp: &input.grant_read_acp,
+        write_acp: &input.grant_write_acp,
+    }
+}
+
+fn meta_of(cx: &Cx, input: &PutObjectInput) -> Result<Meta, Error> {
+    let mut meta = Meta {
+        content_type: meta::content_type(&input.content_type, cx),
+        cache_control: input.cache_control.clone(),
+        content_disposition: input.content_disposition.clone(),
+        content_encoding: meta::content_encoding(&input.content_encoding),
+        content_language: input.content_language.clone(),
+        expires: input.expires.clone(),
+        website_redirect: input.website_redirect_location.clone(),
+        user: meta::user(&input.metadata)?,
+        storage_class: meta::storage_class(&input.storage_class)?,
+        tags: meta::tagging_header(&input.tagging)?,
+        ..Meta::default()
+    };
+    meta::encryption(&input.server_side_encryption, &input.ssekms_key_id, &mut meta)?;
+    Ok(meta)
+}
+
+/// Who owns a new object: its writer, unless the bucket's owner takes all.
+pub fn object_owner(bucket: &BucketRow, cx: &Cx, canned: &Option<String>) -> AccountId {
+    let full_control = canned.as_deref() == Some("bucket-owner-full-control");
+    match (bucket.ownership, cx.caller.account) {
+        (Ownership::BucketOwnerEnforced, _) | (_, None) => bucket.owner,
+        (Ownership::BucketOwnerPreferred, _) if full_control => bucket.owner,
+        (_, Some(account)) => account,
+    }
+}
+
+/// The access control list of a new object.
+pub fn object_acl(
+    bucket: &BucketRow,
+    asked: &Asked<'_>,
+    owner: AccountId,
+) -> Result<Vec<GrantRow>, Error> {
+    if bucket.ownership == Ownership::BucketOwnerEnforced {
+        let harmless = asked.canned.as_deref() == Some("bucket-owner-full-control");
+        if !asked.is_empty() && !harmless {
+            return Err(Error::new(
+                &e::ACCESS_CONTROL_LIST_NOT_SUPPORTED,
+                "The bucket does not allow ACLs",
+            ));
+        }
+        return Ok(vec![acl::full_control(bucket.owner)]);
+    }
+    asked.grants(owner, Some(bucket.owner))
+}
+
+pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObjectOutput>, Error> {
+    names::check_key(&input.key)?;
+    let meta = meta_of(cx, input)?;
+    let declared = Declared::new(
+        &input.content_md5,
+        &input.checksum_algorithm,
+        Values([
+            &input.checksum_crc32,
+            &input.checksum_crc32c,
+            &input.checksum_crc64nvme,
+            &input.checksum_sha1,
+            &input.checksum_sha256,
+        ]),
+    )?;
+    // Before the body is taken: whether it may come at all.
+    cx.read(|tx| bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner))?;
+    let received = body::receive(cx, declared).await?;
+    let (e_tag, checksum) = (received.digested.e_tag(), received.digested.checksum_row());
+    let size_bytes = received.digested.size_bytes;
+    let (bucket, row) = cx
+        .write(input, |tx| {
+            let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+            let latest = match input.if_match.is_some() || input.if_none_match.is_some() {
+                true => object::find(tx, &bucket, &input.key, None)?,
+                false => None,
+            };
+            conditions::writing(&input.if_match, &input.if_none_match, &input.key, latest.as_ref())?;
+            let owner = object_owner(&bucket, cx, &input.acl);
+            let row = ObjectRow {
+                sequence: 0,
+                version_id: String::new(),
+                delete_marker: false,
+                modified: tx.now(),
+                size_bytes,
+                e_tag: e_tag.clone(),
+                blobs: vec![tx.adopt_blob(&received.blob)?],
+                meta: meta.clone(),
+                owner,
+                acl: object_acl(&bucket, &asked(input), owner)?,
+                checksum: Some(checksum.clone()),
+                parts: Vec::new(),
+            };
+            let row = object::install(tx, cx, &bucket, &input.key, row, 0)?;
+            Ok((bucket, row))
+        })
+        .await?;
+    let mut output = PutObjectOutput {
+        e_tag: Some(format!("\"{}\"", row.e_tag)),
+        version_id: object::shown_id(&bucket, &row).filter(|id| id != object::NULL),
+        server_side_encryption: meta::shown_encryption(&row.meta),
+        ssekms_key_id: row.meta.kms_key_id.clone(),
+        checksum_type: Some("FULL_OBJECT".into()),
+        ..PutObjectOutput::default()
+    };
+    let value = Some(checksum.value);
+    match checksum.algorithm {
+        Algorithm::Crc32 => output.checksum_crc32 = value,
+        Algorithm::Crc32c => output.checksum_crc32c = value,
+        Algorithm::Crc64Nvme => output.checksum_crc64nvme = value,
+        Algorithm::Sha1 => output.checksum_sha1 = value,
+        Algorithm::Sha256 => output.checksum_sha256 = value,
+    }
+    Ok(Reply::new(output))
+}
