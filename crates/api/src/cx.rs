@@ -8,7 +8,9 @@ use smithy::model::{Operation, ServiceModel};
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use store::blobs::Blobs;
 use store::{Store, Tx};
 
 /// Who makes a request, and all that outlives the lookup of the key.
@@ -72,6 +74,8 @@ pub struct Cx {
     pub door: Arc<dyn Door>,
     /// Headers that the model does not know, for the response.
     headers: Mutex<Vec<(&'static str, String)>>,
+    /// 0: the operation's usual one.
+    status: AtomicU16,
 }
 
 impl fmt::Debug for Cx {
@@ -95,6 +99,13 @@ pub trait Door: Send + Sync + 'static {
         input: &dyn Struct,
         output: Option<&dyn Struct>,
     ) -> Result<(), Error>;
+
+    /// Makes a paging token out of a place in a listing: unreadable to be meddled with, and good
+    /// only for the same context (see [`Cx::token_place`]). Survives a restart.
+    fn seal_token(&self, context: &str, place: &str) -> String;
+
+    /// The place, unless the token was made by somebody else or for another context.
+    fn open_token(&self, context: &str, token: &str) -> Option<String>;
 
     /// Calls an operation of another service in the same transaction, as `caller`. It is authorised
     /// and audited like one from outside.
@@ -150,6 +161,7 @@ impl Cx {
             entropy,
             door,
             headers,
+            status: AtomicU16::new(0),
         }
     }
 
@@ -170,6 +182,26 @@ impl Cx {
     /// Refuses unless the caller may do this too: for resources found on the way.
     pub fn authorize(&self, tx: &Tx, ask: &Ask) -> Result<(), Error> {
         self.door.authorize(tx, self, ask)
+    }
+
+    /// What a paging token is bound to: operation, account and the parameters of the listing.
+    pub fn token_place(&self, parameters: &[&str]) -> String {
+        let mut place = format!("{}:{}:{}", self.service.name, self.operation.name, self.account);
+        for parameter in parameters {
+            place.push('\0');
+            place.push_str(parameter);
+        }
+        place
+    }
+
+    /// Answers with another status than the operation's usual one.
+    pub fn status(&self, status: u16) {
+        self.status.store(status, Ordering::Relaxed);
+    }
+
+    /// The status set by [`Cx::status`]; the next run of the operation starts without.
+    pub fn take_status(&self) -> Option<u16> {
+        Some(self.status.swap(0, Ordering::Relaxed)).filter(|status| *status != 0)
     }
 
     /// Adds a header to the response that the model does not know.
@@ -226,6 +258,12 @@ impl AsyncCx {
     pub fn take_body(&self) -> RequestBody {
         let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
         body.take().unwrap_or_else(RequestBody::empty)
+    }
+
+    /// Where bytes are kept beside the rows. A blob is of no use to anybody before a row, written
+    /// through [`AsyncCx::write`], points at it.
+    pub fn blobs(&self) -> &Blobs {
+        self.store.blobs()
     }
 
     fn authorize_all(&self, tx: &Tx) -> Result<(), Error> {

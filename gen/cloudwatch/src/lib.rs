@@ -9,43 +9,42 @@ mod types;
 
 pub use types::*;
 
-use ::api::{Ask, AsyncCx, Cx, Error, Hooks, Reply, Tx};
 use ::smithy::model::*;
 
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
-pub trait CloudWatchApi: Hooks + Send + Sync + 'static {
+pub trait CloudWatchApi: ::api::Hooks + Send + Sync + 'static {
     fn get_metric_data(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &GetMetricDataInput,
-    ) -> Result<GetMetricDataOutput, Error> {
-        Err(Error::not_implemented("GetMetricData"))
+    ) -> Result<GetMetricDataOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetMetricData"))
     }
     fn list_metrics(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &ListMetricsInput,
-    ) -> Result<ListMetricsOutput, Error> {
-        Err(Error::not_implemented("ListMetrics"))
+    ) -> Result<ListMetricsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListMetrics"))
     }
     fn put_metric_alarm(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutMetricAlarmInput,
-    ) -> Result<PutMetricAlarmOutput, Error> {
-        Err(Error::not_implemented("PutMetricAlarm"))
+    ) -> Result<PutMetricAlarmOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutMetricAlarm"))
     }
     fn put_metric_data(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutMetricDataInput,
-    ) -> Result<PutMetricDataOutput, Error> {
-        Err(Error::not_implemented("PutMetricData"))
+    ) -> Result<PutMetricDataOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutMetricData"))
     }
 }
 
@@ -56,27 +55,27 @@ impl<T: CloudWatchApi> ::api::Service for Handler<T> {
     fn model(&self) -> &'static ServiceModel {
         &MODEL
     }
-    fn hooks(&self) -> &dyn Hooks {
+    fn hooks(&self) -> &dyn ::api::Hooks {
         &self.0
     }
     #[allow(unused_variables)]
     fn read(
         &self,
         operation: u16,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn write(
         &self,
         operation: u16,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
@@ -84,14 +83,14 @@ impl<T: CloudWatchApi> ::api::Service for Handler<T> {
             37 => ::api::answer(self.0.list_metrics(tx, cx, ::api::cast(input))),
             46 => ::api::answer(self.0.put_metric_alarm(tx, cx, ::api::cast(input))),
             47 => ::api::answer(self.0.put_metric_data(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn start<'a>(
         &'a self,
         operation: u16,
-        cx: &'a AsyncCx,
+        cx: &'a ::api::AsyncCx,
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
@@ -102,11 +101,11 @@ impl<T: CloudWatchApi> ::api::Service for Handler<T> {
     fn authorize(
         &self,
         operation: u16,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
-    ) -> Result<Vec<Ask>, Error> {
+    ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
 }

@@ -9,44 +9,58 @@ mod types;
 
 pub use types::*;
 
-use ::api::{Ask, AsyncCx, Cx, Error, Hooks, Reply, Tx};
 use ::smithy::model::*;
 
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
-pub trait DynamoDBApi: Hooks + Send + Sync + 'static {
+pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     fn create_table(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateTableInput,
-    ) -> Result<CreateTableOutput, Error> {
-        Err(Error::not_implemented("CreateTable"))
+    ) -> Result<CreateTableOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateTable"))
     }
     fn describe_table(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DescribeTableInput,
-    ) -> Result<DescribeTableOutput, Error> {
-        Err(Error::not_implemented("DescribeTable"))
+    ) -> Result<DescribeTableOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeTable"))
     }
-    fn get_item(&self, tx: &mut Tx, cx: &Cx, input: &GetItemInput) -> Result<GetItemOutput, Error> {
-        Err(Error::not_implemented("GetItem"))
+    fn get_item(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &GetItemInput,
+    ) -> Result<GetItemOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetItem"))
     }
-    fn put_item(&self, tx: &mut Tx, cx: &Cx, input: &PutItemInput) -> Result<PutItemOutput, Error> {
-        Err(Error::not_implemented("PutItem"))
+    fn put_item(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutItemInput,
+    ) -> Result<PutItemOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutItem"))
     }
-    fn query(&self, tx: &mut Tx, cx: &Cx, input: &QueryInput) -> Result<QueryOutput, Error> {
-        Err(Error::not_implemented("Query"))
+    fn query(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &QueryInput,
+    ) -> Result<QueryOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("Query"))
     }
     fn update_item(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &UpdateItemInput,
-    ) -> Result<UpdateItemOutput, Error> {
-        Err(Error::not_implemented("UpdateItem"))
+    ) -> Result<UpdateItemOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateItem"))
     }
 }
 
@@ -57,27 +71,27 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
     fn model(&self) -> &'static ServiceModel {
         &MODEL
     }
-    fn hooks(&self) -> &dyn Hooks {
+    fn hooks(&self) -> &dyn ::api::Hooks {
         &self.0
     }
     #[allow(unused_variables)]
     fn read(
         &self,
         operation: u16,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn write(
         &self,
         operation: u16,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
@@ -87,14 +101,14 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             41 => ::api::answer(self.0.put_item(tx, cx, ::api::cast(input))),
             43 => ::api::answer(self.0.query(tx, cx, ::api::cast(input))),
             57 => ::api::answer(self.0.update_item(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn start<'a>(
         &'a self,
         operation: u16,
-        cx: &'a AsyncCx,
+        cx: &'a ::api::AsyncCx,
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
@@ -105,11 +119,11 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
     fn authorize(
         &self,
         operation: u16,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
-    ) -> Result<Vec<Ask>, Error> {
+    ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
 }

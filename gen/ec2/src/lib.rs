@@ -9,43 +9,42 @@ mod types;
 
 pub use types::*;
 
-use ::api::{Ask, AsyncCx, Cx, Error, Hooks, Reply, Tx};
 use ::smithy::model::*;
 
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
-pub trait EC2Api: Hooks + Send + Sync + 'static {
+pub trait EC2Api: ::api::Hooks + Send + Sync + 'static {
     fn create_vpc(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateVpcInput,
-    ) -> Result<CreateVpcOutput, Error> {
-        Err(Error::not_implemented("CreateVpc"))
+    ) -> Result<CreateVpcOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateVpc"))
     }
     fn describe_instances(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DescribeInstancesInput,
-    ) -> Result<DescribeInstancesOutput, Error> {
-        Err(Error::not_implemented("DescribeInstances"))
+    ) -> Result<DescribeInstancesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeInstances"))
     }
     fn describe_vpcs(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DescribeVpcsInput,
-    ) -> Result<DescribeVpcsOutput, Error> {
-        Err(Error::not_implemented("DescribeVpcs"))
+    ) -> Result<DescribeVpcsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeVpcs"))
     }
     fn run_instances(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &RunInstancesInput,
-    ) -> Result<RunInstancesOutput, Error> {
-        Err(Error::not_implemented("RunInstances"))
+    ) -> Result<RunInstancesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("RunInstances"))
     }
 }
 
@@ -56,27 +55,27 @@ impl<T: EC2Api> ::api::Service for Handler<T> {
     fn model(&self) -> &'static ServiceModel {
         &MODEL
     }
-    fn hooks(&self) -> &dyn Hooks {
+    fn hooks(&self) -> &dyn ::api::Hooks {
         &self.0
     }
     #[allow(unused_variables)]
     fn read(
         &self,
         operation: u16,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn write(
         &self,
         operation: u16,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
@@ -84,14 +83,14 @@ impl<T: EC2Api> ::api::Service for Handler<T> {
             363 => ::api::answer(self.0.describe_instances(tx, cx, ::api::cast(input))),
             482 => ::api::answer(self.0.describe_vpcs(tx, cx, ::api::cast(input))),
             804 => ::api::answer(self.0.run_instances(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn start<'a>(
         &'a self,
         operation: u16,
-        cx: &'a AsyncCx,
+        cx: &'a ::api::AsyncCx,
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
@@ -102,11 +101,11 @@ impl<T: EC2Api> ::api::Service for Handler<T> {
     fn authorize(
         &self,
         operation: u16,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
-    ) -> Result<Vec<Ask>, Error> {
+    ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
 }

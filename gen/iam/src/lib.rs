@@ -9,833 +9,933 @@ mod types;
 
 pub use types::*;
 
-use ::api::{Ask, AsyncCx, Cx, Error, Hooks, Reply, Tx};
 use ::smithy::model::*;
 
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
-pub trait IAMApi: Hooks + Send + Sync + 'static {
+pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     fn authorize_add_role_to_instance_profile(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &AddRoleToInstanceProfileInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn add_role_to_instance_profile(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &AddRoleToInstanceProfileInput,
-    ) -> Result<AddRoleToInstanceProfileOutput, Error> {
-        Err(Error::not_implemented("AddRoleToInstanceProfile"))
+    ) -> Result<AddRoleToInstanceProfileOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("AddRoleToInstanceProfile"))
     }
     fn authorize_add_user_to_group(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &AddUserToGroupInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn add_user_to_group(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &AddUserToGroupInput,
-    ) -> Result<AddUserToGroupOutput, Error> {
-        Err(Error::not_implemented("AddUserToGroup"))
+    ) -> Result<AddUserToGroupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("AddUserToGroup"))
     }
     fn authorize_attach_group_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &AttachGroupPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn attach_group_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &AttachGroupPolicyInput,
-    ) -> Result<AttachGroupPolicyOutput, Error> {
-        Err(Error::not_implemented("AttachGroupPolicy"))
+    ) -> Result<AttachGroupPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("AttachGroupPolicy"))
     }
     fn authorize_attach_role_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &AttachRolePolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn attach_role_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &AttachRolePolicyInput,
-    ) -> Result<AttachRolePolicyOutput, Error> {
-        Err(Error::not_implemented("AttachRolePolicy"))
+    ) -> Result<AttachRolePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("AttachRolePolicy"))
     }
     fn authorize_attach_user_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &AttachUserPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn attach_user_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &AttachUserPolicyInput,
-    ) -> Result<AttachUserPolicyOutput, Error> {
-        Err(Error::not_implemented("AttachUserPolicy"))
+    ) -> Result<AttachUserPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("AttachUserPolicy"))
     }
     fn authorize_create_access_key(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &CreateAccessKeyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_access_key(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateAccessKeyInput,
-    ) -> Result<CreateAccessKeyOutput, Error> {
-        Err(Error::not_implemented("CreateAccessKey"))
+    ) -> Result<CreateAccessKeyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateAccessKey"))
     }
-    fn authorize_create_group(&self, cx: &Cx, input: &CreateGroupInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_create_group(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateGroupInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_group(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateGroupInput,
-    ) -> Result<CreateGroupOutput, Error> {
-        Err(Error::not_implemented("CreateGroup"))
+    ) -> Result<CreateGroupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateGroup"))
     }
     fn authorize_create_instance_profile(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &CreateInstanceProfileInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_instance_profile(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateInstanceProfileInput,
-    ) -> Result<CreateInstanceProfileOutput, Error> {
-        Err(Error::not_implemented("CreateInstanceProfile"))
+    ) -> Result<CreateInstanceProfileOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateInstanceProfile"))
     }
     fn authorize_create_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &CreatePolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreatePolicyInput,
-    ) -> Result<CreatePolicyOutput, Error> {
-        Err(Error::not_implemented("CreatePolicy"))
+    ) -> Result<CreatePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreatePolicy"))
     }
     fn authorize_create_policy_version(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &CreatePolicyVersionInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_policy_version(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreatePolicyVersionInput,
-    ) -> Result<CreatePolicyVersionOutput, Error> {
-        Err(Error::not_implemented("CreatePolicyVersion"))
+    ) -> Result<CreatePolicyVersionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreatePolicyVersion"))
     }
-    fn authorize_create_role(&self, cx: &Cx, input: &CreateRoleInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_create_role(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateRoleInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_role(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateRoleInput,
-    ) -> Result<CreateRoleOutput, Error> {
-        Err(Error::not_implemented("CreateRole"))
+    ) -> Result<CreateRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateRole"))
     }
-    fn authorize_create_user(&self, cx: &Cx, input: &CreateUserInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_create_user(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateUserInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_user(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateUserInput,
-    ) -> Result<CreateUserOutput, Error> {
-        Err(Error::not_implemented("CreateUser"))
+    ) -> Result<CreateUserOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateUser"))
     }
     fn authorize_delete_access_key(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeleteAccessKeyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_access_key(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteAccessKeyInput,
-    ) -> Result<DeleteAccessKeyOutput, Error> {
-        Err(Error::not_implemented("DeleteAccessKey"))
+    ) -> Result<DeleteAccessKeyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteAccessKey"))
     }
-    fn authorize_delete_group(&self, cx: &Cx, input: &DeleteGroupInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_delete_group(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteGroupInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_group(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteGroupInput,
-    ) -> Result<DeleteGroupOutput, Error> {
-        Err(Error::not_implemented("DeleteGroup"))
+    ) -> Result<DeleteGroupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteGroup"))
     }
     fn authorize_delete_group_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeleteGroupPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_group_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteGroupPolicyInput,
-    ) -> Result<DeleteGroupPolicyOutput, Error> {
-        Err(Error::not_implemented("DeleteGroupPolicy"))
+    ) -> Result<DeleteGroupPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteGroupPolicy"))
     }
     fn authorize_delete_instance_profile(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeleteInstanceProfileInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_instance_profile(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteInstanceProfileInput,
-    ) -> Result<DeleteInstanceProfileOutput, Error> {
-        Err(Error::not_implemented("DeleteInstanceProfile"))
+    ) -> Result<DeleteInstanceProfileOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteInstanceProfile"))
     }
     fn authorize_delete_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeletePolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeletePolicyInput,
-    ) -> Result<DeletePolicyOutput, Error> {
-        Err(Error::not_implemented("DeletePolicy"))
+    ) -> Result<DeletePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeletePolicy"))
     }
     fn authorize_delete_policy_version(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeletePolicyVersionInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_policy_version(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeletePolicyVersionInput,
-    ) -> Result<DeletePolicyVersionOutput, Error> {
-        Err(Error::not_implemented("DeletePolicyVersion"))
+    ) -> Result<DeletePolicyVersionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeletePolicyVersion"))
     }
-    fn authorize_delete_role(&self, cx: &Cx, input: &DeleteRoleInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_delete_role(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteRoleInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_role(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteRoleInput,
-    ) -> Result<DeleteRoleOutput, Error> {
-        Err(Error::not_implemented("DeleteRole"))
+    ) -> Result<DeleteRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteRole"))
     }
     fn authorize_delete_role_permissions_boundary(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeleteRolePermissionsBoundaryInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_role_permissions_boundary(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteRolePermissionsBoundaryInput,
-    ) -> Result<DeleteRolePermissionsBoundaryOutput, Error> {
-        Err(Error::not_implemented("DeleteRolePermissionsBoundary"))
+    ) -> Result<DeleteRolePermissionsBoundaryOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteRolePermissionsBoundary"))
     }
     fn authorize_delete_role_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeleteRolePolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_role_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteRolePolicyInput,
-    ) -> Result<DeleteRolePolicyOutput, Error> {
-        Err(Error::not_implemented("DeleteRolePolicy"))
+    ) -> Result<DeleteRolePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteRolePolicy"))
     }
-    fn authorize_delete_user(&self, cx: &Cx, input: &DeleteUserInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_delete_user(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteUserInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_user(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteUserInput,
-    ) -> Result<DeleteUserOutput, Error> {
-        Err(Error::not_implemented("DeleteUser"))
+    ) -> Result<DeleteUserOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteUser"))
     }
     fn authorize_delete_user_permissions_boundary(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeleteUserPermissionsBoundaryInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_user_permissions_boundary(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteUserPermissionsBoundaryInput,
-    ) -> Result<DeleteUserPermissionsBoundaryOutput, Error> {
-        Err(Error::not_implemented("DeleteUserPermissionsBoundary"))
+    ) -> Result<DeleteUserPermissionsBoundaryOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteUserPermissionsBoundary"))
     }
     fn authorize_delete_user_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeleteUserPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_user_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteUserPolicyInput,
-    ) -> Result<DeleteUserPolicyOutput, Error> {
-        Err(Error::not_implemented("DeleteUserPolicy"))
+    ) -> Result<DeleteUserPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteUserPolicy"))
     }
     fn authorize_detach_group_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DetachGroupPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn detach_group_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DetachGroupPolicyInput,
-    ) -> Result<DetachGroupPolicyOutput, Error> {
-        Err(Error::not_implemented("DetachGroupPolicy"))
+    ) -> Result<DetachGroupPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DetachGroupPolicy"))
     }
     fn authorize_detach_role_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DetachRolePolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn detach_role_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DetachRolePolicyInput,
-    ) -> Result<DetachRolePolicyOutput, Error> {
-        Err(Error::not_implemented("DetachRolePolicy"))
+    ) -> Result<DetachRolePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DetachRolePolicy"))
     }
     fn authorize_detach_user_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DetachUserPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn detach_user_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DetachUserPolicyInput,
-    ) -> Result<DetachUserPolicyOutput, Error> {
-        Err(Error::not_implemented("DetachUserPolicy"))
+    ) -> Result<DetachUserPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DetachUserPolicy"))
     }
     fn authorize_get_access_key_last_used(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &GetAccessKeyLastUsedInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_access_key_last_used(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetAccessKeyLastUsedInput,
-    ) -> Result<GetAccessKeyLastUsedOutput, Error> {
-        Err(Error::not_implemented("GetAccessKeyLastUsed"))
+    ) -> Result<GetAccessKeyLastUsedOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetAccessKeyLastUsed"))
     }
-    fn authorize_get_group(&self, cx: &Cx, input: &GetGroupInput) -> Result<Vec<Ask>, Error>;
-    fn get_group(&self, tx: &Tx, cx: &Cx, input: &GetGroupInput) -> Result<GetGroupOutput, Error> {
-        Err(Error::not_implemented("GetGroup"))
+    fn authorize_get_group(
+        &self,
+        cx: &::api::Cx,
+        input: &GetGroupInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_group(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetGroupInput,
+    ) -> Result<GetGroupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetGroup"))
     }
     fn authorize_get_group_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &GetGroupPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_group_policy(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetGroupPolicyInput,
-    ) -> Result<GetGroupPolicyOutput, Error> {
-        Err(Error::not_implemented("GetGroupPolicy"))
+    ) -> Result<GetGroupPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetGroupPolicy"))
     }
     fn authorize_get_instance_profile(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &GetInstanceProfileInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_instance_profile(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetInstanceProfileInput,
-    ) -> Result<GetInstanceProfileOutput, Error> {
-        Err(Error::not_implemented("GetInstanceProfile"))
+    ) -> Result<GetInstanceProfileOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetInstanceProfile"))
     }
-    fn authorize_get_policy(&self, cx: &Cx, input: &GetPolicyInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_get_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &GetPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_policy(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetPolicyInput,
-    ) -> Result<GetPolicyOutput, Error> {
-        Err(Error::not_implemented("GetPolicy"))
+    ) -> Result<GetPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetPolicy"))
     }
     fn authorize_get_policy_version(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &GetPolicyVersionInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_policy_version(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetPolicyVersionInput,
-    ) -> Result<GetPolicyVersionOutput, Error> {
-        Err(Error::not_implemented("GetPolicyVersion"))
+    ) -> Result<GetPolicyVersionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetPolicyVersion"))
     }
-    fn authorize_get_role(&self, cx: &Cx, input: &GetRoleInput) -> Result<Vec<Ask>, Error>;
-    fn get_role(&self, tx: &Tx, cx: &Cx, input: &GetRoleInput) -> Result<GetRoleOutput, Error> {
-        Err(Error::not_implemented("GetRole"))
+    fn authorize_get_role(
+        &self,
+        cx: &::api::Cx,
+        input: &GetRoleInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_role(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetRoleInput,
+    ) -> Result<GetRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetRole"))
     }
     fn authorize_get_role_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &GetRolePolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_role_policy(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetRolePolicyInput,
-    ) -> Result<GetRolePolicyOutput, Error> {
-        Err(Error::not_implemented("GetRolePolicy"))
+    ) -> Result<GetRolePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetRolePolicy"))
     }
-    fn authorize_get_user(&self, cx: &Cx, input: &GetUserInput) -> Result<Vec<Ask>, Error>;
-    fn get_user(&self, tx: &Tx, cx: &Cx, input: &GetUserInput) -> Result<GetUserOutput, Error> {
-        Err(Error::not_implemented("GetUser"))
+    fn authorize_get_user(
+        &self,
+        cx: &::api::Cx,
+        input: &GetUserInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_user(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetUserInput,
+    ) -> Result<GetUserOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetUser"))
     }
     fn authorize_get_user_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &GetUserPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_user_policy(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetUserPolicyInput,
-    ) -> Result<GetUserPolicyOutput, Error> {
-        Err(Error::not_implemented("GetUserPolicy"))
+    ) -> Result<GetUserPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetUserPolicy"))
     }
     fn authorize_list_access_keys(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListAccessKeysInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_access_keys(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListAccessKeysInput,
-    ) -> Result<ListAccessKeysOutput, Error> {
-        Err(Error::not_implemented("ListAccessKeys"))
+    ) -> Result<ListAccessKeysOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListAccessKeys"))
     }
     fn authorize_list_attached_group_policies(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListAttachedGroupPoliciesInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_attached_group_policies(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListAttachedGroupPoliciesInput,
-    ) -> Result<ListAttachedGroupPoliciesOutput, Error> {
-        Err(Error::not_implemented("ListAttachedGroupPolicies"))
+    ) -> Result<ListAttachedGroupPoliciesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListAttachedGroupPolicies"))
     }
     fn authorize_list_attached_role_policies(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListAttachedRolePoliciesInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_attached_role_policies(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListAttachedRolePoliciesInput,
-    ) -> Result<ListAttachedRolePoliciesOutput, Error> {
-        Err(Error::not_implemented("ListAttachedRolePolicies"))
+    ) -> Result<ListAttachedRolePoliciesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListAttachedRolePolicies"))
     }
     fn authorize_list_attached_user_policies(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListAttachedUserPoliciesInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_attached_user_policies(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListAttachedUserPoliciesInput,
-    ) -> Result<ListAttachedUserPoliciesOutput, Error> {
-        Err(Error::not_implemented("ListAttachedUserPolicies"))
+    ) -> Result<ListAttachedUserPoliciesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListAttachedUserPolicies"))
     }
     fn authorize_list_entities_for_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListEntitiesForPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_entities_for_policy(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListEntitiesForPolicyInput,
-    ) -> Result<ListEntitiesForPolicyOutput, Error> {
-        Err(Error::not_implemented("ListEntitiesForPolicy"))
+    ) -> Result<ListEntitiesForPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListEntitiesForPolicy"))
     }
     fn authorize_list_group_policies(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListGroupPoliciesInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_group_policies(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListGroupPoliciesInput,
-    ) -> Result<ListGroupPoliciesOutput, Error> {
-        Err(Error::not_implemented("ListGroupPolicies"))
+    ) -> Result<ListGroupPoliciesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListGroupPolicies"))
     }
-    fn authorize_list_groups(&self, cx: &Cx, input: &ListGroupsInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_list_groups(
+        &self,
+        cx: &::api::Cx,
+        input: &ListGroupsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_groups(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListGroupsInput,
-    ) -> Result<ListGroupsOutput, Error> {
-        Err(Error::not_implemented("ListGroups"))
+    ) -> Result<ListGroupsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListGroups"))
     }
     fn authorize_list_groups_for_user(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListGroupsForUserInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_groups_for_user(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListGroupsForUserInput,
-    ) -> Result<ListGroupsForUserOutput, Error> {
-        Err(Error::not_implemented("ListGroupsForUser"))
+    ) -> Result<ListGroupsForUserOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListGroupsForUser"))
     }
     fn authorize_list_instance_profiles(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListInstanceProfilesInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_instance_profiles(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListInstanceProfilesInput,
-    ) -> Result<ListInstanceProfilesOutput, Error> {
-        Err(Error::not_implemented("ListInstanceProfiles"))
+    ) -> Result<ListInstanceProfilesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListInstanceProfiles"))
     }
     fn authorize_list_instance_profiles_for_role(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListInstanceProfilesForRoleInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_instance_profiles_for_role(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListInstanceProfilesForRoleInput,
-    ) -> Result<ListInstanceProfilesForRoleOutput, Error> {
-        Err(Error::not_implemented("ListInstanceProfilesForRole"))
+    ) -> Result<ListInstanceProfilesForRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListInstanceProfilesForRole"))
     }
     fn authorize_list_policies(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListPoliciesInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_policies(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListPoliciesInput,
-    ) -> Result<ListPoliciesOutput, Error> {
-        Err(Error::not_implemented("ListPolicies"))
+    ) -> Result<ListPoliciesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListPolicies"))
     }
     fn authorize_list_policy_versions(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListPolicyVersionsInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_policy_versions(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListPolicyVersionsInput,
-    ) -> Result<ListPolicyVersionsOutput, Error> {
-        Err(Error::not_implemented("ListPolicyVersions"))
+    ) -> Result<ListPolicyVersionsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListPolicyVersions"))
     }
     fn authorize_list_role_policies(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListRolePoliciesInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_role_policies(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListRolePoliciesInput,
-    ) -> Result<ListRolePoliciesOutput, Error> {
-        Err(Error::not_implemented("ListRolePolicies"))
+    ) -> Result<ListRolePoliciesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListRolePolicies"))
     }
     fn authorize_list_role_tags(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListRoleTagsInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_role_tags(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListRoleTagsInput,
-    ) -> Result<ListRoleTagsOutput, Error> {
-        Err(Error::not_implemented("ListRoleTags"))
+    ) -> Result<ListRoleTagsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListRoleTags"))
     }
-    fn authorize_list_roles(&self, cx: &Cx, input: &ListRolesInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_list_roles(
+        &self,
+        cx: &::api::Cx,
+        input: &ListRolesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_roles(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListRolesInput,
-    ) -> Result<ListRolesOutput, Error> {
-        Err(Error::not_implemented("ListRoles"))
+    ) -> Result<ListRolesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListRoles"))
     }
     fn authorize_list_user_policies(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListUserPoliciesInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_user_policies(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListUserPoliciesInput,
-    ) -> Result<ListUserPoliciesOutput, Error> {
-        Err(Error::not_implemented("ListUserPolicies"))
+    ) -> Result<ListUserPoliciesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListUserPolicies"))
     }
     fn authorize_list_user_tags(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &ListUserTagsInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_user_tags(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListUserTagsInput,
-    ) -> Result<ListUserTagsOutput, Error> {
-        Err(Error::not_implemented("ListUserTags"))
+    ) -> Result<ListUserTagsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListUserTags"))
     }
-    fn authorize_list_users(&self, cx: &Cx, input: &ListUsersInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_list_users(
+        &self,
+        cx: &::api::Cx,
+        input: &ListUsersInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn list_users(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListUsersInput,
-    ) -> Result<ListUsersOutput, Error> {
-        Err(Error::not_implemented("ListUsers"))
+    ) -> Result<ListUsersOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListUsers"))
     }
     fn authorize_put_group_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &PutGroupPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn put_group_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutGroupPolicyInput,
-    ) -> Result<PutGroupPolicyOutput, Error> {
-        Err(Error::not_implemented("PutGroupPolicy"))
+    ) -> Result<PutGroupPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutGroupPolicy"))
     }
     fn authorize_put_role_permissions_boundary(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &PutRolePermissionsBoundaryInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn put_role_permissions_boundary(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutRolePermissionsBoundaryInput,
-    ) -> Result<PutRolePermissionsBoundaryOutput, Error> {
-        Err(Error::not_implemented("PutRolePermissionsBoundary"))
+    ) -> Result<PutRolePermissionsBoundaryOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutRolePermissionsBoundary"))
     }
     fn authorize_put_role_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &PutRolePolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn put_role_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutRolePolicyInput,
-    ) -> Result<PutRolePolicyOutput, Error> {
-        Err(Error::not_implemented("PutRolePolicy"))
+    ) -> Result<PutRolePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutRolePolicy"))
     }
     fn authorize_put_user_permissions_boundary(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &PutUserPermissionsBoundaryInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn put_user_permissions_boundary(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutUserPermissionsBoundaryInput,
-    ) -> Result<PutUserPermissionsBoundaryOutput, Error> {
-        Err(Error::not_implemented("PutUserPermissionsBoundary"))
+    ) -> Result<PutUserPermissionsBoundaryOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutUserPermissionsBoundary"))
     }
     fn authorize_put_user_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &PutUserPolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn put_user_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutUserPolicyInput,
-    ) -> Result<PutUserPolicyOutput, Error> {
-        Err(Error::not_implemented("PutUserPolicy"))
+    ) -> Result<PutUserPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutUserPolicy"))
     }
     fn authorize_remove_role_from_instance_profile(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &RemoveRoleFromInstanceProfileInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn remove_role_from_instance_profile(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &RemoveRoleFromInstanceProfileInput,
-    ) -> Result<RemoveRoleFromInstanceProfileOutput, Error> {
-        Err(Error::not_implemented("RemoveRoleFromInstanceProfile"))
+    ) -> Result<RemoveRoleFromInstanceProfileOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("RemoveRoleFromInstanceProfile"))
     }
     fn authorize_remove_user_from_group(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &RemoveUserFromGroupInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn remove_user_from_group(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &RemoveUserFromGroupInput,
-    ) -> Result<RemoveUserFromGroupOutput, Error> {
-        Err(Error::not_implemented("RemoveUserFromGroup"))
+    ) -> Result<RemoveUserFromGroupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("RemoveUserFromGroup"))
     }
     fn authorize_set_default_policy_version(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &SetDefaultPolicyVersionInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn set_default_policy_version(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &SetDefaultPolicyVersionInput,
-    ) -> Result<SetDefaultPolicyVersionOutput, Error> {
-        Err(Error::not_implemented("SetDefaultPolicyVersion"))
+    ) -> Result<SetDefaultPolicyVersionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("SetDefaultPolicyVersion"))
     }
-    fn authorize_tag_role(&self, cx: &Cx, input: &TagRoleInput) -> Result<Vec<Ask>, Error>;
-    fn tag_role(&self, tx: &mut Tx, cx: &Cx, input: &TagRoleInput) -> Result<TagRoleOutput, Error> {
-        Err(Error::not_implemented("TagRole"))
+    fn authorize_tag_role(
+        &self,
+        cx: &::api::Cx,
+        input: &TagRoleInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_role(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagRoleInput,
+    ) -> Result<TagRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagRole"))
     }
-    fn authorize_tag_user(&self, cx: &Cx, input: &TagUserInput) -> Result<Vec<Ask>, Error>;
-    fn tag_user(&self, tx: &mut Tx, cx: &Cx, input: &TagUserInput) -> Result<TagUserOutput, Error> {
-        Err(Error::not_implemented("TagUser"))
+    fn authorize_tag_user(
+        &self,
+        cx: &::api::Cx,
+        input: &TagUserInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_user(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagUserInput,
+    ) -> Result<TagUserOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagUser"))
     }
-    fn authorize_untag_role(&self, cx: &Cx, input: &UntagRoleInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_untag_role(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagRoleInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn untag_role(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &UntagRoleInput,
-    ) -> Result<UntagRoleOutput, Error> {
-        Err(Error::not_implemented("UntagRole"))
+    ) -> Result<UntagRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagRole"))
     }
-    fn authorize_untag_user(&self, cx: &Cx, input: &UntagUserInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_untag_user(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagUserInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn untag_user(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &UntagUserInput,
-    ) -> Result<UntagUserOutput, Error> {
-        Err(Error::not_implemented("UntagUser"))
+    ) -> Result<UntagUserOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagUser"))
     }
     fn authorize_update_access_key(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &UpdateAccessKeyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn update_access_key(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &UpdateAccessKeyInput,
-    ) -> Result<UpdateAccessKeyOutput, Error> {
-        Err(Error::not_implemented("UpdateAccessKey"))
+    ) -> Result<UpdateAccessKeyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateAccessKey"))
     }
     fn authorize_update_assume_role_policy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &UpdateAssumeRolePolicyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn update_assume_role_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &UpdateAssumeRolePolicyInput,
-    ) -> Result<UpdateAssumeRolePolicyOutput, Error> {
-        Err(Error::not_implemented("UpdateAssumeRolePolicy"))
+    ) -> Result<UpdateAssumeRolePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateAssumeRolePolicy"))
     }
-    fn authorize_update_role(&self, cx: &Cx, input: &UpdateRoleInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_update_role(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateRoleInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn update_role(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &UpdateRoleInput,
-    ) -> Result<UpdateRoleOutput, Error> {
-        Err(Error::not_implemented("UpdateRole"))
+    ) -> Result<UpdateRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateRole"))
     }
-    fn authorize_update_user(&self, cx: &Cx, input: &UpdateUserInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_update_user(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateUserInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn update_user(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &UpdateUserInput,
-    ) -> Result<UpdateUserOutput, Error> {
-        Err(Error::not_implemented("UpdateUser"))
+    ) -> Result<UpdateUserOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateUser"))
     }
 }
 
@@ -846,15 +946,15 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
     fn model(&self) -> &'static ServiceModel {
         &MODEL
     }
-    fn hooks(&self) -> &dyn Hooks {
+    fn hooks(&self) -> &dyn ::api::Hooks {
         &self.0
     }
     #[allow(unused_variables)]
     fn read(
         &self,
         operation: u16,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
@@ -888,15 +988,15 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             125 => ::api::answer(self.0.list_user_policies(tx, cx, ::api::cast(input))),
             126 => ::api::answer(self.0.list_user_tags(tx, cx, ::api::cast(input))),
             127 => ::api::answer(self.0.list_users(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn write(
         &self,
         operation: u16,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
@@ -949,14 +1049,14 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             164 => ::api::answer(self.0.update_assume_role_policy(tx, cx, ::api::cast(input))),
             169 => ::api::answer(self.0.update_role(tx, cx, ::api::cast(input))),
             176 => ::api::answer(self.0.update_user(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn start<'a>(
         &'a self,
         operation: u16,
-        cx: &'a AsyncCx,
+        cx: &'a ::api::AsyncCx,
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
@@ -967,9 +1067,9 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
     fn authorize(
         &self,
         operation: u16,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
-    ) -> Result<Vec<Ask>, Error> {
+    ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
             3 => self.0.authorize_add_role_to_instance_profile(cx, ::api::cast(input)),
             4 => self.0.authorize_add_user_to_group(cx, ::api::cast(input)),
@@ -1042,7 +1142,7 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             164 => self.0.authorize_update_assume_role_policy(cx, ::api::cast(input)),
             169 => self.0.authorize_update_role(cx, ::api::cast(input)),
             176 => self.0.authorize_update_user(cx, ::api::cast(input)),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
 }

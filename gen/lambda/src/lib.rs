@@ -9,46 +9,50 @@ mod types;
 
 pub use types::*;
 
-use ::api::{Ask, AsyncCx, Cx, Error, Hooks, Reply, Tx};
 use ::smithy::model::*;
 
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
-pub trait LambdaApi: Hooks + Send + Sync + 'static {
+pub trait LambdaApi: ::api::Hooks + Send + Sync + 'static {
     fn create_function(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateFunctionInput,
-    ) -> Result<CreateFunctionOutput, Error> {
-        Err(Error::not_implemented("CreateFunction"))
+    ) -> Result<CreateFunctionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateFunction"))
     }
     fn get_function(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &GetFunctionInput,
-    ) -> Result<GetFunctionOutput, Error> {
-        Err(Error::not_implemented("GetFunction"))
+    ) -> Result<GetFunctionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetFunction"))
     }
-    fn invoke(&self, tx: &mut Tx, cx: &Cx, input: &InvokeInput) -> Result<InvokeOutput, Error> {
-        Err(Error::not_implemented("Invoke"))
+    fn invoke(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &InvokeInput,
+    ) -> Result<InvokeOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("Invoke"))
     }
     fn invoke_with_response_stream(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &InvokeWithResponseStreamInput,
-    ) -> Result<InvokeWithResponseStreamOutput, Error> {
-        Err(Error::not_implemented("InvokeWithResponseStream"))
+    ) -> Result<InvokeWithResponseStreamOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("InvokeWithResponseStream"))
     }
     fn list_functions(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &ListFunctionsInput,
-    ) -> Result<ListFunctionsOutput, Error> {
-        Err(Error::not_implemented("ListFunctions"))
+    ) -> Result<ListFunctionsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListFunctions"))
     }
 }
 
@@ -59,27 +63,27 @@ impl<T: LambdaApi> ::api::Service for Handler<T> {
     fn model(&self) -> &'static ServiceModel {
         &MODEL
     }
-    fn hooks(&self) -> &dyn Hooks {
+    fn hooks(&self) -> &dyn ::api::Hooks {
         &self.0
     }
     #[allow(unused_variables)]
     fn read(
         &self,
         operation: u16,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn write(
         &self,
         operation: u16,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
@@ -88,14 +92,14 @@ impl<T: LambdaApi> ::api::Service for Handler<T> {
             45 => ::api::answer(self.0.invoke(tx, cx, ::api::cast(input))),
             47 => ::api::answer(self.0.invoke_with_response_stream(tx, cx, ::api::cast(input))),
             56 => ::api::answer(self.0.list_functions(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn start<'a>(
         &'a self,
         operation: u16,
-        cx: &'a AsyncCx,
+        cx: &'a ::api::AsyncCx,
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
@@ -106,11 +110,11 @@ impl<T: LambdaApi> ::api::Service for Handler<T> {
     fn authorize(
         &self,
         operation: u16,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
-    ) -> Result<Vec<Ask>, Error> {
+    ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
 }

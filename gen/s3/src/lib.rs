@@ -9,280 +9,295 @@ mod types;
 
 pub use types::*;
 
-use ::api::{Ask, AsyncCx, Cx, Error, Hooks, Reply, Tx};
 use ::smithy::model::*;
 
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
-pub trait S3Api: Hooks + Send + Sync + 'static {
+pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     fn abort_multipart_upload(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &AbortMultipartUploadInput,
-    ) -> Result<AbortMultipartUploadOutput, Error> {
-        Err(Error::not_implemented("AbortMultipartUpload"))
+    ) -> Result<AbortMultipartUploadOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("AbortMultipartUpload"))
     }
     fn complete_multipart_upload(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CompleteMultipartUploadInput,
-    ) -> Result<CompleteMultipartUploadOutput, Error> {
-        Err(Error::not_implemented("CompleteMultipartUpload"))
+    ) -> Result<CompleteMultipartUploadOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CompleteMultipartUpload"))
     }
-    fn authorize_copy_object(&self, cx: &Cx, input: &CopyObjectInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_copy_object(
+        &self,
+        cx: &::api::Cx,
+        input: &CopyObjectInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn copy_object(
         &self,
-        cx: &AsyncCx,
+        cx: &::api::AsyncCx,
         input: &CopyObjectInput,
-    ) -> impl Future<Output = Result<Reply<CopyObjectOutput>, Error>> + Send {
-        async { Err(Error::not_implemented("CopyObject")) }
+    ) -> impl Future<Output = Result<::api::Reply<CopyObjectOutput>, ::api::Error>> + Send {
+        async { Err(::api::Error::not_implemented("CopyObject")) }
     }
     fn create_bucket(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateBucketInput,
-    ) -> Result<CreateBucketOutput, Error> {
-        Err(Error::not_implemented("CreateBucket"))
+    ) -> Result<CreateBucketOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateBucket"))
     }
     fn authorize_create_multipart_upload(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &CreateMultipartUploadInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_multipart_upload(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateMultipartUploadInput,
-    ) -> Result<CreateMultipartUploadOutput, Error> {
-        Err(Error::not_implemented("CreateMultipartUpload"))
+    ) -> Result<CreateMultipartUploadOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateMultipartUpload"))
     }
     fn delete_bucket(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteBucketInput,
-    ) -> Result<DeleteBucketOutput, Error> {
-        Err(Error::not_implemented("DeleteBucket"))
+    ) -> Result<DeleteBucketOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucket"))
     }
     fn delete_bucket_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteBucketPolicyInput,
-    ) -> Result<DeleteBucketPolicyOutput, Error> {
-        Err(Error::not_implemented("DeleteBucketPolicy"))
+    ) -> Result<DeleteBucketPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketPolicy"))
     }
     fn authorize_delete_object(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeleteObjectInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_object(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteObjectInput,
-    ) -> Result<DeleteObjectOutput, Error> {
-        Err(Error::not_implemented("DeleteObject"))
+    ) -> Result<DeleteObjectOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteObject"))
     }
     fn authorize_delete_objects(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &DeleteObjectsInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn delete_objects(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteObjectsInput,
-    ) -> Result<DeleteObjectsOutput, Error> {
-        Err(Error::not_implemented("DeleteObjects"))
+    ) -> Result<DeleteObjectsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteObjects"))
     }
     fn get_bucket_acl(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetBucketAclInput,
-    ) -> Result<GetBucketAclOutput, Error> {
-        Err(Error::not_implemented("GetBucketAcl"))
+    ) -> Result<GetBucketAclOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketAcl"))
     }
     fn get_bucket_location(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetBucketLocationInput,
-    ) -> Result<GetBucketLocationOutput, Error> {
-        Err(Error::not_implemented("GetBucketLocation"))
+    ) -> Result<GetBucketLocationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketLocation"))
     }
     fn get_bucket_policy(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetBucketPolicyInput,
-    ) -> Result<GetBucketPolicyOutput, Error> {
-        Err(Error::not_implemented("GetBucketPolicy"))
+    ) -> Result<GetBucketPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketPolicy"))
     }
     fn get_bucket_versioning(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetBucketVersioningInput,
-    ) -> Result<GetBucketVersioningOutput, Error> {
-        Err(Error::not_implemented("GetBucketVersioning"))
+    ) -> Result<GetBucketVersioningOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketVersioning"))
     }
-    fn authorize_get_object(&self, cx: &Cx, input: &GetObjectInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_get_object(
+        &self,
+        cx: &::api::Cx,
+        input: &GetObjectInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_object(
         &self,
-        cx: &AsyncCx,
+        cx: &::api::AsyncCx,
         input: &GetObjectInput,
-    ) -> impl Future<Output = Result<Reply<GetObjectOutput>, Error>> + Send {
-        async { Err(Error::not_implemented("GetObject")) }
+    ) -> impl Future<Output = Result<::api::Reply<GetObjectOutput>, ::api::Error>> + Send {
+        async { Err(::api::Error::not_implemented("GetObject")) }
     }
     fn authorize_get_object_acl(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &GetObjectAclInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_object_acl(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetObjectAclInput,
-    ) -> Result<GetObjectAclOutput, Error> {
-        Err(Error::not_implemented("GetObjectAcl"))
+    ) -> Result<GetObjectAclOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetObjectAcl"))
     }
     fn head_bucket(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &HeadBucketInput,
-    ) -> Result<HeadBucketOutput, Error> {
-        Err(Error::not_implemented("HeadBucket"))
+    ) -> Result<HeadBucketOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("HeadBucket"))
     }
-    fn authorize_head_object(&self, cx: &Cx, input: &HeadObjectInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_head_object(
+        &self,
+        cx: &::api::Cx,
+        input: &HeadObjectInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn head_object(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &HeadObjectInput,
-    ) -> Result<HeadObjectOutput, Error> {
-        Err(Error::not_implemented("HeadObject"))
+    ) -> Result<HeadObjectOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("HeadObject"))
     }
     fn list_buckets(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListBucketsInput,
-    ) -> Result<ListBucketsOutput, Error> {
-        Err(Error::not_implemented("ListBuckets"))
+    ) -> Result<ListBucketsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListBuckets"))
     }
     fn list_multipart_uploads(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListMultipartUploadsInput,
-    ) -> Result<ListMultipartUploadsOutput, Error> {
-        Err(Error::not_implemented("ListMultipartUploads"))
+    ) -> Result<ListMultipartUploadsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListMultipartUploads"))
     }
     fn list_object_versions(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListObjectVersionsInput,
-    ) -> Result<ListObjectVersionsOutput, Error> {
-        Err(Error::not_implemented("ListObjectVersions"))
+    ) -> Result<ListObjectVersionsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListObjectVersions"))
     }
     fn list_objects(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListObjectsInput,
-    ) -> Result<ListObjectsOutput, Error> {
-        Err(Error::not_implemented("ListObjects"))
+    ) -> Result<ListObjectsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListObjects"))
     }
     fn list_objects_v2(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListObjectsV2Input,
-    ) -> Result<ListObjectsV2Output, Error> {
-        Err(Error::not_implemented("ListObjectsV2"))
+    ) -> Result<ListObjectsV2Output, ::api::Error> {
+        Err(::api::Error::not_implemented("ListObjectsV2"))
     }
     fn list_parts(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &ListPartsInput,
-    ) -> Result<ListPartsOutput, Error> {
-        Err(Error::not_implemented("ListParts"))
+    ) -> Result<ListPartsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListParts"))
     }
     fn put_bucket_acl(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutBucketAclInput,
-    ) -> Result<PutBucketAclOutput, Error> {
-        Err(Error::not_implemented("PutBucketAcl"))
+    ) -> Result<PutBucketAclOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketAcl"))
     }
     fn put_bucket_policy(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutBucketPolicyInput,
-    ) -> Result<PutBucketPolicyOutput, Error> {
-        Err(Error::not_implemented("PutBucketPolicy"))
+    ) -> Result<PutBucketPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketPolicy"))
     }
     fn put_bucket_versioning(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutBucketVersioningInput,
-    ) -> Result<PutBucketVersioningOutput, Error> {
-        Err(Error::not_implemented("PutBucketVersioning"))
+    ) -> Result<PutBucketVersioningOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketVersioning"))
     }
-    fn authorize_put_object(&self, cx: &Cx, input: &PutObjectInput) -> Result<Vec<Ask>, Error>;
+    fn authorize_put_object(
+        &self,
+        cx: &::api::Cx,
+        input: &PutObjectInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn put_object(
         &self,
-        cx: &AsyncCx,
+        cx: &::api::AsyncCx,
         input: &PutObjectInput,
-    ) -> impl Future<Output = Result<Reply<PutObjectOutput>, Error>> + Send {
-        async { Err(Error::not_implemented("PutObject")) }
+    ) -> impl Future<Output = Result<::api::Reply<PutObjectOutput>, ::api::Error>> + Send {
+        async { Err(::api::Error::not_implemented("PutObject")) }
     }
     fn authorize_put_object_acl(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &PutObjectAclInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn put_object_acl(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &PutObjectAclInput,
-    ) -> Result<PutObjectAclOutput, Error> {
-        Err(Error::not_implemented("PutObjectAcl"))
+    ) -> Result<PutObjectAclOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutObjectAcl"))
     }
     fn upload_part(
         &self,
-        cx: &AsyncCx,
+        cx: &::api::AsyncCx,
         input: &UploadPartInput,
-    ) -> impl Future<Output = Result<Reply<UploadPartOutput>, Error>> + Send {
-        async { Err(Error::not_implemented("UploadPart")) }
+    ) -> impl Future<Output = Result<::api::Reply<UploadPartOutput>, ::api::Error>> + Send {
+        async { Err(::api::Error::not_implemented("UploadPart")) }
     }
     fn authorize_upload_part_copy(
         &self,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &UploadPartCopyInput,
-    ) -> Result<Vec<Ask>, Error>;
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn upload_part_copy(
         &self,
-        cx: &AsyncCx,
+        cx: &::api::AsyncCx,
         input: &UploadPartCopyInput,
-    ) -> impl Future<Output = Result<Reply<UploadPartCopyOutput>, Error>> + Send {
-        async { Err(Error::not_implemented("UploadPartCopy")) }
+    ) -> impl Future<Output = Result<::api::Reply<UploadPartCopyOutput>, ::api::Error>> + Send {
+        async { Err(::api::Error::not_implemented("UploadPartCopy")) }
     }
 }
 
@@ -293,15 +308,15 @@ impl<T: S3Api> ::api::Service for Handler<T> {
     fn model(&self) -> &'static ServiceModel {
         &MODEL
     }
-    fn hooks(&self) -> &dyn Hooks {
+    fn hooks(&self) -> &dyn ::api::Hooks {
         &self.0
     }
     #[allow(unused_variables)]
     fn read(
         &self,
         operation: u16,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
@@ -318,15 +333,15 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             74 => ::api::answer(self.0.list_objects(tx, cx, ::api::cast(input))),
             75 => ::api::answer(self.0.list_objects_v2(tx, cx, ::api::cast(input))),
             76 => ::api::answer(self.0.list_parts(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn write(
         &self,
         operation: u16,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
@@ -342,14 +357,14 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             92 => ::api::answer(self.0.put_bucket_policy(tx, cx, ::api::cast(input))),
             96 => ::api::answer(self.0.put_bucket_versioning(tx, cx, ::api::cast(input))),
             99 => ::api::answer(self.0.put_object_acl(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn start<'a>(
         &'a self,
         operation: u16,
-        cx: &'a AsyncCx,
+        cx: &'a ::api::AsyncCx,
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
@@ -365,9 +380,9 @@ impl<T: S3Api> ::api::Service for Handler<T> {
     fn authorize(
         &self,
         operation: u16,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
-    ) -> Result<Vec<Ask>, Error> {
+    ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
             2 => self.0.authorize_copy_object(cx, ::api::cast(input)),
             6 => self.0.authorize_create_multipart_upload(cx, ::api::cast(input)),
@@ -379,7 +394,7 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             98 => self.0.authorize_put_object(cx, ::api::cast(input)),
             99 => self.0.authorize_put_object_acl(cx, ::api::cast(input)),
             114 => self.0.authorize_upload_part_copy(cx, ::api::cast(input)),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
 }

@@ -9,51 +9,50 @@ mod types;
 
 pub use types::*;
 
-use ::api::{Ask, AsyncCx, Cx, Error, Hooks, Reply, Tx};
 use ::smithy::model::*;
 
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
-pub trait SQSApi: Hooks + Send + Sync + 'static {
+pub trait SQSApi: ::api::Hooks + Send + Sync + 'static {
     fn create_queue(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &CreateQueueInput,
-    ) -> Result<CreateQueueOutput, Error> {
-        Err(Error::not_implemented("CreateQueue"))
+    ) -> Result<CreateQueueOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateQueue"))
     }
     fn delete_message(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &DeleteMessageInput,
-    ) -> Result<DeleteMessageOutput, Error> {
-        Err(Error::not_implemented("DeleteMessage"))
+    ) -> Result<DeleteMessageOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteMessage"))
     }
     fn get_queue_url(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &GetQueueUrlInput,
-    ) -> Result<GetQueueUrlOutput, Error> {
-        Err(Error::not_implemented("GetQueueUrl"))
+    ) -> Result<GetQueueUrlOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetQueueUrl"))
     }
     fn receive_message(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &ReceiveMessageInput,
-    ) -> Result<ReceiveMessageOutput, Error> {
-        Err(Error::not_implemented("ReceiveMessage"))
+    ) -> Result<ReceiveMessageOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ReceiveMessage"))
     }
     fn send_message(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &SendMessageInput,
-    ) -> Result<SendMessageOutput, Error> {
-        Err(Error::not_implemented("SendMessage"))
+    ) -> Result<SendMessageOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("SendMessage"))
     }
 }
 
@@ -64,27 +63,27 @@ impl<T: SQSApi> ::api::Service for Handler<T> {
     fn model(&self) -> &'static ServiceModel {
         &MODEL
     }
-    fn hooks(&self) -> &dyn Hooks {
+    fn hooks(&self) -> &dyn ::api::Hooks {
         &self.0
     }
     #[allow(unused_variables)]
     fn read(
         &self,
         operation: u16,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn write(
         &self,
         operation: u16,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
@@ -93,14 +92,14 @@ impl<T: SQSApi> ::api::Service for Handler<T> {
             9 => ::api::answer(self.0.get_queue_url(tx, cx, ::api::cast(input))),
             15 => ::api::answer(self.0.receive_message(tx, cx, ::api::cast(input))),
             17 => ::api::answer(self.0.send_message(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn start<'a>(
         &'a self,
         operation: u16,
-        cx: &'a AsyncCx,
+        cx: &'a ::api::AsyncCx,
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
@@ -111,11 +110,11 @@ impl<T: SQSApi> ::api::Service for Handler<T> {
     fn authorize(
         &self,
         operation: u16,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
-    ) -> Result<Vec<Ask>, Error> {
+    ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
 }

@@ -9,44 +9,47 @@ mod types;
 
 pub use types::*;
 
-use ::api::{Ask, AsyncCx, Cx, Error, Hooks, Reply, Tx};
 use ::smithy::model::*;
 
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
-pub trait STSApi: Hooks + Send + Sync + 'static {
-    fn authorize_assume_role(&self, cx: &Cx, input: &AssumeRoleInput) -> Result<Vec<Ask>, Error>;
+pub trait STSApi: ::api::Hooks + Send + Sync + 'static {
+    fn authorize_assume_role(
+        &self,
+        cx: &::api::Cx,
+        input: &AssumeRoleInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn assume_role(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &AssumeRoleInput,
-    ) -> Result<AssumeRoleOutput, Error> {
-        Err(Error::not_implemented("AssumeRole"))
+    ) -> Result<AssumeRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("AssumeRole"))
     }
     fn get_access_key_info(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetAccessKeyInfoInput,
-    ) -> Result<GetAccessKeyInfoOutput, Error> {
-        Err(Error::not_implemented("GetAccessKeyInfo"))
+    ) -> Result<GetAccessKeyInfoOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetAccessKeyInfo"))
     }
     fn get_caller_identity(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &GetCallerIdentityInput,
-    ) -> Result<GetCallerIdentityOutput, Error> {
-        Err(Error::not_implemented("GetCallerIdentity"))
+    ) -> Result<GetCallerIdentityOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetCallerIdentity"))
     }
     fn get_session_token(
         &self,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &GetSessionTokenInput,
-    ) -> Result<GetSessionTokenOutput, Error> {
-        Err(Error::not_implemented("GetSessionToken"))
+    ) -> Result<GetSessionTokenOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetSessionToken"))
     }
 }
 
@@ -57,42 +60,42 @@ impl<T: STSApi> ::api::Service for Handler<T> {
     fn model(&self) -> &'static ServiceModel {
         &MODEL
     }
-    fn hooks(&self) -> &dyn Hooks {
+    fn hooks(&self) -> &dyn ::api::Hooks {
         &self.0
     }
     #[allow(unused_variables)]
     fn read(
         &self,
         operation: u16,
-        tx: &Tx,
-        cx: &Cx,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
             5 => ::api::answer(self.0.get_access_key_info(tx, cx, ::api::cast(input))),
             6 => ::api::answer(self.0.get_caller_identity(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn write(
         &self,
         operation: u16,
-        tx: &mut Tx,
-        cx: &Cx,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
             0 => ::api::answer(self.0.assume_role(tx, cx, ::api::cast(input))),
             9 => ::api::answer(self.0.get_session_token(tx, cx, ::api::cast(input))),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
     #[allow(unused_variables)]
     fn start<'a>(
         &'a self,
         operation: u16,
-        cx: &'a AsyncCx,
+        cx: &'a ::api::AsyncCx,
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
@@ -103,12 +106,12 @@ impl<T: STSApi> ::api::Service for Handler<T> {
     fn authorize(
         &self,
         operation: u16,
-        cx: &Cx,
+        cx: &::api::Cx,
         input: &dyn ::smithy::Struct,
-    ) -> Result<Vec<Ask>, Error> {
+    ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
             0 => self.0.authorize_assume_role(cx, ::api::cast(input)),
-            _ => Err(Error::wrong_kind(operation)),
+            _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
 }

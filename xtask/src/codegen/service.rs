@@ -30,7 +30,6 @@ pub fn library(source: &Source) -> String {
          //! {}: types, tables, the trait that a service implements, and its dispatch.\n\n\
          #![allow(clippy::all, rustdoc::all, unused_imports, hidden_glob_reexports)]\n\n\
          pub mod errors;\npub mod tables;\nmod types;\n\npub use types::*;\n\n\
-         use ::api::{{Ask, AsyncCx, Cx, Error, Hooks, Reply, Tx}};\n\
          use ::smithy::model::*;\n\n",
         source.model.metadata["serviceFullName"].as_str().unwrap_or(&source.name),
     );
@@ -51,29 +50,29 @@ fn service_trait(source: &Source, trait_name: &str, out: &mut String) {
         out,
         "/// Implement an operation and it is served; all others answer 501 with their name.\n\
          #[allow(unused_variables)]\n\
-         pub trait {trait_name}: Hooks + Send + Sync + 'static {{"
+         pub trait {trait_name}: ::api::Hooks + Send + Sync + 'static {{"
     );
     for (name, row) in &source.overlay.operations {
         let function = names::field(name);
         if matches!(&row.auth, Auth::Word(word) if word == "code") {
             let _ = writeln!(
                 out,
-                "fn authorize_{}(&self, cx: &Cx, input: &{name}Input) -> Result<Vec<Ask>, Error>;",
+                "fn authorize_{}(&self, cx: &::api::Cx, input: &{name}Input) -> Result<Vec<::api::Ask>, ::api::Error>;",
                 names::snake(name)
             );
         }
         let _ = match row.kind.as_str() {
             "async" => writeln!(
                 out,
-                "fn {function}(&self, cx: &AsyncCx, input: &{name}Input) \
-                 -> impl Future<Output = Result<Reply<{name}Output>, Error>> + Send {{ \
-                 async {{ Err(Error::not_implemented({})) }} }}",
+                "fn {function}(&self, cx: &::api::AsyncCx, input: &{name}Input) \
+                 -> impl Future<Output = Result<::api::Reply<{name}Output>, ::api::Error>> + Send {{ \
+                 async {{ Err(::api::Error::not_implemented({})) }} }}",
                 literal(name)
             ),
             kind => writeln!(
                 out,
-                "fn {function}(&self, tx: &{}Tx, cx: &Cx, input: &{name}Input) \
-                 -> Result<{name}Output, Error> {{ Err(Error::not_implemented({})) }}",
+                "fn {function}(&self, tx: &{}::api::Tx, cx: &::api::Cx, input: &{name}Input) \
+                 -> Result<{name}Output, ::api::Error> {{ Err(::api::Error::not_implemented({})) }}",
                 if kind == "write" { "mut " } else { "" },
                 literal(name)
             ),
@@ -93,20 +92,20 @@ fn dispatch(source: &Source, trait_name: &str, out: &mut String) {
          pub struct Handler<T>(pub T);\n\n\
          impl<T: {trait_name}> ::api::Service for Handler<T> {{\n\
          fn model(&self) -> &'static ServiceModel {{ &MODEL }}\n\
-         fn hooks(&self) -> &dyn Hooks {{ &self.0 }}"
+         fn hooks(&self) -> &dyn ::api::Hooks {{ &self.0 }}"
     );
     let signatures = [
         (
             "read",
-            "fn read(&self, operation: u16, tx: &Tx, cx: &Cx, input: &dyn ::smithy::Struct) -> ::api::Answer",
+            "fn read(&self, operation: u16, tx: &::api::Tx, cx: &::api::Cx, input: &dyn ::smithy::Struct) -> ::api::Answer",
         ),
         (
             "write",
-            "fn write(&self, operation: u16, tx: &mut Tx, cx: &Cx, input: &dyn ::smithy::Struct) -> ::api::Answer",
+            "fn write(&self, operation: u16, tx: &mut ::api::Tx, cx: &::api::Cx, input: &dyn ::smithy::Struct) -> ::api::Answer",
         ),
         (
             "async",
-            "fn start<'a>(&'a self, operation: u16, cx: &'a AsyncCx, input: &'a dyn ::smithy::Struct) -> ::api::Started<'a>",
+            "fn start<'a>(&'a self, operation: u16, cx: &'a ::api::AsyncCx, input: &'a dyn ::smithy::Struct) -> ::api::Started<'a>",
         ),
     ];
     for (kind, signature) in signatures {
@@ -127,13 +126,13 @@ fn dispatch(source: &Source, trait_name: &str, out: &mut String) {
         }
         let none = match kind {
             "async" => "::api::not_started(operation)",
-            _ => "Err(Error::wrong_kind(operation))",
+            _ => "Err(::api::Error::wrong_kind(operation))",
         };
         let _ = writeln!(out, "_ => {none},\n}}\n}}");
     }
     out.push_str(
-        "#[allow(unused_variables)]\nfn authorize(&self, operation: u16, cx: &Cx, input: &dyn ::smithy::Struct) \
-         -> Result<Vec<Ask>, Error> {\nmatch operation {\n",
+        "#[allow(unused_variables)]\nfn authorize(&self, operation: u16, cx: &::api::Cx, input: &dyn ::smithy::Struct) \
+         -> Result<Vec<::api::Ask>, ::api::Error> {\nmatch operation {\n",
     );
     for (name, row) in &source.overlay.operations {
         if matches!(&row.auth, Auth::Word(word) if word == "code") {
@@ -145,7 +144,7 @@ fn dispatch(source: &Source, trait_name: &str, out: &mut String) {
             );
         }
     }
-    out.push_str("_ => Err(Error::wrong_kind(operation)),\n}\n}\n}\n\n");
+    out.push_str("_ => Err(::api::Error::wrong_kind(operation)),\n}\n}\n}\n\n");
 }
 
 fn protocols(source: &Source) -> Vec<&'static str> {
