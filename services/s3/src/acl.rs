@@ -133,7 +133,9 @@ fn canned(
         ("bucket-owner-read" | "bucket-owner-full-control", None) => {}
         // Grants to the image service of EC2, which nobody is here.
         ("aws-exec-read", _) => {}
-        ("bucket-owner-read", Some(account)) if account != owner => grants.push(grant(account, Read)),
+        ("bucket-owner-read", Some(account)) if account != owner => {
+            grants.push(grant(account, Read))
+        }
         ("bucket-owner-full-control", Some(account)) if account != owner => {
             grants.push(full_control(account));
         }
@@ -199,7 +201,8 @@ fn canonical(id: &str, permission: Permission) -> Result<GrantRow, Error> {
 pub fn from_document(document: &s3::AccessControlPolicy) -> Result<Vec<GrantRow>, Error> {
     let mut grants = Vec::new();
     for row in document.grants.iter().flatten() {
-        let permission = row.permission.as_deref().and_then(Permission::parse).ok_or_else(malformed)?;
+        let permission =
+            row.permission.as_deref().and_then(Permission::parse).ok_or_else(malformed)?;
         let grantee = row.grantee.as_ref().ok_or_else(malformed)?;
         grants.push(match grantee.r#type.as_str() {
             "CanonicalUser" => canonical(grantee.id.as_deref().ok_or_else(malformed)?, permission)?,
@@ -271,12 +274,18 @@ pub fn bucket_allows(bucket: &BucketRow, caller: &Caller, action: &str) -> Optio
         return Some(false);
     }
     let wanted = match action {
-        "s3:ListBucket" | "s3:ListBucketVersions" | "s3:ListBucketMultipartUploads" => Permission::Read,
+        "s3:ListBucket" | "s3:ListBucketVersions" | "s3:ListBucketMultipartUploads" => {
+            Permission::Read
+        }
         "s3:PutObject" | "s3:DeleteObject" | "s3:DeleteObjectVersion" => Permission::Write,
         "s3:GetBucketAcl" => Permission::ReadAcp,
         "s3:PutBucketAcl" => Permission::WriteAcp,
-        "s3:GetObject" | "s3:GetObjectVersion" | "s3:GetObjectAcl" | "s3:GetObjectVersionAcl"
-        | "s3:PutObjectAcl" | "s3:PutObjectVersionAcl" => return None,
+        "s3:GetObject"
+        | "s3:GetObjectVersion"
+        | "s3:GetObjectAcl"
+        | "s3:GetObjectVersionAcl"
+        | "s3:PutObjectAcl"
+        | "s3:PutObjectVersionAcl" => return None,
         _ => return Some(false),
     };
     Some(gives(&bucket.acl, caller, wanted))

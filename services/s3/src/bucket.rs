@@ -77,10 +77,8 @@ pub fn create(
         ));
     }
     let acl = asked.grants(cx.account, None)?;
-    let output = CreateBucketOutput {
-        location: Some(format!("/{name}")),
-        ..CreateBucketOutput::default()
-    };
+    let output =
+        CreateBucketOutput { location: Some(format!("/{name}")), ..CreateBucketOutput::default() };
     if let Some(there) = tx.get(&BUCKETS, &Scope::Global, name)? {
         // In us-east-1 making one's own bucket again is answered as done, as it always was.
         return match there.owner == cx.account {
@@ -123,7 +121,11 @@ pub fn create(
 }
 
 fn asked_beyond_private(asked: &Asked<'_>) -> bool {
-    !asked.is_empty() && asked.canned.as_deref().is_none_or(|c| c != "private" && c != "bucket-owner-full-control")
+    !asked.is_empty()
+        && asked
+            .canned
+            .as_deref()
+            .is_none_or(|c| c != "private" && c != "bucket-owner-full-control")
 }
 
 /// The location constraint: empty for us-east-1, else that of the endpoint the client talks to.
@@ -153,15 +155,13 @@ fn location_asked(cx: &Cx, input: &CreateBucketInput) -> Result<String, Error> {
     let name = if asked.is_empty() { "unspecified" } else { &asked };
     Err(Error::new(
         &e::ILLEGAL_LOCATION_CONSTRAINT_EXCEPTION,
-        format!("The {name} location constraint is incompatible for the region specific endpoint this request was sent to."),
+        format!(
+            "The {name} location constraint is incompatible for the region specific endpoint this request was sent to."
+        ),
     ))
 }
 
-pub fn delete(
-    tx: &mut Tx,
-    _: &Cx,
-    input: &DeleteBucketInput,
-) -> Result<DeleteBucketOutput, Error> {
+pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBucketOutput, Error> {
     let name = &input.bucket;
     let bucket = find_expected(tx, name, &input.expected_bucket_owner)?;
     let scope = scope(&bucket);

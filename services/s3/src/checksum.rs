@@ -154,11 +154,7 @@ impl Digested {
     }
 
     pub fn checksum_row(&self) -> ChecksumRow {
-        ChecksumRow {
-            algorithm: self.algorithm,
-            value: encode(&self.checksum),
-            composite: false,
-        }
+        ChecksumRow { algorithm: self.algorithm, value: encode(&self.checksum), composite: false }
     }
 }
 

@@ -67,7 +67,10 @@ pub fn writing(
             let text = "A header you provided implies functionality that is not implemented";
             return Err(Error::new(&e::NOT_IMPLEMENTED, text)
                 .detail("Header", "If-None-Match")
-                .detail("additionalMessage", "We don't accept the provided value of If-None-Match header for this API"));
+                .detail(
+                    "additionalMessage",
+                    "We don't accept the provided value of If-None-Match header for this API",
+                ));
         }
         if there.is_some() {
             return Err(failed("If-None-Match"));

@@ -130,7 +130,10 @@ fn delete_listed(
     cx.authorize(tx, &ask(cx, &input.bucket, key, version_id))?;
     names::check_key(key)?;
     if key.is_empty() {
-        return Err(Error::new(&e::USER_KEY_MUST_BE_SPECIFIED, "User key must have a length greater than 0."));
+        return Err(Error::new(
+            &e::USER_KEY_MUST_BE_SPECIFIED,
+            "User key must have a length greater than 0.",
+        ));
     }
     if wanted.e_tag.is_some() {
         let there = object::find(tx, bucket, key, version_id.as_deref())?;

@@ -126,7 +126,11 @@ fn parse_range(header: &str, size: u64) -> Result<Option<Range<u64>>, Error> {
         (Some(first), Some(last)) if first <= last => first..last.saturating_add(1).min(size),
         (Some(first), None) if last.trim().is_empty() => first..size,
         (None, Some(suffix)) if first.trim().is_empty() => {
-            if suffix == 0 { size..size } else { size.saturating_sub(suffix)..size }
+            if suffix == 0 {
+                size..size
+            } else {
+                size.saturating_sub(suffix)..size
+            }
         }
         _ => return Ok(None),
     };
@@ -281,7 +285,9 @@ mod tests {
         check("bytes=100-", 100, Err(()));
         check("bytes=0-0", 0, Err(()));
         check("bytes=99999999999999999999-", 100, Err(()));
-        for ignored in ["bytes=5-1", "bytes=a-b", "bytes=-", "items=0-1", "0-1", "bytes=0-1,3-4", ""] {
+        for ignored in
+            ["bytes=5-1", "bytes=a-b", "bytes=-", "items=0-1", "0-1", "bytes=0-1,3-4", ""]
+        {
             check(ignored, 100, Ok(None));
         }
     }

@@ -23,7 +23,8 @@ impl PolicyCache {
             return Ok(Some(policy.clone()));
         }
         // It was checked when it was put, so this is damage or a bug of ours: refuse, never allow.
-        let policy = Policy::parse(text, Kind::Bucket).map_err(|e| Error::internal(format!("{e:?}")))?;
+        let policy =
+            Policy::parse(Kind::Bucket, text).map_err(|e| Error::internal(format!("{e:?}")))?;
         let named = NamedPolicy { name: "bucket policy".into(), policy: Arc::new(policy) };
         if cached.len() >= CACHED_MAX {
             cached.clear();
@@ -47,7 +48,7 @@ impl Hooks for S3 {
         }
         let bucket = bucket::find(tx, name)?;
         let policy = self.policies.get(&bucket)?;
-        Ok(Grants { owner: Some(bucket.owner), policy })
+        Ok(Grants { owner: Some(bucket.owner), policy, ..Grants::default() })
     }
 
     fn acl_allows(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<bool, Error> {

@@ -156,11 +156,7 @@ impl S3Api for S3 {
         delete::one(tx, cx, input)
     }
 
-    fn authorize_delete_objects(
-        &self,
-        _: &Cx,
-        _: &DeleteObjectsInput,
-    ) -> Result<Vec<Ask>, Error> {
+    fn authorize_delete_objects(&self, _: &Cx, _: &DeleteObjectsInput) -> Result<Vec<Ask>, Error> {
         // Each key is asked for by itself, and refused by itself in the result.
         Ok(Vec::new())
     }

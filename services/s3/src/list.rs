@@ -3,9 +3,9 @@
 //! A page is one walk over the latest versions in key order. With a delimiter, a folder is skipped
 //! by one seek, whatever is in it, so a page costs its own length.
 
+use crate::acl;
 use crate::bucket;
 use crate::rows::*;
-use crate::acl;
 use api::{Cx, Error, Tx};
 use base::percent;
 use gen_s3::errors as e;
@@ -118,7 +118,11 @@ impl Encoding {
 
     /// As S3 encodes: like a signature's path, but spaces as `+`.
     pub fn write(&self, text: &str) -> String {
-        if self.url { percent::encode_path(text.as_bytes()).replace("%20", "+") } else { text.into() }
+        if self.url {
+            percent::encode_path(text.as_bytes()).replace("%20", "+")
+        } else {
+            text.into()
+        }
     }
 }
 
@@ -134,7 +138,8 @@ pub fn max_keys(asked: Option<i32>) -> Result<usize, Error> {
 }
 
 fn entry(key: &str, row: &ObjectRow, encoding: &Encoding, owner: bool) -> Object {
-    let class = if row.meta.storage_class.is_empty() { "STANDARD" } else { &row.meta.storage_class };
+    let class =
+        if row.meta.storage_class.is_empty() { "STANDARD" } else { &row.meta.storage_class };
     Object {
         key: Some(encoding.write(key)),
         last_modified: Some(row.modified),
@@ -171,8 +176,7 @@ pub fn v1(tx: &Tx, _: &Cx, input: &ListObjectsInput) -> Result<ListObjectsOutput
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     let (prefix, delimiter, marker) =
         (text(&input.prefix), text(&input.delimiter), text(&input.marker));
-    let wanted =
-        Wanted { prefix: &prefix, delimiter: &delimiter, after: &marker, max };
+    let wanted = Wanted { prefix: &prefix, delimiter: &delimiter, after: &marker, max };
     let page = page(tx, &bucket, &wanted)?;
     let (contents, prefixes) = split(&page, &encoding, true);
     // Without a delimiter clients go on from the last key, and S3 names no marker.
@@ -206,8 +210,7 @@ pub fn v2(tx: &Tx, cx: &Cx, input: &ListObjectsV2Input) -> Result<ListObjectsV2O
         })?,
         None => text(&input.start_after),
     };
-    let wanted =
-        Wanted { prefix: &prefix, delimiter: &delimiter, after: &after, max };
+    let wanted = Wanted { prefix: &prefix, delimiter: &delimiter, after: &after, max };
     let page = page(tx, &bucket, &wanted)?;
     let (contents, prefixes) = split(&page, &encoding, input.fetch_owner == Some(true));
     let next = page.entries.last().filter(|_| page.truncated);

@@ -18,7 +18,9 @@ pub fn is_bucket_name(name: &str) -> bool {
         && !name.contains("..")
         && !looks_like_ip(name)
         && !["xn--", "sthree-", "amzn-s3-demo-"].iter().any(|p| name.starts_with(p))
-        && !["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"].iter().any(|s| name.ends_with(s))
+        && !["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"]
+            .iter()
+            .any(|s| name.ends_with(s))
 }
 
 fn looks_like_ip(name: &str) -> bool {
@@ -30,7 +32,8 @@ pub fn check_bucket_name(name: &str) -> Result<(), Error> {
     if is_bucket_name(name) {
         return Ok(());
     }
-    Err(Error::new(&e::INVALID_BUCKET_NAME, "The specified bucket is not valid.").detail("BucketName", name))
+    Err(Error::new(&e::INVALID_BUCKET_NAME, "The specified bucket is not valid.")
+        .detail("BucketName", name))
 }
 
 pub fn check_key(key: &str) -> Result<(), Error> {

@@ -78,7 +78,8 @@ const SEQUENCE_DIGITS: usize = 13;
 /// A version id: its sequence number, so that it can be found, and chance, so that it cannot be
 /// guessed. 32 characters, as S3's are.
 fn new_id(entropy: &dyn Entropy, sequence: u64) -> String {
-    let digit = |i: usize| ID_ALPHABET[(sequence >> (5 * (SEQUENCE_DIGITS - 1 - i)) & 31) as usize] as char;
+    let digit =
+        |i: usize| ID_ALPHABET[(sequence >> (5 * (SEQUENCE_DIGITS - 1 - i)) & 31) as usize] as char;
     let mut id: String = (0..SEQUENCE_DIGITS).map(digit).collect();
     id.push_str(&entropy.text(ID_ALPHABET, 32 - SEQUENCE_DIGITS));
     id

@@ -113,7 +113,12 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
                 true => object::find(tx, &bucket, &input.key, None)?,
                 false => None,
             };
-            conditions::writing(&input.if_match, &input.if_none_match, &input.key, latest.as_ref())?;
+            conditions::writing(
+                &input.if_match,
+                &input.if_none_match,
+                &input.key,
+                latest.as_ref(),
+            )?;
             let owner = object_owner(&bucket, cx, &input.acl);
             let row = ObjectRow {
                 sequence: 0,
