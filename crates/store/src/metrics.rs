@@ -42,9 +42,6 @@ pub struct Metrics {
     pub groups: AtomicU64,
     pub log_syncs: AtomicU64,
     pub log_bytes: AtomicU64,
-    /// Commits that wait to be durable, and their bytes.
-    pub pending_commits: AtomicU64,
-    pub pending_bytes: AtomicU64,
     pub busy: AtomicU64,
     pub full: AtomicU64,
     pub cache_hits: AtomicU64,

@@ -2,29 +2,41 @@
 
 use crate::engine::{Batch, Version};
 use crate::error::StoreError;
+use crate::log::{FRAME_HEADER, encode_commit};
 use crate::signal::Signal;
 use base::Timestamp;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 
-/// Commits in the form in which the log keeps them, one after the other.
+/// A group is cut here, so that none takes long to write; a single commit may be longer.
+const GROUP_BYTES: usize = 4 << 20;
+
+/// Commits in the form in which the log keeps them, one after the other, after room for a header.
 #[derive(Debug, Default)]
 pub(crate) struct Group {
     pub bytes: Vec<u8>,
-    pub commits: u64,
     pub first: Version,
     pub last: Version,
     pub time: Timestamp,
+    /// What was promised to these commits.
+    charge: u64,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    group: Group,
+    groups: VecDeque<Group>,
+    /// An empty one, for its memory.
+    spare: Group,
+    /// Bytes that are accepted and not written yet.
+    outstanding: u64,
+    /// Bytes that fit into the current segment, and into the one in waiting.
+    left: u64,
+    waiting: u64,
     waiters: BTreeMap<(Version, u64), Waker>,
     waiter_ids: u64,
     stopped: Option<Arc<str>>,
@@ -38,8 +50,9 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn new(durable: Version) -> Queue {
-        Queue { durable: AtomicU64::new(durable), ..Queue::default() }
+    pub(crate) fn new(durable: Version, left: u64, waiting: u64) -> Queue {
+        let state = State { left, waiting, ..State::default() };
+        Queue { durable: AtomicU64::new(durable), state: Mutex::new(state), ..Queue::default() }
     }
 
     pub(crate) fn durable(&self) -> Version {
@@ -50,38 +63,80 @@ impl Queue {
         self.state.lock().stopped.clone()
     }
 
-    /// Bytes that wait; an error if the store has stopped.
-    pub(crate) fn pending_bytes(&self) -> Result<u64, StoreError> {
-        let state = self.state.lock();
-        match &state.stopped {
-            Some(why) => Err(StoreError::Stopped(why.clone())),
-            None => Ok(state.group.bytes.len() as u64),
-        }
+    pub(crate) fn outstanding(&self) -> u64 {
+        self.state.lock().outstanding
     }
 
-    pub(crate) fn push(&self, batch: &Batch, version: Version, time: Timestamp) {
-        let mut state = self.state.lock();
-        let group = &mut state.group;
-        let was_empty = group.commits == 0;
-        if was_empty {
-            group.first = version;
+    /// Whether `charge` more bytes will surely find room, and no more than `bound` wait.
+    ///
+    /// What is accepted fits as a whole either into the rest of the current segment or into the one
+    /// in waiting. So it fits however it is cut into groups, since at most one change of segment is
+    /// needed and what goes before it only makes room after it.
+    pub(crate) fn admit(&self, charge: u64, bound: u64) -> Result<bool, StoreError> {
+        let state = self.state.lock();
+        if let Some(why) = &state.stopped {
+            return Err(StoreError::Stopped(why.clone()));
         }
-        group.commits += 1;
-        group.last = version;
-        group.time = time;
-        crate::log::encode_commit(batch, time, &mut group.bytes);
+        let sum = state.outstanding + charge;
+        Ok(sum <= state.left.max(state.waiting) && (sum <= bound || state.outstanding == 0))
+    }
+
+    pub(crate) fn push(&self, batch: &Batch, version: Version, time: Timestamp, charge: u64) {
+        let mut state = self.state.lock();
+        let was_empty = state.groups.is_empty();
+        let is_full = |group: &Group| {
+            group.bytes.len() > FRAME_HEADER
+                && group.bytes.len() as u64 + charge > GROUP_BYTES as u64
+        };
+        if state.groups.back().is_none_or(is_full) {
+            let mut group = std::mem::take(&mut state.spare);
+            group.bytes.clear();
+            group.bytes.resize(FRAME_HEADER, 0);
+            (group.first, group.charge) = (version, 0);
+            state.groups.push_back(group);
+        }
+        state.outstanding += charge;
+        if let Some(group) = state.groups.back_mut() {
+            group.last = version;
+            group.time = time;
+            group.charge += charge;
+            encode_commit(batch, time, &mut group.bytes);
+        }
         drop(state);
         if was_empty {
             self.work.ring();
         }
     }
 
-    /// Everything that waits; `spare` takes its place, so that its memory is used again.
-    pub(crate) fn take(&self, mut spare: Group) -> Group {
-        spare.bytes.clear();
-        spare.commits = 0;
-        std::mem::swap(&mut self.state.lock().group, &mut spare);
-        spare
+    /// The oldest group that waits; `spare` is kept for its memory.
+    pub(crate) fn take(&self, spare: &mut Group) -> Option<Group> {
+        let mut state = self.state.lock();
+        if state.stopped.is_some() {
+            return None;
+        }
+        let group = state.groups.pop_front()?;
+        std::mem::swap(&mut state.spare, spare);
+        Some(group)
+    }
+
+    /// The group is in the log; so much is left in its segment.
+    pub(crate) fn written(&self, group: &Group, left: u64) {
+        let mut state = self.state.lock();
+        state.outstanding -= group.charge;
+        state.left = left;
+    }
+
+    /// A segment with so much room is waiting.
+    pub(crate) fn found_room(&self, waiting: u64) {
+        self.state.lock().waiting = waiting;
+    }
+
+    pub(crate) fn stop(&self, why: &str) {
+        let mut state = self.state.lock();
+        state.stopped.get_or_insert_with(|| Arc::from(why));
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        waiters.into_values().for_each(Waker::wake);
     }
 
     pub(crate) fn publish(&self, durable: Version) {

@@ -6,13 +6,17 @@
 //! newest of all, and its answer waits until what it saw is durable.
 
 use crate::blobs::{BlobDrivers, BlobKeeper, Blobs, Blocking, Inline};
-use crate::disk::Disk;
+use crate::disk::{Disk, MemDisk};
 use crate::engine::{Batch, Engine, Step, Version};
 use crate::error::{OpenError, StoreError};
-use crate::log::LogDriver;
+use crate::format;
+use crate::log::{self, LogDriver, Recovered};
+use crate::maintenance::MaintenanceDriver;
 use crate::memory::MemoryEngine;
 use crate::metrics::{self, Metrics};
 use crate::queue::{Commit, Queue};
+use crate::signal::Signal;
+use crate::space::{Reserve, Space};
 use crate::tx::Tx;
 use base::{Clock, Entropy, Timestamp};
 use bytes::Bytes;
@@ -41,6 +45,13 @@ pub struct StoreOptions {
     pub pending_bytes_max: u64,
     /// More than this waiting in the index for its files answers [`StoreError::Busy`].
     pub unflushed_bytes_max: u64,
+    /// Size of the first segment of the log; later ones are up to four times as long. A commit has
+    /// to fit into one.
+    pub log_segment_bytes: u64,
+    /// Write segments full of zeros beforehand, so that their syncs are quick.
+    pub log_zero_fill: bool,
+    /// With less than this left on the disk only what frees space is accepted; 0 never looks.
+    pub space_floor_bytes: u64,
     /// Run one in so many write closures twice, as a distributed store would on a conflict: tests
     /// find those that are not repeatable. 0 is never.
     pub retry_one_in: u64,
@@ -58,6 +69,9 @@ impl StoreOptions {
             durability: Durability::Synced,
             pending_bytes_max: 16 << 20,
             unflushed_bytes_max: 256 << 20,
+            log_segment_bytes: 16 << 20,
+            log_zero_fill: true,
+            space_floor_bytes: 64 << 20,
             retry_one_in: 0,
             blocking: Arc::new(Inline),
             blob_segment_bytes: 64 << 20,
@@ -95,6 +109,9 @@ pub(crate) struct Shared {
     pub blobs: Blobs,
     pub queue: Arc<Queue>,
     pub metrics: Metrics,
+    pub space: Space,
+    /// Rung when maintenance may have work.
+    pub upkeep: Signal,
     writer: Mutex<Writer>,
     /// The newest commit that readers may see.
     visible: AtomicU64,
@@ -114,6 +131,7 @@ pub struct Store {
 #[derive(Debug)]
 pub struct Drivers {
     pub log: LogDriver,
+    pub maintenance: MaintenanceDriver,
     /// Frees blobs; may block for a while, so it wants a thread or turn of its own.
     pub blobs: BlobKeeper,
 }
@@ -131,8 +149,16 @@ impl fmt::Debug for Shared {
 }
 
 impl Store {
+    /// Opens the data folder, or makes a store in an empty one.
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Store, Drivers), OpenError> {
+        if !format::read(&*disk)? {
+            disk.remove_dir_all("log")?;
+            log::create(disk.clone(), &options, 1, Timestamp::EPOCH)?;
+            format::write(&*disk)?;
+        }
         let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let Recovered { log, version, time } = log::recover(disk.clone(), &options, &*engine)?;
+        let reserve = Reserve::new(&*disk, options.space_floor_bytes)?;
         let blobs = Blobs::open_folder(BlobDrivers {
             disk: disk.clone(),
             clock: options.clock.clone(),
@@ -145,16 +171,21 @@ impl Store {
             disk,
             options,
             reader: Arc::new(Reader { engine }),
-            queue: Arc::new(Queue::new(0)),
+            queue: Arc::new(Queue::new(version, log.left(), log.waiting())),
             metrics: Metrics::default(),
-            writer: Mutex::new(Writer { version: 0, time: Timestamp::EPOCH }),
-            visible: AtomicU64::new(0),
-            time_ms: AtomicI64::new(0),
+            space: Space::default(),
+            upkeep: Signal::default(),
+            writer: Mutex::new(Writer { version, time }),
+            visible: AtomicU64::new(version),
+            time_ms: AtomicI64::new(time.to_millis()),
             snapshots: Mutex::new(BTreeMap::new()),
         });
+        shared.upkeep.ring();
         let store = Store { shared, inline: None };
-        let log = LogDriver::new(store.shared.clone());
-        let drivers = Drivers { log, blobs: BlobKeeper::new(store.clone()) };
+        let shared = || store.shared.clone();
+        let maintenance = MaintenanceDriver::new(shared(), log.slot_maker(), reserve);
+        let log = LogDriver::new(shared(), log);
+        let drivers = Drivers { log, maintenance, blobs: BlobKeeper::new(store.clone()) };
         Ok((store, drivers))
     }
 
@@ -169,7 +200,8 @@ impl Store {
     pub fn memory(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Store {
         let mut options = StoreOptions::new(clock, entropy);
         options.blob_segment_bytes = 4 << 20;
-        Store::inline(Arc::new(crate::disk::MemDisk::new()), options).expect("memory does not fail")
+        options.log_zero_fill = false;
+        Store::inline(Arc::new(MemDisk::new()), options).expect("memory does not fail")
     }
 
     /// Runs `f` on a snapshot of the newest durable commit. Never waits.
@@ -211,6 +243,11 @@ impl Store {
         &self.shared.metrics
     }
 
+    /// Bytes that are committed and not yet in the log.
+    pub fn pending_bytes(&self) -> u64 {
+        self.shared.queue.outstanding()
+    }
+
     /// Why nothing is accepted any more; `None` in good health. The process should end.
     pub fn stopped(&self) -> Option<Arc<str>> {
         self.shared.queue.stopped().or_else(|| self.shared.blobs.stopped())
@@ -219,13 +256,22 @@ impl Store {
     /// Lets the drivers end, once they have done what is pending.
     pub fn close(&self) {
         self.shared.queue.work.close();
+        self.shared.upkeep.close();
+    }
+
+    /// Whether only what frees space is accepted.
+    pub fn is_full(&self) -> bool {
+        self.shared.space.is_full()
     }
 }
 
 impl Drivers {
     /// Does all that there is to do.
     pub fn run(&mut self) {
-        while self.log.step() == Step::Worked || matches!(self.blobs.step(), Ok(Step::Worked)) {}
+        while self.log.step() == Step::Worked
+            || self.maintenance.step() == Step::Worked
+            || matches!(self.blobs.step(), Ok(Step::Worked))
+        {}
     }
 }
 
@@ -248,8 +294,7 @@ impl Shared {
         }
         let outcome = outcome.and_then(|value| {
             if tx.has_changes() {
-                self.admit(&tx).map_err(E::from)?;
-                self.commit(&mut writer, tx);
+                self.commit(&mut writer, tx)?;
             } else {
                 metrics::add(&self.metrics.writes_without_commit, 1);
             }
@@ -262,24 +307,35 @@ impl Shared {
     }
 
     /// Whether there is room for one more commit.
-    fn admit(&self, tx: &Tx) -> Result<(), StoreError> {
-        let pending = self.queue.pending_bytes()?;
-        let busy = pending > self.options.pending_bytes_max
-            || self.reader.engine.unflushed_bytes() > self.options.unflushed_bytes_max;
-        if busy && !tx.is_freeing() {
+    fn admit(&self, freeing: bool, charge: u64) -> Result<(), StoreError> {
+        let options = &self.options;
+        if !freeing && self.space.is_full() {
+            // Somebody may have made room since.
+            self.upkeep.ring();
+            metrics::add(&self.metrics.full, 1);
+            return Err(StoreError::Full);
+        }
+        let bound = if freeing { u64::MAX } else { options.pending_bytes_max };
+        let admitted = self.queue.admit(charge, bound)?;
+        let unflushed = self.reader.engine.unflushed_bytes();
+        if !admitted || (!freeing && unflushed > options.unflushed_bytes_max) {
+            self.upkeep.ring();
             metrics::add(&self.metrics.busy, 1);
             return Err(StoreError::Busy);
         }
         Ok(())
     }
 
-    fn commit(&self, writer: &mut Writer, tx: Tx) {
+    fn commit(&self, writer: &mut Writer, tx: Tx) -> Result<(), StoreError> {
         let version = writer.version + 1;
         let time = tx.now();
+        let freeing = tx.is_freeing();
         let batch: Box<Batch> = tx.into_changes();
+        let charge = log::commit_bytes_max(&batch);
+        self.admit(freeing, charge)?;
         // The index first: once it is in the queue, the commit may be published at any moment.
         self.reader.engine.apply(&batch, version);
-        self.queue.push(&batch, version, time);
+        self.queue.push(&batch, version, time, charge);
         writer.version = version;
         writer.time = time;
         self.time_ms.store(time.to_millis(), Ordering::Release);
@@ -287,12 +343,18 @@ impl Shared {
             self.visible.fetch_max(version, Ordering::AcqRel);
         }
         metrics::add(&self.metrics.commits, 1);
+        Ok(())
     }
 
     /// Makes durable commits visible.
     pub(crate) fn publish(&self, durable: Version) {
         self.visible.fetch_max(durable, Ordering::AcqRel);
         self.queue.publish(durable);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn writer_version(&self) -> Version {
+        self.writer.lock().version
     }
 
     /// The oldest commit that anybody reads or may come to read.

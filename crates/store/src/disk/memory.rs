@@ -18,9 +18,16 @@ pub struct MemDisk {
     tree: RwLock<Tree>,
 }
 
+/// Zeros at the end that were never written take no memory.
+#[derive(Debug, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    len: usize,
+}
+
 #[derive(Debug, Default)]
 struct MemFile {
-    bytes: RwLock<Vec<u8>>,
+    content: RwLock<Content>,
 }
 
 impl MemDisk {
@@ -130,31 +137,39 @@ impl Disk for MemDisk {
 
 impl File for MemFile {
     fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
-        let bytes = self.bytes.read();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
-        let from = bytes[start..].get(..out.len()).ok_or(ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(from);
+        let content = self.content.read();
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(content.len);
+        if content.len - start < out.len() {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let written = content.bytes.get(start..).unwrap_or_default();
+        let known = written.len().min(out.len());
+        out[..known].copy_from_slice(&written[..known]);
+        out[known..].fill(0);
         Ok(())
     }
 
     fn write_all_at(&self, new: &[u8], offset: u64) -> io::Result<()> {
-        let mut bytes = self.bytes.write();
+        let mut content = self.content.write();
         let start = usize::try_from(offset).map_err(|_| ErrorKind::FileTooLarge)?;
         let end = start + new.len();
-        if bytes.len() < end {
-            bytes.resize(end, 0);
+        if content.bytes.len() < end {
+            content.bytes.resize(end, 0);
         }
-        bytes[start..end].copy_from_slice(new);
+        content.bytes[start..end].copy_from_slice(new);
+        content.len = content.len.max(end);
         Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.bytes.read().len() as u64)
+        Ok(self.content.read().len as u64)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        let len = usize::try_from(len).map_err(|_| ErrorKind::FileTooLarge)?;
-        self.bytes.write().resize(len, 0);
+        let mut content = self.content.write();
+        content.len = usize::try_from(len).map_err(|_| ErrorKind::FileTooLarge)?;
+        let len = content.len;
+        content.bytes.truncate(len);
         Ok(())
     }
 

@@ -1,0 +1,156 @@
+//! What the log does when the disk is not what it was.
+
+use super::model::{self, Model};
+use crate::disk::{Disk, FaultyDisk, File, OpenMode};
+use crate::engine::Step;
+use crate::{OpenError, Store, StoreError, Wake};
+use base::SeededEntropy;
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+fn fill(disk: &FaultyDisk, commits: u32) -> Model {
+    let mut model = Model::new();
+    let chance = SeededEntropy::new(5);
+    let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+    for _ in 0..commits {
+        let change = model::random_change(&chance);
+        model::write(&store, &change).now().unwrap().unwrap();
+        model.apply(&change);
+    }
+    model
+}
+
+fn segments(disk: &FaultyDisk) -> Vec<(String, Arc<dyn File>)> {
+    let path = |name| format!("log/{name}");
+    let names = disk.list("log").unwrap().into_iter().map(path);
+    names.map(|p| (p.clone(), disk.open(&p, OpenMode::Read).unwrap())).collect()
+}
+
+fn sequence(file: &Arc<dyn File>) -> u64 {
+    let mut bytes = [0; 16];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    u64::from_le_bytes(*bytes.last_chunk().unwrap())
+}
+
+#[test]
+fn damage_before_something_valid_is_refused() {
+    let disk = FaultyDisk::new();
+    fill(&disk, 60);
+    let mut live = segments(&disk);
+    live.retain(|(_, file)| sequence(file) > 0);
+    live.sort_by_key(|(_, file)| sequence(file));
+    assert!(live.len() > 2, "several segments are in use");
+    for (place, (path, _)) in live.iter().enumerate() {
+        assert!(disk.corrupt(path, 4096 + 40, 1));
+        let error = model::open(&disk, 1).expect_err("damaged");
+        assert!(matches!(&error, OpenError::Corrupt(_)), "segment {place}: {error}");
+        assert!(error.to_string().contains("restore a snapshot"), "{error}");
+        assert!(disk.corrupt(path, 4096 + 40, 1));
+        model::open(&disk, 1).expect("whole again");
+    }
+    disk.remove(&live[1].0).unwrap();
+    assert!(matches!(model::open(&disk, 1), Err(OpenError::Corrupt(_))), "a gap");
+    disk.remove_dir_all("log").unwrap();
+    assert!(matches!(model::open(&disk, 1), Err(OpenError::Corrupt(_))), "no log at all");
+}
+
+#[test]
+fn a_torn_end_is_dropped() {
+    let disk = FaultyDisk::new();
+    let model = fill(&disk, 12);
+    let (store, mut drivers) = model::open(&disk, 1).unwrap();
+    let chance = SeededEntropy::new(9);
+    let lost = model::write(&store, &model::random_change(&chance));
+    disk.fail_in(2, ErrorKind::Other);
+    assert_eq!(drivers.log.step(), Step::Idle, "written, and not synced");
+    assert!(matches!(lost.now(), Some(Err(StoreError::Stopped(_)))));
+    let refused = model::write(&store, &model::random_change(&chance));
+    assert!(matches!(refused.now(), Some(Err(StoreError::Stopped(_)))));
+    assert!(store.stopped().is_some());
+    assert_eq!(model::read(&store).0, 12, "reads go on, and see what is durable");
+    for seed in 0..20 {
+        disk.crash(seed);
+        let (store, _) = model::open(&disk, 1).unwrap();
+        let (version, state) = model::read(&store);
+        assert!(version == 13 || state == model.states[12]);
+    }
+}
+
+#[test]
+fn newer_and_foreign_folders_are_refused() {
+    let check = |name: &str, content: &str, expected: &str| {
+        let disk = FaultyDisk::new();
+        let file = disk.open(name, OpenMode::CreateNew).unwrap();
+        file.write_all_at(content.as_bytes(), 0).unwrap();
+        let error = model::open(&disk, 1).expect_err(name).to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check("FORMAT", "cumulet store, format 2\n", "has format 2, this build knows up to 1");
+    check("FORMAT", "hello", "its FORMAT file is not ours");
+    check("holiday.jpg", "", "`holiday.jpg`");
+}
+
+/// Counts how often it is woken.
+struct Bell(std::sync::atomic::AtomicU32);
+
+impl std::task::Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn answers_wait_until_what_they_saw_is_durable() {
+    let disk = FaultyDisk::new();
+    let (store, mut drivers) = model::open(&disk, 1).unwrap();
+    let chance = SeededEntropy::new(9);
+    let bell = Arc::new(Bell(Default::default()));
+    let waker = Waker::from(bell.clone());
+    let poll = |commit: &mut _| {
+        std::future::Future::poll(std::pin::Pin::new(commit), &mut Context::from_waker(&waker))
+    };
+    let mut first = model::write(&store, &model::random_change(&chance));
+    let mut looked = store.write(|tx| Ok::<_, StoreError>(tx.version()));
+    let mut failed = store.write(|_| Err::<u64, _>(StoreError::Busy));
+    assert!(poll(&mut first).is_pending());
+    assert!(poll(&mut looked).is_pending(), "it saw a commit that may vanish");
+    assert!(poll(&mut failed).is_pending(), "so did this one");
+    assert_eq!(model::read(&store).0, 0, "readers do not");
+    drop(first);
+    let syncs = disk.syncs();
+    assert_eq!((drivers.log.wait(), drivers.log.step()), (Wake::Work, Step::Worked));
+    assert_eq!(disk.syncs() - syncs, 1, "one sync for all");
+    assert_eq!(bell.0.load(std::sync::atomic::Ordering::SeqCst), 2, "the dropped one is not woken");
+    assert!(matches!(poll(&mut looked), std::task::Poll::Ready(Ok(1))));
+    assert!(matches!(poll(&mut failed), std::task::Poll::Ready(Err(StoreError::Busy))));
+    assert_eq!(model::read(&store).0, 1);
+    store.close();
+    assert_eq!((drivers.log.step(), drivers.log.wait()), (Step::Idle, Wake::Closed));
+}
+
+#[test]
+fn a_full_disk_takes_deletes_and_then_writes_again() {
+    let disk = FaultyDisk::new();
+    let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+    let chance = SeededEntropy::new(2);
+    let put = || {
+        let mut change = model::random_change(&chance);
+        change.iter_mut().for_each(|(_, row)| *row = Some(row.take().unwrap_or_default()));
+        model::write(&store, &change).now().expect("inline")
+    };
+    let delete = |n: u32| {
+        model::write(&store, &vec![((String::from("0"), n.to_string()), None)]).now().unwrap()
+    };
+    put().expect("commits");
+    disk.set_capacity(Some(0));
+    let refused = (0..200).find_map(|_| put().err()).expect("full");
+    assert!(matches!(refused, StoreError::Full), "{refused}");
+    assert!(store.is_full());
+    (0..20).for_each(|n| {
+        delete(n % 8).expect("deletes go through");
+    });
+    disk.set_capacity(None);
+    let _ = put();
+    put().expect("there is room again");
+}
