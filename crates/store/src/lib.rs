@@ -49,7 +49,7 @@ pub use queue::Commit;
 pub use row::{Field, OrdValue, Row, RowReader, RowWriter, Value, Wire};
 pub use scan::Scan;
 pub use signal::Wake;
-pub use store::{Drivers, Durability, Store, StoreOptions};
+pub use store::{Drivers, Durability, Index, Store, StoreOptions};
 pub use table::{Scope, Table};
 pub use tx::Tx;
 

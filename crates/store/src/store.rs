@@ -11,6 +11,7 @@ use crate::engine::{Batch, Engine, Step, Version};
 use crate::error::{OpenError, StoreError};
 use crate::format;
 use crate::log::{self, LogDriver, Recovered};
+use crate::lsm::{self, Lsm};
 use crate::maintenance::MaintenanceDriver;
 use crate::memory::MemoryEngine;
 use crate::metrics::{self, Metrics};
@@ -26,6 +27,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
+/// The folder of the index.
+const INDEX: &str = "index";
+
 /// When a write is acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Durability {
@@ -36,11 +40,21 @@ pub enum Durability {
     Relaxed,
 }
 
+/// What finds things again.
+#[derive(Clone, Debug)]
+pub enum Index {
+    /// On the disk.
+    Tree(lsm::Options),
+    /// In memory alone: the log is never trimmed. For tests, and stores that live in memory.
+    Memory,
+}
+
 #[derive(Clone)]
 pub struct StoreOptions {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub durability: Durability,
+    pub index: Index,
     /// More than this waiting for the log answers [`StoreError::Busy`].
     pub pending_bytes_max: u64,
     /// More than this waiting in the index for its files answers [`StoreError::Busy`].
@@ -67,6 +81,7 @@ impl StoreOptions {
             clock,
             entropy,
             durability: Durability::Synced,
+            index: Index::Tree(lsm::Options::default()),
             pending_bytes_max: 16 << 20,
             unflushed_bytes_max: 256 << 20,
             log_segment_bytes: 16 << 20,
@@ -156,7 +171,10 @@ impl Store {
             log::create(disk.clone(), &options, 1, Timestamp::EPOCH)?;
             format::write(&*disk)?;
         }
-        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let engine: Arc<dyn Engine> = match &options.index {
+            Index::Tree(sizes) => Arc::new(Lsm::open(disk.clone(), INDEX, sizes.clone())?),
+            Index::Memory => Arc::new(MemoryEngine::default()),
+        };
         let Recovered { log, version, time } = log::recover(disk.clone(), &options, &*engine)?;
         let reserve = Reserve::new(&*disk, options.space_floor_bytes)?;
         let blobs = Blobs::open_folder(BlobDrivers {
@@ -201,6 +219,7 @@ impl Store {
         let mut options = StoreOptions::new(clock, entropy);
         options.blob_segment_bytes = 4 << 20;
         options.log_zero_fill = false;
+        options.index = Index::Memory;
         Store::inline(Arc::new(MemDisk::new()), options).expect("memory does not fail")
     }
 

@@ -243,6 +243,11 @@ impl FaultyDisk {
         self.state.lock().capacity = bytes;
     }
 
+    /// Bytes in all files.
+    pub fn used_bytes(&self) -> u64 {
+        self.state.lock().used()
+    }
+
     /// Turns bits of a file over, as a rotting disk does; `false` if there is no such byte.
     pub fn corrupt(&self, path: &str, offset: u64, mask: u8) -> bool {
         let mut state = self.state.lock();

@@ -3,19 +3,27 @@
 use super::model::{self, Model};
 use crate::disk::{Disk, FaultyDisk, File, OpenMode};
 use crate::engine::Step;
-use crate::{OpenError, Store, StoreError, Wake};
+use crate::{Drivers, Index, OpenError, Store, StoreError, StoreOptions, Wake};
 use base::SeededEntropy;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+/// With an index that keeps nothing, so that the whole log matters.
+fn open(disk: &FaultyDisk) -> Result<(Store, Drivers), OpenError> {
+    let options = StoreOptions { index: Index::Memory, ..model::options(1) };
+    Store::open(Arc::new(disk.clone()), options)
+}
+
 fn fill(disk: &FaultyDisk, commits: u32) -> Model {
     let mut model = Model::new();
     let chance = SeededEntropy::new(5);
-    let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+    let (store, mut drivers) = open(disk).unwrap();
     for _ in 0..commits {
         let change = model::random_change(&chance);
-        model::write(&store, &change).now().unwrap().unwrap();
+        let commit = model::write(&store, &change);
+        drivers.run();
+        commit.now().unwrap().unwrap();
         model.apply(&change);
     }
     model
@@ -43,23 +51,23 @@ fn damage_before_something_valid_is_refused() {
     assert!(live.len() > 2, "several segments are in use");
     for (place, (path, _)) in live.iter().enumerate() {
         assert!(disk.corrupt(path, 4096 + 40, 1));
-        let error = model::open(&disk, 1).expect_err("damaged");
+        let error = open(&disk).expect_err("damaged");
         assert!(matches!(&error, OpenError::Corrupt(_)), "segment {place}: {error}");
         assert!(error.to_string().contains("restore a snapshot"), "{error}");
         assert!(disk.corrupt(path, 4096 + 40, 1));
-        model::open(&disk, 1).expect("whole again");
+        open(&disk).expect("whole again");
     }
     disk.remove(&live[1].0).unwrap();
-    assert!(matches!(model::open(&disk, 1), Err(OpenError::Corrupt(_))), "a gap");
+    assert!(matches!(open(&disk), Err(OpenError::Corrupt(_))), "a gap");
     disk.remove_dir_all("log").unwrap();
-    assert!(matches!(model::open(&disk, 1), Err(OpenError::Corrupt(_))), "no log at all");
+    assert!(matches!(open(&disk), Err(OpenError::Corrupt(_))), "no log at all");
 }
 
 #[test]
 fn a_torn_end_is_dropped() {
     let disk = FaultyDisk::new();
     let model = fill(&disk, 12);
-    let (store, mut drivers) = model::open(&disk, 1).unwrap();
+    let (store, mut drivers) = open(&disk).unwrap();
     let chance = SeededEntropy::new(9);
     let lost = model::write(&store, &model::random_change(&chance));
     disk.fail_in(2, ErrorKind::Other);
@@ -71,7 +79,7 @@ fn a_torn_end_is_dropped() {
     assert_eq!(model::read(&store).0, 12, "reads go on, and see what is durable");
     for seed in 0..20 {
         disk.crash(seed);
-        let (store, _) = model::open(&disk, 1).unwrap();
+        let (store, _) = open(&disk).unwrap();
         let (version, state) = model::read(&store);
         assert!(version == 13 || state == model.states[12]);
     }

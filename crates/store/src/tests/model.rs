@@ -2,7 +2,8 @@
 
 use super::basics::{THINGS, ThingRow};
 use crate::disk::FaultyDisk;
-use crate::{Commit, Drivers, Scope, Store, StoreError, StoreOptions, Tx};
+use crate::lsm;
+use crate::{Commit, Drivers, Index, Scope, Store, StoreError, StoreOptions, Tx};
 use base::{Entropy, ManualClock, SeededEntropy, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,6 +85,18 @@ pub fn options(seed: u64) -> StoreOptions {
         blob_segment_bytes: 64 << 10,
         space_floor_bytes: 1 << 10,
         retry_one_in: 5,
+        index: Index::Tree(lsm::Options {
+            memtable_bytes: 8 << 10,
+            table_bytes: 8 << 10,
+            block_bytes: 1 << 10,
+            recent_tables: 2,
+            level_bytes: 32 << 10,
+            level_ratio: 4,
+            tombstones_min: 4,
+            step_bytes: 8 << 10,
+            cache_bytes: 64 << 10,
+            ..lsm::Options::default()
+        }),
         ..StoreOptions::new(clock, Arc::new(SeededEntropy::new(seed)))
     }
 }

@@ -47,7 +47,7 @@ fn without_space_deletes_still_work() {
         put(&store, &size.to_string(), &[&written(&store, &content(1, size), None)]);
     }
     store.blobs().0.segments.end_current();
-    disk.set_capacity(Some(RESERVED_BYTES + 3_300_000));
+    disk.set_capacity(Some(disk.used_bytes() + RESERVED_BYTES + 90_000));
     for size in sizes {
         let error = try_write(&store, &content(2, size)).expect_err("no space");
         assert_eq!(error.kind(), ErrorKind::StorageFull);

@@ -26,6 +26,8 @@ fn options(seed: u64) -> StoreOptions {
     let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
     let mut options = StoreOptions::new(clock, Arc::new(SeededEntropy::new(seed)));
     options.blob_segment_bytes = SEGMENT_BYTES;
+    options.log_segment_bytes = 1 << 20;
+    options.space_floor_bytes = 0;
     options
 }
 
