@@ -152,7 +152,17 @@ impl Block {
 
     /// How many segments begin before (key, version).
     pub(super) fn segments_before(&self, key: &[u8], version: Version) -> Result<usize, Bad> {
-        let (mut low, mut high) = (0, self.restarts);
+        self.segments_before_within(0..self.restarts, key, version)
+    }
+
+    /// The same, when those before the range are known to, and those from its end on not.
+    fn segments_before_within(
+        &self,
+        range: Range<usize>,
+        key: &[u8],
+        version: Version,
+    ) -> Result<usize, Bad> {
+        let (mut low, mut high) = (range.start, range.end);
         while low < high {
             let middle = low + (high - low) / 2;
             let raw = self.entry(self.restart(middle)?)?;
@@ -165,7 +175,19 @@ impl Block {
     /// The first entry at or after (key, version): the newest one of the key that is not newer than
     /// `version`, if it has one.
     pub(super) fn find(&self, key: &[u8], version: Version) -> Result<Option<Found>, Bad> {
-        let after = self.segments_before(key, version)?;
+        self.find_within(0..self.restarts * RESTART, key, version)
+    }
+
+    /// The same, when entries with numbers before the range are known to come before (key,
+    /// version), and those from its end on not.
+    pub(super) fn find_within(
+        &self,
+        range: Range<usize>,
+        key: &[u8],
+        version: Version,
+    ) -> Result<Option<Found>, Bad> {
+        let segments = range.start / RESTART..range.end.div_ceil(RESTART).min(self.restarts);
+        let after = self.segments_before_within(segments, key, version)?;
         if after > 0
             && let Some(found) = self.find_in_segment(after - 1, key, version)?
         {

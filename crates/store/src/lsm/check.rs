@@ -2,7 +2,7 @@
 
 use super::codec::Bad;
 use super::filter;
-use super::run::{Run, RunCursor};
+use super::run::{RunCursor, Tables};
 use super::table::{Fill, Table};
 use super::{Entry, Lsm};
 use std::io;
@@ -48,9 +48,8 @@ impl Lsm {
 fn check_table(table: &Arc<Table>) -> io::Result<()> {
     // Opened anew: what is in memory may be fine when the file is not.
     let fresh = Arc::new(table.reopened());
-    let run: Run = Arc::new(vec![Arc::clone(&fresh)]);
     let loaded = fresh.loaded()?;
-    let mut cursor = RunCursor::new(run, Fill::Never, false);
+    let mut cursor = RunCursor::new(Tables::of(Arc::clone(&fresh)), Fill::Never, false);
     cursor.seek(Some(&[]))?;
     let mut last: Option<Entry> = None;
     let (mut entries, mut tombstones) = (0, 0);

@@ -8,7 +8,7 @@ use super::codec::weight;
 use super::filter;
 use super::memtable::{MemCursor, Memtable};
 use super::merge::{Merge, Source};
-use super::run::{Run, RunCursor, table_for};
+use super::run::{Run, RunCursor};
 use super::table::{Fill, Table};
 use super::tree::{Levels, Plan, Tree};
 use super::write::TableWriter;
@@ -74,7 +74,7 @@ impl Keep {
         }
         let hash = filter::hash(key);
         for run in &self.below {
-            if let Some(table) = table_for(run, key)
+            if let Some(table) = run.table_for(key)
                 && table.loaded()?.filter.may_hold(hash)
             {
                 return Ok(true);

@@ -26,6 +26,7 @@ mod block;
 mod cache;
 mod check;
 mod codec;
+mod fence;
 mod files;
 mod filter;
 mod freeze;
@@ -33,6 +34,7 @@ mod maintain;
 mod manifest;
 mod memtable;
 mod merge;
+mod moment;
 mod run;
 mod scan;
 mod table;
@@ -51,8 +53,9 @@ use maintain::Work;
 use manifest::Manifest;
 use memtable::MemCursor;
 use merge::{Merge, Source};
-use parking_lot::{Mutex, RwLock};
-use run::{RunCursor, table_for};
+use moment::Moment;
+use parking_lot::Mutex;
+use run::{RunCursor, Tables};
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -120,7 +123,7 @@ impl Entry {
 pub struct Lsm {
     files: Arc<Files>,
     options: Options,
-    tree: RwLock<Arc<Tree>>,
+    tree: Moment<Tree>,
     /// The last commit taken in. Held while a memtable grows or is sealed.
     applied: Mutex<Version>,
     work: Mutex<Work>,
@@ -152,13 +155,14 @@ impl Lsm {
             level.iter().map(table).collect::<Vec<_>>()
         });
         let recent = tables.next().unwrap_or_default().into_iter();
-        let recent = recent.map(|table| Arc::new(vec![table])).collect();
-        let levels = Arc::new(Levels { recent, deep: tables.map(Arc::new).collect() });
+        let recent = recent.map(Tables::of).collect();
+        let deep = tables.map(|level| Arc::new(level.into_iter().collect()));
+        let levels = Arc::new(Levels { recent, deep: deep.collect() });
         let tree = Tree { active: Arc::default(), sealed: Vec::new(), levels };
         Ok(Self {
             files: Arc::clone(&files),
             options,
-            tree: RwLock::new(Arc::new(tree)),
+            tree: Moment::new(tree),
             applied: Mutex::new(manifest.flushed),
             work: Mutex::new(Work::new(manifest.next_number.max(above))),
             horizon: AtomicU64::new(0),
@@ -167,16 +171,12 @@ impl Lsm {
     }
 
     fn tree(&self) -> Arc<Tree> {
-        Arc::clone(&self.tree.read())
+        self.tree.get()
     }
 
-    /// Puts another tree in force. The old one is let go outside the lock.
+    /// Puts another tree in force.
     fn change(&self, change: impl FnOnce(&Tree) -> Tree) {
-        let mut tree = self.tree.write();
-        let new = Arc::new(change(&tree));
-        let old = std::mem::replace(&mut *tree, new);
-        drop(tree);
-        drop(old);
+        self.tree.change(change);
     }
 
     /// The active memtable becomes a sealed one. The caller holds `applied`.
@@ -211,7 +211,7 @@ impl Engine for Lsm {
         }
         let hash = filter::hash(key);
         for run in tree.levels.runs() {
-            if let Some(table) = table_for(run, key)
+            if let Some(table) = run.table_for(key)
                 && let Some(found) = table.get(key, hash, at)?
             {
                 return Ok(found);

@@ -3,21 +3,58 @@
 use super::Entry;
 use super::block::Block;
 use super::codec::Bad;
+use super::fence::Fences;
 use super::table::{Fill, Table};
 use crate::engine::Version;
 use std::io;
+use std::ops::Deref;
 use std::sync::Arc;
 
-pub(super) type Run = Arc<Vec<Arc<Table>>>;
+/// Tables in order, and a way to search them.
+#[derive(Default, Debug)]
+pub(super) struct Tables {
+    tables: Vec<Arc<Table>>,
+    /// Of the last key of each.
+    fences: Fences,
+}
 
-/// The only table of a run that may hold the key.
-pub(super) fn table_for<'a>(run: &'a [Arc<Table>], key: &[u8]) -> Option<&'a Arc<Table>> {
-    // Runs of one table are common (level 0), and need no search.
-    let at = match run {
-        [_] => 0,
-        _ => run.partition_point(|table| table.meta.max_key[..] < *key),
-    };
-    run.get(at).filter(|table| table.holds(key))
+pub(super) type Run = Arc<Tables>;
+
+impl Deref for Tables {
+    type Target = [Arc<Table>];
+
+    fn deref(&self) -> &[Arc<Table>] {
+        &self.tables
+    }
+}
+
+impl FromIterator<Arc<Table>> for Tables {
+    fn from_iter<T: IntoIterator<Item = Arc<Table>>>(tables: T) -> Self {
+        let tables: Vec<_> = tables.into_iter().collect();
+        let fences = Fences::new(tables.iter().map(|table| &table.meta.max_key[..]));
+        Self { tables, fences }
+    }
+}
+
+impl Tables {
+    pub(super) fn of(table: Arc<Table>) -> Run {
+        Arc::new(std::iter::once(table).collect())
+    }
+
+    /// How many tables end before the key.
+    pub(super) fn ending_before(&self, key: &[u8]) -> usize {
+        let open = self.fences.search(key);
+        let before =
+            self.tables[open.clone()].partition_point(|table| table.meta.max_key[..] < *key);
+        open.start + before
+    }
+
+    /// The only table that may hold the key.
+    pub(super) fn table_for(&self, key: &[u8]) -> Option<&Arc<Table>> {
+        // Level 0 has runs of one, which need no search.
+        let at = if self.tables.len() == 1 { 0 } else { self.ending_before(key) };
+        self.tables.get(at).filter(|table| table.holds(key))
+    }
 }
 
 /// What is decoded next: forward this segment, in reverse the one before it.
@@ -31,6 +68,9 @@ struct Place {
 /// Past every segment of a block.
 const ALL: usize = usize::MAX;
 
+/// So many blocks in a row are a scan that will likely go on.
+const ALONG_FROM: usize = 3;
+
 #[derive(Debug)]
 pub(super) struct RunCursor {
     run: Run,
@@ -39,13 +79,26 @@ pub(super) struct RunCursor {
     place: Option<Place>,
     /// The block that `place` is in, once it was read: table, ordinal.
     block: Option<(usize, usize, Block)>,
+    /// Blocks read in a row; from some on, more are read at once.
+    in_row: usize,
+    /// Blocks of a table that were read along, the next one last.
+    along: Vec<(usize, usize, Block)>,
     /// Decoded, the next entry last.
     ahead: Vec<Entry>,
 }
 
 impl RunCursor {
     pub(super) fn new(run: Run, fill: Fill, reverse: bool) -> Self {
-        Self { run, fill, reverse, place: None, block: None, ahead: Vec::new() }
+        Self {
+            run,
+            fill,
+            reverse,
+            place: None,
+            block: None,
+            in_row: 0,
+            along: Vec::new(),
+            ahead: Vec::new(),
+        }
     }
 
     #[inline]
@@ -72,6 +125,7 @@ impl RunCursor {
             return Ok(());
         }
         if !self.seek_in_block(key)? {
+            self.in_row = 0;
             self.find(key)?;
         }
         // The segment found may begin with entries on this side of the gap.
@@ -118,7 +172,7 @@ impl RunCursor {
 
     /// Sets the place from the index.
     fn find(&mut self, key: &[u8]) -> io::Result<()> {
-        let table = self.run.partition_point(|table| table.meta.max_key[..] < *key);
+        let table = self.run.ending_before(key);
         let begins_after = self.run.get(table).is_none_or(|table| table.meta.min_key[..] >= *key);
         if begins_after {
             self.place = if self.reverse {
@@ -149,7 +203,6 @@ impl RunCursor {
     fn decode(&mut self) -> io::Result<bool> {
         loop {
             let Some(place) = self.place else { return Ok(false) };
-            let Some(table) = self.run.get(place.table) else { return Ok(false) };
             let block = match &self.block {
                 Some((table, ordinal, block))
                     if (*table, *ordinal) == (place.table, place.block) =>
@@ -157,7 +210,7 @@ impl RunCursor {
                     block.clone()
                 }
                 _ => {
-                    let block = table.block(place.block, self.fill)?;
+                    let block = self.read(place)?;
                     self.block = Some((place.table, place.block, block.clone()));
                     block
                 }
@@ -180,10 +233,34 @@ impl RunCursor {
                 entries.reverse();
             }
             self.ahead = entries;
-            decoded.map_err(|bad| table.bad(bad))?;
+            decoded.map_err(|bad| self.bad(place.table, bad))?;
             let segment = if self.reverse { segment } else { segment + 1 };
             self.place = Some(Place { segment, ..place });
             return Ok(true);
+        }
+    }
+
+    fn read(&mut self, place: Place) -> io::Result<Block> {
+        let beyond = Bad("a block is looked for beyond its end");
+        let Some(table) = self.run.get(place.table).cloned() else {
+            return Err(self.bad(place.table, beyond));
+        };
+        self.in_row += 1;
+        while let Some((of, ordinal, block)) = self.along.pop() {
+            if (of, ordinal) == (place.table, place.block) {
+                return Ok(block);
+            }
+        }
+        if self.reverse || self.in_row < ALONG_FROM && self.fill != Fill::Never {
+            return table.block(place.block, self.fill);
+        }
+        let blocks = table.blocks_along(place.block, self.fill)?;
+        let along = blocks.into_iter().enumerate();
+        self.along.extend(along.map(|(at, block)| (place.table, place.block + at, block)));
+        self.along.reverse();
+        match self.along.pop() {
+            Some((_, _, block)) => Ok(block),
+            None => Err(table.bad(beyond)),
         }
     }
 

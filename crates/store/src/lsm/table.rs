@@ -8,6 +8,7 @@
 
 use super::block::Block;
 use super::codec::{self, Bad, TRAILER, crc, u32_at, u64_at, unseal, varint};
+use super::fence::Fences;
 use super::files::{Dead, Files};
 use super::filter::Filter;
 use super::manifest::Meta;
@@ -21,6 +22,9 @@ use std::sync::{Arc, OnceLock};
 pub(super) const FORMAT: u32 = 1;
 pub(super) const MAGIC: &[u8; 8] = b"cumLSMtb";
 pub(super) const FOOTER: usize = 52;
+
+/// How much is read at once by those who read on.
+const ALONG_BYTES: u64 = 64 << 10;
 
 /// What reading a block does to the cache.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,6 +42,8 @@ pub(super) struct Loaded {
     file: Arc<dyn File>,
     pub filter: Filter,
     index: Block,
+    /// Of the index's keys.
+    fences: Fences,
     /// Where each data block begins, and where the last ends.
     offsets: Box<[u64]>,
 }
@@ -130,20 +136,21 @@ impl Loaded {
         let mut end = 0u64;
         for segment in 0..index.segments() {
             index.segment(segment, &mut entries)?;
-            for entry in entries.drain(..) {
-                let value = entry.value.ok_or(Bad("its index has a hole"))?;
-                let len = varint(&value, &mut 0)?;
-                end = end.checked_add(len).ok_or(Bad("its index points elsewhere"))?;
-                if len <= TRAILER as u64 || end > footer.filter.0 {
-                    return Err(Bad("its index points elsewhere"));
-                }
-                offsets.push(end);
-            }
         }
+        for entry in &entries {
+            let value = entry.value.as_ref().ok_or(Bad("its index has a hole"))?;
+            let len = varint(value, &mut 0)?;
+            end = end.checked_add(len).ok_or(Bad("its index points elsewhere"))?;
+            if len <= TRAILER as u64 || end > footer.filter.0 {
+                return Err(Bad("its index points elsewhere"));
+            }
+            offsets.push(end);
+        }
+        let fences = Fences::new(entries.iter().map(|entry| &entry.key[..]));
         if end != footer.filter.0 || offsets.len() < 2 {
             return Err(Bad("its index does not cover it"));
         }
-        Ok(Self { file, filter, index, offsets: offsets.into() })
+        Ok(Self { file, filter, index, fences, offsets: offsets.into() })
     }
 
     /// How many data blocks there are.
@@ -153,8 +160,13 @@ impl Loaded {
 
     /// The first block that may have entries at or after (key, version).
     pub(super) fn block_for(&self, key: &[u8], version: Version) -> Result<Option<usize>, Bad> {
-        let found = self.index.find(key, version)?;
-        Ok(found.map(|found| found.ordinal).filter(|ordinal| *ordinal < self.blocks()))
+        let open = self.fences.search(key);
+        let ordinal = if open.is_empty() {
+            open.start
+        } else {
+            self.index.find_within(open, key, version)?.map_or(self.blocks(), |found| found.ordinal)
+        };
+        Ok(Some(ordinal).filter(|ordinal| *ordinal < self.blocks()))
     }
 }
 
@@ -229,6 +241,35 @@ impl Table {
             self.files.cache.put(id, &content, fill == Fill::Hot);
         }
         Block::new(content).map_err(|bad| self.bad(bad))
+    }
+
+    /// This block and some that follow it, read at once and not kept in the cache.
+    pub(super) fn blocks_along(&self, ordinal: usize, fill: Fill) -> io::Result<Vec<Block>> {
+        let loaded = self.loaded()?;
+        let offsets = loaded.offsets.get(ordinal..).unwrap_or_default();
+        let [start, ends @ ..] = offsets else { return Ok(Vec::new()) };
+        let cached = |start: u64| {
+            let cache = &self.files.cache;
+            if fill == Fill::Never { None } else { cache.get((self.meta.number, start)) }
+        };
+        let block = |content| Block::new(content).map_err(|bad| self.bad(bad));
+        if let Some(content) = cached(*start) {
+            return Ok(vec![block(content)?]);
+        }
+        let within = ends.iter().take_while(|end| **end - start <= ALONG_BYTES).count().max(1);
+        let ends = ends.get(..within).unwrap_or_default();
+        let Some(end) = ends.last() else { return Ok(Vec::new()) };
+        let mut bytes = vec![0; (end - start) as usize];
+        loaded.file.read_exact_at(&mut bytes, *start)?;
+        let bytes = Bytes::from(bytes);
+        let mut blocks = Vec::with_capacity(ends.len());
+        let mut from = *start;
+        for end in ends {
+            let sealed = bytes.slice((from - start) as usize..(end - start) as usize);
+            blocks.push(block(codec::unseal(&sealed, from).map_err(|bad| self.bad(bad))?)?);
+            from = *end;
+        }
+        Ok(blocks)
     }
 
     /// As of `at`: `None` if the table knows nothing of the key, `Some(None)` if it was removed.

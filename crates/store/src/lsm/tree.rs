@@ -7,7 +7,7 @@
 use super::Options;
 use super::manifest::{LEVELS_MAX, Manifest, Meta};
 use super::memtable::Memtable;
-use super::run::Run;
+use super::run::{Run, Tables};
 use super::table::Table;
 use crate::engine::Version;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) struct Levels {
     pub deep: Vec<Run>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Tree {
     pub active: Arc<Memtable>,
     /// Newest first.
@@ -50,9 +50,9 @@ fn size_bytes(run: &Run) -> u64 {
 
 /// The tables of a run that touch the key range.
 fn overlap(run: &Run, low: &[u8], high: &[u8]) -> Run {
-    let start = run.partition_point(|table| table.meta.max_key[..] < *low);
+    let start = run.ending_before(low);
     let end = run.partition_point(|table| table.meta.min_key[..] <= *high);
-    Arc::new(run.get(start..end).unwrap_or_default().to_vec())
+    Arc::new(run.get(start..end).unwrap_or_default().iter().cloned().collect())
 }
 
 impl Levels {
@@ -85,7 +85,7 @@ impl Levels {
 
     pub(super) fn with_flushed(&self, table: Arc<Table>) -> Self {
         let mut levels = self.clone();
-        levels.recent.insert(0, Arc::new(vec![table]));
+        levels.recent.insert(0, Tables::of(table));
         levels
     }
 
@@ -110,7 +110,7 @@ impl Levels {
         let mut run = levels.level(plan.output).to_vec();
         run.extend(outputs.iter().cloned());
         run.sort_by(|one, two| one.meta.min_key.cmp(&two.meta.min_key));
-        levels.deep[plan.output - 1] = Arc::new(run);
+        levels.deep[plan.output - 1] = Arc::new(run.into_iter().collect());
         while levels.deep.last().is_some_and(|run| run.is_empty()) {
             levels.deep.pop();
         }
@@ -188,7 +188,7 @@ impl Levels {
     }
 
     fn plan_table(&self, level: usize, table: &Arc<Table>, output: usize) -> Plan {
-        let mut runs = vec![Arc::new(vec![Arc::clone(table)])];
+        let mut runs = vec![Tables::of(Arc::clone(table))];
         if output > level {
             runs.push(overlap(&self.level(output), &table.meta.min_key, &table.meta.max_key));
         }
@@ -218,7 +218,11 @@ impl Levels {
             }
         }
         if !free.is_empty() {
-            return Some(Plan { runs: vec![Arc::new(free)], output: level + 1, moves: true });
+            return Some(Plan {
+                runs: vec![Arc::new(free.into_iter().collect())],
+                output: level + 1,
+                moves: true,
+            });
         }
         let (_, table) = cheapest?;
         Some(self.plan_table(level, table, level + 1))

@@ -137,6 +137,8 @@ impl TableWriter {
 
     fn write_pending(&mut self) -> io::Result<()> {
         self.file.write_all_at(&self.pending, self.written)?;
+        // So that the sync at the end is short, and does not hold up that of the log.
+        self.file.begin_writeback(self.written, self.pending.len() as u64);
         self.written += self.pending.len() as u64;
         self.pending.clear();
         Ok(())
