@@ -143,9 +143,13 @@ fn s3_query(message: impl Into<String>) -> Rendered {
 }
 
 fn s3(error: &AuthError) -> Rendered {
-    let place = error.place;
-    match &error.cause {
-        Cause::NoCredentials => plain("AccessDenied", 403, "Access Denied"),
+    let (place, cause) = (error.place, &error.cause);
+    if let Some(rendered) =
+        s3_caller(cause).or_else(|| s3_time(cause)).or_else(|| s3_payload(cause))
+    {
+        return rendered;
+    }
+    match cause {
         Cause::TwoMechanisms(value) => argument(
             "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified",
             "Authorization",
@@ -181,6 +185,23 @@ fn s3(error: &AuthError) -> Rendered {
         Cause::ExpiresTooLong => s3_query(format!(
             "X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires must be less than {EXPIRES_S_MAX} seconds"
         )),
+        Cause::NotSigned(names) => plain(
+            "AccessDenied",
+            403,
+            "There were headers present in the request which were not signed",
+        )
+        .with("HeadersNotSigned", names),
+        Cause::TooManySigned => s3_malformed(place, "", "too many SignedHeaders.".to_owned()),
+        Cause::Mismatch(mismatch) => s3_mismatch(mismatch),
+        Cause::DateMissing | Cause::DateFormat(_) | Cause::DateMismatch { .. } => s3_date(error),
+        other => s3_credential(place, other),
+    }
+}
+
+/// What callers raise who looked the key up.
+fn s3_caller(cause: &Cause) -> Option<Rendered> {
+    Some(match cause {
+        Cause::NoCredentials => plain("AccessDenied", 403, "Access Denied"),
         Cause::UnknownKey(key) => plain(
             "InvalidAccessKeyId",
             403,
@@ -194,25 +215,8 @@ fn s3(error: &AuthError) -> Rendered {
         Cause::TokenExpired(token) => {
             plain("ExpiredToken", 400, "The provided token has expired.").with("Token-0", token)
         }
-        Cause::NotSigned(names) => plain(
-            "AccessDenied",
-            403,
-            "There were headers present in the request which were not signed",
-        )
-        .with("HeadersNotSigned", names),
-        Cause::TooManySigned => s3_malformed(place, "", "too many SignedHeaders.".to_owned()),
-        Cause::Mismatch(mismatch) => s3_mismatch(mismatch),
-        Cause::Skewed { .. } | Cause::NotYetValid { .. } | Cause::Expired { .. } => {
-            s3_time(&error.cause)
-        }
-        Cause::DateMissing | Cause::DateFormat(_) | Cause::DateMismatch { .. } => s3_date(error),
-        Cause::PayloadMissing
-        | Cause::PayloadFormat(_)
-        | Cause::PayloadUnsupported(_)
-        | Cause::PayloadAnonymous
-        | Cause::BodyHash { .. } => s3_payload(&error.cause),
-        other => s3_credential(place, other),
-    }
+        _ => return None,
+    })
 }
 
 fn s3_credential(place: Place, cause: &Cause) -> Rendered {
@@ -244,7 +248,7 @@ fn s3_credential(place: Place, cause: &Cause) -> Rendered {
             let what = format!("the region '{given}' is wrong; expecting '{expected}'");
             return s3_malformed(place, credential, what).with("Region", expected);
         }
-        other => ("", format!("{other:?}")),
+        _ => ("", "the credentials cannot be read.".to_owned()),
     };
     s3_malformed(place, credential, what)
 }
@@ -302,8 +306,8 @@ fn plus(time: Timestamp, seconds: u32) -> Timestamp {
     time.plus_secs(i64::from(seconds))
 }
 
-fn s3_time(cause: &Cause) -> Rendered {
-    match cause {
+fn s3_time(cause: &Cause) -> Option<Rendered> {
+    Some(match cause {
         Cause::Skewed { request, now, limit_s } => plain(
             "RequestTimeTooSkewed",
             403,
@@ -323,8 +327,8 @@ fn s3_time(cause: &Cause) -> Rendered {
                 .with("Expires", plus(*request, *expires_s).iso8601_secs())
                 .with("ServerTime", now.iso8601_secs())
         }
-        other => plain("AccessDenied", 403, format!("{other:?}")),
-    }
+        _ => return None,
+    })
 }
 
 fn s3_date(error: &AuthError) -> Rendered {
@@ -352,8 +356,8 @@ fn s3_date(error: &AuthError) -> Rendered {
     }
 }
 
-fn s3_payload(cause: &Cause) -> Rendered {
-    match cause {
+fn s3_payload(cause: &Cause) -> Option<Rendered> {
+    Some(match cause {
         Cause::PayloadMissing => plain(
             "InvalidRequest",
             400,
@@ -381,8 +385,8 @@ fn s3_payload(cause: &Cause) -> Rendered {
         )
         .with("ClientComputedContentSHA256", given)
         .with("S3ComputedContentSHA256", computed),
-        other => plain("InvalidRequest", 400, format!("{other:?}")),
-    }
+        _ => return None,
+    })
 }
 
 /// The kinds of refusal that the other services have; each protocol has its own codes for them.
