@@ -4,11 +4,11 @@ use crate::{Ask, Error, NamedPolicy, RequestBody};
 use base::{AccountId, Clock, Entropy, Partition, Region, Timestamp};
 use policy::Principal;
 use smithy::Struct;
-use smithy::model::{Operation, ServiceModel};
+use smithy::model::{Auth, Operation, ServiceModel};
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::blobs::Blobs;
 use store::{Store, Tx};
@@ -76,6 +76,10 @@ pub struct Cx {
     headers: Mutex<Vec<(&'static str, String)>>,
     /// 0: the operation's usual one.
     status: AtomicU16,
+    /// Whether anybody asked if the caller may.
+    asked: AtomicBool,
+    /// Whether the audit record stands in a transaction that was committed.
+    recorded: AtomicBool,
 }
 
 impl fmt::Debug for Cx {
@@ -162,6 +166,8 @@ impl Cx {
             door,
             headers,
             status: AtomicU16::new(0),
+            asked: AtomicBool::new(false),
+            recorded: AtomicBool::new(false),
         }
     }
 
@@ -181,7 +187,23 @@ impl Cx {
 
     /// Refuses unless the caller may do this too: for resources found on the way.
     pub fn authorize(&self, tx: &Tx, ask: &Ask) -> Result<(), Error> {
+        self.asked.store(true, Ordering::Relaxed);
         self.door.authorize(tx, self, ask)
+    }
+
+    /// Whether [`Cx::authorize`] was called at all. An operation that needs a permission and never
+    /// asked for one is refused.
+    pub fn has_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the audit record was committed, so that no second one is written.
+    pub fn set_recorded(&self) {
+        self.recorded.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_recorded(&self) -> bool {
+        self.recorded.load(Ordering::Relaxed)
     }
 
     /// What a paging token is bound to: operation, account and the parameters of the listing.
@@ -251,7 +273,9 @@ impl AsyncCx {
             self.cx.door.audit(tx, &self.cx, input, None)?;
             Ok::<R, Error>(result)
         });
-        commit.await
+        let result = commit.await?;
+        self.cx.set_recorded();
+        Ok(result)
     }
 
     /// The request's body; only the first call has it.
@@ -267,6 +291,11 @@ impl AsyncCx {
     }
 
     fn authorize_all(&self, tx: &Tx) -> Result<(), Error> {
+        let served = self.cx.operation.served.as_ref();
+        let open = served.is_some_and(|served| matches!(served.auth, Auth::Open));
+        if self.asks.is_empty() && !open {
+            return Err(Error::internal("an operation that asks for no permission"));
+        }
         self.asks.iter().try_for_each(|ask| self.cx.authorize(tx, ask))
     }
 }

@@ -250,7 +250,7 @@ pub fn debug(value: &dyn Struct, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// Whether a member or what it holds as a whole must not be printed. Credentials in headers count:
 /// models mark customer keys by name only.
-pub(crate) fn is_sensitive(member: &Member) -> bool {
+pub fn is_sensitive(member: &Member) -> bool {
     let marked = match member.shape {
         Shape::List(list) => list.sensitive,
         Shape::Map(map) => map.sensitive,
