@@ -41,8 +41,8 @@ pub(crate) fn same_signature(computed: &Hex, given: &str) -> bool {
     subtle::ConstantTimeEq::ct_eq(computed.as_slice(), given.as_bytes()).into()
 }
 
-/// The key that a secret yields for one day, region and service. Deriving it takes ten runs of the
-/// hash, so servers cache it; it holds the two precomputed states of the HMAC and signs without
+/// The key that a secret yields for one day, region and service. Deriving it takes four
+/// HMACs, so servers cache it; it holds the two precomputed states of the HMAC and signs without
 /// touching the secret again.
 #[derive(Clone)]
 pub struct SigningKey {

@@ -6,7 +6,7 @@
 //!
 //! A server calls [`presented`] on the head, looks the access key up, and calls
 //! [`Presented::verify`] with a [`SigningKey`], which is worth caching: it lasts for one access key,
-//! day, region and service, and deriving it costs four times as much as using it. A body in chunks
+//! day, region and service, and deriving it costs nearly as much as verifying a whole request. A body in chunks
 //! then runs through [`ChunkDecoder`]; a browser form goes through [`FormCredentials`] and
 //! [`PostPolicy`].
 //!
