@@ -45,13 +45,6 @@ pub(crate) fn encode(value: &dyn Struct) -> String {
     sink.0.finish()
 }
 
-/// One value into a text that is being written.
-pub(crate) fn encode_value(writer: &mut Writer, shape: &Shape, value: Value<'_>) {
-    let mut sink = Text(std::mem::take(writer));
-    object::encode_value(&mut sink, shape, value);
-    *writer = sink.0;
-}
-
 struct Json<'a>(Reader<'a>);
 
 impl<'a> Source<'a> for Json<'a> {
@@ -71,7 +64,7 @@ impl<'a> Source<'a> for Json<'a> {
 
     fn enter(&mut self) -> Result<Level> {
         self.0.enter()?;
-        Ok(Level { first: true })
+        Ok(Level { first: true, left: None })
     }
 
     fn key(&mut self, level: &mut Level) -> Result<Option<Cow<'a, str>>> {
@@ -204,7 +197,7 @@ fn type_name(shape: &Shape) -> &'static str {
     }
 }
 
-struct Text(Writer);
+pub(crate) struct Text(pub Writer);
 
 impl Sink for Text {
     fn map_open(&mut self) {
@@ -221,6 +214,9 @@ impl Sink for Text {
     }
     fn key(&mut self, key: &str) {
         self.0.key(key);
+    }
+    fn text(&mut self, text: &str) {
+        self.0.string(text);
     }
     fn null(&mut self) {
         self.0.null();

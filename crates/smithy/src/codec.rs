@@ -1,6 +1,7 @@
 //! The entry points: a request into an input, an output into a response, by protocol.
 
 use crate::aws_json;
+use crate::cbor;
 use crate::check::{Check, Settings};
 use crate::http::{Request, Response};
 use crate::model::{Operation, Protocol, ServiceModel};
@@ -8,6 +9,7 @@ use crate::query::{self, Dialect};
 use crate::reject::Rejection;
 use crate::rest;
 use crate::value::Struct;
+use std::borrow::Cow;
 
 /// Fills `input` from a request. Members that are absent, streams and events are left alone.
 pub fn decode_request(
@@ -36,7 +38,7 @@ pub fn decode_request_with(
         Protocol::AwsQuery => query::decode(Dialect::Aws, request, input, &mut check)?,
         Protocol::Ec2Query => query::decode(Dialect::Ec2, request, input, &mut check)?,
         Protocol::AwsJson10 | Protocol::AwsJson11 => aws_json::decode(body, input, &mut check)?,
-        Protocol::RpcV2Cbor => return Err(Rejection::malformed("this protocol is not served")),
+        Protocol::RpcV2Cbor => cbor::decode(request.body, input, &mut check)?,
     }
     check.into_result()
 }
@@ -61,8 +63,18 @@ pub fn encode_response(
             body: aws_json::encode(output).into(),
             content_type: Some(json_type(protocol)),
         },
-        Protocol::RpcV2Cbor => Response { status: 501, ..Response::default() },
+        Protocol::RpcV2Cbor => Response {
+            status,
+            headers: vec![cbor_protocol()],
+            body: cbor::encode(output).into(),
+            content_type: Some("application/cbor"),
+        },
     }
+}
+
+/// Every response of rpcv2Cbor says so.
+pub(crate) fn cbor_protocol() -> (Cow<'static, str>, String) {
+    ("smithy-protocol".into(), "rpc-v2-cbor".to_owned())
 }
 
 pub(crate) fn json_type(protocol: Protocol) -> &'static str {

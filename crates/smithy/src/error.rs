@@ -1,13 +1,16 @@
 //! Errors in each protocol's form.
 
 use crate::aws_json;
-use crate::codec::json_type;
+use crate::cbor;
+use crate::codec::{cbor_protocol, json_type};
 use crate::http::Response;
 use crate::json;
 use crate::model::{Protocol, ServiceModel};
+use crate::object::{self, Sink};
 use crate::shape::{Fault, Member};
-use crate::value::Struct;
+use crate::value::{Struct, Value};
 use crate::xml;
+use bytes::Bytes;
 
 /// Everything that can be said of an error.
 #[derive(Clone, Copy)]
@@ -35,24 +38,28 @@ pub fn encode_error(
     error: &ErrorParts<'_>,
 ) -> Response {
     let mut response = Response { status: error.status, ..Response::default() };
-    let body = match protocol {
-        Protocol::RestXml if service.name == "s3" => s3(error),
-        Protocol::RestXml => error_response(service, error, true),
-        Protocol::AwsQuery => error_response(service, error, false),
-        Protocol::Ec2Query => ec2(error),
+    response.body = match protocol {
+        Protocol::RestXml if service.name == "s3" => s3(error).into(),
+        Protocol::RestXml => error_response(service, error, true).into(),
+        Protocol::AwsQuery => error_response(service, error, false).into(),
+        Protocol::Ec2Query => ec2(error).into(),
         Protocol::RestJson1 => {
             response.headers.push(("x-amzn-errortype".into(), error.name.to_owned()));
             json(None, error)
         }
         Protocol::AwsJson10 => json(Some(&qualified(service, error.name)), error),
-        Protocol::AwsJson11 | Protocol::RpcV2Cbor => json(Some(error.name), error),
+        Protocol::AwsJson11 => json(Some(error.name), error),
+        Protocol::RpcV2Cbor => {
+            response.headers.push(cbor_protocol());
+            cbor(&qualified(service, error.name), error)
+        }
     };
     if service.query_compatible && !is_xml(protocol) {
         let text = format!("{};{}", error.code, side(error.fault));
         response.headers.push(("x-amzn-query-error".into(), text));
     }
-    response.body = body.into();
     response.content_type = Some(match protocol {
+        Protocol::RpcV2Cbor => "application/cbor",
         Protocol::RestXml => "application/xml",
         Protocol::AwsQuery | Protocol::Ec2Query => "text/xml",
         _ => json_type(protocol),
@@ -89,34 +96,45 @@ fn qualified(service: &ServiceModel, name: &str) -> String {
     }
 }
 
-fn json(kind: Option<&str>, error: &ErrorParts<'_>) -> String {
-    let mut writer = json::Writer::with_capacity(128);
-    writer.open('{');
+/// The object that the JSON and CBOR protocols send.
+fn object(sink: &mut impl Sink, kind: Option<&str>, error: &ErrorParts<'_>) {
+    sink.map_open();
     if let Some(kind) = kind {
-        writer.key("__type");
-        writer.string(kind);
+        sink.key("__type");
+        sink.text(kind);
     }
     let members = error.members.map_or(&[][..], |members| members.shape().members);
     let own = members.iter().find(|m| is_message(m));
     // The framework's own errors have a capital letter.
     let framework = kind.is_some_and(|k| k.starts_with("com.amazon.coral.service#"));
-    writer.key(own.map_or(if framework { "Message" } else { "message" }, |m| m.wire));
-    writer.string(error.message);
+    sink.key(own.map_or(if framework { "Message" } else { "message" }, |m| m.wire));
+    sink.text(error.message);
     if let Some(value) = error.members {
         for (index, member) in members.iter().enumerate() {
             let field = value.field(index).value();
-            if !is_message(member) && !matches!(field, crate::Value::Absent) {
-                writer.key(member.wire);
-                aws_json::encode_value(&mut writer, &member.shape, field);
+            if !is_message(member) && !matches!(field, Value::Absent) {
+                sink.key(member.wire);
+                object::encode_value(sink, &member.shape, field);
             }
         }
     }
     for (name, value) in error.extra {
-        writer.key(name);
-        writer.string(value);
+        sink.key(name);
+        sink.text(value);
     }
-    writer.close('}');
-    writer.finish()
+    sink.map_close();
+}
+
+fn json(kind: Option<&str>, error: &ErrorParts<'_>) -> Bytes {
+    let mut sink = aws_json::Text(json::Writer::with_capacity(128));
+    object(&mut sink, kind, error);
+    sink.0.finish().into()
+}
+
+fn cbor(kind: &str, error: &ErrorParts<'_>) -> Bytes {
+    let mut sink = cbor::Writer::default();
+    object(&mut sink, Some(kind), error);
+    sink.out.into()
 }
 
 /// The member that holds the text.

@@ -12,10 +12,12 @@
 //! that this crate stays free of them.
 
 mod aws_json;
+mod cbor;
 mod check;
 pub mod codec;
 pub mod document;
 pub mod error;
+pub mod events;
 pub mod http;
 pub mod index;
 pub mod json;

@@ -21,6 +21,8 @@ pub(crate) enum Next {
 /// Where one is in a map or list that was entered.
 pub(crate) struct Level {
     pub first: bool,
+    /// Entries that are left, where their number was given beforehand.
+    pub left: Option<u64>,
 }
 
 pub(crate) trait Source<'a> {
@@ -165,6 +167,7 @@ pub(crate) trait Sink {
     fn list_open(&mut self);
     fn list_close(&mut self);
     fn key(&mut self, key: &str);
+    fn text(&mut self, text: &str);
     fn null(&mut self);
     /// Neither a structure nor a list nor a map nor absent.
     fn scalar(&mut self, shape: &Shape, value: Value<'_>);

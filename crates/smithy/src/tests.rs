@@ -2,7 +2,9 @@
 
 #[macro_use]
 mod model;
+mod cbor;
 mod errors;
+mod events;
 mod json;
 mod query;
 mod rest_xml;
