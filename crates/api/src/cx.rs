@@ -23,7 +23,7 @@ pub struct Caller {
     pub account: Option<AccountId>,
     /// `AIDA…`, `AROA…:session`, the account number for root.
     pub user_id: Arc<str>,
-    /// The user's or role's name and path; empty for root.
+    /// The name of the user or of the session's role, without its path; empty for root.
     pub name: Arc<str>,
     /// For sessions: the policies handed over when it was made.
     pub session_policies: Option<Arc<[NamedPolicy]>>,

@@ -1,0 +1,29 @@
+//! Users, groups, roles, keys and sessions: the rows in which they are kept, and the lookup by which
+//! the gateway learns who is asking and what they may do.
+//!
+//! The crate stands below the services `iam` and `sts`, which are two ways to one set of rows: IAM
+//! makes users and roles, STS makes sessions of them.
+//!
+//! Invariants:
+//! - Names are unique in their account without regard to case, as in AWS; keys are in lower case.
+//! - Every change to what a lookup of an account can see draws a new stamp ([`touch`]) after the
+//!   change. What [`Directory`] caches is good for one stamp, so a revoked key is refused by the
+//!   first transaction that sees the revocation, and nothing read in a transaction that was never
+//!   committed can be taken for the truth later.
+//! - Secrets and session tokens are in no `Debug` output of this crate's own types.
+//!
+//! Deliberately absent: passwords, certificates and second factors; the AWS API itself.
+
+mod ids;
+mod lookup;
+mod managed;
+mod rows;
+mod session;
+#[cfg(test)]
+mod tests;
+
+pub use ids::{Kind, access_key_account, new_access_key_id, new_secret, new_unique_id};
+pub use lookup::Directory;
+pub use managed::{MANAGED, ManagedPolicy, managed};
+pub use rows::*;
+pub use session::{NewSession, issue};
