@@ -183,6 +183,7 @@ impl Store {
             entropy: options.entropy.clone(),
             blocking: options.blocking.clone(),
             segment_bytes: options.blob_segment_bytes,
+            space_floor_bytes: options.space_floor_bytes,
         })?;
         let shared = Arc::new(Shared {
             blobs,

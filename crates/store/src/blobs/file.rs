@@ -220,14 +220,14 @@ impl Lane {
             Some(file) => file,
             None => {
                 self.core.health.check()?;
-                self.core.folders.ensure(&folder(self.id.0[15]))?;
+                self.core.site.ensure_folder(&folder(self.id.0[15]))?;
                 let file = self.core.disk.open(&path(self.id), OpenMode::CreateNew)?;
                 output.file.insert(file)
             }
         };
         let end = output.offset + content.len() as u64;
         if output.offset == 0 || output.offset / SPACE_CHECK_BYTES != end / SPACE_CHECK_BYTES {
-            super::check_space(&*self.core.disk, content.len() as u64)?;
+            self.core.site.check_space(content.len() as u64)?;
         }
         for chunk in content.chunks(CHUNK_BYTES) {
             output.sums.extend_from_slice(&crc32c(chunk).to_le_bytes());

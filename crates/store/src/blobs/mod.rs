@@ -58,8 +58,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const ROW_BLOB_BYTES_MAX: usize = 16 * 1024;
 /// The largest content that is kept in a shared segment.
 pub const SEGMENT_BLOB_BYTES_MAX: usize = 1024 * 1024;
-/// Space that blobs leave to the log, so that deletes still work on a full disk.
-const RESERVED_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The name of a blob: unique for ever, later ones greater, the last bytes random.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +127,8 @@ pub(crate) struct BlobDrivers {
     pub blocking: Arc<dyn Blocking>,
     /// How large a shared segment is; 64 MiB in production.
     pub segment_bytes: u64,
+    /// Space that blobs leave to the log, so that deletes still work on a full disk; 0 never looks.
+    pub space_floor_bytes: u64,
 }
 
 /// All blobs of one store. Cheap to clone.
@@ -144,7 +144,7 @@ struct Core {
     last_id: Mutex<(u64, u16)>,
     pins: Arc<pins::Pins>,
     segments: segment::Segments,
-    folders: Arc<Folders>,
+    site: Arc<Site>,
     buffers: Arc<reader::Buffers>,
     counters: Arc<Counters>,
     health: Arc<Health>,
@@ -179,13 +179,15 @@ pub struct BlobCounters {
 impl Blobs {
     /// Reads one folder and nothing else: what a crash left behind is found by the maintenance.
     pub(crate) fn open_folder(drivers: BlobDrivers) -> io::Result<Blobs> {
-        let BlobDrivers { disk, clock, entropy, blocking, segment_bytes } = drivers;
+        let BlobDrivers { disk, clock, entropy, blocking, segment_bytes, space_floor_bytes } =
+            drivers;
         let last = disk.list(segment::FOLDER)?.iter().filter_map(|n| segment::parse_name(n)).max();
         let (pins, counters, health) = (Arc::default(), Arc::default(), Arc::default());
-        let folders = Arc::new(Folders { disk: Arc::clone(&disk), known: Mutex::default() });
+        let site = Site { disk: Arc::clone(&disk), space_floor_bytes, folders: Mutex::default() };
+        let site = Arc::new(site);
         let segments = segment::Segments::new(
             Arc::clone(&disk),
-            Arc::clone(&folders),
+            Arc::clone(&site),
             Arc::clone(&pins),
             Arc::clone(&counters),
             Arc::clone(&health),
@@ -200,7 +202,7 @@ impl Blobs {
             last_id: Mutex::default(),
             pins,
             segments,
-            folders,
+            site,
             buffers: Arc::default(),
             counters,
             health,
@@ -273,17 +275,18 @@ impl Core {
     }
 }
 
-/// The folders, made when first needed: an empty store has none.
+/// Where new files go, and whether there is room for them.
 #[derive(Debug)]
-struct Folders {
+struct Site {
     disk: Arc<dyn Disk>,
-    /// Of these it is known that they are there and durable.
-    known: Mutex<BTreeSet<String>>,
+    space_floor_bytes: u64,
+    /// Folders of which it is known that they are there and durable. An empty store has none.
+    folders: Mutex<BTreeSet<String>>,
 }
 
-impl Folders {
-    fn ensure(&self, folder: &str) -> io::Result<()> {
-        let mut known = self.known.lock();
+impl Site {
+    fn ensure_folder(&self, folder: &str) -> io::Result<()> {
+        let mut known = self.folders.lock();
         if known.contains(folder) {
             return Ok(());
         }
@@ -297,6 +300,19 @@ impl Folders {
                 known.insert(path.to_owned());
             }
             parent = path;
+        }
+        Ok(())
+    }
+
+    /// Refuses what would leave too little space for the log.
+    fn check_space(&self, bytes: u64) -> io::Result<()> {
+        if self.space_floor_bytes != 0
+            && self.disk.available_bytes()? < bytes.saturating_add(self.space_floor_bytes)
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                "the disk is nearly full; delete something first",
+            ));
         }
         Ok(())
     }
@@ -331,17 +347,6 @@ impl Health {
 
 fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// Refuses what would leave too little space for the log.
-fn check_space(disk: &dyn Disk, bytes: u64) -> io::Result<()> {
-    if disk.available_bytes()? < bytes.saturating_add(RESERVED_BYTES) {
-        return Err(io::Error::new(
-            io::ErrorKind::StorageFull,
-            "the disk is nearly full; delete something first",
-        ));
-    }
-    Ok(())
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {

@@ -15,7 +15,7 @@
 
 use super::blocking::Answer;
 use super::pins::{PinGuard, Pins, Target};
-use super::{BlobId, Counters, Folders, Health, SEGMENT_BLOB_BYTES_MAX, crc32c};
+use super::{BlobId, Counters, Health, SEGMENT_BLOB_BYTES_MAX, Site, crc32c};
 use crate::disk::{Disk, File, OpenMode};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -38,7 +38,7 @@ const _: () = assert!(SEGMENT_BLOB_BYTES_MAX / SUM_BYTES * 4 == HEADER_BYTES - S
 #[derive(Debug)]
 pub(super) struct Segments {
     disk: Arc<dyn Disk>,
-    folders: Arc<Folders>,
+    site: Arc<Site>,
     pins: Arc<Pins>,
     counters: Arc<Counters>,
     health: Arc<Health>,
@@ -134,7 +134,7 @@ impl Segments {
     /// `numbers` are those on the disk. None of them is appended to any more.
     pub(super) fn new(
         disk: Arc<dyn Disk>,
-        folders: Arc<Folders>,
+        site: Arc<Site>,
         pins: Arc<Pins>,
         counters: Arc<Counters>,
         health: Arc<Health>,
@@ -143,7 +143,7 @@ impl Segments {
     ) -> Segments {
         Segments {
             disk,
-            folders,
+            site,
             pins,
             counters,
             health,
@@ -184,8 +184,8 @@ impl Segments {
     }
 
     fn create(&self, number: u64) -> io::Result<Open> {
-        super::check_space(&*self.disk, self.size_bytes)?;
-        self.folders.ensure(FOLDER)?;
+        self.site.check_space(self.size_bytes)?;
+        self.site.ensure_folder(FOLDER)?;
         let path = path(number);
         let file = self.disk.open(&path, OpenMode::CreateNew)?;
         let made = file.allocate(self.size_bytes).and_then(|()| self.disk.sync_dir(FOLDER));

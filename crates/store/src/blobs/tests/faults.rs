@@ -41,13 +41,16 @@ fn a_full_disk_is_said_so_at_each_call() {
 
 #[test]
 fn without_space_deletes_still_work() {
-    let (store, disk) = faulty();
+    let disk = Arc::new(FaultyDisk::new());
+    let mut options = options(1);
+    options.space_floor_bytes = 8 << 20;
+    let store = Store::inline(disk.clone(), options).expect("opens");
     let sizes = [100_000, 3_000_000];
     for size in sizes {
         put(&store, &size.to_string(), &[&written(&store, &content(1, size), None)]);
     }
     store.blobs().0.segments.end_current();
-    disk.set_capacity(Some(disk.used_bytes() + RESERVED_BYTES + 90_000));
+    disk.set_capacity(Some(disk.used_bytes() + (8 << 20) + 90_000));
     for size in sizes {
         let error = try_write(&store, &content(2, size)).expect_err("no space");
         assert_eq!(error.kind(), ErrorKind::StorageFull);

@@ -1,3 +1,4 @@
+mod crashes;
 mod faults;
 mod keeping;
 mod rates;
@@ -27,6 +28,7 @@ fn options(seed: u64) -> StoreOptions {
     let mut options = StoreOptions::new(clock, Arc::new(SeededEntropy::new(seed)));
     options.blob_segment_bytes = SEGMENT_BYTES;
     options.log_segment_bytes = 1 << 20;
+    options.log_zero_fill = false;
     options.space_floor_bytes = 0;
     options
 }
@@ -62,13 +64,21 @@ fn delete(store: &Store, key: &str) {
     commit(store, |tx| {
         let row = tx.get(&OBJECTS, &Scope::Global, key)?.expect("is there");
         tx.delete(&OBJECTS, &Scope::Global, key)?;
+        tx.mark_freeing();
         row.blobs.iter().try_for_each(|blob| tx.release_blob(blob))
     });
 }
 
 fn content(seed: u64, size: usize) -> Vec<u8> {
-    let mut out = vec![0; size];
-    SeededEntropy::new(seed).fill(&mut out);
+    // Chance for a block, then the block again with its number: quick, and no two chunks are equal.
+    let mut block = [0; 4096];
+    SeededEntropy::new(seed).fill(&mut block);
+    let mut out = Vec::with_capacity(size + block.len());
+    for number in 0..size.div_ceil(block.len()) as u64 {
+        block[..8].copy_from_slice(&number.to_le_bytes());
+        out.extend_from_slice(&block);
+    }
+    out.truncate(size);
     out
 }
 
