@@ -58,8 +58,9 @@ pub fn new_secret(entropy: &dyn Entropy) -> String {
 }
 
 /// A session token. Opaque to clients, who expect it to be long.
-pub(crate) fn new_session_token(entropy: &dyn Entropy) -> String {
-    "IQoJb3JpZ2luX2Vj".to_owned() + &entropy.text(BASE64, 240)
+pub(crate) fn new_session_token(length_min: usize, entropy: &dyn Entropy) -> String {
+    let head = "IQoJb3JpZ2luX2Vj";
+    head.to_owned() + &entropy.text(BASE64, length_min.saturating_sub(head.len()).max(240))
 }
 
 #[cfg(test)]

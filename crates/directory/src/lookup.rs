@@ -175,9 +175,8 @@ impl Directory {
         let session_policies = match &row.policies {
             None => None,
             Some(policies) => {
-                let inline = policies.inline.as_deref();
                 let mut list = Vec::new();
-                for document in inline {
+                if let Some(document) = &policies.inline {
                     list.push(NamedPolicy { name: "session".into(), policy: parse(document)? });
                 }
                 for arn in &policies.managed {

@@ -26,6 +26,8 @@ pub struct NewSession {
     pub transitive_tag_keys: BTreeSet<String>,
     pub source_identity: Option<String>,
     pub mfa: bool,
+    /// The token shall have at least so many characters.
+    pub token_length_min: usize,
 }
 
 /// Makes the session's credentials, from the time of the transaction on. Gives the access key id.
@@ -39,7 +41,7 @@ pub fn issue(
     let row = SessionRow {
         account: new.account,
         secret: new_secret(entropy),
-        token: new_session_token(entropy),
+        token: new_session_token(new.token_length_min, entropy),
         issued: tx.now(),
         expires: tx.now().plus_secs(new.duration_s),
         holder: new.holder,

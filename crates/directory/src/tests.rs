@@ -200,6 +200,7 @@ fn sessions_of_roles() {
             transitive_tag_keys: BTreeSet::new(),
             source_identity: None,
             mfa: false,
+            token_length_min: 0,
         };
         world.write(|tx, entropy| issue(tx, entropy, new.clone())).0
     };

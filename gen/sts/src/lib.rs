@@ -148,7 +148,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 result_wrapper: Some("AssumeRoleResult"),
                 status: 200,
                 auth: Auth::Code,
-                refused: &[],
+                refused: &["ProvidedContexts"],
                 stored: &[],
             }),
         },

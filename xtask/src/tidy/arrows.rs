@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/policy", 1),
     ("crates/store", 1),
     ("crates/api", 2),
+    ("crates/directory", 3),
     ("gen/", 3),
     ("services/", 4),
     ("crates/gateway", 4),
