@@ -24,6 +24,8 @@ pub mod disk;
 pub mod engine;
 mod error;
 mod format;
+mod hot;
+mod jobs;
 mod key;
 mod log;
 pub mod lsm;
@@ -40,6 +42,7 @@ mod table;
 mod tx;
 
 pub use error::{DecodeError, OpenError, StoreError};
+pub use jobs::{JobCx, JobError, JobInfo, JobKind, JobOutcome, JobRow, Jobs};
 pub use key::{Desc, Key, KeyReader, KeyRef, KeyWriter, PrefixOf, Stem};
 pub use log::LogDriver;
 pub use maintenance::MaintenanceDriver;

@@ -44,8 +44,6 @@ pub struct Metrics {
     pub log_bytes: AtomicU64,
     pub busy: AtomicU64,
     pub full: AtomicU64,
-    pub cache_hits: AtomicU64,
-    pub cache_misses: AtomicU64,
     /// How long the lock of the one writer was held.
     pub write_hold: Histogram,
     /// How long a group took to write and sync.

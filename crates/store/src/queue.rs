@@ -197,6 +197,11 @@ impl<R, E: From<StoreError>> Commit<R, E> {
         self.outcome.take().expect("a commit has an outcome until it is polled to its end")
     }
 
+    /// The outcome, whether or not it is durable.
+    pub(crate) fn into_outcome(mut self) -> Result<R, E> {
+        self.outcome.take().expect("taken only by the one who consumes it")
+    }
+
     /// The outcome if it is there already, as with a store whose log is driven by its writes.
     pub fn now(mut self) -> Option<Result<R, E>> {
         match Pin::new(&mut self).poll(&mut Context::from_waker(Waker::noop())) {

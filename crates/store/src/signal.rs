@@ -4,6 +4,7 @@ use parking_lot::{Condvar, Mutex};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// Why a driver was woken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,6 +66,22 @@ impl Signal {
             state.sleeping = true;
             self.bell.wait(&mut state);
             state.sleeping = false;
+        }
+    }
+
+    /// As [`Signal::wait`]; after so long there is said to be work.
+    pub(crate) fn wait_at_most(&self, time: Duration) -> Wake {
+        let mut state = self.state.lock();
+        loop {
+            if let Some(wake) = Signal::take(&mut state) {
+                return wake;
+            }
+            state.sleeping = true;
+            let timed_out = self.bell.wait_for(&mut state, time).timed_out();
+            state.sleeping = false;
+            if timed_out {
+                return Signal::take(&mut state).unwrap_or(Wake::Work);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ use crate::disk::{Disk, MemDisk};
 use crate::engine::{Batch, Engine, Step, Version};
 use crate::error::{OpenError, StoreError};
 use crate::format;
+use crate::hot::Hot;
 use crate::log::{self, LogDriver, Recovered};
 use crate::lsm::{self, Lsm};
 use crate::maintenance::MaintenanceDriver;
@@ -66,6 +67,8 @@ pub struct StoreOptions {
     pub log_zero_fill: bool,
     /// With less than this left on the disk only what frees space is accepted; 0 never looks.
     pub space_floor_bytes: u64,
+    /// Memory for values that are read often.
+    pub hot_bytes: usize,
     /// Run one in so many write closures twice, as a distributed store would on a conflict: tests
     /// find those that are not repeatable. 0 is never.
     pub retry_one_in: u64,
@@ -87,6 +90,7 @@ impl StoreOptions {
             log_segment_bytes: 16 << 20,
             log_zero_fill: true,
             space_floor_bytes: 64 << 20,
+            hot_bytes: 32 << 20,
             retry_one_in: 0,
             blocking: Arc::new(Inline),
             blob_segment_bytes: 64 << 20,
@@ -104,11 +108,21 @@ impl fmt::Debug for StoreOptions {
 #[derive(Debug)]
 pub(crate) struct Reader {
     pub engine: Arc<dyn Engine>,
+    pub hot: Hot,
+    pub hits: AtomicU64,
+    pub misses: AtomicU64,
 }
 
 impl Reader {
     pub(crate) fn get(&self, key: &[u8], at: Version) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.engine.get(key, at)?)
+        if let Some(known) = self.hot.get(key, at) {
+            metrics::add(&self.hits, 1);
+            return Ok(known);
+        }
+        metrics::add(&self.misses, 1);
+        let found = self.engine.get(key, at)?;
+        self.hot.found(key, found.as_ref(), at);
+        Ok(found)
     }
 }
 
@@ -127,6 +141,8 @@ pub(crate) struct Shared {
     pub space: Space,
     /// Rung when maintenance may have work.
     pub upkeep: Signal,
+    /// Rung when a job was enqueued.
+    pub enqueued: Signal,
     writer: Mutex<Writer>,
     /// The newest commit that readers may see.
     visible: AtomicU64,
@@ -185,15 +201,22 @@ impl Store {
             segment_bytes: options.blob_segment_bytes,
             space_floor_bytes: options.space_floor_bytes,
         })?;
+        let reader = Reader {
+            engine,
+            hot: Hot::new(options.hot_bytes, options.entropy.next_u64()),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+        };
         let shared = Arc::new(Shared {
             blobs,
             disk,
             options,
-            reader: Arc::new(Reader { engine }),
+            reader: Arc::new(reader),
             queue: Arc::new(Queue::new(version, log.left(), log.waiting())),
             metrics: Metrics::default(),
             space: Space::default(),
             upkeep: Signal::default(),
+            enqueued: Signal::default(),
             writer: Mutex::new(Writer { version, time }),
             visible: AtomicU64::new(version),
             time_ms: AtomicI64::new(time.to_millis()),
@@ -259,6 +282,12 @@ impl Store {
         &self.shared.blobs
     }
 
+    /// Point reads that the cache answered, and those that it did not.
+    pub fn cache_counts(&self) -> (u64, u64) {
+        let reader = &self.shared.reader;
+        (reader.hits.load(Ordering::Relaxed), reader.misses.load(Ordering::Relaxed))
+    }
+
     pub fn metrics(&self) -> &Metrics {
         &self.shared.metrics
     }
@@ -277,6 +306,7 @@ impl Store {
     pub fn close(&self) {
         self.shared.queue.work.close();
         self.shared.upkeep.close();
+        self.shared.enqueued.close();
     }
 
     /// Whether only what frees space is accepted.
@@ -349,11 +379,12 @@ impl Shared {
     fn commit(&self, writer: &mut Writer, tx: Tx) -> Result<(), StoreError> {
         let version = writer.version + 1;
         let time = tx.now();
-        let freeing = tx.is_freeing();
+        let (freeing, enqueued) = (tx.is_freeing(), tx.has_enqueued());
         let batch: Box<Batch> = tx.into_changes();
         let charge = log::commit_bytes_max(&batch);
         self.admit(freeing, charge)?;
         // The index first: once it is in the queue, the commit may be published at any moment.
+        self.reader.hot.apply(&batch, version);
         self.reader.engine.apply(&batch, version);
         self.queue.push(&batch, version, time, charge);
         writer.version = version;
@@ -361,6 +392,9 @@ impl Shared {
         self.time_ms.store(time.to_millis(), Ordering::Release);
         if self.options.durability == Durability::Relaxed {
             self.visible.fetch_max(version, Ordering::AcqRel);
+        }
+        if enqueued {
+            self.enqueued.ring();
         }
         metrics::add(&self.metrics.commits, 1);
         Ok(())

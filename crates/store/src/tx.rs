@@ -37,11 +37,12 @@ pub struct Tx {
     changes: Changes,
     bytes: usize,
     freeing: bool,
+    enqueued: bool,
 }
 
 impl Tx {
     pub(crate) fn new(reader: Arc<Reader>, at: Version, now: Timestamp) -> Tx {
-        Tx { reader, at, now, changes: BTreeMap::new(), bytes: 0, freeing: false }
+        Tx { reader, at, now, changes: BTreeMap::new(), bytes: 0, freeing: false, enqueued: false }
     }
 
     /// The commit that is read; what is written will have the next one.
@@ -156,6 +157,14 @@ impl Tx {
     /// only deletes is taken as such anyway.
     pub fn mark_freeing(&mut self) {
         self.freeing = true;
+    }
+
+    pub(crate) fn mark_enqueued(&mut self) {
+        self.enqueued = true;
+    }
+
+    pub(crate) fn has_enqueued(&self) -> bool {
+        self.enqueued
     }
 
     pub(crate) fn is_freeing(&self) -> bool {

@@ -2,5 +2,6 @@
 
 mod basics;
 mod crash;
+mod jobs;
 mod log;
 mod model;

@@ -85,6 +85,7 @@ pub fn options(seed: u64) -> StoreOptions {
         blob_segment_bytes: 64 << 10,
         space_floor_bytes: 1 << 10,
         retry_one_in: 5,
+        hot_bytes: 256 << 10,
         index: Index::Tree(lsm::Options {
             memtable_bytes: 8 << 10,
             table_bytes: 8 << 10,

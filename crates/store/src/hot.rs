@@ -1,0 +1,257 @@
+//! A bounded cache of point reads above the index, exact under versions.
+//!
+//! An entry says: this has been the value of the key since commit `since`, and still is as of the
+//! newest commit. So it answers for any snapshot from `since` on, and for no older one. Two rules keep
+//! that true: a commit changes the entries of its keys before it can be read, and what a reader found
+//! as of `at` is taken in only if no commit after `at` has touched the key. The latter is known from a
+//! table of stamps: per bucket of keys, the newest commit that wrote one of them. Buckets are shared,
+//! so at worst a value is not taken in.
+
+use crate::engine::{Batch, Version};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::hash::{BuildHasherDefault, Hasher};
+
+const SHARDS: usize = 64;
+const STAMPS_PER_SHARD: usize = 1024;
+/// Longer values are not kept: reading them costs more than finding them.
+const VALUE_BYTES_MAX: usize = 16 << 10;
+/// What an entry costs besides key and value.
+const ENTRY_BYTES: usize = 128;
+
+#[derive(Debug)]
+struct Entry {
+    hash: u64,
+    key: Bytes,
+    value: Option<Bytes>,
+    since: Version,
+    used: bool,
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        ENTRY_BYTES + self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+    }
+}
+
+/// The keys are hashes already.
+#[derive(Default)]
+struct AsIs(u64);
+
+impl Hasher for AsIs {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, _: &[u8]) {}
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[allow(clippy::disallowed_types, reason = "never iterated")]
+type Places = std::collections::HashMap<u64, usize, BuildHasherDefault<AsIs>>;
+
+#[derive(Debug)]
+struct Shard {
+    /// By hash; of two keys with one hash only one is kept.
+    places: Places,
+    entries: Vec<Entry>,
+    /// Where the search for something to let go of goes on.
+    hand: usize,
+    bytes: usize,
+    stamps: Vec<Version>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Hot {
+    shards: Vec<Mutex<Shard>>,
+    shard_bytes: usize,
+    seed: u64,
+}
+
+/// Multiply and fold, eight bytes at a time.
+fn hash(seed: u64, key: &[u8]) -> u64 {
+    let fold = |a: u64, b: u64| {
+        let product = u128::from(a) * u128::from(b);
+        product as u64 ^ (product >> 64) as u64
+    };
+    let mut state = seed ^ key.len() as u64;
+    let (words, rest) = key.as_chunks::<8>();
+    for word in words {
+        state = fold(state ^ u64::from_le_bytes(*word), 0x9e37_79b9_7f4a_7c15);
+    }
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    fold(fold(state ^ u64::from_le_bytes(last), 0xd6e8_feb8_6659_fd93), seed | 1)
+}
+
+impl Shard {
+    fn stamp(&mut self, hash: u64) -> &mut Version {
+        &mut self.stamps[hash as usize / SHARDS % STAMPS_PER_SHARD]
+    }
+
+    fn place(&self, hash: u64, key: &[u8]) -> Option<usize> {
+        let place = *self.places.get(&hash)?;
+        (self.entries[place].key == key).then_some(place)
+    }
+
+    fn remove(&mut self, place: usize) {
+        let old = self.entries.swap_remove(place);
+        self.bytes -= old.bytes();
+        self.places.remove(&old.hash);
+        if let Some(moved) = self.entries.get(place) {
+            self.places.insert(moved.hash, place);
+        }
+    }
+
+    /// The second chance: what was used since the hand last came by stays.
+    fn shrink(&mut self, bytes_max: usize) {
+        while self.bytes > bytes_max && !self.entries.is_empty() {
+            if self.hand >= self.entries.len() {
+                self.hand = 0;
+            }
+            if std::mem::take(&mut self.entries[self.hand].used) {
+                self.hand += 1;
+            } else {
+                self.remove(self.hand);
+            }
+        }
+    }
+}
+
+impl Hot {
+    pub(crate) fn new(bytes: usize, seed: u64) -> Hot {
+        let shard = |_| {
+            Mutex::new(Shard {
+                places: Places::default(),
+                entries: Vec::new(),
+                hand: 0,
+                bytes: 0,
+                stamps: vec![0; STAMPS_PER_SHARD],
+            })
+        };
+        Hot { shards: (0..SHARDS).map(shard).collect(), shard_bytes: bytes / SHARDS, seed }
+    }
+
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        &self.shards[hash as usize % SHARDS]
+    }
+
+    /// What the key is as of `at`, if that is known; `Some(None)` is a key that is known to be absent.
+    pub(crate) fn get(&self, key: &[u8], at: Version) -> Option<Option<Bytes>> {
+        if self.shard_bytes == 0 {
+            return None;
+        }
+        let hash = hash(self.seed, key);
+        let mut shard = self.shard(hash).lock();
+        let place = shard.place(hash, key)?;
+        let entry = &mut shard.entries[place];
+        if entry.since > at {
+            return None;
+        }
+        entry.used = true;
+        Some(entry.value.clone())
+    }
+
+    /// Takes in what the index said the key is as of `at`.
+    pub(crate) fn found(&self, key: &[u8], value: Option<&Bytes>, at: Version) {
+        let length = value.map_or(0, Bytes::len);
+        if self.shard_bytes == 0 || length > VALUE_BYTES_MAX {
+            return;
+        }
+        // Copied, so that it does not hold on to a block of the index; key and value in one piece.
+        let mut both = Vec::with_capacity(key.len() + length);
+        both.extend_from_slice(key);
+        both.extend_from_slice(value.map_or(&[], |value| value));
+        let mut copy = Bytes::from(both);
+        let key = copy.split_to(key.len());
+        let value = value.map(|_| copy);
+        let hash = hash(self.seed, &key);
+        let mut shard = self.shard(hash).lock();
+        if *shard.stamp(hash) > at || shard.places.contains_key(&hash) {
+            return;
+        }
+        let entry = Entry { hash, key, value, since: at, used: false };
+        shard.bytes += entry.bytes();
+        let place = shard.entries.len();
+        shard.places.insert(hash, place);
+        shard.entries.push(entry);
+        shard.shrink(self.shard_bytes);
+    }
+
+    /// A commit that nobody can read yet.
+    pub(crate) fn apply(&self, batch: &Batch, version: Version) {
+        if self.shard_bytes == 0 {
+            return;
+        }
+        for (key, value) in batch {
+            let hash = hash(self.seed, key);
+            let mut shard = self.shard(hash).lock();
+            *shard.stamp(hash) = version;
+            let Some(place) = shard.place(hash, key) else { continue };
+            let length = value.as_ref().map_or(0, Bytes::len);
+            if length > VALUE_BYTES_MAX {
+                shard.remove(place);
+                continue;
+            }
+            let shard = &mut *shard;
+            let entry = &mut shard.entries[place];
+            let before = entry.bytes();
+            entry.value = value.clone();
+            entry.since = version;
+            shard.bytes = shard.bytes - before + entry.bytes();
+            shard.shrink(self.shard_bytes);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::memory::MemoryEngine;
+    use base::{Entropy, SeededEntropy};
+
+    #[test]
+    fn never_answers_anything_but_what_the_index_would() {
+        let chance = SeededEntropy::new(4);
+        let (hot, engine) = (Hot::new(64 * 4000, 1), MemoryEngine::default());
+        let (mut newest, mut hits) = (0, 0);
+        // Reads that have asked the index and not yet told the cache.
+        let mut under_way = Vec::new();
+        for _ in 0..40_000 {
+            let key = Bytes::from(format!("key {}", chance.below(200)));
+            match chance.below(8) {
+                0 => {
+                    newest += 1;
+                    let size = chance.below(400) as usize;
+                    let value = (size > 50).then(|| Bytes::from(vec![newest as u8; size]));
+                    hot.apply(&[(key.clone(), value.clone())], newest);
+                    engine.apply(&[(key, value)], newest);
+                }
+                1 if !under_way.is_empty() => {
+                    let (key, value, at): (Bytes, Option<Bytes>, _) =
+                        under_way.swap_remove(chance.below(under_way.len() as u64) as usize);
+                    hot.found(&key, value.as_ref(), at);
+                }
+                _ => {
+                    let at = newest - chance.below(newest.min(5) + 1);
+                    let value = engine.get(&key, at).unwrap();
+                    match hot.get(&key, at) {
+                        Some(found) => {
+                            assert_eq!(found, value);
+                            hits += 1;
+                        }
+                        None => under_way.push((key, value, at)),
+                    }
+                    under_way.truncate(50);
+                }
+            }
+            let bytes: usize = hot.shards.iter().map(|shard| shard.lock().bytes).sum();
+            assert!(bytes <= 64 * 4000);
+        }
+        assert!(hits > 5_000, "{hits}");
+    }
+}

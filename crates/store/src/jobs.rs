@@ -1,0 +1,346 @@
+//! The outbox: work that a transaction wants done later, kept as a row of the same transaction.
+//!
+//! A job is a kind and a key; enqueueing one that waits already only makes it due earlier. It takes
+//! its key alone, reads the state anew and must be idempotent: it runs at least once, alone, in a
+//! transaction in which it is already gone, so that it may enqueue itself again. One that fails is
+//! tried again after a growing pause and parked after so many attempts; parked ones stay, are listed,
+//! and run again when enqueued again.
+//!
+//! Kinds take turns, so that a flood of one does not starve another. Deliberately absent: jobs that
+//! wait for anything. What must be awaited is a reconciler that reads rows.
+
+use crate::engine::Step;
+use crate::error::StoreError;
+use crate::key::{Key, KeyReader, KeyRef, KeyWriter};
+use crate::signal::Wake;
+use crate::store::Store;
+use crate::table::{Scope, Table};
+use crate::tx::Tx;
+use base::Timestamp;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+crate::row! {
+    /// A job that waits or is parked.
+    pub struct JobRow {
+        1 => enqueued: Timestamp,
+        2 => due: Timestamp,
+        3 => attempts: u32,
+        4 => is_parked: bool,
+        /// Why the last attempt failed.
+        5 => error: String,
+    }
+}
+
+const JOBS: Table<(u16, Vec<u8>), JobRow> = Table::internal(0x0002, "store.job");
+/// Those that are not parked, in the order in which they are due.
+const DUE: Table<(u16, Timestamp, Vec<u8>), ()> = Table::internal(0x0003, "store.job_due");
+
+const PAUSE_MS: i64 = 500;
+const PAUSE_MS_MAX: i64 = 300_000;
+const ERROR_BYTES_MAX: usize = 1000;
+
+/// A kind of job, declared as a constant by the service that does it. The number is what is stored.
+pub struct JobKind<K> {
+    id: u16,
+    name: &'static str,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<K> JobKind<K> {
+    pub const fn new(id: u16, name: &'static str) -> JobKind<K> {
+        JobKind { id, name, key: PhantomData }
+    }
+}
+
+impl<K> fmt::Debug for JobKind<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum JobOutcome {
+    Done,
+    /// There is more to do, from then on. Does not count as an attempt.
+    Again(Timestamp),
+}
+
+/// Why an attempt failed; its transaction is dropped.
+#[derive(Clone, Debug)]
+pub enum JobError {
+    Store(StoreError),
+    Failed(String),
+}
+
+impl From<StoreError> for JobError {
+    fn from(error: StoreError) -> JobError {
+        JobError::Store(error)
+    }
+}
+
+impl fmt::Display for JobError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JobError::Store(error) => error.fmt(f),
+            JobError::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+/// What a job may know besides its key.
+#[derive(Clone, Copy, Debug)]
+pub struct JobCx {
+    /// Attempts that failed before this one.
+    pub attempts: u32,
+    pub enqueued: Timestamp,
+}
+
+impl Tx {
+    /// Has the job done once this transaction is committed.
+    pub fn enqueue<K, Q>(&mut self, kind: &JobKind<K>, key: &Q) -> Result<(), StoreError>
+    where
+        Q: KeyRef<K> + ?Sized,
+    {
+        self.enqueue_at(kind, key, self.now())
+    }
+
+    /// The same, not before `due`.
+    pub fn enqueue_at<K, Q>(
+        &mut self,
+        kind: &JobKind<K>,
+        key: &Q,
+        due: Timestamp,
+    ) -> Result<(), StoreError>
+    where
+        Q: KeyRef<K> + ?Sized,
+    {
+        let mut to = KeyWriter::new();
+        key.write(&mut to);
+        enqueue_raw(self, kind.id, &to.into_vec(), due)
+    }
+}
+
+fn enqueue_raw(tx: &mut Tx, kind: u16, key: &[u8], due: Timestamp) -> Result<(), StoreError> {
+    let old = tx.get(&JOBS, &Scope::Global, &(kind, key))?.filter(|old| !old.is_parked);
+    let (enqueued, due) = match old {
+        Some(old) if old.attempts == 0 && old.due <= due => return Ok(()),
+        Some(old) => {
+            tx.delete(&DUE, &Scope::Global, &(kind, old.due, key))?;
+            (old.enqueued, due.min(old.due))
+        }
+        None => (tx.now(), due),
+    };
+    let row = JobRow { enqueued, due, attempts: 0, is_parked: false, error: String::new() };
+    put(tx, kind, key, &row)
+}
+
+fn put(tx: &mut Tx, kind: u16, key: &[u8], row: &JobRow) -> Result<(), StoreError> {
+    if !row.is_parked {
+        tx.put(&DUE, &Scope::Global, &(kind, row.due, key), &())?;
+        tx.mark_enqueued();
+    }
+    tx.put(&JOBS, &Scope::Global, &(kind, key), row)
+}
+
+fn remove(tx: &mut Tx, kind: u16, key: &[u8], row: &JobRow) -> Result<(), StoreError> {
+    tx.delete(&DUE, &Scope::Global, &(kind, row.due, key))?;
+    tx.delete(&JOBS, &Scope::Global, &(kind, key))
+}
+
+type Handler = dyn Fn(&mut Tx, &JobCx, &[u8]) -> Result<JobOutcome, JobError> + Send + Sync;
+
+struct Registered {
+    name: &'static str,
+    attempts_max: u32,
+    run: Box<Handler>,
+}
+
+/// A job as it stands.
+#[derive(Clone, PartialEq, Debug)]
+pub struct JobInfo {
+    /// The kind's name, or its number if nothing is registered for it.
+    pub kind: String,
+    pub key: Vec<u8>,
+    pub row: JobRow,
+}
+
+/// Runs jobs. One of them, driven by one thread or task.
+pub struct Jobs {
+    store: Store,
+    kinds: BTreeMap<u16, Registered>,
+    /// The kind whose turn was last.
+    turn: Mutex<u16>,
+}
+
+impl fmt::Debug for Jobs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.kinds.values().map(|kind| kind.name)).finish()
+    }
+}
+
+/// A job whose turn it is: kind and key.
+type Picked<'a> = (u16, &'a Registered, Vec<u8>);
+
+/// What came of one attempt.
+enum Attempt {
+    Nothing,
+    Ended,
+}
+
+/// An attempt that failed, to be written down.
+struct Failure {
+    kind: u16,
+    key: Vec<u8>,
+    error: JobError,
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Failure {
+        // Not a job's own: key and kind are filled in by whoever knows them.
+        Failure { kind: 0, key: Vec::new(), error: error.into() }
+    }
+}
+
+impl Jobs {
+    pub fn new(store: Store) -> Jobs {
+        Jobs { store, kinds: BTreeMap::new(), turn: Mutex::new(0) }
+    }
+
+    /// Says how a kind is done. Parked after `attempts_max` failures.
+    pub fn register<K: Key + 'static>(
+        &mut self,
+        kind: &JobKind<K>,
+        attempts_max: u32,
+        run: impl Fn(&mut Tx, &JobCx, K) -> Result<JobOutcome, JobError> + Send + Sync + 'static,
+    ) {
+        let name = kind.name;
+        let run = move |tx: &mut Tx, cx: &JobCx, bytes: &[u8]| {
+            let mut from = KeyReader::new(bytes);
+            let key = K::read(&mut from).and_then(|key| from.finish().map(|()| key));
+            run(tx, cx, key.map_err(|error| StoreError::Corrupt { table: name, error })?)
+        };
+        let registered = Registered { name, attempts_max, run: Box::new(run) };
+        let old = self.kinds.insert(kind.id, registered);
+        assert!(old.is_none(), "two kinds of job have the number of {name}");
+    }
+
+    /// Makes one attempt at one job that is due, if there is one.
+    pub fn step(&self) -> Step {
+        let mut picked = None;
+        let attempt = self.store.write(|tx| self.attempt(tx, &mut picked));
+        // The next step sees this one's outcome, so there is no need to wait for the disk.
+        match attempt.into_outcome() {
+            Ok(Attempt::Nothing) => Step::Idle,
+            Ok(Attempt::Ended) => Step::Worked,
+            Err(failure) => {
+                let (kind, key) = match (failure.key.is_empty(), picked) {
+                    (false, _) => (failure.kind, failure.key),
+                    (true, Some(picked)) => picked,
+                    (true, None) => return Step::Idle,
+                };
+                let why = failure.error.to_string();
+                let noted = self.store.write(|tx| self.note_failure(tx, kind, &key, &why));
+                match noted.into_outcome() {
+                    Ok(()) => Step::Worked,
+                    // Busy, full or stopped: the job stays due, and is tried at the next ring.
+                    Err(_) => Step::Idle,
+                }
+            }
+        }
+    }
+
+    fn attempt(
+        &self,
+        tx: &mut Tx,
+        picked: &mut Option<(u16, Vec<u8>)>,
+    ) -> Result<Attempt, Failure> {
+        let Some((kind, registered, key)) = self.pick(tx)? else { return Ok(Attempt::Nothing) };
+        *picked = Some((kind, key.clone()));
+        *self.turn.lock() = kind;
+        let Some(row) = tx.get(&JOBS, &Scope::Global, &(kind, &key))? else {
+            return Ok(Attempt::Nothing);
+        };
+        remove(tx, kind, &key, &row)?;
+        let cx = JobCx { attempts: row.attempts, enqueued: row.enqueued };
+        let run = AssertUnwindSafe(|| (registered.run)(tx, &cx, &key));
+        let outcome = std::panic::catch_unwind(run)
+            .unwrap_or_else(|_| Err(JobError::Failed("it panicked".into())));
+        match outcome {
+            Ok(JobOutcome::Done) => Ok(Attempt::Ended),
+            Ok(JobOutcome::Again(due)) => {
+                enqueue_raw(tx, kind, &key, due)?;
+                Ok(Attempt::Ended)
+            }
+            Err(error) => Err(Failure { kind, key, error }),
+        }
+    }
+
+    /// The kind after the last one that has something due.
+    fn pick(&self, tx: &Tx) -> Result<Option<Picked<'_>>, StoreError> {
+        let turn = *self.turn.lock();
+        let kinds = self.kinds.range(turn + 1..).chain(self.kinds.range(..=turn));
+        for (kind, registered) in kinds {
+            let due = tx.scan(&DUE, &Scope::Global).prefix(&(*kind,)).next_key()?;
+            if let Some((_, _, key)) = due.filter(|(_, due, _)| *due <= tx.now()) {
+                return Ok(Some((*kind, registered, key)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn note_failure(
+        &self,
+        tx: &mut Tx,
+        kind: u16,
+        key: &[u8],
+        why: &str,
+    ) -> Result<(), StoreError> {
+        let Some(mut row) = tx.get(&JOBS, &Scope::Global, &(kind, key))? else { return Ok(()) };
+        remove(tx, kind, key, &row)?;
+        let pause = PAUSE_MS.saturating_mul(1 << row.attempts.min(20)).min(PAUSE_MS_MAX);
+        row.attempts += 1;
+        row.due = tx.now().plus_millis(pause);
+        row.is_parked = self.kinds.get(&kind).is_some_and(|kind| row.attempts >= kind.attempts_max);
+        row.error = why.chars().take(ERROR_BYTES_MAX).collect();
+        put(tx, kind, key, &row)
+    }
+
+    /// When the next job is due; `None` if none waits.
+    pub fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.read(|tx| {
+            let mut next = None;
+            for kind in self.kinds.keys() {
+                let first = tx.scan(&DUE, &Scope::Global).prefix(&(*kind,)).next_key()?;
+                let due = first.map(|(_, due, _)| due);
+                next = next.min(due).or(next).or(due);
+            }
+            Ok(next)
+        })
+    }
+
+    /// Jobs that wait or are parked, by kind and key.
+    pub fn list(&self, tx: &Tx, limit: usize) -> Result<Vec<JobInfo>, StoreError> {
+        let jobs = tx.scan(&JOBS, &Scope::Global).take(limit);
+        let info = |((kind, key), row): ((u16, Vec<u8>), JobRow)| {
+            let name = self.kinds.get(&kind).map(|kind| kind.name.to_owned());
+            JobInfo { kind: name.unwrap_or_else(|| format!("kind {kind:#06x}")), key, row }
+        };
+        jobs.map(|job| job.map(info)).collect()
+    }
+
+    /// Blocks the thread until a job may have become due, or for so long.
+    pub fn wait(&self, at_most: Duration) -> Wake {
+        self.store.shared.enqueued.wait_at_most(at_most)
+    }
+
+    /// The same for a task, which has a timer of its own.
+    pub async fn ready(&self) -> Wake {
+        self.store.shared.enqueued.ready().await
+    }
+}

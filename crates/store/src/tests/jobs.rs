@@ -1,0 +1,111 @@
+use super::basics::{THINGS, ThingRow};
+use crate::engine::Step;
+use crate::{JobError, JobKind, JobOutcome, Jobs, Scope, Store, StoreError, Tx};
+use base::{Clock, ManualClock, SeededEntropy, Timestamp};
+use std::sync::Arc;
+
+const COPY: JobKind<String> = JobKind::new(0x0101, "test.copy");
+const COUNT: JobKind<(String, u64)> = JobKind::new(0x0102, "test.count");
+const FAIL: JobKind<u64> = JobKind::new(0x0103, "test.fail");
+
+fn start() -> (Store, Jobs, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
+    let store = Store::memory(clock.clone(), Arc::new(SeededEntropy::new(1)));
+    let mut jobs = Jobs::new(store.clone());
+    jobs.register(&COPY, 3, |tx, _, key| {
+        tx.put(&THINGS, &Scope::Global, &("copied", key), &ThingRow::default())?;
+        Ok(JobOutcome::Done)
+    });
+    jobs.register(&COUNT, 3, |tx, _, (name, left)| {
+        let done = ThingRow { name: name.clone(), size: left };
+        tx.put(&THINGS, &Scope::Global, &("counted", &name), &done)?;
+        if left > 0 {
+            tx.enqueue(&COUNT, &(name, left - 1))?;
+        }
+        Ok(JobOutcome::Done)
+    });
+    jobs.register(&FAIL, 3, |tx, cx, key| {
+        tx.put(&THINGS, &Scope::Global, &("failed", key.to_string()), &ThingRow::default())?;
+        match (key, cx.attempts) {
+            (1, _) => Err(JobError::Failed("no such thing".into())),
+            (2, 0) => panic!("a bug"),
+            (2, _) => Ok(JobOutcome::Done),
+            _ => Ok(JobOutcome::Again(tx.now().plus_secs(60))),
+        }
+    });
+    (store, jobs, clock)
+}
+
+fn commit(store: &Store, f: impl FnMut(&mut Tx) -> Result<(), StoreError>) {
+    store.write(f).now().unwrap().unwrap();
+}
+
+fn keys(store: &Store) -> String {
+    store.read(|tx| {
+        let keys = tx.scan(&THINGS, &Scope::Global).keys();
+        let keys = keys.map(|key| key.unwrap()).map(|(a, b)| format!("{a}/{b}"));
+        keys.collect::<Vec<_>>().join(" ")
+    })
+}
+
+fn run(jobs: &Jobs) -> u32 {
+    (0..).find(|_| jobs.step() == Step::Idle).unwrap()
+}
+
+#[test]
+fn a_job_is_done_once_its_transaction_is_committed() {
+    let (store, jobs, clock) = start();
+    let dropped = store.write(|tx| {
+        tx.enqueue(&COPY, "never")?;
+        Err::<(), _>(StoreError::Busy)
+    });
+    assert!(dropped.now().is_some());
+    assert_eq!(jobs.step(), Step::Idle);
+    commit(&store, |tx| {
+        tx.enqueue_at(&COPY, "later", tx.now().plus_secs(10))?;
+        tx.enqueue(&COPY, "now")?;
+        tx.enqueue(&COPY, "now")
+    });
+    assert_eq!((run(&jobs), keys(&store).as_str()), (1, "copied/now"));
+    assert_eq!(jobs.next_due().unwrap(), Some(clock.now().plus_secs(10)));
+    clock.advance_ms(10_000);
+    assert_eq!((run(&jobs), keys(&store).as_str()), (1, "copied/later copied/now"));
+    assert_eq!(jobs.next_due().unwrap(), None);
+}
+
+#[test]
+fn kinds_take_turns_and_a_job_may_enqueue_itself() {
+    let (store, jobs, _) = start();
+    commit(&store, |tx| {
+        (0..50).try_for_each(|n: u64| tx.enqueue(&COPY, &n.to_string()))?;
+        tx.enqueue(&COUNT, &("c", 2u64))
+    });
+    (0..6).for_each(|_| assert_eq!(jobs.step(), Step::Worked));
+    let (copied, counted) = (keys(&store).matches("copied").count(), keys(&store));
+    assert!(copied == 3 && counted.contains("counted/c"), "{counted}");
+    assert_eq!(run(&jobs), 47);
+}
+
+#[test]
+fn failures_are_paused_parked_and_listed() {
+    let (store, jobs, clock) = start();
+    commit(&store, |tx| (1..=3u64).try_for_each(|n| tx.enqueue(&FAIL, &n)));
+    assert_eq!(run(&jobs), 3);
+    assert_eq!(keys(&store), "failed/3", "what failed has left nothing");
+    let list = || store.read(|tx| jobs.list(tx, 10).unwrap());
+    let errors: Vec<_> = list().iter().map(|job| job.row.error.clone()).collect();
+    assert_eq!(errors, ["no such thing", "it panicked", ""]);
+    assert_eq!(run(&jobs), 0, "not before the pause is over");
+    clock.advance_ms(500);
+    assert_eq!(run(&jobs), 2);
+    clock.advance_ms(1000);
+    assert_eq!(run(&jobs), 1);
+    let parked = &list()[0];
+    assert_eq!((parked.kind.as_str(), parked.row.attempts), ("test.fail", 3));
+    assert!(parked.row.is_parked);
+    clock.advance_ms(1_000_000);
+    assert_eq!(run(&jobs), 1, "only the one that asked for more");
+    commit(&store, |tx| tx.enqueue(&FAIL, &1));
+    assert!(!list()[0].row.is_parked);
+    assert_eq!(run(&jobs), 1);
+}
