@@ -30,6 +30,18 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<CompleteMultipartUploadOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CompleteMultipartUpload"))
     }
+    fn authorize_copy_object(
+        &self,
+        cx: &::api::Cx,
+        input: &CopyObjectInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn copy_object(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &CopyObjectInput,
+    ) -> impl Future<Output = Result<::api::Reply<CopyObjectOutput>, ::api::Error>> + Send {
+        async { Err(::api::Error::not_implemented("CopyObject")) }
+    }
     fn create_bucket(
         &self,
         tx: &mut ::api::Tx,
@@ -37,6 +49,19 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
         input: &CreateBucketInput,
     ) -> Result<CreateBucketOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CreateBucket"))
+    }
+    fn authorize_create_multipart_upload(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateMultipartUploadInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn create_multipart_upload(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &CreateMultipartUploadInput,
+    ) -> Result<CreateMultipartUploadOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateMultipartUpload"))
     }
     fn delete_bucket(
         &self,
@@ -124,6 +149,19 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> impl Future<Output = Result<::api::Reply<GetObjectOutput>, ::api::Error>> + Send {
         async { Err(::api::Error::not_implemented("GetObject")) }
     }
+    fn authorize_get_object_acl(
+        &self,
+        cx: &::api::Cx,
+        input: &GetObjectAclInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_object_acl(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetObjectAclInput,
+    ) -> Result<GetObjectAclOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetObjectAcl"))
+    }
     fn head_bucket(
         &self,
         tx: &::api::Tx,
@@ -193,6 +231,11 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<ListPartsOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListParts"))
     }
+    fn authorize_put_bucket_acl(
+        &self,
+        cx: &::api::Cx,
+        input: &PutBucketAclInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn put_bucket_acl(
         &self,
         tx: &mut ::api::Tx,
@@ -229,12 +272,37 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> impl Future<Output = Result<::api::Reply<PutObjectOutput>, ::api::Error>> + Send {
         async { Err(::api::Error::not_implemented("PutObject")) }
     }
+    fn authorize_put_object_acl(
+        &self,
+        cx: &::api::Cx,
+        input: &PutObjectAclInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn put_object_acl(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutObjectAclInput,
+    ) -> Result<PutObjectAclOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutObjectAcl"))
+    }
     fn upload_part(
         &self,
         cx: &::api::AsyncCx,
         input: &UploadPartInput,
     ) -> impl Future<Output = Result<::api::Reply<UploadPartOutput>, ::api::Error>> + Send {
         async { Err(::api::Error::not_implemented("UploadPart")) }
+    }
+    fn authorize_upload_part_copy(
+        &self,
+        cx: &::api::Cx,
+        input: &UploadPartCopyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn upload_part_copy(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &UploadPartCopyInput,
+    ) -> impl Future<Output = Result<::api::Reply<UploadPartCopyOutput>, ::api::Error>> + Send {
+        async { Err(::api::Error::not_implemented("UploadPartCopy")) }
     }
 }
 
@@ -261,6 +329,7 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             38 => ::api::answer(self.0.get_bucket_location(tx, cx, ::api::cast(input))),
             46 => ::api::answer(self.0.get_bucket_policy(tx, cx, ::api::cast(input))),
             51 => ::api::answer(self.0.get_bucket_versioning(tx, cx, ::api::cast(input))),
+            54 => ::api::answer(self.0.get_object_acl(tx, cx, ::api::cast(input))),
             63 => ::api::answer(self.0.head_bucket(tx, cx, ::api::cast(input))),
             64 => ::api::answer(self.0.head_object(tx, cx, ::api::cast(input))),
             69 => ::api::answer(self.0.list_buckets(tx, cx, ::api::cast(input))),
@@ -284,6 +353,7 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             0 => ::api::answer(self.0.abort_multipart_upload(tx, cx, ::api::cast(input))),
             1 => ::api::answer(self.0.complete_multipart_upload(tx, cx, ::api::cast(input))),
             3 => ::api::answer(self.0.create_bucket(tx, cx, ::api::cast(input))),
+            6 => ::api::answer(self.0.create_multipart_upload(tx, cx, ::api::cast(input))),
             8 => ::api::answer(self.0.delete_bucket(tx, cx, ::api::cast(input))),
             19 => ::api::answer(self.0.delete_bucket_policy(tx, cx, ::api::cast(input))),
             23 => ::api::answer(self.0.delete_object(tx, cx, ::api::cast(input))),
@@ -291,6 +361,7 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             79 => ::api::answer(self.0.put_bucket_acl(tx, cx, ::api::cast(input))),
             92 => ::api::answer(self.0.put_bucket_policy(tx, cx, ::api::cast(input))),
             96 => ::api::answer(self.0.put_bucket_versioning(tx, cx, ::api::cast(input))),
+            99 => ::api::answer(self.0.put_object_acl(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -302,9 +373,11 @@ impl<T: S3Api> ::api::Service for Handler<T> {
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
+            2 => ::api::started(self.0.copy_object(cx, ::api::cast(input))),
             53 => ::api::started(self.0.get_object(cx, ::api::cast(input))),
             98 => ::api::started(self.0.put_object(cx, ::api::cast(input))),
             113 => ::api::started(self.0.upload_part(cx, ::api::cast(input))),
+            114 => ::api::started(self.0.upload_part_copy(cx, ::api::cast(input))),
             _ => ::api::not_started(operation),
         }
     }
@@ -316,11 +389,17 @@ impl<T: S3Api> ::api::Service for Handler<T> {
         input: &dyn ::smithy::Struct,
     ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
+            2 => self.0.authorize_copy_object(cx, ::api::cast(input)),
+            6 => self.0.authorize_create_multipart_upload(cx, ::api::cast(input)),
             23 => self.0.authorize_delete_object(cx, ::api::cast(input)),
             26 => self.0.authorize_delete_objects(cx, ::api::cast(input)),
             53 => self.0.authorize_get_object(cx, ::api::cast(input)),
+            54 => self.0.authorize_get_object_acl(cx, ::api::cast(input)),
             64 => self.0.authorize_head_object(cx, ::api::cast(input)),
+            79 => self.0.authorize_put_bucket_acl(cx, ::api::cast(input)),
             98 => self.0.authorize_put_object(cx, ::api::cast(input)),
+            99 => self.0.authorize_put_object_acl(cx, ::api::cast(input)),
+            114 => self.0.authorize_upload_part_copy(cx, ::api::cast(input)),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -369,7 +448,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &[],
+                stored: &["RequestPayer"],
             }),
         },
         Operation {
@@ -400,8 +479,17 @@ pub static MODEL: ServiceModel = ServiceModel {
                         Piece::Member(1),
                     ],
                 }]),
-                refused: &[],
-                stored: &[],
+                refused: &[
+                    "ChecksumSHA512",
+                    "ChecksumMD5",
+                    "ChecksumXXHASH64",
+                    "ChecksumXXHASH3",
+                    "ChecksumXXHASH128",
+                    "SSECustomerAlgorithm",
+                    "SSECustomerKey",
+                    "SSECustomerKeyMD5",
+                ],
+                stored: &["RequestPayer"],
             }),
         },
         Operation {
@@ -413,7 +501,32 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[],
                 headers: &["x-amz-copy-source"],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_COPY_OBJECT_INPUT,
+                output: &tables::S_COPY_OBJECT_OUTPUT,
+                new_input: || ::std::boxed::Box::<CopyObjectInput>::default(),
+                errors: &[&errors::OBJECT_NOT_IN_ACTIVE_TIER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[
+                    "AnnotationDirective",
+                    "SSECustomerAlgorithm",
+                    "SSECustomerKey",
+                    "SSECustomerKeyMD5",
+                    "CopySourceSSECustomerAlgorithm",
+                    "CopySourceSSECustomerKey",
+                    "CopySourceSSECustomerKeyMD5",
+                    "ObjectLockMode",
+                    "ObjectLockRetainUntilDate",
+                    "ObjectLockLegalHoldStatus",
+                    "ObjectLockEventHold",
+                    "ObjectLockEventHoldDurationDays",
+                    "ObjectLockEventHoldDurationYears",
+                ],
+                stored: &["SSEKMSEncryptionContext", "BucketKeyEnabled", "RequestPayer"],
+            }),
         },
         Operation {
             name: "CreateBucket",
@@ -476,7 +589,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("uploads", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_CREATE_MULTIPART_UPLOAD_INPUT,
+                output: &tables::S_CREATE_MULTIPART_UPLOAD_OUTPUT,
+                new_input: || ::std::boxed::Box::<CreateMultipartUploadInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[
+                    "SSECustomerAlgorithm",
+                    "SSECustomerKey",
+                    "SSECustomerKeyMD5",
+                    "ObjectLockMode",
+                    "ObjectLockRetainUntilDate",
+                    "ObjectLockLegalHoldStatus",
+                    "ObjectLockEventHold",
+                    "ObjectLockEventHoldDurationDays",
+                    "ObjectLockEventHoldDurationYears",
+                ],
+                stored: &["SSEKMSEncryptionContext", "BucketKeyEnabled", "RequestPayer"],
+            }),
         },
         Operation {
             name: "CreateSession",
@@ -1151,7 +1285,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("acl", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_OBJECT_ACL_INPUT,
+                output: &tables::S_GET_OBJECT_ACL_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetObjectAclInput>::default(),
+                errors: &[&errors::NO_SUCH_KEY],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "GetObjectAnnotation",
@@ -1390,7 +1535,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &[],
+                stored: &["RequestPayer"],
             }),
         },
         Operation {
@@ -1431,7 +1576,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &[],
+                stored: &["RequestPayer", "OptionalObjectAttributes"],
             }),
         },
         Operation {
@@ -1522,8 +1667,8 @@ pub static MODEL: ServiceModel = ServiceModel {
                         Piece::Member(1),
                     ],
                 }]),
-                refused: &[],
-                stored: &[],
+                refused: &["SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5"],
+                stored: &["RequestPayer"],
             }),
         },
         Operation {
@@ -1565,15 +1710,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 errors: &[],
                 result_wrapper: None,
                 status: 200,
-                auth: Auth::Rules(&[AuthRule {
-                    action: "s3:PutBucketAcl",
-                    resource: &[
-                        Piece::Text("arn:"),
-                        Piece::Partition,
-                        Piece::Text(":s3:::"),
-                        Piece::Member(2),
-                    ],
-                }]),
+                auth: Auth::Code,
                 refused: &[],
                 stored: &[],
             }),
@@ -1737,7 +1874,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &[],
+                stored: &["ConfirmRemoveSelfBucketAccess"],
             }),
         },
         Operation {
@@ -1871,7 +2008,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("acl", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_OBJECT_ACL_INPUT,
+                output: &tables::S_PUT_OBJECT_ACL_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutObjectAclInput>::default(),
+                errors: &[&errors::NO_SUCH_KEY],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "PutObjectAnnotation",
@@ -2044,8 +2192,17 @@ pub static MODEL: ServiceModel = ServiceModel {
                         Piece::Member(15),
                     ],
                 }]),
-                refused: &[],
-                stored: &[],
+                refused: &[
+                    "ChecksumSHA512",
+                    "ChecksumMD5",
+                    "ChecksumXXHASH64",
+                    "ChecksumXXHASH3",
+                    "ChecksumXXHASH128",
+                    "SSECustomerAlgorithm",
+                    "SSECustomerKey",
+                    "SSECustomerKeyMD5",
+                ],
+                stored: &["ContentLength", "RequestPayer"],
             }),
         },
         Operation {
@@ -2057,7 +2214,25 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("partNumber", None), ("uploadId", None)],
                 headers: &["x-amz-copy-source"],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_UPLOAD_PART_COPY_INPUT,
+                output: &tables::S_UPLOAD_PART_COPY_OUTPUT,
+                new_input: || ::std::boxed::Box::<UploadPartCopyInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[
+                    "SSECustomerAlgorithm",
+                    "SSECustomerKey",
+                    "SSECustomerKeyMD5",
+                    "CopySourceSSECustomerAlgorithm",
+                    "CopySourceSSECustomerKey",
+                    "CopySourceSSECustomerKeyMD5",
+                ],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "WriteGetObjectResponse",

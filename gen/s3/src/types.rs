@@ -436,6 +436,329 @@ impl Struct for CompletedPart {
     }
 }
 #[derive(Clone, Default)]
+pub struct CopyObjectOutput {
+    pub copy_object_result: ::std::option::Option<CopyObjectResult>,
+    pub expiration: ::std::option::Option<::std::string::String>,
+    pub copy_source_version_id: ::std::option::Option<::std::string::String>,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub server_side_encryption: ::std::option::Option<::std::string::String>,
+    pub sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub ssekms_key_id: ::std::option::Option<::std::string::String>,
+    pub ssekms_encryption_context: ::std::option::Option<::std::string::String>,
+    pub bucket_key_enabled: ::std::option::Option<bool>,
+    pub request_charged: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CopyObjectOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_COPY_OBJECT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.copy_object_result,
+            1 => &self.expiration,
+            2 => &self.copy_source_version_id,
+            3 => &self.version_id,
+            4 => &self.server_side_encryption,
+            5 => &self.sse_customer_algorithm,
+            6 => &self.sse_customer_key_md5,
+            7 => &self.ssekms_key_id,
+            8 => &self.ssekms_encryption_context,
+            9 => &self.bucket_key_enabled,
+            10 => &self.request_charged,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.copy_object_result,
+            1 => &mut self.expiration,
+            2 => &mut self.copy_source_version_id,
+            3 => &mut self.version_id,
+            4 => &mut self.server_side_encryption,
+            5 => &mut self.sse_customer_algorithm,
+            6 => &mut self.sse_customer_key_md5,
+            7 => &mut self.ssekms_key_id,
+            8 => &mut self.ssekms_encryption_context,
+            9 => &mut self.bucket_key_enabled,
+            10 => &mut self.request_charged,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CopyObjectInput {
+    pub acl: ::std::option::Option<::std::string::String>,
+    pub bucket: ::std::string::String,
+    pub cache_control: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub content_disposition: ::std::option::Option<::std::string::String>,
+    pub content_encoding: ::std::option::Option<::std::string::String>,
+    pub content_language: ::std::option::Option<::std::string::String>,
+    pub content_type: ::std::option::Option<::std::string::String>,
+    pub copy_source: ::std::string::String,
+    pub copy_source_if_match: ::std::option::Option<::std::string::String>,
+    pub copy_source_if_modified_since: ::std::option::Option<::base::Timestamp>,
+    pub copy_source_if_none_match: ::std::option::Option<::std::string::String>,
+    pub copy_source_if_unmodified_since: ::std::option::Option<::base::Timestamp>,
+    pub expires: ::std::option::Option<::std::string::String>,
+    pub grant_full_control: ::std::option::Option<::std::string::String>,
+    pub grant_read: ::std::option::Option<::std::string::String>,
+    pub grant_read_acp: ::std::option::Option<::std::string::String>,
+    pub grant_write_acp: ::std::option::Option<::std::string::String>,
+    pub if_match: ::std::option::Option<::std::string::String>,
+    pub if_none_match: ::std::option::Option<::std::string::String>,
+    pub key: ::std::string::String,
+    pub metadata: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub metadata_directive: ::std::option::Option<::std::string::String>,
+    pub tagging_directive: ::std::option::Option<::std::string::String>,
+    pub annotation_directive: ::std::option::Option<::std::string::String>,
+    pub server_side_encryption: ::std::option::Option<::std::string::String>,
+    pub storage_class: ::std::option::Option<::std::string::String>,
+    pub website_redirect_location: ::std::option::Option<::std::string::String>,
+    pub sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub ssekms_key_id: ::std::option::Option<::std::string::String>,
+    pub ssekms_encryption_context: ::std::option::Option<::std::string::String>,
+    pub bucket_key_enabled: ::std::option::Option<bool>,
+    pub copy_source_sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub copy_source_sse_customer_key: ::std::option::Option<::std::string::String>,
+    pub copy_source_sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub tagging: ::std::option::Option<::std::string::String>,
+    pub object_lock_mode: ::std::option::Option<::std::string::String>,
+    pub object_lock_retain_until_date: ::std::option::Option<::base::Timestamp>,
+    pub object_lock_legal_hold_status: ::std::option::Option<::std::string::String>,
+    pub object_lock_event_hold: ::std::option::Option<::std::string::String>,
+    pub object_lock_event_hold_duration_days: ::std::option::Option<i32>,
+    pub object_lock_event_hold_duration_years: ::std::option::Option<i32>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub expected_source_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CopyObjectInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_COPY_OBJECT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.acl,
+            1 => &self.bucket,
+            2 => &self.cache_control,
+            3 => &self.checksum_algorithm,
+            4 => &self.content_disposition,
+            5 => &self.content_encoding,
+            6 => &self.content_language,
+            7 => &self.content_type,
+            8 => &self.copy_source,
+            9 => &self.copy_source_if_match,
+            10 => &self.copy_source_if_modified_since,
+            11 => &self.copy_source_if_none_match,
+            12 => &self.copy_source_if_unmodified_since,
+            13 => &self.expires,
+            14 => &self.grant_full_control,
+            15 => &self.grant_read,
+            16 => &self.grant_read_acp,
+            17 => &self.grant_write_acp,
+            18 => &self.if_match,
+            19 => &self.if_none_match,
+            20 => &self.key,
+            21 => &self.metadata,
+            22 => &self.metadata_directive,
+            23 => &self.tagging_directive,
+            24 => &self.annotation_directive,
+            25 => &self.server_side_encryption,
+            26 => &self.storage_class,
+            27 => &self.website_redirect_location,
+            28 => &self.sse_customer_algorithm,
+            29 => &self.sse_customer_key,
+            30 => &self.sse_customer_key_md5,
+            31 => &self.ssekms_key_id,
+            32 => &self.ssekms_encryption_context,
+            33 => &self.bucket_key_enabled,
+            34 => &self.copy_source_sse_customer_algorithm,
+            35 => &self.copy_source_sse_customer_key,
+            36 => &self.copy_source_sse_customer_key_md5,
+            37 => &self.request_payer,
+            38 => &self.tagging,
+            39 => &self.object_lock_mode,
+            40 => &self.object_lock_retain_until_date,
+            41 => &self.object_lock_legal_hold_status,
+            42 => &self.object_lock_event_hold,
+            43 => &self.object_lock_event_hold_duration_days,
+            44 => &self.object_lock_event_hold_duration_years,
+            45 => &self.expected_bucket_owner,
+            46 => &self.expected_source_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.acl,
+            1 => &mut self.bucket,
+            2 => &mut self.cache_control,
+            3 => &mut self.checksum_algorithm,
+            4 => &mut self.content_disposition,
+            5 => &mut self.content_encoding,
+            6 => &mut self.content_language,
+            7 => &mut self.content_type,
+            8 => &mut self.copy_source,
+            9 => &mut self.copy_source_if_match,
+            10 => &mut self.copy_source_if_modified_since,
+            11 => &mut self.copy_source_if_none_match,
+            12 => &mut self.copy_source_if_unmodified_since,
+            13 => &mut self.expires,
+            14 => &mut self.grant_full_control,
+            15 => &mut self.grant_read,
+            16 => &mut self.grant_read_acp,
+            17 => &mut self.grant_write_acp,
+            18 => &mut self.if_match,
+            19 => &mut self.if_none_match,
+            20 => &mut self.key,
+            21 => &mut self.metadata,
+            22 => &mut self.metadata_directive,
+            23 => &mut self.tagging_directive,
+            24 => &mut self.annotation_directive,
+            25 => &mut self.server_side_encryption,
+            26 => &mut self.storage_class,
+            27 => &mut self.website_redirect_location,
+            28 => &mut self.sse_customer_algorithm,
+            29 => &mut self.sse_customer_key,
+            30 => &mut self.sse_customer_key_md5,
+            31 => &mut self.ssekms_key_id,
+            32 => &mut self.ssekms_encryption_context,
+            33 => &mut self.bucket_key_enabled,
+            34 => &mut self.copy_source_sse_customer_algorithm,
+            35 => &mut self.copy_source_sse_customer_key,
+            36 => &mut self.copy_source_sse_customer_key_md5,
+            37 => &mut self.request_payer,
+            38 => &mut self.tagging,
+            39 => &mut self.object_lock_mode,
+            40 => &mut self.object_lock_retain_until_date,
+            41 => &mut self.object_lock_legal_hold_status,
+            42 => &mut self.object_lock_event_hold,
+            43 => &mut self.object_lock_event_hold_duration_days,
+            44 => &mut self.object_lock_event_hold_duration_years,
+            45 => &mut self.expected_bucket_owner,
+            46 => &mut self.expected_source_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CopyObjectResult {
+    pub e_tag: ::std::option::Option<::std::string::String>,
+    pub last_modified: ::std::option::Option<::base::Timestamp>,
+    pub checksum_type: ::std::option::Option<::std::string::String>,
+    pub checksum_crc32: ::std::option::Option<::std::string::String>,
+    pub checksum_crc32c: ::std::option::Option<::std::string::String>,
+    pub checksum_crc64nvme: ::std::option::Option<::std::string::String>,
+    pub checksum_sha1: ::std::option::Option<::std::string::String>,
+    pub checksum_sha256: ::std::option::Option<::std::string::String>,
+    pub checksum_sha512: ::std::option::Option<::std::string::String>,
+    pub checksum_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash64: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash3: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash128: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CopyObjectResult {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_COPY_OBJECT_RESULT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.e_tag,
+            1 => &self.last_modified,
+            2 => &self.checksum_type,
+            3 => &self.checksum_crc32,
+            4 => &self.checksum_crc32c,
+            5 => &self.checksum_crc64nvme,
+            6 => &self.checksum_sha1,
+            7 => &self.checksum_sha256,
+            8 => &self.checksum_sha512,
+            9 => &self.checksum_md5,
+            10 => &self.checksum_xxhash64,
+            11 => &self.checksum_xxhash3,
+            12 => &self.checksum_xxhash128,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.e_tag,
+            1 => &mut self.last_modified,
+            2 => &mut self.checksum_type,
+            3 => &mut self.checksum_crc32,
+            4 => &mut self.checksum_crc32c,
+            5 => &mut self.checksum_crc64nvme,
+            6 => &mut self.checksum_sha1,
+            7 => &mut self.checksum_sha256,
+            8 => &mut self.checksum_sha512,
+            9 => &mut self.checksum_md5,
+            10 => &mut self.checksum_xxhash64,
+            11 => &mut self.checksum_xxhash3,
+            12 => &mut self.checksum_xxhash128,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CopyPartResult {
+    pub e_tag: ::std::option::Option<::std::string::String>,
+    pub last_modified: ::std::option::Option<::base::Timestamp>,
+    pub checksum_crc32: ::std::option::Option<::std::string::String>,
+    pub checksum_crc32c: ::std::option::Option<::std::string::String>,
+    pub checksum_crc64nvme: ::std::option::Option<::std::string::String>,
+    pub checksum_sha1: ::std::option::Option<::std::string::String>,
+    pub checksum_sha256: ::std::option::Option<::std::string::String>,
+    pub checksum_sha512: ::std::option::Option<::std::string::String>,
+    pub checksum_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash64: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash3: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash128: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CopyPartResult {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_COPY_PART_RESULT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.e_tag,
+            1 => &self.last_modified,
+            2 => &self.checksum_crc32,
+            3 => &self.checksum_crc32c,
+            4 => &self.checksum_crc64nvme,
+            5 => &self.checksum_sha1,
+            6 => &self.checksum_sha256,
+            7 => &self.checksum_sha512,
+            8 => &self.checksum_md5,
+            9 => &self.checksum_xxhash64,
+            10 => &self.checksum_xxhash3,
+            11 => &self.checksum_xxhash128,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.e_tag,
+            1 => &mut self.last_modified,
+            2 => &mut self.checksum_crc32,
+            3 => &mut self.checksum_crc32c,
+            4 => &mut self.checksum_crc64nvme,
+            5 => &mut self.checksum_sha1,
+            6 => &mut self.checksum_sha256,
+            7 => &mut self.checksum_sha512,
+            8 => &mut self.checksum_md5,
+            9 => &mut self.checksum_xxhash64,
+            10 => &mut self.checksum_xxhash3,
+            11 => &mut self.checksum_xxhash128,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct CreateBucketConfiguration {
     pub location_constraint: ::std::option::Option<::std::string::String>,
     pub location: ::std::option::Option<LocationInfo>,
@@ -536,6 +859,191 @@ impl Struct for CreateBucketInput {
             8 => &mut self.object_lock_enabled_for_bucket,
             9 => &mut self.object_ownership,
             10 => &mut self.bucket_namespace,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateMultipartUploadOutput {
+    pub abort_date: ::std::option::Option<::base::Timestamp>,
+    pub abort_rule_id: ::std::option::Option<::std::string::String>,
+    pub bucket: ::std::option::Option<::std::string::String>,
+    pub key: ::std::option::Option<::std::string::String>,
+    pub upload_id: ::std::option::Option<::std::string::String>,
+    pub server_side_encryption: ::std::option::Option<::std::string::String>,
+    pub sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub ssekms_key_id: ::std::option::Option<::std::string::String>,
+    pub ssekms_encryption_context: ::std::option::Option<::std::string::String>,
+    pub bucket_key_enabled: ::std::option::Option<bool>,
+    pub request_charged: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub checksum_type: ::std::option::Option<::std::string::String>,
+    pub version_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CreateMultipartUploadOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_MULTIPART_UPLOAD_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.abort_date,
+            1 => &self.abort_rule_id,
+            2 => &self.bucket,
+            3 => &self.key,
+            4 => &self.upload_id,
+            5 => &self.server_side_encryption,
+            6 => &self.sse_customer_algorithm,
+            7 => &self.sse_customer_key_md5,
+            8 => &self.ssekms_key_id,
+            9 => &self.ssekms_encryption_context,
+            10 => &self.bucket_key_enabled,
+            11 => &self.request_charged,
+            12 => &self.checksum_algorithm,
+            13 => &self.checksum_type,
+            14 => &self.version_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.abort_date,
+            1 => &mut self.abort_rule_id,
+            2 => &mut self.bucket,
+            3 => &mut self.key,
+            4 => &mut self.upload_id,
+            5 => &mut self.server_side_encryption,
+            6 => &mut self.sse_customer_algorithm,
+            7 => &mut self.sse_customer_key_md5,
+            8 => &mut self.ssekms_key_id,
+            9 => &mut self.ssekms_encryption_context,
+            10 => &mut self.bucket_key_enabled,
+            11 => &mut self.request_charged,
+            12 => &mut self.checksum_algorithm,
+            13 => &mut self.checksum_type,
+            14 => &mut self.version_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateMultipartUploadInput {
+    pub acl: ::std::option::Option<::std::string::String>,
+    pub bucket: ::std::string::String,
+    pub cache_control: ::std::option::Option<::std::string::String>,
+    pub content_disposition: ::std::option::Option<::std::string::String>,
+    pub content_encoding: ::std::option::Option<::std::string::String>,
+    pub content_language: ::std::option::Option<::std::string::String>,
+    pub content_type: ::std::option::Option<::std::string::String>,
+    pub expires: ::std::option::Option<::std::string::String>,
+    pub grant_full_control: ::std::option::Option<::std::string::String>,
+    pub grant_read: ::std::option::Option<::std::string::String>,
+    pub grant_read_acp: ::std::option::Option<::std::string::String>,
+    pub grant_write_acp: ::std::option::Option<::std::string::String>,
+    pub key: ::std::string::String,
+    pub metadata: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub server_side_encryption: ::std::option::Option<::std::string::String>,
+    pub storage_class: ::std::option::Option<::std::string::String>,
+    pub website_redirect_location: ::std::option::Option<::std::string::String>,
+    pub sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub ssekms_key_id: ::std::option::Option<::std::string::String>,
+    pub ssekms_encryption_context: ::std::option::Option<::std::string::String>,
+    pub bucket_key_enabled: ::std::option::Option<bool>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub tagging: ::std::option::Option<::std::string::String>,
+    pub object_lock_mode: ::std::option::Option<::std::string::String>,
+    pub object_lock_retain_until_date: ::std::option::Option<::base::Timestamp>,
+    pub object_lock_legal_hold_status: ::std::option::Option<::std::string::String>,
+    pub object_lock_event_hold: ::std::option::Option<::std::string::String>,
+    pub object_lock_event_hold_duration_days: ::std::option::Option<i32>,
+    pub object_lock_event_hold_duration_years: ::std::option::Option<i32>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub checksum_type: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CreateMultipartUploadInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_MULTIPART_UPLOAD_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.acl,
+            1 => &self.bucket,
+            2 => &self.cache_control,
+            3 => &self.content_disposition,
+            4 => &self.content_encoding,
+            5 => &self.content_language,
+            6 => &self.content_type,
+            7 => &self.expires,
+            8 => &self.grant_full_control,
+            9 => &self.grant_read,
+            10 => &self.grant_read_acp,
+            11 => &self.grant_write_acp,
+            12 => &self.key,
+            13 => &self.metadata,
+            14 => &self.server_side_encryption,
+            15 => &self.storage_class,
+            16 => &self.website_redirect_location,
+            17 => &self.sse_customer_algorithm,
+            18 => &self.sse_customer_key,
+            19 => &self.sse_customer_key_md5,
+            20 => &self.ssekms_key_id,
+            21 => &self.ssekms_encryption_context,
+            22 => &self.bucket_key_enabled,
+            23 => &self.request_payer,
+            24 => &self.tagging,
+            25 => &self.object_lock_mode,
+            26 => &self.object_lock_retain_until_date,
+            27 => &self.object_lock_legal_hold_status,
+            28 => &self.object_lock_event_hold,
+            29 => &self.object_lock_event_hold_duration_days,
+            30 => &self.object_lock_event_hold_duration_years,
+            31 => &self.expected_bucket_owner,
+            32 => &self.checksum_algorithm,
+            33 => &self.checksum_type,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.acl,
+            1 => &mut self.bucket,
+            2 => &mut self.cache_control,
+            3 => &mut self.content_disposition,
+            4 => &mut self.content_encoding,
+            5 => &mut self.content_language,
+            6 => &mut self.content_type,
+            7 => &mut self.expires,
+            8 => &mut self.grant_full_control,
+            9 => &mut self.grant_read,
+            10 => &mut self.grant_read_acp,
+            11 => &mut self.grant_write_acp,
+            12 => &mut self.key,
+            13 => &mut self.metadata,
+            14 => &mut self.server_side_encryption,
+            15 => &mut self.storage_class,
+            16 => &mut self.website_redirect_location,
+            17 => &mut self.sse_customer_algorithm,
+            18 => &mut self.sse_customer_key,
+            19 => &mut self.sse_customer_key_md5,
+            20 => &mut self.ssekms_key_id,
+            21 => &mut self.ssekms_encryption_context,
+            22 => &mut self.bucket_key_enabled,
+            23 => &mut self.request_payer,
+            24 => &mut self.tagging,
+            25 => &mut self.object_lock_mode,
+            26 => &mut self.object_lock_retain_until_date,
+            27 => &mut self.object_lock_legal_hold_status,
+            28 => &mut self.object_lock_event_hold,
+            29 => &mut self.object_lock_event_hold_duration_days,
+            30 => &mut self.object_lock_event_hold_duration_years,
+            31 => &mut self.expected_bucket_owner,
+            32 => &mut self.checksum_algorithm,
+            33 => &mut self.checksum_type,
             _ => panic!("no member {index}"),
         }
     }
@@ -1043,6 +1551,66 @@ impl Struct for GetBucketVersioningInput {
         match index {
             0 => &mut self.bucket,
             1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectAclOutput {
+    pub owner: ::std::option::Option<Owner>,
+    pub grants: ::std::option::Option<::std::vec::Vec<Grant>>,
+    pub request_charged: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetObjectAclOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_ACL_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.owner,
+            1 => &self.grants,
+            2 => &self.request_charged,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.owner,
+            1 => &mut self.grants,
+            2 => &mut self.request_charged,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectAclInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetObjectAclInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_ACL_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.version_id,
+            3 => &self.request_payer,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.version_id,
+            3 => &mut self.request_payer,
+            4 => &mut self.expected_bucket_owner,
             _ => panic!("no member {index}"),
         }
     }
@@ -2501,6 +3069,21 @@ impl Struct for ObjectIdentifier {
     }
 }
 #[derive(Clone, Default)]
+pub struct ObjectNotInActiveTierError {}
+impl Struct for ObjectNotInActiveTierError {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OBJECT_NOT_IN_ACTIVE_TIER_ERROR
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ObjectVersion {
     pub e_tag: ::std::option::Option<::std::string::String>,
     pub checksum_algorithm: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
@@ -2754,6 +3337,87 @@ impl Struct for PutBucketVersioningInput {
             3 => &mut self.mfa,
             4 => &mut self.versioning_configuration,
             5 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutObjectAclOutput {
+    pub request_charged: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectAclOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_ACL_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.request_charged,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.request_charged,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutObjectAclInput {
+    pub acl: ::std::option::Option<::std::string::String>,
+    pub access_control_policy: ::std::option::Option<AccessControlPolicy>,
+    pub bucket: ::std::string::String,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub grant_full_control: ::std::option::Option<::std::string::String>,
+    pub grant_read: ::std::option::Option<::std::string::String>,
+    pub grant_read_acp: ::std::option::Option<::std::string::String>,
+    pub grant_write: ::std::option::Option<::std::string::String>,
+    pub grant_write_acp: ::std::option::Option<::std::string::String>,
+    pub key: ::std::string::String,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectAclInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_ACL_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.acl,
+            1 => &self.access_control_policy,
+            2 => &self.bucket,
+            3 => &self.content_md5,
+            4 => &self.checksum_algorithm,
+            5 => &self.grant_full_control,
+            6 => &self.grant_read,
+            7 => &self.grant_read_acp,
+            8 => &self.grant_write,
+            9 => &self.grant_write_acp,
+            10 => &self.key,
+            11 => &self.request_payer,
+            12 => &self.version_id,
+            13 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.acl,
+            1 => &mut self.access_control_policy,
+            2 => &mut self.bucket,
+            3 => &mut self.content_md5,
+            4 => &mut self.checksum_algorithm,
+            5 => &mut self.grant_full_control,
+            6 => &mut self.grant_read,
+            7 => &mut self.grant_read_acp,
+            8 => &mut self.grant_write,
+            9 => &mut self.grant_write_acp,
+            10 => &mut self.key,
+            11 => &mut self.request_payer,
+            12 => &mut self.version_id,
+            13 => &mut self.expected_bucket_owner,
             _ => panic!("no member {index}"),
         }
     }
@@ -3073,6 +3737,126 @@ impl Struct for TooManyParts {
     }
 }
 #[derive(Clone, Default)]
+pub struct UploadPartCopyOutput {
+    pub copy_source_version_id: ::std::option::Option<::std::string::String>,
+    pub copy_part_result: ::std::option::Option<CopyPartResult>,
+    pub server_side_encryption: ::std::option::Option<::std::string::String>,
+    pub sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub ssekms_key_id: ::std::option::Option<::std::string::String>,
+    pub bucket_key_enabled: ::std::option::Option<bool>,
+    pub request_charged: ::std::option::Option<::std::string::String>,
+    pub version_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UploadPartCopyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPLOAD_PART_COPY_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.copy_source_version_id,
+            1 => &self.copy_part_result,
+            2 => &self.server_side_encryption,
+            3 => &self.sse_customer_algorithm,
+            4 => &self.sse_customer_key_md5,
+            5 => &self.ssekms_key_id,
+            6 => &self.bucket_key_enabled,
+            7 => &self.request_charged,
+            8 => &self.version_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.copy_source_version_id,
+            1 => &mut self.copy_part_result,
+            2 => &mut self.server_side_encryption,
+            3 => &mut self.sse_customer_algorithm,
+            4 => &mut self.sse_customer_key_md5,
+            5 => &mut self.ssekms_key_id,
+            6 => &mut self.bucket_key_enabled,
+            7 => &mut self.request_charged,
+            8 => &mut self.version_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UploadPartCopyInput {
+    pub bucket: ::std::string::String,
+    pub copy_source: ::std::string::String,
+    pub copy_source_if_match: ::std::option::Option<::std::string::String>,
+    pub copy_source_if_modified_since: ::std::option::Option<::base::Timestamp>,
+    pub copy_source_if_none_match: ::std::option::Option<::std::string::String>,
+    pub copy_source_if_unmodified_since: ::std::option::Option<::base::Timestamp>,
+    pub copy_source_range: ::std::option::Option<::std::string::String>,
+    pub key: ::std::string::String,
+    pub part_number: i32,
+    pub upload_id: ::std::string::String,
+    pub sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub copy_source_sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub copy_source_sse_customer_key: ::std::option::Option<::std::string::String>,
+    pub copy_source_sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub expected_source_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UploadPartCopyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPLOAD_PART_COPY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.copy_source,
+            2 => &self.copy_source_if_match,
+            3 => &self.copy_source_if_modified_since,
+            4 => &self.copy_source_if_none_match,
+            5 => &self.copy_source_if_unmodified_since,
+            6 => &self.copy_source_range,
+            7 => &self.key,
+            8 => &self.part_number,
+            9 => &self.upload_id,
+            10 => &self.sse_customer_algorithm,
+            11 => &self.sse_customer_key,
+            12 => &self.sse_customer_key_md5,
+            13 => &self.copy_source_sse_customer_algorithm,
+            14 => &self.copy_source_sse_customer_key,
+            15 => &self.copy_source_sse_customer_key_md5,
+            16 => &self.request_payer,
+            17 => &self.expected_bucket_owner,
+            18 => &self.expected_source_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.copy_source,
+            2 => &mut self.copy_source_if_match,
+            3 => &mut self.copy_source_if_modified_since,
+            4 => &mut self.copy_source_if_none_match,
+            5 => &mut self.copy_source_if_unmodified_since,
+            6 => &mut self.copy_source_range,
+            7 => &mut self.key,
+            8 => &mut self.part_number,
+            9 => &mut self.upload_id,
+            10 => &mut self.sse_customer_algorithm,
+            11 => &mut self.sse_customer_key,
+            12 => &mut self.sse_customer_key_md5,
+            13 => &mut self.copy_source_sse_customer_algorithm,
+            14 => &mut self.copy_source_sse_customer_key,
+            15 => &mut self.copy_source_sse_customer_key_md5,
+            16 => &mut self.request_payer,
+            17 => &mut self.expected_bucket_owner,
+            18 => &mut self.expected_source_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct UploadPartOutput {
     pub server_side_encryption: ::std::option::Option<::std::string::String>,
     pub e_tag: ::std::option::Option<::std::string::String>,
@@ -3333,9 +4117,15 @@ impl Struct for PutBucketVersioningOutput {
     CompleteMultipartUploadInput,
     CompletedMultipartUpload,
     CompletedPart,
+    CopyObjectOutput,
+    CopyObjectInput,
+    CopyObjectResult,
+    CopyPartResult,
     CreateBucketConfiguration,
     CreateBucketOutput,
     CreateBucketInput,
+    CreateMultipartUploadOutput,
+    CreateMultipartUploadInput,
     Delete,
     DeleteBucketPolicyInput,
     DeleteBucketInput,
@@ -3355,6 +4145,8 @@ impl Struct for PutBucketVersioningOutput {
     GetBucketPolicyInput,
     GetBucketVersioningOutput,
     GetBucketVersioningInput,
+    GetObjectAclOutput,
+    GetObjectAclInput,
     GetObjectOutput,
     GetObjectInput,
     Grant,
@@ -3386,17 +4178,22 @@ impl Struct for PutBucketVersioningOutput {
     NoSuchUpload,
     Object,
     ObjectIdentifier,
+    ObjectNotInActiveTierError,
     ObjectVersion,
     Owner,
     Part,
     PutBucketAclInput,
     PutBucketPolicyInput,
     PutBucketVersioningInput,
+    PutObjectAclOutput,
+    PutObjectAclInput,
     PutObjectOutput,
     PutObjectInput,
     RestoreStatus,
     Tag,
     TooManyParts,
+    UploadPartCopyOutput,
+    UploadPartCopyInput,
     UploadPartOutput,
     UploadPartInput,
     VersioningConfiguration,

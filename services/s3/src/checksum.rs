@@ -158,6 +158,38 @@ impl Digested {
     }
 }
 
+/// `COMPOSITE` or `FULL_OBJECT`.
+pub fn kind(composite: bool) -> String {
+    if composite { "COMPOSITE".into() } else { "FULL_OBJECT".into() }
+}
+
+/// The checksum of bytes one after the other, from those of each and their lengths. `None` for the
+/// algorithms that cannot do it.
+pub fn combine(algorithm: Algorithm, parts: &[(Vec<u8>, u64)]) -> Option<Vec<u8>> {
+    let crc = algorithm.crc()?;
+    let number = |bytes: &[u8]| bytes.iter().fold(0u64, |n, b| n << 8 | u64::from(*b));
+    let (first, rest) = parts.split_first()?;
+    let whole = rest.iter().fold(number(&first.0), |whole, (value, length)| {
+        crc_fast::checksum_combine(crc, whole, number(value), *length)
+    });
+    Some(whole.to_be_bytes()[8 - algorithm.len()..].to_vec())
+}
+
+/// Shows a checksum in the member of an output that is for its algorithm.
+macro_rules! show {
+    ($output:ident, $checksum:expr) => {{
+        let value = Some($checksum.value.clone());
+        match $checksum.algorithm {
+            Algorithm::Crc32 => $output.checksum_crc32 = value,
+            Algorithm::Crc32c => $output.checksum_crc32c = value,
+            Algorithm::Crc64Nvme => $output.checksum_crc64nvme = value,
+            Algorithm::Sha1 => $output.checksum_sha1 = value,
+            Algorithm::Sha256 => $output.checksum_sha256 = value,
+        }
+    }};
+}
+pub(crate) use show;
+
 pub fn encode(bytes: &[u8]) -> String {
     BASE64_STANDARD.encode(bytes)
 }
@@ -217,6 +249,25 @@ impl Declared {
             declared.algorithm = Some(named);
         }
         Ok(declared)
+    }
+
+    /// A part of an upload uses the upload's algorithm, where it has one.
+    pub fn for_upload(mut self, algorithm: Option<Algorithm>) -> Result<Declared, Error> {
+        match (self.algorithm, algorithm) {
+            (Some(own), Some(upload)) if own != upload => {
+                let name = |a: Algorithm| a.name().to_ascii_lowercase();
+                let text = format!(
+                    "Checksum Type mismatch occurred, expected checksum Type: {}, actual checksum Type: {}",
+                    name(upload),
+                    name(own)
+                );
+                Err(Error::new(&e::INVALID_REQUEST, text))
+            }
+            (own, upload) => {
+                self.algorithm = own.or(upload);
+                Ok(self)
+            }
+        }
     }
 
     /// What to work out: the declared one, or the one S3 adds by itself.
@@ -290,6 +341,20 @@ mod tests {
         hasher.update(b"12345");
         hasher.update(b"6789");
         assert_eq!(encode(&hasher.finish()), expected, "{}", algorithm.name());
+    }
+
+    #[test]
+    fn parts_combine_to_the_whole() {
+        let of = |algorithm, bytes: &[u8]| {
+            let mut hasher = Hasher::new(algorithm);
+            hasher.update(bytes);
+            (hasher.finish(), bytes.len() as u64)
+        };
+        for algorithm in Algorithm::ALL {
+            let parts = [of(algorithm, b"123"), of(algorithm, b""), of(algorithm, b"456789")];
+            let whole = algorithm.is_linear().then(|| of(algorithm, b"123456789").0);
+            assert_eq!(combine(algorithm, &parts), whole, "{}", algorithm.name());
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub struct Reading<'a> {
     pub if_unmodified_since: Option<Timestamp>,
 }
 
-fn failed(condition: &str) -> Error {
+pub fn failed(condition: &str) -> Error {
     Error::new(
         &e::PRECONDITION_FAILED,
         "At least one of the pre-conditions you specified did not hold",

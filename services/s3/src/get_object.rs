@@ -2,7 +2,7 @@
 
 use crate::conditions::Reading;
 use crate::rows::*;
-use crate::{body, bucket, meta, names, object};
+use crate::{body, bucket, checksum, meta, names, object};
 use api::{Ask, AsyncCx, Body, Cx, Error, Reply, Tx};
 use base::Timestamp;
 use gen_s3::errors as e;
@@ -190,16 +190,8 @@ macro_rules! shared_output {
         let asked = $input.checksum_mode.as_deref() == Some("ENABLED");
         let checksum = row.checksum.as_ref().filter(|_| asked && !$found.partial);
         if let Some(checksum) = checksum {
-            let value = Some(checksum.value.clone());
-            match checksum.algorithm {
-                Algorithm::Crc32 => output.checksum_crc32 = value,
-                Algorithm::Crc32c => output.checksum_crc32c = value,
-                Algorithm::Crc64Nvme => output.checksum_crc64nvme = value,
-                Algorithm::Sha1 => output.checksum_sha1 = value,
-                Algorithm::Sha256 => output.checksum_sha256 = value,
-            }
-            let kind = if checksum.composite { "COMPOSITE" } else { "FULL_OBJECT" };
-            output.checksum_type = Some(kind.into());
+            checksum::show!(output, checksum);
+            output.checksum_type = Some(checksum::kind(checksum.composite));
         }
         output
     }};

@@ -8,16 +8,20 @@
 //! Deliberately absent: HTTP, signatures and host names (the gateway's), and how bytes are kept
 //! (the store's).
 
+mod access;
 mod acl;
 mod body;
 mod bucket;
 mod checksum;
 mod conditions;
+mod copy;
 mod delete;
 mod get_object;
 mod grants;
 mod list;
+mod list_versions;
 mod meta;
+mod multipart;
 mod names;
 mod object;
 mod put_object;
@@ -186,5 +190,190 @@ impl S3Api for S3 {
         input: &ListObjectsV2Input,
     ) -> Result<ListObjectsV2Output, Error> {
         list::v2(tx, cx, input)
+    }
+
+    fn authorize_copy_object(&self, cx: &Cx, input: &CopyObjectInput) -> Result<Vec<Ask>, Error> {
+        copy::authorize(cx, input)
+    }
+
+    async fn copy_object(
+        &self,
+        cx: &AsyncCx,
+        input: &CopyObjectInput,
+    ) -> Result<Reply<CopyObjectOutput>, Error> {
+        copy::run(cx, input).await
+    }
+
+    fn authorize_upload_part_copy(
+        &self,
+        cx: &Cx,
+        input: &UploadPartCopyInput,
+    ) -> Result<Vec<Ask>, Error> {
+        copy::authorize_part(cx, input)
+    }
+
+    async fn upload_part_copy(
+        &self,
+        cx: &AsyncCx,
+        input: &UploadPartCopyInput,
+    ) -> Result<Reply<UploadPartCopyOutput>, Error> {
+        copy::part(cx, input).await
+    }
+
+    fn authorize_create_multipart_upload(
+        &self,
+        cx: &Cx,
+        input: &CreateMultipartUploadInput,
+    ) -> Result<Vec<Ask>, Error> {
+        Ok(multipart::authorize_create(cx, input))
+    }
+
+    fn create_multipart_upload(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &CreateMultipartUploadInput,
+    ) -> Result<CreateMultipartUploadOutput, Error> {
+        multipart::create(tx, cx, input)
+    }
+
+    async fn upload_part(
+        &self,
+        cx: &AsyncCx,
+        input: &UploadPartInput,
+    ) -> Result<Reply<UploadPartOutput>, Error> {
+        multipart::upload_part(cx, input).await
+    }
+
+    fn complete_multipart_upload(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &CompleteMultipartUploadInput,
+    ) -> Result<CompleteMultipartUploadOutput, Error> {
+        multipart::complete(tx, cx, input)
+    }
+
+    fn abort_multipart_upload(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &AbortMultipartUploadInput,
+    ) -> Result<AbortMultipartUploadOutput, Error> {
+        multipart::abort(tx, cx, input)
+    }
+
+    fn list_parts(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &ListPartsInput,
+    ) -> Result<ListPartsOutput, Error> {
+        multipart::list_parts(tx, cx, input)
+    }
+
+    fn list_multipart_uploads(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &ListMultipartUploadsInput,
+    ) -> Result<ListMultipartUploadsOutput, Error> {
+        multipart::list_uploads(tx, cx, input)
+    }
+
+    fn list_object_versions(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &ListObjectVersionsInput,
+    ) -> Result<ListObjectVersionsOutput, Error> {
+        list_versions::list(tx, cx, input)
+    }
+
+    fn put_bucket_policy(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &PutBucketPolicyInput,
+    ) -> Result<PutBucketPolicyOutput, Error> {
+        access::put_policy(tx, cx, input)
+    }
+
+    fn get_bucket_policy(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &GetBucketPolicyInput,
+    ) -> Result<GetBucketPolicyOutput, Error> {
+        access::get_policy(tx, cx, input)
+    }
+
+    fn delete_bucket_policy(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &DeleteBucketPolicyInput,
+    ) -> Result<DeleteBucketPolicyOutput, Error> {
+        access::delete_policy(tx, cx, input)
+    }
+
+    fn authorize_put_bucket_acl(
+        &self,
+        cx: &Cx,
+        input: &PutBucketAclInput,
+    ) -> Result<Vec<Ask>, Error> {
+        Ok(access::authorize_put_bucket_acl(cx, input))
+    }
+
+    fn put_bucket_acl(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &PutBucketAclInput,
+    ) -> Result<PutBucketAclOutput, Error> {
+        access::put_bucket_acl(tx, cx, input)
+    }
+
+    fn get_bucket_acl(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &GetBucketAclInput,
+    ) -> Result<GetBucketAclOutput, Error> {
+        access::get_bucket_acl(tx, cx, input)
+    }
+
+    fn authorize_put_object_acl(
+        &self,
+        cx: &Cx,
+        input: &PutObjectAclInput,
+    ) -> Result<Vec<Ask>, Error> {
+        Ok(access::authorize_put_object_acl(cx, input))
+    }
+
+    fn put_object_acl(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &PutObjectAclInput,
+    ) -> Result<PutObjectAclOutput, Error> {
+        access::put_object_acl(tx, cx, input)
+    }
+
+    fn authorize_get_object_acl(
+        &self,
+        cx: &Cx,
+        input: &GetObjectAclInput,
+    ) -> Result<Vec<Ask>, Error> {
+        Ok(access::authorize_get_object_acl(cx, input))
+    }
+
+    fn get_object_acl(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &GetObjectAclInput,
+    ) -> Result<GetObjectAclOutput, Error> {
+        access::get_object_acl(tx, cx, input)
     }
 }

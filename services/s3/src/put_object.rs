@@ -1,7 +1,7 @@
 //! PutObject.
 
 use crate::acl::Asked;
-use crate::checksum::{Declared, Values};
+use crate::checksum::{self, Declared, Values};
 use crate::rows::*;
 use crate::{acl, body, bucket, conditions, meta, names, object};
 use api::{Ask, AsyncCx, Cx, Error, Reply};
@@ -140,19 +140,12 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
         .await?;
     let mut output = PutObjectOutput {
         e_tag: Some(format!("\"{}\"", row.e_tag)),
-        version_id: object::shown_id(&bucket, &row).filter(|id| id != object::NULL),
+        version_id: object::shown_id(&bucket, &row),
         server_side_encryption: meta::shown_encryption(&row.meta),
         ssekms_key_id: row.meta.kms_key_id.clone(),
         checksum_type: Some("FULL_OBJECT".into()),
         ..PutObjectOutput::default()
     };
-    let value = Some(checksum.value);
-    match checksum.algorithm {
-        Algorithm::Crc32 => output.checksum_crc32 = value,
-        Algorithm::Crc32c => output.checksum_crc32c = value,
-        Algorithm::Crc64Nvme => output.checksum_crc64nvme = value,
-        Algorithm::Sha1 => output.checksum_sha1 = value,
-        Algorithm::Sha256 => output.checksum_sha256 = value,
-    }
+    checksum::show!(output, checksum);
     Ok(Reply::new(output))
 }

@@ -1,0 +1,200 @@
+//! Bucket policies and access control lists, put and shown.
+
+use crate::acl::{self, Asked};
+use crate::rows::*;
+use crate::{bucket, names, object};
+use api::{Ask, Cx, Error, Tx};
+use gen_s3::errors as e;
+use gen_s3::*;
+use policy::{Policy, PolicyError};
+use store::{Desc, Scope};
+
+pub fn put_policy(
+    tx: &mut Tx,
+    _: &Cx,
+    input: &PutBucketPolicyInput,
+) -> Result<PutBucketPolicyOutput, Error> {
+    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    Policy::check_bucket(&input.policy, &input.bucket).map_err(|error| match &error {
+        PolicyError::Malformed(text) => Error::new(&e::MALFORMED_POLICY, text),
+        PolicyError::TooLarge { .. } => Error::new(&e::MALFORMED_POLICY, error.to_string()),
+    })?;
+    bucket.policy = Some(input.policy.clone());
+    bucket.policy_version = tx.version() + 1;
+    tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
+    Ok(PutBucketPolicyOutput::default())
+}
+
+pub fn get_policy(
+    tx: &Tx,
+    _: &Cx,
+    input: &GetBucketPolicyInput,
+) -> Result<GetBucketPolicyOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    match bucket.policy {
+        Some(policy) => Ok(GetBucketPolicyOutput { policy: Some(policy) }),
+        None => Err(Error::new(&e::NO_SUCH_BUCKET_POLICY, "The bucket policy does not exist")
+            .detail("BucketName", &input.bucket)),
+    }
+}
+
+pub fn delete_policy(
+    tx: &mut Tx,
+    _: &Cx,
+    input: &DeleteBucketPolicyInput,
+) -> Result<DeleteBucketPolicyOutput, Error> {
+    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    bucket.policy = None;
+    tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
+    Ok(DeleteBucketPolicyOutput::default())
+}
+
+/// The list that a request puts: a document or headers, not both, and not neither.
+fn list_given(
+    document: &Option<AccessControlPolicy>,
+    asked: &Asked<'_>,
+    owner: base::AccountId,
+    bucket_owner: Option<base::AccountId>,
+) -> Result<Vec<GrantRow>, Error> {
+    match (document, asked.is_empty()) {
+        (Some(_), false) => {
+            let text = "This request does not support content";
+            Err(Error::new(&e::UNEXPECTED_CONTENT, text))
+        }
+        (Some(document), true) => acl::from_document(document),
+        (None, false) => asked.grants(owner, bucket_owner),
+        (None, true) => {
+            let text = "Your request was missing a required header";
+            Err(Error::with_code("MissingSecurityHeader", 400, text)
+                .detail("MissingHeaderName", "x-amz-acl"))
+        }
+    }
+}
+
+fn refuse_if_enforced(bucket: &BucketRow) -> Result<(), Error> {
+    if bucket.ownership == Ownership::BucketOwnerEnforced {
+        let text = "The bucket does not allow ACLs";
+        return Err(Error::new(&e::ACCESS_CONTROL_LIST_NOT_SUPPORTED, text));
+    }
+    Ok(())
+}
+
+pub fn authorize_put_bucket_acl(cx: &Cx, input: &PutBucketAclInput) -> Vec<Ask> {
+    let arn = names::bucket_arn(cx.partition(), &input.bucket);
+    vec![Ask::new("s3:PutBucketAcl", arn).key("s3:x-amz-acl", input.acl.as_deref())]
+}
+
+pub fn put_bucket_acl(
+    tx: &mut Tx,
+    _: &Cx,
+    input: &PutBucketAclInput,
+) -> Result<PutBucketAclOutput, Error> {
+    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    refuse_if_enforced(&bucket)?;
+    let asked = Asked {
+        canned: &input.acl,
+        full_control: &input.grant_full_control,
+        read: &input.grant_read,
+        write: &input.grant_write,
+        read_acp: &input.grant_read_acp,
+        write_acp: &input.grant_write_acp,
+    };
+    bucket.acl = list_given(&input.access_control_policy, &asked, bucket.owner, None)?;
+    tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
+    Ok(PutBucketAclOutput::default())
+}
+
+pub fn get_bucket_acl(
+    tx: &Tx,
+    _: &Cx,
+    input: &GetBucketAclInput,
+) -> Result<GetBucketAclOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let grants = match bucket.ownership {
+        Ownership::BucketOwnerEnforced => vec![acl::full_control(bucket.owner)],
+        _ => bucket.acl,
+    };
+    Ok(GetBucketAclOutput {
+        owner: Some(acl::owner(bucket.owner)),
+        grants: Some(acl::to_document(&grants)),
+    })
+}
+
+fn object_ask(cx: &Cx, verb: &str, bucket: &str, key: &str, version: &Option<String>) -> Ask {
+    let arn = names::object_arn(cx.partition(), bucket, key);
+    match version {
+        Some(version) => Ask::new(format!("s3:{verb}ObjectVersionAcl"), arn)
+            .key("s3:versionid", Some(version.as_str())),
+        None => Ask::new(format!("s3:{verb}ObjectAcl"), arn),
+    }
+}
+
+pub fn authorize_put_object_acl(cx: &Cx, input: &PutObjectAclInput) -> Vec<Ask> {
+    let ask = object_ask(cx, "Put", &input.bucket, &input.key, &input.version_id);
+    vec![ask.key("s3:x-amz-acl", input.acl.as_deref())]
+}
+
+pub fn authorize_get_object_acl(cx: &Cx, input: &GetObjectAclInput) -> Vec<Ask> {
+    vec![object_ask(cx, "Get", &input.bucket, &input.key, &input.version_id)]
+}
+
+/// The version whose list is meant. A delete marker has none.
+fn find_object(
+    tx: &Tx,
+    bucket: &BucketRow,
+    key: &str,
+    version: &Option<String>,
+) -> Result<ObjectRow, Error> {
+    match object::find(tx, bucket, key, version.as_deref())? {
+        Some(row) if row.delete_marker && version.is_some() => {
+            let text = "The specified method is not allowed against this resource.";
+            Err(Error::new(&e::METHOD_NOT_ALLOWED, text).header("x-amz-delete-marker", "true"))
+        }
+        Some(row) if !row.delete_marker => Ok(row),
+        _ => Err(match version {
+            Some(version) => object::no_such_version(key, version),
+            None => object::no_such_key(key),
+        }),
+    }
+}
+
+pub fn put_object_acl(
+    tx: &mut Tx,
+    _: &Cx,
+    input: &PutObjectAclInput,
+) -> Result<PutObjectAclOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    refuse_if_enforced(&bucket)?;
+    let mut row = find_object(tx, &bucket, &input.key, &input.version_id)?;
+    let asked = Asked {
+        canned: &input.acl,
+        full_control: &input.grant_full_control,
+        read: &input.grant_read,
+        write: &input.grant_write,
+        read_acp: &input.grant_read_acp,
+        write_acp: &input.grant_write_acp,
+    };
+    row.acl = list_given(&input.access_control_policy, &asked, row.owner, Some(bucket.owner))?;
+    let (scope, key) = (bucket::scope(&bucket), input.key.as_str());
+    let latest = tx.get(&OBJECTS, &scope, &(bucket.number, key))?;
+    if latest.is_some_and(|latest| latest.sequence == row.sequence) {
+        tx.put(&OBJECTS, &scope, &(bucket.number, key), &row)?;
+    } else {
+        tx.put(&VERSIONS, &scope, &(bucket.number, key, Desc(row.sequence)), &row)?;
+    }
+    Ok(PutObjectAclOutput::default())
+}
+
+pub fn get_object_acl(
+    tx: &Tx,
+    _: &Cx,
+    input: &GetObjectAclInput,
+) -> Result<GetObjectAclOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let row = find_object(tx, &bucket, &input.key, &input.version_id)?;
+    Ok(GetObjectAclOutput {
+        owner: Some(acl::owner(row.owner)),
+        grants: Some(acl::to_document(&row.acl)),
+        request_charged: None,
+    })
+}

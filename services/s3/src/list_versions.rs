@@ -1,0 +1,167 @@
+//! ListObjectVersions: every version of every key, newest first within a key.
+
+use crate::list::{Encoding, common_prefix, max_keys};
+use crate::rows::*;
+use crate::{acl, bucket, object};
+use api::{Cx, Error, Tx};
+use gen_s3::errors as e;
+use gen_s3::*;
+use store::{Desc, Stem};
+
+struct Walk<'a> {
+    bucket: &'a BucketRow,
+    encoding: Encoding,
+    max: usize,
+    count: usize,
+    output: ListObjectVersionsOutput,
+    last: (String, Option<String>),
+}
+
+impl Walk<'_> {
+    /// Whether there was room for one more; else the page ends here.
+    fn room(&mut self) -> bool {
+        let room = self.count < self.max;
+        if !room {
+            self.output.is_truncated = Some(self.max > 0);
+        }
+        self.count += usize::from(room);
+        room
+    }
+
+    fn add(&mut self, key: &str, row: &ObjectRow, latest: bool) {
+        let id = match row.version_id.is_empty() {
+            true => object::NULL.to_owned(),
+            false => row.version_id.clone(),
+        };
+        self.last = (key.to_owned(), Some(id.clone()));
+        let owner = Some(acl::owner(row.owner));
+        if row.delete_marker {
+            self.output.delete_markers.get_or_insert_default().push(DeleteMarkerEntry {
+                owner,
+                key: Some(self.encoding.write(key)),
+                version_id: Some(id),
+                is_latest: Some(latest),
+                last_modified: Some(row.modified),
+            });
+            return;
+        }
+        let class = match row.meta.storage_class.as_str() {
+            "" => "STANDARD",
+            class => class,
+        };
+        let checksum = row.checksum.as_ref();
+        self.output.versions.get_or_insert_default().push(ObjectVersion {
+            e_tag: Some(format!("\"{}\"", row.e_tag)),
+            checksum_algorithm: checksum.map(|c| vec![c.algorithm.name().to_owned()]),
+            checksum_type: checksum.map(|c| crate::checksum::kind(c.composite)),
+            size: Some(row.size_bytes as i64),
+            storage_class: Some(class.to_owned()),
+            key: Some(self.encoding.write(key)),
+            version_id: Some(id),
+            is_latest: Some(latest),
+            last_modified: Some(row.modified),
+            owner,
+            restore_status: None,
+        });
+    }
+
+    /// The versions of one key that are older than `before`; false where the page is full.
+    fn older(&mut self, tx: &Tx, key: &str, before: u64) -> Result<bool, Error> {
+        let scope = bucket::scope(self.bucket);
+        let number = self.bucket.number;
+        let rows =
+            tx.scan(&VERSIONS, &scope).prefix(&(number, key)).after(&(number, key, Desc(before)));
+        for item in rows {
+            let (_, row) = item?;
+            if !self.room() {
+                return Ok(false);
+            }
+            self.add(key, &row, false);
+        }
+        Ok(true)
+    }
+}
+
+pub fn list(
+    tx: &Tx,
+    _: &Cx,
+    input: &ListObjectVersionsInput,
+) -> Result<ListObjectVersionsOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let text = |t: &Option<String>| t.clone().unwrap_or_default();
+    let (prefix, delimiter) = (text(&input.prefix), text(&input.delimiter));
+    let (key_marker, id_marker) = (text(&input.key_marker), text(&input.version_id_marker));
+    if key_marker.is_empty() && !id_marker.is_empty() {
+        let text = "A version-id marker cannot be specified without a key marker.";
+        return Err(Error::new(&e::INVALID_ARGUMENT, text)
+            .detail("ArgumentName", "version-id-marker")
+            .detail("ArgumentValue", id_marker));
+    }
+    let encoding = Encoding::parse(&input.encoding_type)?;
+    let max = max_keys(input.max_keys)?;
+    let output = ListObjectVersionsOutput {
+        is_truncated: Some(false),
+        key_marker: Some(encoding.write(&key_marker)),
+        version_id_marker: Some(id_marker.clone()),
+        name: Some(input.bucket.clone()),
+        prefix: Some(encoding.write(&prefix)),
+        delimiter: (!delimiter.is_empty()).then(|| encoding.write(&delimiter)),
+        max_keys: Some(max as i32),
+        encoding_type: input.encoding_type.clone(),
+        ..ListObjectVersionsOutput::default()
+    };
+    let last = (String::new(), None);
+    let mut walk = Walk { bucket: &bucket, encoding, max, count: 0, output, last };
+    let scope = bucket::scope(&bucket);
+    if !id_marker.is_empty() {
+        let from = object::find(tx, &bucket, &key_marker, Some(&id_marker))?;
+        let from = from.ok_or_else(|| {
+            Error::new(&e::INVALID_ARGUMENT, "Invalid version id specified")
+                .detail("ArgumentName", "version-id-marker")
+                .detail("ArgumentValue", &id_marker)
+        })?;
+        if !walk.older(tx, &key_marker, from.sequence)? {
+            return Ok(finish(walk));
+        }
+    }
+    let mut rows = tx.scan(&OBJECTS, &scope).prefix(&(bucket.number, Stem(&prefix)));
+    if !key_marker.is_empty() {
+        rows = rows.after(&(bucket.number, key_marker.as_str()));
+    }
+    while let Some(item) = rows.next() {
+        let ((_, key), row) = item?;
+        if let Some(folder) = common_prefix(&key, &prefix, &delimiter).map(str::to_owned) {
+            rows.skip_past(&(bucket.number, Stem(&folder)))?;
+            if folder <= key_marker {
+                continue;
+            }
+            if !walk.room() {
+                break;
+            }
+            walk.last = (folder.clone(), None);
+            let shown = Some(walk.encoding.write(&folder));
+            walk.output
+                .common_prefixes
+                .get_or_insert_default()
+                .push(CommonPrefix { prefix: shown });
+            continue;
+        }
+        if !walk.room() {
+            break;
+        }
+        walk.add(&key, &row, true);
+        if !walk.older(tx, &key, row.sequence)? {
+            break;
+        }
+    }
+    Ok(finish(walk))
+}
+
+fn finish(walk: Walk<'_>) -> ListObjectVersionsOutput {
+    let Walk { encoding, mut output, last, .. } = walk;
+    if output.is_truncated == Some(true) {
+        output.next_key_marker = Some(encoding.write(&last.0));
+        output.next_version_id_marker = last.1;
+    }
+    output
+}
