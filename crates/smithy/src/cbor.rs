@@ -8,9 +8,9 @@
 use crate::check::{Check, Seen};
 use crate::object::{self, Decoder, Level, Next, Sink, Source};
 use crate::reject::Rejection;
+use crate::scalar;
 use crate::shape::Shape;
 use crate::value::{Slot, Struct, Value};
-use base::Timestamp;
 use base::limits::NESTING_MAX;
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -273,7 +273,7 @@ impl<'a> Source<'a> for Reader<'a> {
             Slot::Double(out) => put(out, float(head)),
             Slot::Timestamp(out) => {
                 let at = float(head).filter(|_| tag.is_none_or(|tag| tag == 1));
-                put(out, at.and_then(|n| Timestamp::from_epoch_secs_f64(n).ok()))
+                put(out, at.and_then(scalar::epoch))
             }
             Slot::Nothing | Slot::Document(_) | Slot::Struct(_) | Slot::List(_) | Slot::Map(_) => {
                 false

@@ -18,6 +18,7 @@ pub mod codec;
 pub mod document;
 pub mod error;
 pub mod events;
+pub mod fuzz;
 pub mod http;
 pub mod index;
 pub mod json;

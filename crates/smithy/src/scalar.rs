@@ -82,15 +82,26 @@ pub(crate) fn blob(text: &str) -> Option<Bytes> {
     STANDARD.decode(text).ok().map(Bytes::from)
 }
 
-/// The form that is due, or any other that cannot be mistaken for it.
+/// A time in the form that is due.
 pub(crate) fn timestamp(text: &str, time: TimeText) -> Option<Timestamp> {
-    let epoch = || float(text).and_then(|n| Timestamp::from_epoch_secs_f64(n).ok());
-    let iso = || Timestamp::parse_iso8601(text).ok();
     match time {
-        TimeText::Http => Timestamp::parse_http_date(text).ok(),
-        TimeText::Epoch => epoch(),
-        TimeText::Iso | TimeText::IsoMillis => iso(),
+        TimeText::Http => Timestamp::parse_http_date(text).ok().and_then(writable),
+        TimeText::Epoch => float(text).and_then(epoch),
+        TimeText::Iso | TimeText::IsoMillis => {
+            Timestamp::parse_iso8601(text).ok().and_then(writable)
+        }
     }
+}
+
+pub(crate) fn epoch(secs: f64) -> Option<Timestamp> {
+    Timestamp::from_epoch_secs_f64(secs).ok().and_then(writable)
+}
+
+/// Only years 1 to 9999 can be written again.
+fn writable(at: Timestamp) -> Option<Timestamp> {
+    const FIRST_MS: i64 = -62_135_596_800_000;
+    const LAST_MS: i64 = 253_402_300_799_999;
+    (FIRST_MS..=LAST_MS).contains(&at.to_millis()).then_some(at)
 }
 
 /// Appends a scalar. False if the value is none.

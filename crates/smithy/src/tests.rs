@@ -9,3 +9,4 @@ mod json;
 mod query;
 mod rest_xml;
 mod route;
+mod validate;

@@ -87,7 +87,7 @@ macro_rules! structure {
                 &SHAPE
             };
         }
-        impl Struct for $name {
+        impl crate::Struct for $name {
             fn shape(&self) -> &'static StructShape { $name::SHAPE }
             #[allow(unused_mut, unused_assignments, unused_variables, reason = "counts the fields")]
             fn field(&self, index: usize) -> &dyn crate::Field {

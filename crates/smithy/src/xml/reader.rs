@@ -359,7 +359,7 @@ fn entity(name: &str) -> Option<char> {
             };
             let valid = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
             let code = valid.then(|| u32::from_str_radix(digits, radix).ok())??;
-            char::from_u32(code).filter(|&c| c != '\0')?
+            char::from_u32(code).filter(|&c| !matches!(c, '\0' | '\u{fffe}' | '\u{ffff}'))?
         }
     })
 }
@@ -465,6 +465,7 @@ mod tests {
             ("<a>&nbsp;</a>", "an unknown entity"),
             ("<a>&#xd800;</a>", "an unknown entity"),
             ("<a>&#0;</a>", "an unknown entity"),
+            ("<a>&#xffff;</a>", "an unknown entity"),
             ("<a>&#+1;</a>", "an unknown entity"),
             ("<a>&#99999999999;</a>", "& without a ;"),
             ("<a>&amp</a>", "& without a ;"),
