@@ -73,7 +73,11 @@ impl std::error::Error for StoreError {}
 
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> StoreError {
-        StoreError::Io(Arc::new(error))
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
+            io::ErrorKind::ResourceBusy => StoreError::Busy,
+            _ => StoreError::Io(Arc::new(error)),
+        }
     }
 }
 

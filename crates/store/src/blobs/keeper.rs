@@ -21,12 +21,14 @@ use crate::engine::{Step, Version};
 use crate::error::StoreError;
 use crate::store::Store;
 use crate::tx::Tx;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 
-/// Rows or files looked at in one step.
+/// Rows changed or files removed in one step.
 const BATCH_MAX: usize = 64;
+/// Freed rows read at once: they wait together for the readers of older snapshots.
+const FREED_MAX: usize = 4096;
 /// Content moved in one step.
 const MOVE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// So many segments that are small (since a restart or a snapshot ended them early) become one.
@@ -57,7 +59,7 @@ pub struct BlobKeeper {
 #[derive(Debug, Default)]
 struct FreedRound {
     after: Option<BlobId>,
-    batch: Vec<(BlobId, Place)>,
+    batch: VecDeque<(BlobId, Place)>,
     seen_at: Version,
 }
 
@@ -89,7 +91,8 @@ impl BlobKeeper {
     }
 
     /// One bounded piece of work. `Idle` says that there is nothing that could be done now; what
-    /// waits for a reader or a commit is taken up by a later call.
+    /// waits for a reader or a commit is taken up by a later call, a second later, say: a look for
+    /// work costs microseconds.
     pub fn step(&mut self) -> Result<Step, StoreError> {
         if self.core.pins.is_frozen() {
             return Ok(Step::Idle);
@@ -173,17 +176,18 @@ impl BlobKeeper {
                     Some(id) => scan.after(id),
                     None => scan,
                 };
-                let rows: Result<Vec<_>, StoreError> = scan.take(BATCH_MAX).collect();
+                let rows: Result<VecDeque<_>, StoreError> = scan.take(FREED_MAX).collect();
                 Ok::<_, StoreError>((rows?, tx.version()))
             })?;
+            if self.freed.batch.len() == FREED_MAX {
+                self.freed.after = self.freed.batch.back().map(|(id, _)| *id);
+            }
         }
         if self.freed.batch.is_empty() || !self.is_past(self.freed.seen_at) {
             return Ok(Step::Idle);
         }
-        let batch = std::mem::take(&mut self.freed.batch);
-        if batch.len() == BATCH_MAX {
-            self.freed.after = batch.last().map(|(id, _)| *id);
-        }
+        let now = self.freed.batch.len().min(BATCH_MAX);
+        let batch: Vec<(BlobId, Place)> = self.freed.batch.drain(..now).collect();
         let mut done = Vec::new();
         for (id, place) in batch {
             let is_done = match place {
@@ -198,7 +202,7 @@ impl BlobKeeper {
                 done.push(id);
             }
         }
-        let has_more = self.freed.after.is_some();
+        let has_more = !self.freed.batch.is_empty() || self.freed.after.is_some();
         if done.is_empty() {
             return Ok(if has_more { Step::Worked } else { Step::Idle });
         }

@@ -22,7 +22,8 @@ const BUFFERED_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// A blob being written. Holds at most 2 MiB, whatever the size. Dropping it leaves nothing behind.
 ///
 /// Its futures need no runtime and may be polled by any. An error of kind `StorageFull` says that the
-/// disk is full, `ResourceBusy` that too much is being written at once; after any error the writer is of no use any more.
+/// disk is full, `ResourceBusy` that too much is being written at once (as
+/// [`StoreError`](crate::StoreError) they are `Full` and `Busy`); after any error the writer is of no use any more.
 #[derive(Debug)]
 pub struct BlobWriter {
     core: Arc<Core>,

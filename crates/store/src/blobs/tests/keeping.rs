@@ -24,7 +24,11 @@ fn a_finished_blob_that_nobody_adopts_goes_with_its_guard() {
     drop(blob.clone());
     settle(&store);
     assert_eq!(all(&store.blobs().open_pinned(&blob)), content(1, 3_000_000));
+    let reader = store.blobs().open_pinned(&blob);
     drop(blob);
+    settle(&store);
+    assert_eq!(all(&reader), content(1, 3_000_000));
+    drop(reader);
     settle(&store);
     assert_eq!(paths(&store), [""; 0]);
 
@@ -156,6 +160,27 @@ fn a_freeze_stops_removal_and_lists_everything() {
     settle(&store);
     assert_eq!(paths(&store).len(), 1);
     assert_whole(&store, 1);
+}
+
+#[test]
+fn many_are_freed_while_some_are_read() {
+    let (store, _) = faulty();
+    let blobs: Vec<PinnedBlob> =
+        (0..200).map(|n| written(&store, &content(n, 20), Some(1 << 30))).collect();
+    put(&store, "key", &blobs.iter().collect::<Vec<_>>());
+    let readers: Vec<BlobReader> =
+        blobs.iter().step_by(50).map(|blob| store.blobs().open_pinned(blob)).collect();
+    drop(blobs);
+    delete(&store, "key");
+    settle(&store);
+    assert_eq!(paths(&store).len(), 4);
+    for (n, reader) in (0..).step_by(50).zip(&readers) {
+        assert_eq!(all(reader), content(n, 20));
+    }
+    drop(readers);
+    settle(&store);
+    assert_eq!(paths(&store), [""; 0]);
+    assert_whole(&store, 0);
 }
 
 #[derive(Debug)]
