@@ -3,12 +3,14 @@
 //! A table or frozen manifest dies when its last reader lets go of it; the drop only notes the name,
 //! and `maintain` removes it, so that no reader ever waits for the disk to forget.
 
+use super::buffers::Buffers;
 use super::cache::Cache;
 use super::codec::Bad;
 use super::manifest::Manifest;
 use crate::disk::{Disk, File, OpenMode};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -23,6 +25,7 @@ pub(super) struct Files {
     pub disk: Arc<dyn Disk>,
     pub folder: String,
     pub cache: Cache,
+    pub buffers: Buffers,
     pub dead: Mutex<Vec<Dead>>,
 }
 
@@ -115,14 +118,16 @@ impl Files {
 
     /// Removes what the manifest does not name. Returns the numbers of the tables that are there,
     /// and a number above all that were ever used.
-    pub(super) fn sweep(&self, live: &[u64]) -> io::Result<(Vec<u64>, u64)> {
-        let (mut found, mut above) = (Vec::new(), 0);
+    pub(super) fn sweep(&self, live: &BTreeSet<u64>) -> io::Result<(BTreeSet<u64>, u64)> {
+        let (mut found, mut above) = (BTreeSet::new(), 0);
         for name in self.disk.list(&self.folder)? {
             let table = name.strip_suffix(TABLE_SUFFIX).and_then(|name| name.parse::<u64>().ok());
             let frozen = name.strip_prefix(FROZEN_PREFIX).and_then(|name| name.parse::<u64>().ok());
             above = above.max(table.or(frozen).map_or(0, |number| number.saturating_add(1)));
             match table {
-                Some(number) if live.contains(&number) => found.push(number),
+                Some(number) if live.contains(&number) => {
+                    found.insert(number);
+                }
                 Some(_) => self.disk.remove(&self.path(&name))?,
                 None if frozen.is_some() => self.disk.remove_dir_all(&self.path(&name))?,
                 None if name == MANIFEST_NEW => self.disk.remove(&self.path(&name))?,

@@ -23,6 +23,7 @@
 //! files (one stays open per table in use).
 
 mod block;
+mod buffers;
 mod cache;
 mod check;
 mod codec;
@@ -46,6 +47,7 @@ mod tests;
 
 use crate::disk::Disk;
 use crate::engine::{Batch, Cursor, Engine, Frozen, Step, Version};
+use buffers::Buffers;
 use bytes::Bytes;
 use cache::Cache;
 use files::Files;
@@ -56,6 +58,7 @@ use merge::{Merge, Source};
 use moment::Moment;
 use parking_lot::Mutex;
 use run::{RunCursor, Tables};
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -139,13 +142,15 @@ impl Lsm {
             disk,
             folder: folder.to_owned(),
             cache: Cache::new(options.cache_bytes),
+            buffers: Buffers::default(),
             dead: Mutex::default(),
         });
         let manifest = match files.read_manifest()? {
             Some(manifest) => manifest,
             None => begin(&files)?,
         };
-        let live: Vec<u64> = manifest.levels.iter().flatten().map(|meta| meta.number).collect();
+        let live: BTreeSet<u64> =
+            manifest.levels.iter().flatten().map(|meta| meta.number).collect();
         let (found, above) = files.sweep(&live)?;
         if let Some(lost) = live.iter().find(|number| !found.contains(number)) {
             return Err(Files::corrupt(&files.table_path(*lost), codec::Bad("it is missing")));

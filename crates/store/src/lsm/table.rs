@@ -234,9 +234,9 @@ impl Table {
         {
             return Block::new(content).map_err(|bad| self.bad(bad));
         }
-        let mut sealed = vec![0; (end - start) as usize];
-        loaded.file.read_exact_at(&mut sealed, *start)?;
-        let content = codec::unseal(&Bytes::from(sealed), *start).map_err(|bad| self.bad(bad))?;
+        let len = (end - start) as usize;
+        let sealed = self.files.buffers.read(len, |out| loaded.file.read_exact_at(out, *start))?;
+        let content = codec::unseal(&sealed, *start).map_err(|bad| self.bad(bad))?;
         if fill != Fill::Never {
             self.files.cache.put(id, &content, fill == Fill::Hot);
         }

@@ -1,19 +1,18 @@
 //! Files that changed behind the engine's back: noticed, never a panic or a wrong answer.
 
-use super::disk::TestDisk;
-use super::{Dice, Lsm, bytes, open, settle, tiny};
+use super::{Dice, bytes, content, open, paths, put_file, settle, tables, tiny, try_open};
+use crate::disk::{Disk, FaultyDisk};
 use crate::engine::Engine;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Bound;
-use std::sync::Arc;
 
 type All = BTreeMap<Bytes, Bytes>;
 
 /// A settled engine of several tables, and what it holds.
-fn filled(entries: u64) -> (Arc<TestDisk>, All, u64) {
-    let disk = TestDisk::new();
+fn filled(entries: u64) -> (FaultyDisk, All, u64) {
+    let disk = FaultyDisk::new();
     let engine = open(&disk);
     let mut all = All::new();
     for version in 1..=entries {
@@ -28,8 +27,8 @@ fn filled(entries: u64) -> (Arc<TestDisk>, All, u64) {
 }
 
 /// Reads everything both ways; an error is fine, a wrong answer is not.
-fn read(disk: &Arc<TestDisk>, all: &All, at: u64) -> io::Result<()> {
-    let engine = Lsm::open(Arc::clone(disk) as _, "index", tiny())?;
+fn read(disk: &FaultyDisk, all: &All, at: u64) -> io::Result<()> {
+    let engine = try_open(disk, tiny())?;
     let mut first = Ok(());
     for (key, value) in all {
         match engine.get(key, at) {
@@ -63,11 +62,11 @@ fn read(disk: &Arc<TestDisk>, all: &All, at: u64) -> io::Result<()> {
     }
 }
 
-fn check(disk: &Arc<TestDisk>, all: &All, at: u64, path: &str, damaged: &[u8], what: &str) {
-    let whole = disk.bytes(path);
-    disk.put(path, damaged);
+fn check(disk: &FaultyDisk, all: &All, at: u64, path: &str, damaged: &[u8], what: &str) {
+    let whole = content(disk, path);
+    put_file(disk, path, damaged);
     assert!(read(disk, all, at).is_err(), "{path}: {what} went unnoticed");
-    disk.put(path, &whole);
+    put_file(disk, path, &whole);
 }
 
 #[test]
@@ -75,8 +74,8 @@ fn each_damaged_byte_is_noticed() {
     let (disk, all, at) = filled(150);
     read(&disk, &all, at).expect("it is whole at first");
     let mut dice = Dice::new(3);
-    for path in disk.paths() {
-        let whole = disk.bytes(&path);
+    for path in paths(&disk) {
+        let whole = content(&disk, &path);
         for place in (0..whole.len()).step_by(3) {
             let mut damaged = whole.clone();
             damaged[place] ^= 1 << dice.below(8);
@@ -93,17 +92,17 @@ fn each_damaged_byte_is_noticed() {
 #[test]
 fn a_table_in_place_of_another_is_noticed() {
     let (disk, all, at) = filled(400);
-    let tables: Vec<_> = disk.paths().into_iter().filter(|path| path.ends_with(".table")).collect();
+    let tables = tables(&disk);
     assert!(tables.len() >= 2);
-    check(&disk, &all, at, &tables[0], &disk.bytes(&tables[1]), "another table");
+    check(&disk, &all, at, &tables[0], &content(&disk, &tables[1]), "another table");
 }
 
 #[test]
 fn a_missing_file_is_noticed() {
     for suffix in [".table", "manifest"] {
         let (disk, all, at) = filled(150);
-        let path = disk.paths().into_iter().find(|path| path.ends_with(suffix)).expect("is there");
-        crate::disk::Disk::remove(&*disk, &path).expect("removes");
+        let path = paths(&disk).into_iter().find(|path| path.ends_with(suffix)).expect("is there");
+        disk.remove(&path).expect("removes");
         let error = read(&disk, &all, at).expect_err("it is missing");
         assert!(error.to_string().contains("missing"), "{error}");
     }

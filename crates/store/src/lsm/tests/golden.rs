@@ -1,12 +1,11 @@
 //! The files of format 1 as they were first written: later builds must go on reading them, and this
 //! one writes the same bytes. A new format gets a folder of its own; these stay.
 
-use super::disk::TestDisk;
-use super::{Lsm, Options, bytes, settle, tiny};
+use super::{Lsm, Options, bytes, content, paths, put_file, settle, tiny, try_open};
+use crate::disk::FaultyDisk;
 use crate::engine::Engine;
 use bytes::Bytes;
 use std::ops::Bound;
-use std::sync::Arc;
 
 const MANIFEST: &[u8] = include_bytes!("format_1/manifest");
 const TABLE: &[u8] = include_bytes!("format_1/00000001.table");
@@ -40,13 +39,13 @@ fn all(engine: &Lsm, at: u64) -> Vec<(Bytes, Bytes)> {
 
 #[test]
 fn files_of_format_1_are_read() {
-    let disk = TestDisk::new();
-    disk.put("index/manifest", MANIFEST);
-    disk.put("index/00000001.table", TABLE);
-    let engine = Lsm::open(Arc::clone(&disk) as _, "index", options()).expect("opens");
+    let disk = FaultyDisk::new();
+    put_file(&disk, "index/manifest", MANIFEST);
+    put_file(&disk, "index/00000001.table", TABLE);
+    let engine = try_open(&disk, options()).expect("opens");
     assert_eq!(engine.flushed(), 2);
     assert_eq!(engine.check().expect("reads"), Vec::<String>::new());
-    let fresh = Lsm::open(TestDisk::new(), "index", options()).expect("opens");
+    let fresh = try_open(&FaultyDisk::new(), options()).expect("opens");
     fill(&fresh);
     for at in 0..=2 {
         assert_eq!(all(&engine, at), all(&fresh, at), "as of {at}");
@@ -56,14 +55,14 @@ fn files_of_format_1_are_read() {
 
 #[test]
 fn files_of_format_1_are_written() {
-    let disk = TestDisk::new();
-    let engine = Lsm::open(Arc::clone(&disk) as _, "index", options()).expect("opens");
+    let disk = FaultyDisk::new();
+    let engine = try_open(&disk, options()).expect("opens");
     fill(&engine);
     drop(engine.freeze(2).expect("freezes"));
     settle(&engine, 2);
-    assert_eq!(disk.paths(), ["index/00000001.table", "index/manifest"]);
-    assert_eq!(disk.bytes("index/00000001.table"), TABLE);
-    assert_eq!(disk.bytes("index/manifest"), MANIFEST);
+    assert_eq!(paths(&disk), ["index/00000001.table", "index/manifest"]);
+    assert_eq!(content(&disk, "index/00000001.table"), TABLE);
+    assert_eq!(content(&disk, "index/manifest"), MANIFEST);
 }
 
 #[test]

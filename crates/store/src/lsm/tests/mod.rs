@@ -1,14 +1,13 @@
 mod damage;
 mod decoders;
-mod disk;
 mod golden;
 mod model;
 mod upkeep;
 
 use super::{Lsm, Options};
+use crate::disk::{Disk, FaultyDisk, OpenMode};
 use crate::engine::{Engine, Step, Version};
 use bytes::Bytes;
-use disk::TestDisk;
 use std::sync::Arc;
 
 /// Chance from a seed.
@@ -47,8 +46,38 @@ fn tiny() -> Options {
     }
 }
 
-fn open(disk: &Arc<TestDisk>) -> Lsm {
-    Lsm::open(Arc::clone(disk) as _, "index", tiny()).expect("opens")
+fn try_open(disk: &FaultyDisk, options: Options) -> std::io::Result<Lsm> {
+    Lsm::open(Arc::new(disk.clone()), "index", options)
+}
+
+fn open(disk: &FaultyDisk) -> Lsm {
+    try_open(disk, tiny()).expect("opens")
+}
+
+/// All files of the engine.
+fn paths(disk: &FaultyDisk) -> Vec<String> {
+    let names = disk.list("index").expect("lists").into_iter();
+    names.filter(|name| !name.starts_with("frozen")).map(|name| format!("index/{name}")).collect()
+}
+
+fn tables(disk: &FaultyDisk) -> Vec<String> {
+    paths(disk).into_iter().filter(|path| path.ends_with(".table")).collect()
+}
+
+fn content(disk: &FaultyDisk, path: &str) -> Vec<u8> {
+    let file = disk.open(path, OpenMode::Read).expect("opens");
+    let mut bytes = vec![0; file.len().expect("has a length") as usize];
+    file.read_exact_at(&mut bytes, 0).expect("reads");
+    bytes
+}
+
+/// Puts a file there for good, in place of one that may be there.
+fn put_file(disk: &FaultyDisk, path: &str, bytes: &[u8]) {
+    disk.create_dir("index").expect("makes a folder");
+    let _ = disk.remove(path);
+    let file = disk.open(path, OpenMode::CreateNew).expect("creates");
+    file.write_all_at(bytes, 0).and_then(|()| file.sync_data()).expect("writes");
+    disk.sync_dir("index").expect("syncs");
 }
 
 /// Maintains until there is nothing left to do.

@@ -1,20 +1,24 @@
 //! Random lives of an engine beside a plain map of all versions.
 
-use super::disk::TestDisk;
-use super::{Dice, Lsm, open, settle, tiny};
+use super::{Dice, Lsm, content, open, paths, put_file, settle, tables};
+use crate::disk::FaultyDisk;
 use crate::engine::{Cursor, Engine, Version};
 use bytes::Bytes;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 type Batch = Vec<(Bytes, Option<Bytes>)>;
 type Range = (Bound<Bytes>, Bound<Bytes>);
 
+/// Calls until a failure that shall not come.
+const NEVER: u64 = 1 << 60;
+
 struct Life {
     dice: Dice,
-    disk: Arc<TestDisk>,
+    disk: FaultyDisk,
     engine: Option<Lsm>,
     /// All commits: the log.
     log: Vec<Batch>,
@@ -27,7 +31,7 @@ struct Life {
 
 impl Life {
     fn new(seed: u64) -> Self {
-        let disk = TestDisk::new();
+        let disk = FaultyDisk::new();
         let engine = Some(open(&disk));
         let mut dice = Dice::new(seed);
         let keys = [20, 200, 2000][dice.below(3) as usize];
@@ -167,19 +171,24 @@ impl Life {
     fn maintain(&mut self) {
         let at_most = self.last() - self.durable;
         self.durable += self.dice.below(at_most + 1);
-        let failing = self.dice.below(10) == 0;
+        let (failing, power_cut) = (self.dice.below(10) == 0, self.dice.below(15) == 0);
         if failing {
-            let changes = self.dice.below(12) as i64;
-            self.disk.fail_after(changes);
+            self.disk.fail_in(1 + self.dice.below(12), ErrorKind::StorageFull);
+        }
+        if power_cut {
+            self.disk.power_off_in(1 + self.dice.below(30));
         }
         for _ in 0..self.dice.below(40) {
             match self.engine().maintain(self.durable) {
                 Ok(_) => {}
-                Err(error) => assert!(failing, "{error}"),
+                Err(error) => assert!(failing || power_cut, "{error}"),
             }
         }
-        self.disk.fail_after(i64::MAX);
+        self.disk.fail_in(NEVER, ErrorKind::StorageFull);
         self.deepest = self.deepest.max(self.engine().tree().levels.deep.len());
+        if power_cut {
+            self.reopen();
+        }
     }
 
     fn replay(&self, engine: &Lsm) {
@@ -192,8 +201,9 @@ impl Life {
 
     fn reopen(&mut self) {
         self.engine = None;
-        if self.dice.below(2) == 0 {
-            self.disk.cut_power();
+        match self.dice.below(3) {
+            0 => self.disk.kill(),
+            _ => self.disk.crash(self.dice.word()),
         }
         let engine = open(&self.disk);
         assert!(engine.flushed() <= self.durable);
@@ -212,10 +222,10 @@ impl Life {
             self.commit();
             settle(self.engine(), durable);
         }
-        let elsewhere = TestDisk::new();
+        let elsewhere = FaultyDisk::new();
         for path in &frozen.files {
             let name = path.rsplit('/').next().expect("a name");
-            elsewhere.put(&format!("index/{name}"), &self.disk.bytes(path));
+            put_file(&elsewhere, &format!("index/{name}"), &content(&self.disk, path));
         }
         let copy = open(&elsewhere);
         assert_eq!(copy.flushed(), frozen.version);
@@ -247,8 +257,9 @@ impl Life {
     }
 }
 
-fn check(seed: u64, steps: usize) -> usize {
+fn check(seed: u64, steps: usize, skip_syncs: bool) -> usize {
     let mut life = Life::new(seed);
+    life.disk.skip_syncs(skip_syncs);
     for _ in 0..steps {
         life.step();
     }
@@ -259,15 +270,10 @@ fn check(seed: u64, steps: usize) -> usize {
     let all = life.engine().scan((Bound::Unbounded, Bound::Unbounded), last, false);
     let expected = life.expected_all(last);
     life.walk(all, expected, false);
-    // Nothing lies about that no manifest names: an engine opened anew removes nothing.
+    // Nothing lies about that no manifest names.
     drop(life.engine.take());
-    let live = |disk: &Arc<TestDisk>| {
-        let engine = Lsm::open(Arc::clone(disk) as _, "index", tiny()).expect("opens");
-        engine.tree().levels.tables().count()
-    };
-    let live = live(&life.disk);
-    let tables = life.disk.paths().iter().filter(|path| path.ends_with(".table")).count();
-    assert_eq!(tables, live);
+    let there = tables(&life.disk).len();
+    assert_eq!(there, open(&life.disk).tree().levels.tables().count());
     life.deepest
 }
 
@@ -275,7 +281,7 @@ fn check(seed: u64, steps: usize) -> usize {
 fn answers_as_a_map_does() {
     let mut deepest = 0;
     for seed in 0..24 {
-        deepest = deepest.max(check(seed, 600));
+        deepest = deepest.max(check(seed, 600, false));
     }
     assert!(deepest >= 3, "only {deepest} levels were reached");
 }
@@ -287,8 +293,14 @@ fn equal_calls_leave_equal_files() {
         for _ in 0..400 {
             life.step();
         }
-        let paths = life.disk.paths();
-        paths.into_iter().map(|path| (life.disk.bytes(&path), path)).collect::<Vec<_>>()
+        let paths = paths(&life.disk).into_iter();
+        paths.map(|path| (content(&life.disk, &path), path)).collect::<Vec<_>>()
     };
     assert_eq!(files(7), files(7));
+}
+
+#[test]
+fn a_disk_that_does_not_sync_is_found_out() {
+    let found_out = |seed| catch_unwind(AssertUnwindSafe(|| check(seed, 600, true))).is_err();
+    assert!((0..10).any(found_out), "power cuts that lose everything went unnoticed");
 }
