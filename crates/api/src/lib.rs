@@ -11,6 +11,7 @@ mod cx;
 mod error;
 mod identity;
 mod service;
+pub mod testing;
 
 pub use body::{Body, ByteStream, RequestBody};
 pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo};
