@@ -106,7 +106,7 @@ impl BlobReader {
                 Place::Row => Source::Row(row.content),
                 Place::Segment(place) => Source::Segment(SegmentSource {
                     number: place.number,
-                    offset: place.offset + HEADER_BYTES as u64,
+                    offset: place.offset.saturating_add(HEADER_BYTES as u64),
                     sums: row.sums,
                     handle: OnceLock::new(),
                     _pin: core.pins.pin(Target::Segment(place.number)),
@@ -258,7 +258,10 @@ impl Inner {
             Source::File(_) => CHUNK_BYTES as u64,
         };
         let from = range.start / unit * unit;
-        let to = range.end.next_multiple_of(unit).min(part.size_bytes);
+        let to = range
+            .end
+            .checked_next_multiple_of(unit)
+            .map_or(part.size_bytes, |to| to.min(part.size_bytes));
         let mut buffer = self.core.buffers.take((to - from) as usize);
         let missing = |error: io::Error| match error.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof => {
@@ -280,7 +283,7 @@ impl Part {
         let sums = match &self.source {
             Source::Row(_) => return Ok(()),
             Source::Segment(source) => {
-                source.file(core)?.read_exact_at(out, source.offset + from)?;
+                source.file(core)?.read_exact_at(out, source.offset.saturating_add(from))?;
                 let sums = source.sums.get(first as usize * 4..(first + count) as usize * 4);
                 Bytes::copy_from_slice(sums.unwrap_or_default())
             }
@@ -345,7 +348,11 @@ impl FileSource {
         }
         let file = core.disk.open(&file::path(part.id), OpenMode::Read)?;
         let mut trailer = [0; TRAILER_BYTES];
-        let at = part.size_bytes + file::sums_count(part.size_bytes) * 4;
+        let at = part.size_bytes.saturating_add(file::sums_count(part.size_bytes) * 4);
+        // The length bounds what is allocated for checksums later on.
+        if file.len()? != at.saturating_add(TRAILER_BYTES as u64) {
+            return Err(corrupt(part.id, "the file has the wrong length"));
+        }
         file.read_exact_at(&mut trailer, at)?;
         if !file::is_trailer_of(&trailer, part.id, part.size_bytes) {
             return Err(corrupt(part.id, "the end of the file is not that of the blob"));

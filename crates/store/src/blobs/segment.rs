@@ -106,7 +106,7 @@ pub(super) fn taken_bytes(size_bytes: u64) -> u64 {
 }
 
 /// Fills in the header of `record` (which has room for it before the content); gives the checksums.
-fn seal(record: &mut [u8], id: BlobId) -> Vec<u8> {
+pub(super) fn seal(record: &mut [u8], id: BlobId) -> Vec<u8> {
     let (header, content) = record.split_at_mut(HEADER_BYTES);
     let sums: Vec<u8> =
         content.chunks(SUM_BYTES).flat_map(|chunk| crc32c(chunk).to_le_bytes()).collect();

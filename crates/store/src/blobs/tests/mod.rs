@@ -1,5 +1,6 @@
 mod crashes;
 mod faults;
+mod golden;
 mod keeping;
 mod rates;
 
