@@ -112,11 +112,11 @@ impl Shard {
             if self.hand >= self.entries.len() {
                 self.hand = 0;
             }
-            if std::mem::take(&mut self.entries[self.hand].used) {
-                self.hand += 1;
-            } else {
+            if !std::mem::take(&mut self.entries[self.hand].used) {
                 self.remove(self.hand);
             }
+            // What a removal put here is mostly the newest: it has its turn a round later.
+            self.hand += 1;
         }
     }
 }
@@ -213,6 +213,25 @@ mod tests {
     use crate::engine::Engine;
     use crate::memory::MemoryEngine;
     use base::{Entropy, SeededEntropy};
+
+    #[test]
+    fn keeps_what_is_used_through_a_flood() {
+        let hot = Hot::new(SHARDS * 8000, 1);
+        let read = |n: u32| {
+            let key = n.to_be_bytes();
+            let known = hot.get(&key, 1).is_some();
+            if !known {
+                hot.found(&key, None, 1);
+            }
+            known
+        };
+        let hits = |from, to| (from..to).filter(|n| read(*n)).count();
+        hits(0, 100_000);
+        hits(0, 500);
+        assert!(hits(0, 500) > 450);
+        hits(200_000, 201_000);
+        assert!(hits(0, 500) > 400);
+    }
 
     #[test]
     fn never_answers_anything_but_what_the_index_would() {
