@@ -251,17 +251,12 @@ impl RunCursor {
                 return Ok(block);
             }
         }
-        if self.reverse || self.in_row < ALONG_FROM && self.fill != Fill::Never {
+        if self.in_row < ALONG_FROM && self.fill != Fill::Never {
             return table.block(place.block, self.fill);
         }
-        let blocks = table.blocks_along(place.block, self.fill)?;
-        let along = blocks.into_iter().enumerate();
-        self.along.extend(along.map(|(at, block)| (place.table, place.block + at, block)));
-        self.along.reverse();
-        match self.along.pop() {
-            Some((_, _, block)) => Ok(block),
-            None => Err(table.bad(beyond)),
-        }
+        let blocks = table.blocks_along(place.block, self.reverse, self.fill)?.into_iter();
+        self.along.extend(blocks.map(|(ordinal, block)| (place.table, ordinal, block)));
+        self.along.pop().map(|(_, _, block)| block).ok_or_else(|| table.bad(beyond))
     }
 
     /// The block after this one, in the cursor's direction.

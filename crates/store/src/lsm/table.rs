@@ -153,6 +153,22 @@ impl Loaded {
         Ok(Self { file, filter, index, fences, offsets: offsets.into() })
     }
 
+    /// From which block to before which to read for one and those that follow it.
+    fn along(&self, ordinal: usize, reverse: bool) -> (usize, usize) {
+        let past = ordinal.saturating_add(1).min(self.blocks());
+        if reverse {
+            let end = self.offsets[past];
+            let near = |start: &&u64| end - **start <= ALONG_BYTES;
+            let more = self.offsets[..past].iter().rev().take_while(near).count().max(1);
+            (past.saturating_sub(more), past)
+        } else {
+            let start = self.offsets[ordinal.min(self.blocks())];
+            let near = |end: &&u64| **end - start <= ALONG_BYTES;
+            let more = self.offsets[past..].iter().take_while(near).count().max(1);
+            (ordinal, ordinal + more)
+        }
+    }
+
     /// How many data blocks there are.
     pub(super) fn blocks(&self) -> usize {
         self.offsets.len() - 1
@@ -243,31 +259,39 @@ impl Table {
         Block::new(content).map_err(|bad| self.bad(bad))
     }
 
-    /// This block and some that follow it, read at once and not kept in the cache.
-    pub(super) fn blocks_along(&self, ordinal: usize, fill: Fill) -> io::Result<Vec<Block>> {
+    /// This block and some that follow it in the direction, read at once and not kept in the cache:
+    /// numbers and blocks, the first one last.
+    pub(super) fn blocks_along(
+        &self,
+        ordinal: usize,
+        reverse: bool,
+        fill: Fill,
+    ) -> io::Result<Vec<(usize, Block)>> {
         let loaded = self.loaded()?;
-        let offsets = loaded.offsets.get(ordinal..).unwrap_or_default();
-        let [start, ends @ ..] = offsets else { return Ok(Vec::new()) };
-        let cached = |start: u64| {
-            let cache = &self.files.cache;
-            if fill == Fill::Never { None } else { cache.get((self.meta.number, start)) }
-        };
         let block = |content| Block::new(content).map_err(|bad| self.bad(bad));
-        if let Some(content) = cached(*start) {
-            return Ok(vec![block(content)?]);
+        let (first, past) = loaded.along(ordinal, reverse);
+        let bounds = loaded.offsets.get(first..=past);
+        let (Some(bounds), Some(own)) = (bounds, loaded.offsets.get(ordinal)) else {
+            return Ok(Vec::new());
+        };
+        let id = (self.meta.number, *own);
+        if fill != Fill::Never
+            && let Some(content) = self.files.cache.get(id)
+        {
+            return Ok(vec![(ordinal, block(content)?)]);
         }
-        let within = ends.iter().take_while(|end| **end - start <= ALONG_BYTES).count().max(1);
-        let ends = ends.get(..within).unwrap_or_default();
-        let Some(end) = ends.last() else { return Ok(Vec::new()) };
-        let mut bytes = vec![0; (end - start) as usize];
-        loaded.file.read_exact_at(&mut bytes, *start)?;
+        let start = bounds[0];
+        let mut bytes = vec![0; (bounds[bounds.len() - 1] - start) as usize];
+        loaded.file.read_exact_at(&mut bytes, start)?;
         let bytes = Bytes::from(bytes);
-        let mut blocks = Vec::with_capacity(ends.len());
-        let mut from = *start;
-        for end in ends {
-            let sealed = bytes.slice((from - start) as usize..(end - start) as usize);
-            blocks.push(block(codec::unseal(&sealed, from).map_err(|bad| self.bad(bad))?)?);
-            from = *end;
+        let mut blocks = Vec::with_capacity(bounds.len());
+        for (at, ends) in bounds.windows(2).enumerate() {
+            let sealed = bytes.slice((ends[0] - start) as usize..(ends[1] - start) as usize);
+            let content = codec::unseal(&sealed, ends[0]).map_err(|bad| self.bad(bad))?;
+            blocks.push((first + at, block(content)?));
+        }
+        if !reverse {
+            blocks.reverse();
         }
         Ok(blocks)
     }
