@@ -138,8 +138,6 @@ row! {
 
     pub struct StampRow {
         1 => stamp: u64,
-        /// What paging tokens of the account are authenticated with; drawn with the first stamp.
-        2 => page_secret: Vec<u8>,
     }
 
     /// A session's policies: what the session may do at most.
@@ -201,20 +199,8 @@ pub fn key_of(name: &str) -> String {
 
 /// Says that lookups in the account may have changed. Comes after the change.
 pub fn touch(tx: &mut Tx, account: AccountId, entropy: &dyn Entropy) -> Result<(), Error> {
-    let mut page_secret = page_secret(tx, account)?;
-    if page_secret.is_empty() {
-        page_secret.resize(32, 0);
-        entropy.fill(&mut page_secret);
-    }
-    let row = StampRow { stamp: entropy.next_u64(), page_secret };
+    let row = StampRow { stamp: entropy.next_u64() };
     Ok(tx.put(&STAMPS, &Scope::Account(account), "", &row)?)
-}
-
-/// What paging tokens of the account are authenticated with. Empty as long as the account has
-/// nothing of its own to list.
-pub fn page_secret(tx: &Tx, account: AccountId) -> Result<Vec<u8>, Error> {
-    let row = tx.get(&STAMPS, &Scope::Account(account), "")?;
-    Ok(row.map(|row| row.page_secret).unwrap_or_default())
 }
 
 pub fn user(tx: &Tx, account: AccountId, name: &str) -> Result<Option<UserRow>, Error> {

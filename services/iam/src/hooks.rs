@@ -1,0 +1,56 @@
+//! What the store knows about a resource and the input does not: its path, its tags, its boundary.
+
+use api::{Ask, AskContext, Cx, Error, Grants, Hooks, Tx};
+use directory::{INSTANCE_PROFILES, POLICIES, TagRow, group, key_of, role, user};
+use std::borrow::Cow;
+use store::Scope;
+
+use crate::Iam;
+
+impl Hooks for Iam {
+    fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        let nothing = Grants::default();
+        // What is about to be made has the ARN that was asked for.
+        if ask.action.starts_with("iam:Create") && cx.operation.name != "CreateAccessKey" {
+            return Ok(nothing);
+        }
+        let Some(resource) = ask.resource.splitn(6, ':').nth(5) else { return Ok(nothing) };
+        let (Some((kind, _)), Some((_, name))) =
+            (resource.split_once('/'), resource.rsplit_once('/'))
+        else {
+            return Ok(nothing);
+        };
+        let scope = Scope::Account(cx.account);
+        let found = match kind {
+            "user" => user(tx, cx.account, name)?.map(|u| (u.arn, u.tags, u.policies.boundary)),
+            "role" => role(tx, cx.account, name)?.map(|r| (r.arn, r.tags, r.policies.boundary)),
+            "group" => group(tx, cx.account, name)?.map(|g| (g.arn, Vec::new(), None)),
+            "instance-profile" => {
+                tx.get(&INSTANCE_PROFILES, &scope, &key_of(name))?.map(|p| (p.arn, p.tags, None))
+            }
+            "policy" => tx
+                .get(&POLICIES, &scope, &key_of(name))?
+                .filter(|policy| policy.arn == ask.resource)
+                .map(|policy| (policy.arn, policy.tags, None)),
+            _ => None,
+        };
+        let Some((arn, tags, boundary)) = found else { return Ok(nothing) };
+        let mut context = tag_keys(&tags);
+        if let Some(arn) = boundary
+            && !ask.context.iter().any(|(key, _)| key == "iam:permissionsboundary")
+        {
+            context.push((Cow::Borrowed("iam:permissionsboundary"), vec![arn]));
+        }
+        Ok(Grants { resource: Some(arn), context, ..nothing })
+    }
+}
+
+fn tag_keys(tags: &[TagRow]) -> AskContext {
+    let keys = |prefix: &'static str| {
+        tags.iter().map(move |tag| {
+            let key = format!("{prefix}:resourcetag/{}", tag.key.to_ascii_lowercase());
+            (Cow::Owned(key), vec![tag.value.clone()])
+        })
+    };
+    keys("aws").chain(keys("iam")).collect()
+}

@@ -1,0 +1,312 @@
+//! AWS Identity and Access Management: users, groups, roles, instance profiles, access keys, inline
+//! and managed policies, boundaries and tags.
+//!
+//! The rows are those of `directory`, which also answers the gateway; this crate is the API on top.
+//! [`Iam`] is one table: for each operation what must be allowed, and the function that does it.
+//!
+//! Invariants: every change goes through `directory`'s writers or calls `directory::touch`, so that
+//! no cached lookup outlives it. A policy in use cannot be deleted. Policies are checked when they
+//! are put, in AWS's words, so that reading them later cannot fail.
+//!
+//! Deliberately absent, answered 501: passwords, second factors, certificates, identity providers,
+//! service-linked roles, reports and simulation.
+
+mod access_key;
+mod ask;
+mod error;
+mod group;
+mod holder;
+mod hooks;
+mod instance_profile;
+mod page;
+mod policy;
+mod role;
+mod tags;
+mod user;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use api::{Ask, Cx, Error, Tx};
+use ask::Asks;
+use directory::{GroupRow, RoleRow, UserRow};
+use gen_iam::*;
+
+/// The service. It keeps nothing of its own.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Iam;
+
+/// `authorize_x x(transaction, input) -> output: what must be allowed => what does it;`
+macro_rules! operations {
+    ($($authorize:ident $operation:ident($tx:ty, $input:ident) -> $output:ident:
+        $ask:expr => $run:expr;)*) => {
+        impl IAMApi for Iam {
+            $(
+                fn $authorize(&self, cx: &Cx, input: &$input) -> Result<Vec<Ask>, Error> {
+                    let ask: fn(&Cx, &$input) -> Asks = $ask;
+                    ask(cx, input)
+                }
+                fn $operation(&self, tx: $tx, cx: &Cx, input: &$input) -> Result<$output, Error> {
+                    let run: fn($tx, &Cx, &$input) -> Result<$output, Error> = $run;
+                    run(tx, cx, input)
+                }
+            )*
+        }
+    };
+}
+
+operations! {
+    authorize_create_role create_role(&mut Tx, CreateRoleInput) -> CreateRoleOutput:
+        |cx, i| ask::new(cx, "role", i.path.as_deref(), &i.role_name, i.tags.as_deref(), i.permissions_boundary.as_deref()) => role::create;
+    authorize_get_role get_role(&Tx, GetRoleInput) -> GetRoleOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => role::get;
+    authorize_list_roles list_roles(&Tx, ListRolesInput) -> ListRolesOutput:
+        |cx, i| ask::list(cx, "role", i.path_prefix.as_deref()) => role::list;
+    authorize_delete_role delete_role(&mut Tx, DeleteRoleInput) -> DeleteRoleOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => role::delete;
+    authorize_update_role update_role(&mut Tx, UpdateRoleInput) -> UpdateRoleOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => role::update;
+    authorize_update_assume_role_policy update_assume_role_policy(&mut Tx, UpdateAssumeRolePolicyInput) -> UpdateAssumeRolePolicyOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => role::update_trust;
+    authorize_list_instance_profiles_for_role list_instance_profiles_for_role(&Tx, ListInstanceProfilesForRoleInput) -> ListInstanceProfilesForRoleOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => role::list_profiles;
+    authorize_create_instance_profile create_instance_profile(&mut Tx, CreateInstanceProfileInput) -> CreateInstanceProfileOutput:
+        |cx, i| ask::new(cx, "instance-profile", i.path.as_deref(), &i.instance_profile_name, i.tags.as_deref(), None) => instance_profile::create;
+    authorize_get_instance_profile get_instance_profile(&Tx, GetInstanceProfileInput) -> GetInstanceProfileOutput:
+        |cx, i| ask::named(cx, "instance-profile", &i.instance_profile_name) => instance_profile::get;
+    authorize_list_instance_profiles list_instance_profiles(&Tx, ListInstanceProfilesInput) -> ListInstanceProfilesOutput:
+        |cx, i| ask::list(cx, "instance-profile", i.path_prefix.as_deref()) => instance_profile::list;
+    authorize_delete_instance_profile delete_instance_profile(&mut Tx, DeleteInstanceProfileInput) -> DeleteInstanceProfileOutput:
+        |cx, i| ask::named(cx, "instance-profile", &i.instance_profile_name) => instance_profile::delete;
+    authorize_add_role_to_instance_profile add_role_to_instance_profile(&mut Tx, AddRoleToInstanceProfileInput) -> AddRoleToInstanceProfileOutput:
+        |cx, i| ask::passing(cx, &i.instance_profile_name, &i.role_name) => instance_profile::add_role;
+    authorize_remove_role_from_instance_profile remove_role_from_instance_profile(&mut Tx, RemoveRoleFromInstanceProfileInput) -> RemoveRoleFromInstanceProfileOutput:
+        |cx, i| ask::named(cx, "instance-profile", &i.instance_profile_name) => instance_profile::remove_role;
+    authorize_create_user create_user(&mut Tx, CreateUserInput) -> CreateUserOutput:
+        |cx, i| ask::new(cx, "user", i.path.as_deref(), &i.user_name, i.tags.as_deref(), i.permissions_boundary.as_deref()) => user::create;
+    authorize_get_user get_user(&Tx, GetUserInput) -> GetUserOutput:
+        |cx, i| ask::user(cx, i.user_name.as_deref()) => user::get;
+    authorize_list_users list_users(&Tx, ListUsersInput) -> ListUsersOutput:
+        |cx, i| ask::list(cx, "user", i.path_prefix.as_deref()) => user::list;
+    authorize_update_user update_user(&mut Tx, UpdateUserInput) -> UpdateUserOutput:
+        |cx, i| ask::user(cx, Some(&i.user_name)) => user::update;
+    authorize_delete_user delete_user(&mut Tx, DeleteUserInput) -> DeleteUserOutput:
+        |cx, i| ask::user(cx, Some(&i.user_name)) => user::delete;
+    authorize_create_group create_group(&mut Tx, CreateGroupInput) -> CreateGroupOutput:
+        |cx, i| ask::new(cx, "group", i.path.as_deref(), &i.group_name, None, None) => group::create;
+    authorize_get_group get_group(&Tx, GetGroupInput) -> GetGroupOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => group::get;
+    authorize_list_groups list_groups(&Tx, ListGroupsInput) -> ListGroupsOutput:
+        |cx, i| ask::list(cx, "group", i.path_prefix.as_deref()) => group::list;
+    authorize_delete_group delete_group(&mut Tx, DeleteGroupInput) -> DeleteGroupOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => group::delete;
+    authorize_add_user_to_group add_user_to_group(&mut Tx, AddUserToGroupInput) -> AddUserToGroupOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => user::add_to_group;
+    authorize_remove_user_from_group remove_user_from_group(&mut Tx, RemoveUserFromGroupInput) -> RemoveUserFromGroupOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => user::remove_from_group;
+    authorize_list_groups_for_user list_groups_for_user(&Tx, ListGroupsForUserInput) -> ListGroupsForUserOutput:
+        |cx, i| ask::user(cx, Some(&i.user_name)) => user::list_groups;
+    authorize_create_access_key create_access_key(&mut Tx, CreateAccessKeyInput) -> CreateAccessKeyOutput:
+        |cx, i| ask::user(cx, i.user_name.as_deref()) => access_key::create;
+    authorize_list_access_keys list_access_keys(&Tx, ListAccessKeysInput) -> ListAccessKeysOutput:
+        |cx, i| ask::user(cx, i.user_name.as_deref()) => access_key::list;
+    authorize_update_access_key update_access_key(&mut Tx, UpdateAccessKeyInput) -> UpdateAccessKeyOutput:
+        |cx, i| ask::user(cx, i.user_name.as_deref()) => access_key::update;
+    authorize_delete_access_key delete_access_key(&mut Tx, DeleteAccessKeyInput) -> DeleteAccessKeyOutput:
+        |cx, i| ask::user(cx, i.user_name.as_deref()) => access_key::delete;
+    authorize_get_access_key_last_used get_access_key_last_used(&Tx, GetAccessKeyLastUsedInput) -> GetAccessKeyLastUsedOutput:
+        |cx, _| ask::list(cx, "user", Some("/*")) => access_key::last_used;
+    authorize_create_policy create_policy(&mut Tx, CreatePolicyInput) -> CreatePolicyOutput:
+        |cx, i| ask::new(cx, "policy", i.path.as_deref(), &i.policy_name, i.tags.as_deref(), None) => policy::create;
+    authorize_get_policy get_policy(&Tx, GetPolicyInput) -> GetPolicyOutput:
+        |cx, i| ask::policy(cx, &i.policy_arn) => policy::get;
+    authorize_get_policy_version get_policy_version(&Tx, GetPolicyVersionInput) -> GetPolicyVersionOutput:
+        |cx, i| ask::policy(cx, &i.policy_arn) => policy::get_version;
+    authorize_list_policies list_policies(&Tx, ListPoliciesInput) -> ListPoliciesOutput:
+        |_, i| ask::list_policies(i.path_prefix.as_deref()) => policy::list;
+    authorize_delete_policy delete_policy(&mut Tx, DeletePolicyInput) -> DeletePolicyOutput:
+        |cx, i| ask::policy(cx, &i.policy_arn) => policy::delete;
+    authorize_create_policy_version create_policy_version(&mut Tx, CreatePolicyVersionInput) -> CreatePolicyVersionOutput:
+        |cx, i| ask::policy(cx, &i.policy_arn) => policy::create_version;
+    authorize_list_policy_versions list_policy_versions(&Tx, ListPolicyVersionsInput) -> ListPolicyVersionsOutput:
+        |cx, i| ask::policy(cx, &i.policy_arn) => policy::list_versions;
+    authorize_delete_policy_version delete_policy_version(&mut Tx, DeletePolicyVersionInput) -> DeletePolicyVersionOutput:
+        |cx, i| ask::policy(cx, &i.policy_arn) => policy::delete_version;
+    authorize_set_default_policy_version set_default_policy_version(&mut Tx, SetDefaultPolicyVersionInput) -> SetDefaultPolicyVersionOutput:
+        |cx, i| ask::policy(cx, &i.policy_arn) => policy::set_default_version;
+    authorize_list_entities_for_policy list_entities_for_policy(&Tx, ListEntitiesForPolicyInput) -> ListEntitiesForPolicyOutput:
+        |cx, i| ask::policy(cx, &i.policy_arn) => policy::list_entities;
+    authorize_put_user_policy put_user_policy(&mut Tx, PutUserPolicyInput) -> PutUserPolicyOutput:
+        |cx, i| ask::named(cx, "user", &i.user_name) => |tx, cx, i| {
+            holder::put_inline::<UserRow>(tx, cx, &i.user_name, &i.policy_name, &i.policy_document)?;
+            Ok(PutUserPolicyOutput {})
+        };
+    authorize_get_user_policy get_user_policy(&Tx, GetUserPolicyInput) -> GetUserPolicyOutput:
+        |cx, i| ask::named(cx, "user", &i.user_name) => |tx, cx, i| {
+            let (user_name, policy_document) = holder::get_inline::<UserRow>(tx, cx, &i.user_name, &i.policy_name)?;
+            Ok(GetUserPolicyOutput { user_name, policy_name: i.policy_name.clone(), policy_document })
+        };
+    authorize_delete_user_policy delete_user_policy(&mut Tx, DeleteUserPolicyInput) -> DeleteUserPolicyOutput:
+        |cx, i| ask::named(cx, "user", &i.user_name) => |tx, cx, i| {
+            holder::delete_inline::<UserRow>(tx, cx, &i.user_name, &i.policy_name)?;
+            Ok(DeleteUserPolicyOutput {})
+        };
+    authorize_list_user_policies list_user_policies(&Tx, ListUserPoliciesInput) -> ListUserPoliciesOutput:
+        |cx, i| ask::named(cx, "user", &i.user_name) => |tx, cx, i| {
+            let marker = i.marker.as_deref();
+            let page = holder::list_inline::<UserRow>(tx, cx, &i.user_name, marker, i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            Ok(ListUserPoliciesOutput { policy_names: page.items, is_truncated, marker })
+        };
+    authorize_attach_user_policy attach_user_policy(&mut Tx, AttachUserPolicyInput) -> AttachUserPolicyOutput:
+        |cx, i| ask::attaching(cx, "user", &i.user_name, &i.policy_arn) => |tx, cx, i| {
+            holder::attach::<UserRow>(tx, cx, &i.user_name, &i.policy_arn)?;
+            Ok(AttachUserPolicyOutput {})
+        };
+    authorize_detach_user_policy detach_user_policy(&mut Tx, DetachUserPolicyInput) -> DetachUserPolicyOutput:
+        |cx, i| ask::attaching(cx, "user", &i.user_name, &i.policy_arn) => |tx, cx, i| {
+            holder::detach::<UserRow>(tx, cx, &i.user_name, &i.policy_arn)?;
+            Ok(DetachUserPolicyOutput {})
+        };
+    authorize_list_attached_user_policies list_attached_user_policies(&Tx, ListAttachedUserPoliciesInput) -> ListAttachedUserPoliciesOutput:
+        |cx, i| ask::named(cx, "user", &i.user_name) => |tx, cx, i| {
+            let (prefix, marker) = (i.path_prefix.as_deref(), i.marker.as_deref());
+            let page = holder::list_attached::<UserRow>(tx, cx, &i.user_name, prefix, marker, i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            let attached_policies = Some(page.items);
+            Ok(ListAttachedUserPoliciesOutput { attached_policies, is_truncated, marker })
+        };
+    authorize_put_user_permissions_boundary put_user_permissions_boundary(&mut Tx, PutUserPermissionsBoundaryInput) -> PutUserPermissionsBoundaryOutput:
+        |cx, i| ask::bounding(cx, "user", &i.user_name, &i.permissions_boundary) => |tx, cx, i| {
+            holder::put_boundary::<UserRow>(tx, cx, &i.user_name, Some(&i.permissions_boundary))?;
+            Ok(PutUserPermissionsBoundaryOutput {})
+        };
+    authorize_delete_user_permissions_boundary delete_user_permissions_boundary(&mut Tx, DeleteUserPermissionsBoundaryInput) -> DeleteUserPermissionsBoundaryOutput:
+        |cx, i| ask::named(cx, "user", &i.user_name) => |tx, cx, i| {
+            holder::put_boundary::<UserRow>(tx, cx, &i.user_name, None)?;
+            Ok(DeleteUserPermissionsBoundaryOutput {})
+        };
+    authorize_tag_user tag_user(&mut Tx, TagUserInput) -> TagUserOutput:
+        |cx, i| ask::tagging(cx, "user", &i.user_name, &i.tags) => |tx, cx, i| {
+            tags::add::<UserRow>(tx, cx, &i.user_name, &i.tags)?;
+            Ok(TagUserOutput {})
+        };
+    authorize_untag_user untag_user(&mut Tx, UntagUserInput) -> UntagUserOutput:
+        |cx, i| ask::untagging(cx, "user", &i.user_name, &i.tag_keys) => |tx, cx, i| {
+            tags::remove::<UserRow>(tx, cx, &i.user_name, &i.tag_keys)?;
+            Ok(UntagUserOutput {})
+        };
+    authorize_list_user_tags list_user_tags(&Tx, ListUserTagsInput) -> ListUserTagsOutput:
+        |cx, i| ask::named(cx, "user", &i.user_name) => |tx, cx, i| {
+            let page = tags::list::<UserRow>(tx, cx, &i.user_name, i.marker.as_deref(), i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            Ok(ListUserTagsOutput { tags: page.items, is_truncated, marker })
+        };
+    authorize_put_group_policy put_group_policy(&mut Tx, PutGroupPolicyInput) -> PutGroupPolicyOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => |tx, cx, i| {
+            holder::put_inline::<GroupRow>(tx, cx, &i.group_name, &i.policy_name, &i.policy_document)?;
+            Ok(PutGroupPolicyOutput {})
+        };
+    authorize_get_group_policy get_group_policy(&Tx, GetGroupPolicyInput) -> GetGroupPolicyOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => |tx, cx, i| {
+            let (group_name, policy_document) = holder::get_inline::<GroupRow>(tx, cx, &i.group_name, &i.policy_name)?;
+            Ok(GetGroupPolicyOutput { group_name, policy_name: i.policy_name.clone(), policy_document })
+        };
+    authorize_delete_group_policy delete_group_policy(&mut Tx, DeleteGroupPolicyInput) -> DeleteGroupPolicyOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => |tx, cx, i| {
+            holder::delete_inline::<GroupRow>(tx, cx, &i.group_name, &i.policy_name)?;
+            Ok(DeleteGroupPolicyOutput {})
+        };
+    authorize_list_group_policies list_group_policies(&Tx, ListGroupPoliciesInput) -> ListGroupPoliciesOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => |tx, cx, i| {
+            let marker = i.marker.as_deref();
+            let page = holder::list_inline::<GroupRow>(tx, cx, &i.group_name, marker, i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            Ok(ListGroupPoliciesOutput { policy_names: page.items, is_truncated, marker })
+        };
+    authorize_attach_group_policy attach_group_policy(&mut Tx, AttachGroupPolicyInput) -> AttachGroupPolicyOutput:
+        |cx, i| ask::attaching(cx, "group", &i.group_name, &i.policy_arn) => |tx, cx, i| {
+            holder::attach::<GroupRow>(tx, cx, &i.group_name, &i.policy_arn)?;
+            Ok(AttachGroupPolicyOutput {})
+        };
+    authorize_detach_group_policy detach_group_policy(&mut Tx, DetachGroupPolicyInput) -> DetachGroupPolicyOutput:
+        |cx, i| ask::attaching(cx, "group", &i.group_name, &i.policy_arn) => |tx, cx, i| {
+            holder::detach::<GroupRow>(tx, cx, &i.group_name, &i.policy_arn)?;
+            Ok(DetachGroupPolicyOutput {})
+        };
+    authorize_list_attached_group_policies list_attached_group_policies(&Tx, ListAttachedGroupPoliciesInput) -> ListAttachedGroupPoliciesOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => |tx, cx, i| {
+            let (prefix, marker) = (i.path_prefix.as_deref(), i.marker.as_deref());
+            let page = holder::list_attached::<GroupRow>(tx, cx, &i.group_name, prefix, marker, i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            let attached_policies = Some(page.items);
+            Ok(ListAttachedGroupPoliciesOutput { attached_policies, is_truncated, marker })
+        };
+    authorize_put_role_policy put_role_policy(&mut Tx, PutRolePolicyInput) -> PutRolePolicyOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => |tx, cx, i| {
+            holder::put_inline::<RoleRow>(tx, cx, &i.role_name, &i.policy_name, &i.policy_document)?;
+            Ok(PutRolePolicyOutput {})
+        };
+    authorize_get_role_policy get_role_policy(&Tx, GetRolePolicyInput) -> GetRolePolicyOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => |tx, cx, i| {
+            let (role_name, policy_document) = holder::get_inline::<RoleRow>(tx, cx, &i.role_name, &i.policy_name)?;
+            Ok(GetRolePolicyOutput { role_name, policy_name: i.policy_name.clone(), policy_document })
+        };
+    authorize_delete_role_policy delete_role_policy(&mut Tx, DeleteRolePolicyInput) -> DeleteRolePolicyOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => |tx, cx, i| {
+            holder::delete_inline::<RoleRow>(tx, cx, &i.role_name, &i.policy_name)?;
+            Ok(DeleteRolePolicyOutput {})
+        };
+    authorize_list_role_policies list_role_policies(&Tx, ListRolePoliciesInput) -> ListRolePoliciesOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => |tx, cx, i| {
+            let marker = i.marker.as_deref();
+            let page = holder::list_inline::<RoleRow>(tx, cx, &i.role_name, marker, i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            Ok(ListRolePoliciesOutput { policy_names: page.items, is_truncated, marker })
+        };
+    authorize_attach_role_policy attach_role_policy(&mut Tx, AttachRolePolicyInput) -> AttachRolePolicyOutput:
+        |cx, i| ask::attaching(cx, "role", &i.role_name, &i.policy_arn) => |tx, cx, i| {
+            holder::attach::<RoleRow>(tx, cx, &i.role_name, &i.policy_arn)?;
+            Ok(AttachRolePolicyOutput {})
+        };
+    authorize_detach_role_policy detach_role_policy(&mut Tx, DetachRolePolicyInput) -> DetachRolePolicyOutput:
+        |cx, i| ask::attaching(cx, "role", &i.role_name, &i.policy_arn) => |tx, cx, i| {
+            holder::detach::<RoleRow>(tx, cx, &i.role_name, &i.policy_arn)?;
+            Ok(DetachRolePolicyOutput {})
+        };
+    authorize_list_attached_role_policies list_attached_role_policies(&Tx, ListAttachedRolePoliciesInput) -> ListAttachedRolePoliciesOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => |tx, cx, i| {
+            let (prefix, marker) = (i.path_prefix.as_deref(), i.marker.as_deref());
+            let page = holder::list_attached::<RoleRow>(tx, cx, &i.role_name, prefix, marker, i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            let attached_policies = Some(page.items);
+            Ok(ListAttachedRolePoliciesOutput { attached_policies, is_truncated, marker })
+        };
+    authorize_put_role_permissions_boundary put_role_permissions_boundary(&mut Tx, PutRolePermissionsBoundaryInput) -> PutRolePermissionsBoundaryOutput:
+        |cx, i| ask::bounding(cx, "role", &i.role_name, &i.permissions_boundary) => |tx, cx, i| {
+            holder::put_boundary::<RoleRow>(tx, cx, &i.role_name, Some(&i.permissions_boundary))?;
+            Ok(PutRolePermissionsBoundaryOutput {})
+        };
+    authorize_delete_role_permissions_boundary delete_role_permissions_boundary(&mut Tx, DeleteRolePermissionsBoundaryInput) -> DeleteRolePermissionsBoundaryOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => |tx, cx, i| {
+            holder::put_boundary::<RoleRow>(tx, cx, &i.role_name, None)?;
+            Ok(DeleteRolePermissionsBoundaryOutput {})
+        };
+    authorize_tag_role tag_role(&mut Tx, TagRoleInput) -> TagRoleOutput:
+        |cx, i| ask::tagging(cx, "role", &i.role_name, &i.tags) => |tx, cx, i| {
+            tags::add::<RoleRow>(tx, cx, &i.role_name, &i.tags)?;
+            Ok(TagRoleOutput {})
+        };
+    authorize_untag_role untag_role(&mut Tx, UntagRoleInput) -> UntagRoleOutput:
+        |cx, i| ask::untagging(cx, "role", &i.role_name, &i.tag_keys) => |tx, cx, i| {
+            tags::remove::<RoleRow>(tx, cx, &i.role_name, &i.tag_keys)?;
+            Ok(UntagRoleOutput {})
+        };
+    authorize_list_role_tags list_role_tags(&Tx, ListRoleTagsInput) -> ListRoleTagsOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => |tx, cx, i| {
+            let page = tags::list::<RoleRow>(tx, cx, &i.role_name, i.marker.as_deref(), i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            Ok(ListRoleTagsOutput { tags: page.items, is_truncated, marker })
+        };
+}
