@@ -227,7 +227,10 @@ impl BlobStream {
             let (answer, promised) = promise();
             let inner = Arc::clone(&self.inner);
             self.inner.core.blocking.run(Box::new(move || {
-                answer.give(inner.read_piece(part, range));
+                let piece = inner.read_piece(part, range);
+                // The pins first: whoever has the last piece may expect that they are gone.
+                drop(inner);
+                answer.give(piece);
             }));
             self.ahead.push_back(Ahead::Coming(promised));
         }

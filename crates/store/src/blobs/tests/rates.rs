@@ -176,3 +176,35 @@ fn rates() {
     }
     std::fs::remove_dir_all(&root).expect("removes");
 }
+
+#[test]
+#[ignore = "a measure, run by hand"]
+fn memory() {
+    let root = std::env::temp_dir().join(format!("cumulet-blobs-memory-{}", std::process::id()));
+    let disk = FsDisk::open(&root.join("data"), "a measure").expect("opens");
+    let mut options = options(1);
+    options.blocking = Arc::new(Pool::new(4));
+    let store = Store::inline(Arc::new(disk), options).expect("opens");
+    let peak = || {
+        let status = std::fs::read_to_string("/proc/self/status").expect("reads");
+        let line = status.lines().find(|line| line.starts_with("VmHWM")).expect("is there");
+        line.to_owned()
+    };
+    let bytes = content(1, 1 << 20);
+    println!("before: {}", peak());
+    let (took, blob) = timed(|| {
+        block_on(async {
+            let mut writer = store.blobs().writer(None);
+            for _ in 0..5 << 10 {
+                writer.write(&bytes).await.expect("writes");
+            }
+            writer.finish().await.expect("finishes")
+        })
+    });
+    println!("5 GiB in {took:?}: {}", peak());
+    let (took, _) = timed(|| read_all(&store, &blob));
+    println!("read in {took:?}: {}", peak());
+    drop(blob);
+    settle(&store);
+    std::fs::remove_dir_all(&root).expect("removes");
+}
