@@ -20,6 +20,7 @@
 //! Deliberately absent: anything about HTTP, services or AWS; queries; more than one writer.
 
 pub mod blobs;
+mod check;
 pub mod disk;
 pub mod engine;
 mod error;
@@ -36,11 +37,13 @@ mod queue;
 mod row;
 mod scan;
 mod signal;
+mod snapshot;
 mod space;
 mod store;
 mod table;
 mod tx;
 
+pub use check::Check;
 pub use error::{DecodeError, OpenError, StoreError};
 pub use jobs::{JobCx, JobError, JobInfo, JobKind, JobOutcome, JobRow, Jobs};
 pub use key::{Desc, Key, KeyReader, KeyRef, KeyWriter, PrefixOf, Stem};
@@ -52,6 +55,7 @@ pub use queue::Commit;
 pub use row::{Field, OrdValue, Row, RowReader, RowWriter, Value, Wire};
 pub use scan::Scan;
 pub use signal::Wake;
+pub use snapshot::{SnapshotError, SnapshotInfo};
 pub use store::{Drivers, Durability, Index, Store, StoreOptions};
 pub use table::{Scope, Table};
 pub use tx::Tx;

@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// The folder of the index.
-const INDEX: &str = "index";
+pub(crate) const INDEX: &str = "index";
 
 /// When a write is acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -404,6 +404,12 @@ impl Shared {
     pub(crate) fn publish(&self, durable: Version) {
         self.visible.fetch_max(durable, Ordering::AcqRel);
         self.queue.publish(durable);
+    }
+
+    /// The newest durable commit, and a time not before it.
+    pub(crate) fn durable(&self) -> (Version, Timestamp) {
+        let durable = self.queue.durable();
+        (durable, Timestamp::from_millis(self.time_ms.load(Ordering::Acquire)))
     }
 
     #[cfg(test)]

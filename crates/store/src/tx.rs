@@ -205,6 +205,16 @@ impl Tx {
         }
     }
 
+    /// Whether a value has the form of one, and all its pieces.
+    pub(crate) fn check_value(&self, table: u16, raw: &[u8], value: &[u8]) -> Result<(), String> {
+        match value.first() {
+            _ if table == CHUNKS => Ok(()),
+            Some(&WHOLE) => Ok(()),
+            Some(&PIECES) => self.gather("", raw, value).map(drop).map_err(|e| e.to_string()),
+            _ => Err("the value has no known form".to_owned()),
+        }
+    }
+
     fn gather(&self, table: &'static str, raw: &[u8], value: &[u8]) -> Result<Bytes, StoreError> {
         let corrupt = StoreError::Corrupt { table, error: DecodeError::Malformed };
         let Some((scope, ..)) = Scope::parse_raw_key(raw) else { return Err(corrupt) };

@@ -4,7 +4,7 @@ use super::{Disk, File, OpenMode};
 use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ const LOCK: &str = "lock";
 #[derive(Debug)]
 pub struct FsDisk {
     root: OwnedFd,
-    lock: std::fs::File,
+    /// None for a folder that is only read.
+    lock: Option<std::fs::File>,
 }
 
 #[derive(Debug)]
@@ -41,13 +42,20 @@ impl FsDisk {
         }
         lock.set_len(0)?;
         lock.write_all_at(holder.as_bytes(), 0)?;
-        Ok(FsDisk { root: fd, lock })
+        Ok(FsDisk { root: fd, lock: Some(lock) })
+    }
+
+    /// A folder that may belong to a running process, such as a snapshot: only to be read.
+    pub fn open_to_read(root: &Path) -> io::Result<FsDisk> {
+        let dir = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(FsDisk { root: fs::openat(CWD, root, dir, Mode::empty())?, lock: None })
     }
 
     /// Changes what a second process is told, once the address is known.
     pub fn set_holder(&self, holder: &str) -> io::Result<()> {
-        self.lock.set_len(0)?;
-        self.lock.write_all_at(holder.as_bytes(), 0)
+        let Some(lock) = &self.lock else { return Ok(()) };
+        lock.set_len(0)?;
+        lock.write_all_at(holder.as_bytes(), 0)
     }
 }
 
@@ -174,6 +182,23 @@ impl Disk for FsDisk {
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         Ok(fs::fsync(self.open_dir(path)?)?)
+    }
+
+    fn link_from(&self, source: &dyn Disk, from: &str, to: &str) -> io::Result<()> {
+        if let Some(folder) = source.folder() {
+            match fs::linkat(folder, name(from)?, &self.root, name(to)?, AtFlags::empty()) {
+                Ok(()) => return Ok(()),
+                // Another file system, or one that does not link.
+                Err(Errno::XDEV | Errno::PERM | Errno::MLINK | Errno::OPNOTSUPP) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let from = source.open(from, OpenMode::Read)?;
+        super::copy(&*from, &*self.open(to, OpenMode::CreateNew)?)
+    }
+
+    fn folder(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.root.as_fd())
     }
 
     fn available_bytes(&self) -> io::Result<u64> {

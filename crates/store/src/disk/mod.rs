@@ -15,6 +15,7 @@ pub use memory::MemDisk;
 
 use std::fmt::Debug;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 /// How a file is opened.
@@ -44,6 +45,16 @@ pub trait Disk: Send + Sync + Debug + 'static {
     fn list(&self, path: &str) -> io::Result<Vec<String>>;
     /// Makes names in the folder durable.
     fn sync_dir(&self, path: &str) -> io::Result<()>;
+    /// A name here for a file of another disk: a second one for the same bytes if both are folders
+    /// of one file system, else a synced copy.
+    fn link_from(&self, source: &dyn Disk, from: &str, to: &str) -> io::Result<()> {
+        let from = source.open(from, OpenMode::Read)?;
+        copy(&*from, &*self.open(to, OpenMode::CreateNew)?)
+    }
+    /// The folder, if this is one of the real file system.
+    fn folder(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
     /// Bytes that can still be written, as the file system counts them.
     fn available_bytes(&self) -> io::Result<u64>;
 }
@@ -65,6 +76,19 @@ pub trait File: Send + Sync + Debug + 'static {
     fn begin_writeback(&self, _offset: u64, _len: u64) {}
     /// Makes the bytes (and the length) durable. After an error the state is unknown: never retried.
     fn sync_data(&self) -> io::Result<()>;
+}
+
+fn copy(from: &dyn File, to: &dyn File) -> io::Result<()> {
+    let length = from.len()?;
+    let mut buffer = vec![0; length.min(1 << 20) as usize];
+    let mut at = 0;
+    while at < length {
+        let step = buffer.len().min((length - at) as usize);
+        from.read_exact_at(&mut buffer[..step], at)?;
+        to.write_all_at(&buffer[..step], at)?;
+        at += step as u64;
+    }
+    to.sync_data()
 }
 
 #[cfg(test)]

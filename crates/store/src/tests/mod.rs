@@ -5,3 +5,4 @@ mod crash;
 mod jobs;
 mod log;
 mod model;
+mod snapshot;

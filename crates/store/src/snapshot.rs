@@ -1,0 +1,291 @@
+//! Snapshots: the whole state of a store at one commit, kept by giving its files second names.
+//!
+//! Taken while the store is in use. What changes is written out first (the index's memory); what does
+//! not change, which is nearly all, is linked. A snapshot lies in `snapshots/NAME` of the data folder;
+//! its manifest is written last, so that without one there is no snapshot. Restoring makes a new data
+//! folder, again by links where the file system allows it and by copies elsewhere.
+//!
+//! Files carry checksums of their own; the manifest has their names and sizes and its own checksum.
+
+use crate::disk::{Disk, OpenMode};
+use crate::engine::Version;
+use crate::error::OpenError;
+use crate::format::{self, FORMAT};
+use crate::log;
+use crate::row;
+use crate::store::{INDEX, Store, StoreOptions};
+use base::Timestamp;
+use bytes::Bytes;
+use crc_fast::crc32_iscsi;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io::{self, ErrorKind};
+
+const FOLDER: &str = "snapshots";
+const MANIFEST: &str = "manifest";
+const MAGIC: [u8; 8] = *b"CUMSNAP\0";
+const MANIFEST_BYTES_MAX: u64 = 1 << 30;
+
+crate::row! {
+    struct Manifest {
+        1 => format: u32,
+        2 => version: u64,
+        3 => time: Timestamp,
+        4 => taken: Timestamp,
+        5 => files: Vec<SnapshotFile>,
+    }
+    struct SnapshotFile {
+        /// Where it lies in a data folder, and in the snapshot.
+        1 => path: String,
+        2 => size_bytes: u64,
+    }
+}
+
+/// A snapshot as a list shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SnapshotInfo {
+    pub name: String,
+    /// The commit that it holds.
+    pub version: Version,
+    pub taken: Timestamp,
+    pub files: usize,
+    pub size_bytes: u64,
+}
+
+/// Why a snapshot cannot be saved or restored.
+#[derive(Debug)]
+pub enum SnapshotError {
+    /// Letters, digits, `.`, `_` and `-`, up to 100 of them, not beginning with `.`.
+    BadName(String),
+    Exists(String),
+    Missing(String),
+    /// The folder to restore to has something in it.
+    NotEmpty,
+    /// Its manifest or a file is not what was written.
+    Damaged(String),
+    /// The index of this store is in memory alone.
+    InMemory,
+    Open(OpenError),
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SnapshotError::BadName(name) => write!(
+                f,
+                "`{name}` is no name for a snapshot: use up to 100 letters, digits, `.`, `_`, `-`"
+            ),
+            SnapshotError::Exists(name) => {
+                write!(f, "there is a snapshot `{name}` already; choose another name")
+            }
+            SnapshotError::Missing(name) => write!(f, "there is no snapshot `{name}`"),
+            SnapshotError::NotEmpty => f.write_str("the folder is not empty; choose another"),
+            SnapshotError::Damaged(what) => write!(f, "the snapshot is damaged: {what}"),
+            SnapshotError::InMemory => f.write_str("a store in memory cannot be saved"),
+            SnapshotError::Open(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {}
+
+impl From<io::Error> for SnapshotError {
+    fn from(error: io::Error) -> SnapshotError {
+        SnapshotError::Open(error.into())
+    }
+}
+
+impl From<OpenError> for SnapshotError {
+    fn from(error: OpenError) -> SnapshotError {
+        SnapshotError::Open(error)
+    }
+}
+
+fn checked(name: &str) -> Result<String, SnapshotError> {
+    let ok = (1..=100).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if ok { Ok(format!("{FOLDER}/{name}")) } else { Err(SnapshotError::BadName(name.to_owned())) }
+}
+
+impl Manifest {
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&row::encode(self));
+        let sum = crc32_iscsi(&bytes);
+        bytes.extend_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    /// `None` if there is none, or one that was never finished.
+    fn read(disk: &dyn Disk, folder: &str) -> Result<Option<Manifest>, SnapshotError> {
+        let file = match disk.open(&below(folder, MANIFEST), OpenMode::Read) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let damaged = |what: &str| SnapshotError::Damaged(format!("its manifest {what}"));
+        let length = file.len()?;
+        if length > MANIFEST_BYTES_MAX {
+            return Err(damaged("is impossibly long"));
+        }
+        let mut bytes = vec![0; length as usize];
+        file.read_exact_at(&mut bytes, 0)?;
+        let Some((content, sum)) = bytes.split_last_chunk::<4>() else {
+            return Err(damaged("is cut short"));
+        };
+        if crc32_iscsi(content) != u32::from_le_bytes(*sum) || !content.starts_with(&MAGIC) {
+            return Err(damaged("has a wrong checksum"));
+        }
+        let content = Bytes::copy_from_slice(&content[MAGIC.len()..]);
+        let manifest: Manifest =
+            row::decode(&content).map_err(|error| damaged(&format!("does not decode: {error}")))?;
+        if manifest.format > FORMAT {
+            return Err(OpenError::Newer { found: manifest.format, known: FORMAT }.into());
+        }
+        Ok(Some(manifest))
+    }
+
+    fn folders(&self) -> BTreeSet<&str> {
+        self.files.iter().filter_map(|file| Some(file.path.rsplit_once('/')?.0)).collect()
+    }
+}
+
+fn below(folder: &str, path: &str) -> String {
+    if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
+}
+
+/// Makes names durable from the given folders up to the top.
+fn sync_folders<'a>(
+    disk: &dyn Disk,
+    folders: impl IntoIterator<Item = &'a str>,
+) -> Result<(), SnapshotError> {
+    let mut all = BTreeSet::from([""]);
+    for folder in folders {
+        all.insert(folder);
+        all.extend(folder.match_indices('/').map(|(i, _)| &folder[..i]));
+    }
+    for folder in all.into_iter().rev() {
+        disk.sync_dir(folder)?;
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Saves the newest durable state under a name. Blocks while the index writes its memory out;
+    /// reads and writes go on.
+    pub fn snapshot_save(&self, name: &str) -> Result<SnapshotInfo, SnapshotError> {
+        let folder = checked(name)?;
+        let disk = &*self.shared.disk;
+        if Manifest::read(disk, &folder)?.is_some() {
+            return Err(SnapshotError::Exists(name.to_owned()));
+        }
+        disk.remove_dir_all(&folder)?;
+        // In this order: the blobs of every commit up to the frozen one are there.
+        let blobs = self.shared.blobs.freeze();
+        let (durable, time) = self.shared.durable();
+        let index = self.shared.reader.engine.freeze(durable)?;
+        if index.files.is_empty() {
+            return Err(SnapshotError::InMemory);
+        }
+        let mut manifest = Manifest {
+            format: FORMAT,
+            version: index.version,
+            time,
+            taken: self.shared.options.clock.now(),
+            files: Vec::new(),
+        };
+        for from in index.files.iter().chain(&blobs.files()?) {
+            let base = from.rsplit('/').next().unwrap_or(from);
+            let path =
+                if from.starts_with("blobs/") { from.clone() } else { format!("{INDEX}/{base}") };
+            let to = below(&folder, &path);
+            let parent = to.rsplit_once('/').map_or("", |(parent, _)| parent);
+            disk.create_dir(parent)?;
+            match disk.link(from, &to) {
+                Ok(()) => {}
+                // An upload that was given up meanwhile: no commit knows it.
+                Err(error) if error.kind() == ErrorKind::NotFound && path.starts_with("blobs/") => {
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            let size_bytes = disk.open(&to, OpenMode::Read)?.len()?;
+            manifest.files.push(SnapshotFile { path, size_bytes });
+        }
+        let folders: Vec<String> =
+            manifest.folders().into_iter().map(|path| below(&folder, path)).collect();
+        sync_folders(disk, folders.iter().map(String::as_str))?;
+        let new = below(&folder, "manifest.new");
+        let file = disk.open(&new, OpenMode::CreateNew)?;
+        file.write_all_at(&manifest.encode(), 0)?;
+        file.sync_data()?;
+        disk.rename(&new, &below(&folder, MANIFEST))?;
+        sync_folders(disk, [folder.as_str()])?;
+        Ok(info(name, &manifest))
+    }
+
+    /// Snapshots of this data folder by name.
+    pub fn snapshot_list(&self) -> Result<Vec<SnapshotInfo>, SnapshotError> {
+        let disk = &*self.shared.disk;
+        let mut found = Vec::new();
+        for name in disk.list(FOLDER)? {
+            if let Ok(folder) = checked(&name)
+                && let Some(manifest) = Manifest::read(disk, &folder)?
+            {
+                found.push(info(&name, &manifest));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Takes a snapshot away; the store does not change.
+    pub fn snapshot_remove(&self, name: &str) -> Result<(), SnapshotError> {
+        let folder = checked(name)?;
+        let disk = &*self.shared.disk;
+        if Manifest::read(disk, &folder)?.is_none() {
+            return Err(SnapshotError::Missing(name.to_owned()));
+        }
+        disk.remove(&below(&folder, MANIFEST))?;
+        disk.sync_dir(&folder)?;
+        Ok(disk.remove_dir_all(&folder)?)
+    }
+
+    /// Makes a data folder out of a snapshot. `from` is the snapshot's own folder, `to` is empty.
+    pub fn snapshot_restore(
+        from: &dyn Disk,
+        to: std::sync::Arc<dyn Disk>,
+        options: &StoreOptions,
+    ) -> Result<SnapshotInfo, SnapshotError> {
+        let Some(manifest) = Manifest::read(from, "")? else {
+            return Err(SnapshotError::Missing("here".to_owned()));
+        };
+        if !to.list("")?.is_empty() {
+            return Err(SnapshotError::NotEmpty);
+        }
+        for folder in manifest.folders() {
+            to.create_dir(folder)?;
+        }
+        for file in &manifest.files {
+            let length = from.open(&file.path, OpenMode::Read)?.len()?;
+            if length < file.size_bytes {
+                return Err(SnapshotError::Damaged(format!("{} is too short", file.path)));
+            }
+            to.link_from(from, &file.path, &file.path)?;
+        }
+        sync_folders(&*to, manifest.folders())?;
+        log::create(to.clone(), options, manifest.version + 1, manifest.time)?;
+        format::write(&*to)?;
+        Ok(info("", &manifest))
+    }
+}
+
+fn info(name: &str, manifest: &Manifest) -> SnapshotInfo {
+    SnapshotInfo {
+        name: name.to_owned(),
+        version: manifest.version,
+        taken: manifest.taken,
+        files: manifest.files.len(),
+        size_bytes: manifest.files.iter().map(|file| file.size_bytes).sum(),
+    }
+}

@@ -1,0 +1,192 @@
+use super::model::{self, Model};
+use crate::disk::{Disk, FaultyDisk, FsDisk, OpenMode};
+use crate::{OpenError, SnapshotError, Store, Table};
+use base::SeededEntropy;
+use std::sync::Arc;
+
+crate::row! {
+    struct BlobOwnerRow {
+        1 => blob: crate::blobs::BlobRef,
+    }
+}
+
+const OWNERS: Table<u64, BlobOwnerRow> = Table::new(0x0109, "test.owner");
+
+fn add_blob(store: &Store, number: u64, size: usize) {
+    use crate::blobs::block_on;
+    let blob = block_on(async {
+        let mut writer = store.blobs().writer(None);
+        writer.write(&vec![number as u8; size]).await.unwrap();
+        writer.finish().await.unwrap()
+    });
+    let added = store.write(|tx| {
+        let blob = tx.adopt_blob(&blob)?;
+        tx.put(&OWNERS, &crate::Scope::Global, &number, &BlobOwnerRow { blob })
+    });
+    added.now().unwrap().unwrap_or_else(|error: crate::StoreError| panic!("{error}"));
+}
+
+fn fill(store: &Store, commits: u32, seed: u64, model: &mut Model) {
+    let chance = SeededEntropy::new(seed);
+    for _ in 0..commits {
+        let change = model::random_change(&chance);
+        model::write(store, &change).now().unwrap().unwrap();
+        model.apply(&change);
+    }
+}
+
+/// Saves, goes on, and restores elsewhere what was there.
+fn check(disk: Arc<dyn Disk>, snapshot: &dyn Fn() -> Box<dyn Disk>, to: Arc<dyn Disk>) {
+    let mut model = Model::new();
+    let store = Store::inline(disk, model::options(1)).unwrap();
+    fill(&store, 60, 1, &mut model);
+    [10, 30_000, 2_000_000].into_iter().zip(1..).for_each(|(size, n)| add_blob(&store, n, size));
+    let saved = store.snapshot_save("one").unwrap();
+    let state = model::read(&store);
+    assert_eq!(saved.version, state.0);
+    assert!(matches!(store.snapshot_save("one"), Err(SnapshotError::Exists(_))));
+    fill(&store, 60, 2, &mut model);
+    assert_eq!(store.snapshot_list().unwrap(), [saved]);
+
+    let options = model::options(2);
+    Store::snapshot_restore(&*snapshot(), to.clone(), &options).unwrap();
+    let twice = Store::snapshot_restore(&*snapshot(), to.clone(), &options);
+    assert!(matches!(twice, Err(SnapshotError::NotEmpty)));
+    let restored = Store::inline(to.clone(), options.clone()).unwrap();
+    assert!(model::read(&restored) == state);
+    let found = restored.check().unwrap();
+    assert_eq!((found.blobs, found.problems), (3, vec![]));
+    let mut again = Model::new();
+    again.states = vec![state.1; state.0 as usize + 1];
+    fill(&restored, 60, 3, &mut again);
+    drop(restored);
+    let restored = Store::inline(to, options).unwrap();
+    assert!(model::read(&restored) == (again.version(), again.states.pop().unwrap()));
+
+    let found = store.check().unwrap();
+    assert_eq!((found.blobs, found.problems), (3, vec![]), "each goes its own way");
+    store.snapshot_remove("one").unwrap();
+    assert_eq!(store.snapshot_list().unwrap(), []);
+    assert!(matches!(store.snapshot_remove("one"), Err(SnapshotError::Missing(_))));
+}
+
+/// A folder of another disk as a disk to read.
+#[derive(Debug)]
+struct Below(FaultyDisk, &'static str);
+
+impl Disk for Below {
+    fn open(&self, path: &str, mode: OpenMode) -> std::io::Result<Arc<dyn crate::disk::File>> {
+        assert_eq!(mode, OpenMode::Read);
+        self.0.open(&format!("{}/{path}", self.1), mode)
+    }
+    fn rename(&self, _: &str, _: &str) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+    fn link(&self, _: &str, _: &str) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+    fn remove(&self, _: &str) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+    fn create_dir(&self, _: &str) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+    fn remove_dir_all(&self, _: &str) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::ReadOnlyFilesystem.into())
+    }
+    fn list(&self, path: &str) -> std::io::Result<Vec<String>> {
+        self.0.list(&format!("{}/{path}", self.1))
+    }
+    fn sync_dir(&self, _: &str) -> std::io::Result<()> {
+        Ok(())
+    }
+    fn available_bytes(&self) -> std::io::Result<u64> {
+        Ok(0)
+    }
+}
+
+#[test]
+fn a_snapshot_is_restored_elsewhere_by_copies() {
+    let disk = FaultyDisk::new();
+    let snapshot = || Box::new(Below(disk.clone(), "snapshots/one")) as Box<dyn Disk>;
+    check(Arc::new(disk.clone()), &snapshot, Arc::new(FaultyDisk::new()));
+}
+
+#[test]
+fn a_snapshot_is_restored_elsewhere_by_links() {
+    let root = std::env::temp_dir().join(format!("cumulet-snapshot-{}", std::process::id()));
+    let disk = Arc::new(FsDisk::open(&root.join("a"), "test").unwrap());
+    let snapshot =
+        || Box::new(FsDisk::open_to_read(&root.join("a/snapshots/one")).unwrap()) as Box<dyn Disk>;
+    let to = Arc::new(FsDisk::open(&root.join("b"), "test").unwrap());
+    check(disk, &snapshot, to);
+    std::fs::remove_dir_all(&root).unwrap();
+}
+
+#[test]
+fn a_saved_snapshot_survives_and_an_unfinished_one_does_not_count() {
+    for at in 1.. {
+        let disk = FaultyDisk::new();
+        let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+        fill(&store, 20, 1, &mut Model::new());
+        disk.power_off_in(at);
+        let saved = store.snapshot_save("one");
+        disk.crash(at);
+        let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+        let found = store.snapshot_list().unwrap();
+        let to = Arc::new(FaultyDisk::new());
+        match (&saved, &found[..]) {
+            (Ok(_), []) => panic!("call {at}: the snapshot is lost"),
+            (_, [_]) => {
+                let from = Below(disk.clone(), "snapshots/one");
+                Store::snapshot_restore(&from, to.clone(), &model::options(2)).unwrap();
+                let restored = Store::inline(to, model::options(2)).unwrap();
+                assert!(model::read(&restored) == model::read(&store));
+            }
+            _ => {
+                store.snapshot_save("one").unwrap();
+            }
+        }
+        if saved.is_ok() {
+            assert!(at > 5);
+            break;
+        }
+    }
+}
+
+#[test]
+fn bad_names_and_damage_are_refused() {
+    let disk = FaultyDisk::new();
+    let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+    fill(&store, 5, 1, &mut Model::new());
+    for name in ["", ".", "..", "a/b", "../x", "ä", &"x".repeat(101)] {
+        assert!(matches!(store.snapshot_save(name), Err(SnapshotError::BadName(_))), "{name}");
+    }
+    store.snapshot_save("one").unwrap();
+    let restore = || {
+        let from = Below(disk.clone(), "snapshots/one");
+        let to = Arc::new(FaultyDisk::new());
+        Store::snapshot_restore(&from, to, &model::options(2)).unwrap_err()
+    };
+    assert!(disk.corrupt("snapshots/one/manifest", 9, 1));
+    assert!(matches!(restore(), SnapshotError::Damaged(_)));
+    assert!(disk.corrupt("snapshots/one/manifest", 9, 1));
+    let memory = Store::memory(model::options(1).clock, model::options(1).entropy);
+    assert!(matches!(memory.snapshot_save("x"), Err(SnapshotError::InMemory)));
+    assert!(!matches!(restore_newer(&disk), SnapshotError::Damaged(_)));
+}
+
+/// A manifest of a later format, with a right checksum.
+fn restore_newer(disk: &FaultyDisk) -> SnapshotError {
+    disk.remove("snapshots/one/manifest").unwrap();
+    let file = disk.open("snapshots/one/manifest", OpenMode::CreateNew).unwrap();
+    let mut bytes = b"CUMSNAP\0\x04\x63".to_vec();
+    let sum = crc_fast::crc32_iscsi(&bytes);
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    file.write_all_at(&bytes, 0).unwrap();
+    let from = Below(disk.clone(), "snapshots/one");
+    let to = Arc::new(FaultyDisk::new());
+    let error = Store::snapshot_restore(&from, to, &model::options(2)).unwrap_err();
+    assert!(matches!(error, SnapshotError::Open(OpenError::Newer { found: 99, .. })), "{error}");
+    error
+}
