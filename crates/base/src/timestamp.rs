@@ -57,6 +57,42 @@ struct Civil {
     weekday: usize,
 }
 
+impl Civil {
+    fn date_and_time(&self, out: &mut String) {
+        digits(self.year, 4, out);
+        out.push('-');
+        digits(self.month, 2, out);
+        out.push('-');
+        digits(self.day, 2, out);
+        out.push('T');
+        self.time(out);
+    }
+
+    fn time(&self, out: &mut String) {
+        digits(self.hour, 2, out);
+        out.push(':');
+        digits(self.minute, 2, out);
+        out.push(':');
+        digits(self.second, 2, out);
+    }
+}
+
+/// A number with leading zeros. Listings write thousands of times, so not through `format!`.
+fn digits(n: i64, width: u32, out: &mut String) {
+    if n < 0 {
+        out.push('-');
+    }
+    let n = n.unsigned_abs();
+    let mut unit = 10u64.pow(width - 1);
+    while n / unit >= 10 {
+        unit *= 10;
+    }
+    while unit > 0 {
+        out.push((b'0' + (n / unit % 10) as u8) as char);
+        unit /= 10;
+    }
+}
+
 impl Timestamp {
     pub const EPOCH: Timestamp = Timestamp(0);
 
@@ -138,30 +174,53 @@ impl Timestamp {
     /// `2026-11-20T17:30:00Z`.
     pub fn iso8601_secs(self) -> String {
         let c = self.civil();
-        let (y, mo, d, h, mi, s) = (c.year, c.month, c.day, c.hour, c.minute, c.second);
-        format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}Z")
+        let mut out = String::with_capacity(24);
+        c.date_and_time(&mut out);
+        out.push('Z');
+        out
     }
 
     /// `2026-11-20T17:30:00.000Z`, as S3 writes times in XML.
     pub fn iso8601_millis(self) -> String {
-        let mut text = self.iso8601_secs();
-        text.pop();
-        format!("{text}.{:03}Z", self.civil().milli)
+        let c = self.civil();
+        let mut out = String::with_capacity(24);
+        c.date_and_time(&mut out);
+        out.push('.');
+        digits(c.milli, 3, &mut out);
+        out.push('Z');
+        out
     }
 
     /// `20261120T173000Z`, as signatures have it.
     pub fn iso8601_basic(self) -> String {
         let c = self.civil();
-        let (y, mo, d, h, mi, s) = (c.year, c.month, c.day, c.hour, c.minute, c.second);
-        format!("{y:04}{mo:02}{d:02}T{h:02}{mi:02}{s:02}Z")
+        let mut out = String::with_capacity(16);
+        digits(c.year, 4, &mut out);
+        digits(c.month, 2, &mut out);
+        digits(c.day, 2, &mut out);
+        out.push('T');
+        digits(c.hour, 2, &mut out);
+        digits(c.minute, 2, &mut out);
+        digits(c.second, 2, &mut out);
+        out.push('Z');
+        out
     }
 
     /// `Fri, 20 Nov 2026 17:30:00 GMT` (RFC 9110, IMF-fixdate).
     pub fn http_date(self) -> String {
         let c = self.civil();
-        let (wd, mon) = (DAYS[c.weekday], MONTHS[(c.month - 1) as usize]);
-        let (d, y, h, mi, s) = (c.day, c.year, c.hour, c.minute, c.second);
-        format!("{wd}, {d:02} {mon} {y:04} {h:02}:{mi:02}:{s:02} GMT")
+        let mut out = String::with_capacity(29);
+        out.push_str(DAYS[c.weekday]);
+        out.push_str(", ");
+        digits(c.day, 2, &mut out);
+        out.push(' ');
+        out.push_str(MONTHS[(c.month - 1) as usize]);
+        out.push(' ');
+        digits(c.year, 4, &mut out);
+        out.push(' ');
+        c.time(&mut out);
+        out.push_str(" GMT");
+        out
     }
 
     /// Reads ISO 8601 as AWS takes it: `2026-11-20`, `2026-11-20T17:30:00Z`, with a fraction of any

@@ -37,33 +37,43 @@ impl Seen {
 pub struct Settings {
     /// A member that is there twice in an object is an error; by default the last one counts.
     pub refuse_duplicates: bool,
+    /// An XML element that the model does not have is an error; by default it is passed over.
+    pub refuse_unknown_elements: bool,
 }
 
 pub(crate) struct Check {
     validate: bool,
-    refuse_duplicates: bool,
+    pub settings: Settings,
     violations: Vec<Violation>,
 }
 
 impl Check {
     pub fn new(validate: bool, settings: Settings) -> Check {
-        let Settings { refuse_duplicates } = settings;
-        Check { validate, refuse_duplicates, violations: Vec::new() }
+        Check { validate, settings, violations: Vec::new() }
     }
 
+    #[inline]
     pub fn mark(&self) -> usize {
         self.violations.len()
     }
 
     /// Puts a step before the path of all violations since the mark.
+    #[inline]
     pub fn prefix(&mut self, mark: usize, step: impl Fn() -> Step) {
+        if self.violations.len() == mark {
+            return;
+        }
         for violation in &mut self.violations[mark..] {
             violation.path.push(step());
         }
     }
 
     /// [`Check::prefix`] by a member of the input.
+    #[inline]
     pub fn prefix_member(&mut self, mark: usize, member: &Member) {
+        if self.violations.len() == mark {
+            return;
+        }
         for violation in &mut self.violations[mark..] {
             violation.path.push(Step::Member(member.name));
             violation.location = member.location;
@@ -106,7 +116,7 @@ impl Check {
 
     /// A member of an object that is there twice.
     pub fn duplicate(&self) -> Result<(), Rejection> {
-        match self.refuse_duplicates {
+        match self.settings.refuse_duplicates {
             true => Err(Rejection::malformed("Duplicate field found")),
             false => Ok(()),
         }

@@ -351,8 +351,7 @@ fn whole(
     match protocol {
         Protocol::RpcV2Cbor => cbor::decode(payload, out, check),
         Protocol::RestXml => {
-            let reader = xml::Reader::new(payload)?;
-            let mut decoder = xml::Decoder { reader, check, refuse_unknown: false };
+            let mut decoder = xml::Decoder::new(payload, check)?;
             decoder.root(&[xml::root_name(out.shape()), out.shape().name])?;
             decoder.structure(out)?;
             decoder.end()

@@ -49,8 +49,13 @@ pub(crate) struct Decoder<'c, S> {
 impl<'a, S: Source<'a>> Decoder<'_, S> {
     /// A structure, checked when complete.
     pub fn structure(&mut self, out: &mut dyn Struct) -> Result<()> {
+        let next = self.source.next()?;
+        self.structure_at(next, out)
+    }
+
+    fn structure_at(&mut self, next: Next, out: &mut dyn Struct) -> Result<()> {
         let mut seen = Seen::default();
-        self.members(out, &mut seen)?;
+        self.members_at(next, out, &mut seen)?;
         self.check.finish(out, &seen);
         Ok(())
     }
@@ -58,8 +63,13 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
     /// The members of a structure. A null counts as absent; of a member that is there twice the last
     /// one counts; unknown members are passed over.
     pub fn members(&mut self, out: &mut dyn Struct, seen: &mut Seen) -> Result<()> {
+        let next = self.source.next()?;
+        self.members_at(next, out, seen)
+    }
+
+    fn members_at(&mut self, next: Next, out: &mut dyn Struct, seen: &mut Seen) -> Result<()> {
         let shape = out.shape();
-        if self.source.next()? != Next::Map {
+        if next != Next::Map {
             return Err(self.source.misfit(&Shape::Struct(shape)));
         }
         let names = &shape.bindings().json;
@@ -70,7 +80,8 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
                 self.source.skip()?;
                 continue;
             };
-            if self.source.next()? == Next::Null {
+            let next = self.source.next()?;
+            if next == Next::Null {
                 self.source.null()?;
                 continue;
             }
@@ -83,7 +94,7 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
                 field.reset();
             }
             let mark = self.check.mark();
-            self.field(&member.shape, field)?;
+            self.field(next, &member.shape, field)?;
             self.check.prefix_member(mark, member);
         }
         if shape.union && set != 1 {
@@ -92,14 +103,17 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
         Ok(())
     }
 
-    fn field(&mut self, shape: &Shape, field: &mut dyn Field) -> Result<()> {
+    /// A value of which it is known what it is, and that it is no null.
+    fn field(&mut self, next: Next, shape: &Shape, field: &mut dyn Field) -> Result<()> {
         match (shape, field.slot()) {
-            (Shape::Struct(_), Slot::Struct(out)) => self.structure(out),
-            (Shape::List(rules), Slot::List(list)) => self.list(shape, rules, list),
-            (Shape::Map(rules), Slot::Map(map)) => self.map(shape, rules, map),
+            (Shape::Struct(_), Slot::Struct(out)) => self.structure_at(next, out),
+            (Shape::List(_), Slot::List(_)) if next != Next::List => Err(self.source.misfit(shape)),
+            (Shape::List(rules), Slot::List(list)) => self.list(rules, list),
+            (Shape::Map(_), Slot::Map(_)) if next != Next::Map => Err(self.source.misfit(shape)),
+            (Shape::Map(rules), Slot::Map(map)) => self.map(rules, map),
             (Shape::Stream | Shape::Events(_), _) => self.source.skip(),
             (_, slot) => {
-                if !matches!(shape, Shape::Document) && self.source.next()? != Next::Scalar {
+                if next != Next::Scalar && !matches!(shape, Shape::Document) {
                     return Err(self.source.misfit(shape));
                 }
                 self.source.scalar(shape, slot)
@@ -107,15 +121,13 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
         }
     }
 
-    fn list(&mut self, shape: &Shape, rules: &ListShape, list: &mut dyn List) -> Result<()> {
-        if self.source.next()? != Next::List {
-            return Err(self.source.misfit(shape));
-        }
+    fn list(&mut self, rules: &ListShape, list: &mut dyn List) -> Result<()> {
         let mut level = self.source.enter()?;
         let mut index = 0;
         while self.source.item(&mut level)? {
             let mark = self.check.mark();
-            if self.source.next()? == Next::Null && !matches!(rules.item, Shape::Document) {
+            let next = self.source.next()?;
+            if next == Next::Null && !matches!(rules.item, Shape::Document) {
                 self.source.null()?;
                 if rules.sparse {
                     list.push();
@@ -123,7 +135,7 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
                     self.check.null_item();
                 }
             } else {
-                self.field(&rules.item, list.push())?;
+                self.field(next, &rules.item, list.push())?;
             }
             self.check.prefix(mark, || Step::Item(index));
             index += 1;
@@ -131,10 +143,7 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
         Ok(())
     }
 
-    fn map(&mut self, shape: &Shape, rules: &MapShape, map: &mut dyn Map) -> Result<()> {
-        if self.source.next()? != Next::Map {
-            return Err(self.source.misfit(shape));
-        }
+    fn map(&mut self, rules: &MapShape, map: &mut dyn Map) -> Result<()> {
         let mut level = self.source.enter()?;
         while let Some(key) = self.source.key(&mut level)? {
             let mark = self.check.mark();
@@ -143,7 +152,8 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
                 Cow::Borrowed(text) => Cow::Borrowed(*text),
                 Cow::Owned(text) => Cow::Owned(text.clone()),
             };
-            if self.source.next()? == Next::Null && !matches!(rules.value, Shape::Document) {
+            let next = self.source.next()?;
+            if next == Next::Null && !matches!(rules.value, Shape::Document) {
                 self.source.null()?;
                 if rules.sparse {
                     map.entry(key.into_owned()).reset();
@@ -153,7 +163,7 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
             } else {
                 let field = map.entry(key.into_owned());
                 field.reset();
-                self.field(&rules.value, field)?;
+                self.field(next, &rules.value, field)?;
             }
             self.check.prefix(mark, || Step::Key(copy.clone().into_owned()));
         }

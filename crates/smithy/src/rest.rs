@@ -7,10 +7,9 @@
 use crate::aws_json;
 use crate::check::{Check, Seen};
 use crate::http::{Request, Response, header_text};
-use crate::index::Bindings;
 use crate::json;
 use crate::model::{Protocol, ServiceModel};
-use crate::reject::{BadValue, Rejection};
+use crate::reject::{BadValue, Expected, Rejection};
 use crate::scalar::{self, TimeText};
 use crate::shape::{Location, Member, Shape, StructShape, TimeFormat, XmlNamespace};
 use crate::value::{Field, Slot, Struct, Value};
@@ -32,14 +31,14 @@ pub(crate) fn decode(
     for (name, value) in request.labels {
         if let Some(index) = bindings.labels.find(name.as_bytes()) {
             seen.insert(index);
-            set(shape, index, input, value)?;
+            set(protocol, shape, index, input, value)?;
         }
     }
     if !bindings.query.all().is_empty() || bindings.query_map.is_some() {
-        query(bindings, request, input, &mut seen)?;
+        query(protocol, request, input, &mut seen)?;
     }
     if !bindings.headers.all().is_empty() || !bindings.prefixes.is_empty() {
-        headers(bindings, request, input, &mut seen)?;
+        headers(protocol, request, input, &mut seen)?;
     }
     match shape.payload {
         Some(index) => {
@@ -54,18 +53,19 @@ pub(crate) fn decode(
 }
 
 fn query(
-    bindings: &Bindings,
+    protocol: Protocol,
     request: &Request<'_>,
     input: &mut dyn Struct,
     seen: &mut Seen,
 ) -> Result<()> {
     let shape = input.shape();
+    let bindings = shape.bindings();
     for (name, value) in request.query {
         if let Some(index) = bindings.query.find(name.as_bytes()) {
             // Of a parameter that is there twice the first counts, unless it is a list.
             let list = matches!(shape.members[index].shape, Shape::List(_));
             if seen.insert(index) || list {
-                set(shape, index, input, value)?;
+                set(protocol, shape, index, input, value)?;
             }
         } else if let Some(index) = bindings.query_map {
             let index = usize::from(index);
@@ -91,12 +91,13 @@ fn query_map_entry(field: &mut dyn Field, name: &str, value: &str) {
 }
 
 fn headers(
-    bindings: &Bindings,
+    protocol: Protocol,
     request: &Request<'_>,
     input: &mut dyn Struct,
     seen: &mut Seen,
 ) -> Result<()> {
     let shape = input.shape();
+    let bindings = shape.bindings();
     let mut result = Ok(());
     request.headers.each(&mut |name, value| {
         if result.is_err() {
@@ -105,7 +106,7 @@ fn headers(
         if let Some(index) = bindings.headers.find(name.as_bytes()) {
             let list = matches!(shape.members[index].shape, Shape::List(_));
             if seen.insert(index) || list {
-                result = set(shape, index, input, &header_text(value));
+                result = set(protocol, shape, index, input, &header_text(value));
             }
         }
         for &(prefix, index) in &bindings.prefixes {
@@ -144,7 +145,13 @@ fn time_of(shape: &Shape, location: Location) -> TimeText {
     }
 }
 
-fn set(shape: &StructShape, index: usize, input: &mut dyn Struct, text: &str) -> Result<()> {
+fn set(
+    protocol: Protocol,
+    shape: &StructShape,
+    index: usize,
+    input: &mut dyn Struct,
+    text: &str,
+) -> Result<()> {
     let member = &shape.members[index];
     let field = input.field_mut(index);
     let bad = |text: &str, expected| {
@@ -157,7 +164,14 @@ fn set(shape: &StructShape, index: usize, input: &mut dyn Struct, text: &str) ->
     };
     let Shape::List(rules) = &member.shape else {
         let time = time_of(&member.shape, member.location);
-        return scalar::parse(field.slot(), Cow::Borrowed(text), time).map_err(|e| bad(text, e));
+        return match scalar::parse(field.slot(), Cow::Borrowed(text), time) {
+            // RFC 9110, 13.1.3: a condition whose date is none is ignored. S3 keeps to that.
+            Err(Expected::Timestamp) if time == TimeText::Http && protocol == Protocol::RestXml => {
+                field.reset();
+                Ok(())
+            }
+            result => result.map_err(|e| bad(text, e)),
+        };
     };
     let Slot::List(list) = field.slot() else { return Ok(()) };
     let time = time_of(&rules.item, member.location);
@@ -224,8 +238,7 @@ fn payload(
             *out = text.map_err(|_| Rejection::malformed("the body is not UTF-8"))?.to_owned();
         }
         (Shape::Struct(inner), Slot::Struct(out)) if protocol == Protocol::RestXml => {
-            let mut decoder =
-                xml::Decoder { reader: xml::Reader::new(body)?, check, refuse_unknown: false };
+            let mut decoder = xml::Decoder::new(body, check)?;
             let own = inner.xml_root.unwrap_or(inner.name);
             decoder.root(&[member.wire, member.name, own, inner.name])?;
             decoder.structure(out)?;
@@ -251,8 +264,7 @@ fn members(
         return aws_json::decode_members(body, input, seen, check);
     }
     let shape = input.shape();
-    let mut decoder =
-        xml::Decoder { reader: xml::Reader::new(body)?, check, refuse_unknown: false };
+    let mut decoder = xml::Decoder::new(body, check)?;
     // The root is named after the operation; the table has only the shape's name.
     let operation = shape.name.trim_end_matches("Input").trim_end_matches("Request");
     let with_request = format!("{operation}Request");
@@ -273,6 +285,9 @@ pub(crate) fn encode(
     for &(name, index) in bindings.headers.all() {
         let index = usize::from(index);
         if let Some(text) = header(&shape.members[index], output.field(index).value()) {
+            if response.headers.is_empty() {
+                response.headers.reserve(12);
+            }
             response.headers.push((Cow::Borrowed(name), text));
         }
     }

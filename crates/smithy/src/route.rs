@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 /// The lazily made part of a [`ServiceModel`].
 #[derive(Default)]
-pub struct Routes(OnceLock<Vec<Group>>);
+pub struct Routes(OnceLock<Vec<(&'static str, Vec<Group>)>>);
 
 impl Routes {
     pub const fn new() -> Routes {
@@ -29,7 +29,6 @@ impl fmt::Debug for Routes {
 }
 
 struct Group {
-    method: &'static str,
     path: &'static [Segment],
     /// Most conditions first.
     operations: Vec<&'static Operation>,
@@ -113,27 +112,32 @@ impl ServiceModel {
     }
 
     fn route_rest<'a>(&self, target: &Target<'a>) -> Result<Routed<'a>, RouteError> {
-        let groups = self.routes.0.get_or_init(|| groups(self.operations));
-        let mut other_method = false;
-        for group in groups {
-            let same = group.method == target.method;
-            if (!same && other_method) || !matches(group.path, target.path) {
-                continue;
-            }
-            if !same {
-                other_method = true;
+        let methods = self.routes.0.get_or_init(|| methods(self.operations));
+        let own = methods.iter().find(|(method, _)| *method == target.method);
+        for group in own.map_or(&[][..], |(_, groups)| groups) {
+            if !matches(group.path, target.path) {
                 continue;
             }
             if let Some(operation) = group.operations.iter().find(|o| holds(o, target)) {
-                let mut labels = Vec::with_capacity(2);
-                walk(group.path, target.path, &mut |name, raw| labels.push((name, raw)));
-                let labels: Option<Vec<_>> =
-                    labels.into_iter().map(|(name, raw)| Some((name, decoded(raw)?))).collect();
-                return Ok(Routed { operation, labels: labels.ok_or(RouteError::NotUtf8)? });
+                return labels(operation, target.path);
             }
         }
-        Err(if other_method { RouteError::NoMethod } else { RouteError::NoPath })
+        let mut others = methods.iter().filter(|(method, _)| *method != target.method);
+        match others.any(|(_, groups)| groups.iter().any(|g| matches(g.path, target.path))) {
+            true => Err(RouteError::NoMethod),
+            false => Err(RouteError::NoPath),
+        }
     }
+}
+
+fn labels<'a>(operation: &'static Operation, path: &'a str) -> Result<Routed<'a>, RouteError> {
+    let mut labels = Vec::with_capacity(2);
+    let mut utf8 = true;
+    walk(operation.http.path, path, &mut |name, raw| match decoded(raw) {
+        Some(text) => labels.push((name, text)),
+        None => utf8 = false,
+    });
+    if utf8 { Ok(Routed { operation, labels }) } else { Err(RouteError::NotUtf8) }
 }
 
 fn decoded(raw: &str) -> Option<Cow<'_, str>> {
@@ -143,28 +147,32 @@ fn decoded(raw: &str) -> Option<Cow<'_, str>> {
     }
 }
 
-fn groups(operations: &'static [Operation]) -> Vec<Group> {
-    let mut out: Vec<Group> = Vec::new();
+fn methods(operations: &'static [Operation]) -> Vec<(&'static str, Vec<Group>)> {
+    let mut out: Vec<(&'static str, Vec<Group>)> = Vec::new();
     for operation in operations {
         let rule = &operation.http;
-        match out.iter_mut().find(|g| g.method == rule.method && g.path == rule.path) {
+        let method = out.iter().position(|(method, _)| *method == rule.method);
+        let method = method.unwrap_or_else(|| {
+            out.push((rule.method, Vec::new()));
+            out.len() - 1
+        });
+        let groups = &mut out[method].1;
+        // The same pattern under other label names is a group of its own, tried in turn.
+        match groups.iter_mut().find(|g| g.path == rule.path) {
             Some(group) => group.operations.push(operation),
-            // The same pattern under other label names is a group of its own, tried in turn.
-            None => out.push(Group {
-                method: rule.method,
-                path: rule.path,
-                operations: vec![operation],
-            }),
+            None => groups.push(Group { path: rule.path, operations: vec![operation] }),
         }
     }
-    for group in &mut out {
-        group.operations.sort_by_key(|o| std::cmp::Reverse(demands(o)));
+    for (_, groups) in &mut out {
+        for group in groups.iter_mut() {
+            group.operations.sort_by_key(|o| std::cmp::Reverse(demands(o)));
+        }
+        // Stable: groups as demanding as each other stay in the order of their operations.
+        groups.sort_by_key(|g| {
+            let most = g.operations.first().map_or(0, |o| demands(o));
+            std::cmp::Reverse((specificity(g.path), most))
+        });
     }
-    // Stable: groups as demanding as each other stay in the order of their operations.
-    out.sort_by_key(|g| {
-        let most = g.operations.first().map_or(0, |o| demands(o));
-        std::cmp::Reverse((specificity(g.path), most))
-    });
     out
 }
 

@@ -161,7 +161,7 @@ fn can_refuse_duplicates() {
     let service = service(&[], false, &[]);
     let body = Bytes::from_static(br#"{"Text":"a","Text":"b"}"#);
     let request = crate::Request { labels: &[], query: &[], headers: &[], body: &body };
-    let settings = Settings { refuse_duplicates: true };
+    let settings = Settings { refuse_duplicates: true, ..Settings::default() };
     let mut input = Everything::default();
     let result = crate::decode_request_with(settings, AwsJson10, &service, &request, &mut input);
     assert_eq!(result, Err(Rejection::Malformed("Duplicate field found".into())));

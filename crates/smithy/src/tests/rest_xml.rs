@@ -40,9 +40,12 @@ fn reads_heads() {
     );
     check_head(&[("count", "x")], &[], "! 'x' is not a valid Integer for Count");
     check_head(&[("count", "2147483648")], &[], "! '2147483648' is not a valid Integer for Count");
-    check_head(&[], &[("if-modified-since", "then")], {
-        "! 'then' is not a valid Timestamp for Since"
-    });
+    check_head(&[], &[("if-modified-since", "then")], " }");
+    check_head(
+        &[],
+        &[("x-times", "then, now")],
+        "! 'then, now' is not a valid Timestamp for Times",
+    );
 }
 
 #[test]
@@ -171,4 +174,18 @@ fn writes_bodies() {
     check_response(&place, &format!("200|(application/xml)|?<Where {ns}>eu-west-1</Where>"));
     let nowhere = format!("200|(application/xml)|?<Where {ns}></Where>");
     check_response(&LocationOutput::default(), &nowhere);
+}
+
+#[test]
+fn can_refuse_unknown_elements() {
+    let service = service(&[], false, &[]);
+    let body = bytes::Bytes::from_static(b"<Plan><Rule><Days>1</Days><New/></Rule></Plan>");
+    let request = crate::Request { labels: &[], query: &[], headers: &[], body: &body };
+    for (refuse, accepted) in [(false, true), (true, false)] {
+        let settings =
+            crate::Settings { refuse_unknown_elements: refuse, ..crate::Settings::default() };
+        let mut input = Plan::default();
+        let result = crate::decode_request_with(settings, RestXml, &service, &request, &mut input);
+        assert_eq!(result.is_ok(), accepted);
+    }
 }

@@ -15,8 +15,6 @@ const NO_FIT: &str =
 pub(crate) struct Decoder<'a, 'c> {
     pub reader: Reader<'a>,
     pub check: &'c mut Check,
-    /// Elements that the table does not have are refused, not passed over.
-    pub refuse_unknown: bool,
 }
 
 type Result<T> = std::result::Result<T, Rejection>;
@@ -31,7 +29,11 @@ fn no_fit() -> Rejection {
     Rejection::malformed(NO_FIT)
 }
 
-impl Decoder<'_, '_> {
+impl<'a, 'c> Decoder<'a, 'c> {
+    pub fn new(body: &'a [u8], check: &'c mut Check) -> Result<Decoder<'a, 'c>> {
+        Ok(Decoder { reader: Reader::new(body)?, check })
+    }
+
     /// Reads the start tag of the root, which must be one of the names.
     pub fn root(&mut self, names: &[&str]) -> Result<()> {
         loop {
@@ -80,7 +82,7 @@ impl Decoder<'_, '_> {
                 _ => return Err(no_fit()),
             };
             let Some(index) = bindings.elements.find(name.as_bytes()) else {
-                if self.refuse_unknown {
+                if self.check.settings.refuse_unknown_elements {
                     return Err(no_fit());
                 }
                 self.reader.skip()?;
@@ -155,7 +157,7 @@ impl Decoder<'_, '_> {
                     if take(self, name)? {
                         continue;
                     }
-                    if self.refuse_unknown {
+                    if self.check.settings.refuse_unknown_elements {
                         return Err(no_fit());
                     }
                     self.reader.skip()?;

@@ -164,21 +164,34 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// One pass over the text finds its end and what in it needs a closer look.
     fn characters(&mut self) -> Result<Option<Token<'a>>> {
         let rest = &self.text[self.at..];
-        let raw = &rest[..memchr(b'<', rest.as_bytes()).unwrap_or(rest.len())];
+        let (mut len, mut found) = (0, 0);
+        for &b in rest.as_bytes() {
+            let class = CLASS[usize::from(b)];
+            if class == MARKUP {
+                break;
+            }
+            found |= class;
+            len += 1;
+        }
+        let raw = &rest[..len];
         if self.open.is_empty() {
             if raw.bytes().any(|b| !b.is_ascii_whitespace()) {
                 return self.fail("text outside the root element");
             }
-            self.at += raw.len();
+            self.at += len;
             return Ok(None);
         }
-        if raw.contains("]]>") {
+        if found & GREATER != 0 && raw.contains("]]>") {
             return self.fail("]]> in text");
         }
-        let text = self.unescape(raw)?;
-        self.at += raw.len();
+        let text = match found & (ESCAPED | DOUBTFUL) {
+            0 => Cow::Borrowed(raw),
+            _ => self.unescape(raw)?,
+        };
+        self.at += len;
         Ok(Some(Token::Text(text)))
     }
 
@@ -377,9 +390,34 @@ fn is_character(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 
+const MARKUP: u8 = 1;
+const ESCAPED: u8 = 2;
+const GREATER: u8 = 4;
+const DOUBTFUL: u8 = 8;
+
+/// What a byte of text may mean: a tag begins, it is an escape or line end, it may be a part of
+/// `]]>`, it may be a part of a character that XML does not have.
+const CLASS: [u8; 256] = {
+    let mut table = [0; 256];
+    let mut b = 0;
+    while b < 256 {
+        table[b] = match b as u8 {
+            b'<' => MARKUP,
+            b'&' | b'\r' => ESCAPED,
+            b'>' => GREATER,
+            b'\t' | b'\n' => 0,
+            0..=0x1f | 0xef => DOUBTFUL,
+            _ => 0,
+        };
+        b += 1;
+    }
+    table
+};
+
 fn name_len(text: &str) -> usize {
-    let mut len = 0;
-    for c in text.chars() {
+    let plain = |b: &u8| b.is_ascii_alphabetic();
+    let mut len = text.as_bytes().iter().take_while(|b| plain(b)).count();
+    for c in text[len..].chars() {
         let start = c.is_ascii_alphabetic() || matches!(c, '_' | ':') || c as u32 >= 0xc0;
         if !(start || (len > 0 && (c.is_ascii_digit() || matches!(c, '-' | '.' | '\u{b7}')))) {
             break;
