@@ -2,7 +2,9 @@
 
 mod basics;
 mod crash;
+mod format;
 mod jobs;
 mod log;
 mod model;
 mod snapshot;
+mod threads;
