@@ -67,6 +67,12 @@ impl Error {
         Error::internal(format!("operation {operation} is not of that kind"))
     }
 
+    /// Says the same in other words.
+    pub fn with_message(mut self, message: impl Into<String>) -> Error {
+        self.0.message = message.into();
+        self
+    }
+
     /// Adds an element to the error document.
     pub fn detail(mut self, name: &'static str, value: impl Into<String>) -> Error {
         self.0.details.push((name, value.into()));

@@ -1,1 +1,37 @@
-//! gateway
+//! The only crate that knows HTTP: from the head of a request to the last byte of its answer.
+//!
+//! The way of a request stands in order in [`gateway::Gateway`]'s `answer`: read the head, identify
+//! the service, authenticate, find the operation, decode, authorise and run in one transaction,
+//! encode. Two doors lead to it: [`Gateway::handle`], which needs neither sockets nor a runtime, and
+//! the listener ([`listen`]), which adds both.
+//!
+//! Invariants: nothing is run before its signature was checked and its permission asked for; an
+//! operation that forgets to ask is refused; nothing of a request is kept in memory beyond the
+//! bounds of [`base::limits`]; whatever happens, the client gets an answer in its own protocol.
+//!
+//! Deliberately absent: what operations do, where users and policies are kept, threads.
+
+mod access;
+pub mod audit;
+mod cors;
+mod encode;
+mod form;
+mod gateway;
+mod guard;
+mod head;
+mod host;
+mod identify;
+mod keys;
+pub mod listen;
+mod metrics;
+mod pages;
+mod payload;
+mod refuse;
+mod secret;
+mod stream;
+mod token;
+
+pub use encode::{Response, ResponseStream};
+pub use gateway::{AccessRules, Gateway, GatewayParts, Peer};
+pub use keys::{RootKey, WELL_KNOWN};
+pub use payload::RequestStream;

@@ -1,0 +1,136 @@
+//! The command line.
+
+use crate::exit::{self, Failure};
+use crate::settings::{self, KEYS, Settings, Source};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
+use std::path::PathBuf;
+
+/// The command, with help that teaches.
+pub fn command() -> Command {
+    Command::new("cumulet")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A small cloud in one program: keeps files and users as AWS does, durably, on this machine")
+        .after_help(exit::TEXT)
+        .args(up_args())
+        .subcommand(
+            Command::new("up")
+                .about("Start the cloud (what `cumulet` alone does)")
+                .long_about(
+                    "Start the cloud and answer until SIGTERM or SIGINT.\n\nSettings come from a TOML \
+                     file (--config, $CUMULET_CONFIG, or ~/.config/cumulet/config.toml), then from \
+                     CUMULET_* variables, then from flags; the last one wins. In the file and in \
+                     variables names have underscores: allow_origin = [\"http://localhost:3000\"], \
+                     CUMULET_ALLOW_ORIGIN.",
+                )
+                .args(up_args()),
+        )
+        .subcommand(
+            Command::new("env")
+                .about("Print what points AWS CLI and SDKs here: eval \"$(cumulet env)\"")
+                .arg(
+                    Arg::new("shell")
+                        .long("shell")
+                        .value_name("SHELL")
+                        .value_parser(["sh", "fish", "powershell"])
+                        .default_value("sh")
+                        .help("Whose syntax to print"),
+                )
+                .arg(
+                    Arg::new("account")
+                        .long("account")
+                        .value_name("ACCOUNT")
+                        .help("Be root of this 12-digit account, in place of the default one"),
+                )
+                .args(of_names(&["data", "listen", "region"])),
+        )
+        .subcommand(Command::new("version").about("Print the version"))
+        .subcommand(
+            Command::new("completions")
+                .about("Print completions for a shell")
+                .arg(
+                    Arg::new("shell")
+                        .required(true)
+                        .value_parser(clap::value_parser!(clap_complete::Shell)),
+                ),
+        )
+}
+
+fn up_args() -> Vec<Arg> {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_hint(ValueHint::FilePath)
+        .help("A TOML file with settings");
+    let mut args: Vec<Arg> = KEYS.iter().map(of_key).collect();
+    args.push(config);
+    args
+}
+
+/// The flags of some settings, for commands that look for a running cloud.
+fn of_names(names: &[&str]) -> Vec<Arg> {
+    KEYS.iter().filter(|key| names.contains(&key.name)).map(of_key).collect()
+}
+
+fn of_key(key: &'static settings::Key) -> Arg {
+    let help = match key.default {
+        "" => key.help.to_owned(),
+        default => format!("{} [default: {default}]", key.help),
+    };
+    let hint = match key.value {
+        "DIR" => ValueHint::DirPath,
+        "FILE" => ValueHint::FilePath,
+        _ => ValueHint::Other,
+    };
+    Arg::new(key.name)
+        .long(key.name.replace('_', "-"))
+        .value_name(key.value)
+        .value_hint(hint)
+        .action(if key.many { ArgAction::Append } else { ArgAction::Set })
+        .help(help)
+}
+
+/// Settings from all sources.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads environment and file")]
+pub fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
+    let mut all = Settings::default();
+    let usage = |error: settings::SettingError| Failure::new(exit::USAGE, error.0);
+    let given = value(matches, "config").or_else(|| variable("CUMULET_CONFIG"));
+    let path = match &given {
+        Some(path) => Some(PathBuf::from(path)),
+        None => default_config(),
+    };
+    if let Some(path) = path {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => all.read_toml(&path, &text).map_err(usage)?,
+            Err(error) if given.is_some() => {
+                return Err(Failure::new(exit::USAGE, format!("{}: {error}", path.display())));
+            }
+            Err(_) => {}
+        }
+    }
+    all.read_variables(variable);
+    for key in KEYS {
+        if !matches!(matches.try_contains_id(key.name), Ok(true)) {
+            continue;
+        }
+        let values: Vec<String> =
+            matches.get_many::<String>(key.name).into_iter().flatten().cloned().collect();
+        all.set(key, values, Source::Flag);
+    }
+    Ok(all)
+}
+
+pub fn value(matches: &ArgMatches, name: &str) -> Option<String> {
+    matches.try_get_one::<String>(name).ok().flatten().cloned()
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn default_config() -> Option<PathBuf> {
+    let home = variable("XDG_CONFIG_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".config")))?;
+    Some(home.join("cumulet/config.toml"))
+}

@@ -1,0 +1,74 @@
+//! The binary `cumulet`: configuration, the table of services, threads, commands.
+//!
+//! Invariants: the environment is read once, here; every command ends with one of the codes of
+//! [`exit`]; what a person reads goes to the standard output, what went wrong to the standard error.
+//!
+//! Deliberately absent: anything that a service does.
+
+mod audit_log;
+mod chance;
+mod cli;
+mod env;
+mod exit;
+mod services;
+mod settings;
+mod threads;
+mod up;
+
+use exit::Failure;
+use settings::Config;
+
+fn main() {
+    let code = match run() {
+        Ok(()) => exit::OK,
+        Err(failure) => {
+            eprintln!("cumulet: {}", failure.text);
+            failure.code
+        }
+    };
+    std::process::exit(code);
+}
+
+fn run() -> Result<(), Failure> {
+    let matches = cli::command().get_matches();
+    let (name, matches) = matches.subcommand().unwrap_or(("up", &matches));
+    match name {
+        "version" => {
+            println!("cumulet {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        "completions" => {
+            if let Some(shell) = matches.get_one::<clap_complete::Shell>("shell") {
+                let mut command = cli::command();
+                clap_complete::generate(*shell, &mut command, "cumulet", &mut std::io::stdout());
+            }
+            Ok(())
+        }
+        _ => {
+            let settings = cli::settings(matches)?;
+            let data = settings::default_data(cli::variable);
+            let config =
+                Config::new(&settings, data).map_err(|error| Failure::new(exit::USAGE, error.0))?;
+            match name {
+                "env" => env::print(&config, matches),
+                _ => {
+                    start_log(&config.log)?;
+                    up::run(&config, &settings)
+                }
+            }
+        }
+    }
+}
+
+fn start_log(levels: &str) -> Result<(), Failure> {
+    use std::io::IsTerminal;
+    use tracing_subscriber::filter::Targets;
+    use tracing_subscriber::prelude::*;
+    let filter: Targets = levels.parse().map_err(|error| {
+        Failure::new(exit::USAGE, format!("log is {levels:?}: {error}; try info or access=info"))
+    })?;
+    let colour = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_ansi(colour).with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
+    Ok(())
+}

@@ -1,0 +1,471 @@
+//! Configuration: one table of keys, from which flags, variables and the TOML file all derive.
+//!
+//! A later source wins: defaults, the file, `CUMULET_*` variables, flags. Lists are replaced, not
+//! joined. An unknown key in the file is an error that names the known ones.
+
+use base::{AccountId, Region};
+use gateway::RootKey;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use store::Durability;
+
+/// One setting.
+pub struct Key {
+    /// As in the file; flags have hyphens, variables capitals.
+    pub name: &'static str,
+    pub value: &'static str,
+    pub default: &'static str,
+    /// May be given several times; in a variable separated by commas.
+    pub many: bool,
+    pub help: &'static str,
+}
+
+const fn key(
+    name: &'static str,
+    value: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Key {
+    Key { name, value, default, many: false, help }
+}
+
+const fn keys(name: &'static str, value: &'static str, help: &'static str) -> Key {
+    Key { name, value, default: "", many: true, help }
+}
+
+/// All of them, in the order in which help shows them.
+pub const KEYS: &[Key] = &[
+    key(
+        "data",
+        "DIR",
+        "",
+        "Where everything is kept [default: $XDG_DATA_HOME/cumulet or ~/.local/share/cumulet]",
+    ),
+    key("listen", "ADDR:PORT", "127.0.0.1:4566", "Where to listen; port 0 takes a free one"),
+    key(
+        "auth",
+        "MODE",
+        "local",
+        "local: test/test and 12-digit key ids are root on this machine; strict: only keys that were issued or given",
+    ),
+    keys(
+        "root_key",
+        "ID:SECRET",
+        "A key that is root of the default account; ID:SECRET:ACCOUNT of another",
+    ),
+    keys(
+        "allow_origin",
+        "ORIGIN",
+        "A web page's origin (http://localhost:3000) that may act with well-known keys",
+    ),
+    keys("host_name", "NAME", "A further name of this cloud; BUCKET.s3.NAME is understood too"),
+    key("region", "NAME", "us-east-1", "The region of requests that name none"),
+    key(
+        "durability",
+        "MODE",
+        "synced",
+        "synced: an answer means it is on the disk; relaxed: a crash may lose the last moments",
+    ),
+    key("tls_cert", "FILE", "", "A certificate chain in PEM: TLS is then taken on the same port"),
+    key("tls_key", "FILE", "", "Its private key in PEM"),
+    key(
+        "ready_file",
+        "FILE",
+        "",
+        "Written once requests are answered: address and process number in JSON",
+    ),
+    key(
+        "log",
+        "LEVEL",
+        "warn",
+        "error, warn, info (a line for each request), debug or trace; or target=level,...",
+    ),
+    key("threads", "N", "0", "Threads that answer requests; 0 is one for each processor"),
+    key("cache_mb", "MB", "32", "Memory for values that are read often"),
+    key("connections", "N", "4096", "Connections at a time; more wait"),
+    key("head_timeout_s", "S", "30", "For the head of a request, and between two requests"),
+    key("stall_timeout_s", "S", "60", "For the next bytes of a body"),
+    key("drain_timeout_s", "S", "10", "For requests under way when the end has come"),
+];
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    File(PathBuf),
+    Variable,
+    Flag,
+}
+
+/// Values as text, each with where it came from.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(BTreeMap<&'static str, (Vec<String>, Source)>);
+
+/// A setting is wrong; the text says which and what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SettingError(pub String);
+
+impl std::fmt::Display for SettingError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn wrong<T>(text: impl Into<String>) -> Result<T, SettingError> {
+    Err(SettingError(text.into()))
+}
+
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+impl Settings {
+    pub fn set(&mut self, key: &'static Key, values: Vec<String>, source: Source) {
+        self.0.insert(key.name, (values, source));
+    }
+
+    /// Takes the settings of a TOML document.
+    pub fn read_toml(&mut self, path: &Path, text: &str) -> Result<(), SettingError> {
+        let shown = path.display();
+        let table: toml::Table = match text.parse() {
+            Ok(table) => table,
+            Err(error) => return wrong(format!("{shown}: {error}")),
+        };
+        for (name, value) in table {
+            let Some(key) = find(&name) else {
+                let known: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+                return wrong(format!(
+                    "{shown}: {name} is no setting; there are {}",
+                    known.join(", ")
+                ));
+            };
+            let values = match value {
+                toml::Value::Array(list) if key.many => list.into_iter().map(scalar).collect(),
+                one => scalar(one).map(|one| vec![one]),
+            };
+            let Some(values) = values else {
+                return wrong(format!("{shown}: {name} must be a text or a number"));
+            };
+            self.set(key, values, Source::File(path.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Takes `CUMULET_*` from what the environment holds.
+    pub fn read_variables(&mut self, get: impl Fn(&str) -> Option<String>) {
+        for key in KEYS {
+            let name = format!("CUMULET_{}", key.name.to_ascii_uppercase());
+            let Some(value) = get(&name).filter(|value| !value.is_empty()) else { continue };
+            let values = match key.many {
+                true => value.split(',').map(|part| part.trim().to_owned()).collect(),
+                false => vec![value],
+            };
+            self.set(key, values, Source::Variable);
+        }
+    }
+
+    fn all(&self, name: &str) -> &[String] {
+        self.0.get(name).map_or(&[], |(values, _)| values)
+    }
+
+    fn text(&self, name: &'static str) -> &str {
+        let default = find(name).map_or("", |key| key.default);
+        self.0.get(name).and_then(|(values, _)| values.first()).map_or(default, String::as_str)
+    }
+
+    fn number(&self, name: &'static str, least: u64, most: u64) -> Result<u64, SettingError> {
+        let text = self.text(name);
+        match text.parse() {
+            Ok(n) if (least..=most).contains(&n) => Ok(n),
+            _ => wrong(format!("{name} is {text:?}, but must be a number from {least} to {most}")),
+        }
+    }
+
+    /// What differs from the defaults, a line each; secrets are covered.
+    pub fn shown(&self) -> String {
+        let mut out = String::new();
+        for key in KEYS {
+            let Some((values, source)) = self.0.get(key.name) else { continue };
+            let values: Vec<String> = values
+                .iter()
+                .map(|value| match key.name {
+                    "root_key" => format!("{}:***", value.split(':').next().unwrap_or("")),
+                    _ => value.clone(),
+                })
+                .collect();
+            let source = match source {
+                Source::File(path) => path.display().to_string(),
+                Source::Variable => format!("CUMULET_{}", key.name.to_ascii_uppercase()),
+                Source::Flag => format!("--{}", key.name.replace('_', "-")),
+            };
+            let _ = writeln!(out, "  {} = {}  ({source})", key.name, values.join(", "));
+        }
+        out
+    }
+}
+
+fn scalar(value: toml::Value) -> Option<String> {
+    match value {
+        toml::Value::String(text) => Some(text),
+        toml::Value::Integer(n) => Some(n.to_string()),
+        toml::Value::Boolean(b) => Some(b.to_string()),
+        _ => None,
+    }
+}
+
+/// The settings, understood.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub data: PathBuf,
+    pub listen: SocketAddr,
+    pub well_known_pairs: bool,
+    pub root_keys: Vec<RootKey>,
+    pub allow_origins: Vec<String>,
+    pub host_names: Vec<String>,
+    pub region: Region,
+    pub durability: Durability,
+    pub tls: Option<(PathBuf, PathBuf)>,
+    pub ready_file: Option<PathBuf>,
+    pub log: String,
+    pub threads: usize,
+    pub cache_bytes: usize,
+    pub connections: usize,
+    pub head_timeout: Duration,
+    pub stall_timeout: Duration,
+    pub drain_timeout: Duration,
+}
+
+/// Where data is kept if nobody says where.
+pub fn default_data(get: impl Fn(&str) -> Option<String>) -> PathBuf {
+    let set = |name| get(name).filter(|value| value.starts_with('/')).map(PathBuf::from);
+    match (set("XDG_DATA_HOME"), set("HOME")) {
+        (Some(data), _) => data.join("cumulet"),
+        (None, Some(home)) => home.join(".local/share/cumulet"),
+        (None, None) => PathBuf::from("cumulet-data"),
+    }
+}
+
+impl Config {
+    pub fn new(settings: &Settings, default_data: PathBuf) -> Result<Config, SettingError> {
+        let path = |name| Some(settings.text(name)).filter(|t| !t.is_empty()).map(PathBuf::from);
+        let listen = settings.text("listen");
+        let Ok(listen) = listen.replace("localhost", "127.0.0.1").parse::<SocketAddr>() else {
+            return wrong(format!(
+                "listen is {listen:?}, but must be ADDRESS:PORT, as 127.0.0.1:4566"
+            ));
+        };
+        let well_known_pairs = match settings.text("auth") {
+            "local" => true,
+            "strict" => false,
+            other => return wrong(format!("auth is {other:?}, but must be local or strict")),
+        };
+        let durability = match settings.text("durability") {
+            "synced" => Durability::Synced,
+            "relaxed" => Durability::Relaxed,
+            other => {
+                return wrong(format!("durability is {other:?}, but must be synced or relaxed"));
+            }
+        };
+        let tls = match (path("tls_cert"), path("tls_key")) {
+            (Some(cert), Some(key)) => Some((cert, key)),
+            (None, None) => None,
+            _ => return wrong("tls_cert and tls_key belong together: give both or neither"),
+        };
+        let region = settings.text("region");
+        let Some(region) = Region::parse(region) else {
+            return wrong(format!("region is {region:?}, which is no region's name"));
+        };
+        let seconds = |name| settings.number(name, 1, 3600).map(Duration::from_secs);
+        let config = Config {
+            data: path("data").unwrap_or(default_data),
+            listen,
+            well_known_pairs,
+            root_keys: settings
+                .all("root_key")
+                .iter()
+                .map(|t| root_key(t))
+                .collect::<Result<_, _>>()?,
+            allow_origins: settings
+                .all("allow_origin")
+                .iter()
+                .map(|t| origin(t))
+                .collect::<Result<_, _>>()?,
+            host_names: settings
+                .all("host_name")
+                .iter()
+                .map(|t| host_name(t))
+                .collect::<Result<_, _>>()?,
+            region,
+            durability,
+            tls,
+            ready_file: path("ready_file"),
+            log: settings.text("log").to_owned(),
+            threads: settings.number("threads", 0, 1024)? as usize,
+            cache_bytes: settings.number("cache_mb", 1, 1 << 20)? as usize * (1 << 20),
+            connections: settings.number("connections", 1, 1_000_000)? as usize,
+            head_timeout: seconds("head_timeout_s")?,
+            stall_timeout: seconds("stall_timeout_s")?,
+            drain_timeout: seconds("drain_timeout_s")?,
+        };
+        config.check_exposure()?;
+        Ok(config)
+    }
+
+    /// Beyond this machine nothing may rest on its being this machine.
+    fn check_exposure(&self) -> Result<(), SettingError> {
+        let beyond = !self.listen.ip().to_canonical().is_loopback();
+        if !beyond || !self.well_known_pairs || !self.root_keys.is_empty() {
+            return Ok(());
+        }
+        wrong(format!(
+            "listening on {} lets other machines and containers in. Say who may act as root: \
+             --root-key ID:SECRET adds a key of yours (test/test stays for this machine alone), or \
+             --auth strict turns well-known keys off; or listen on 127.0.0.1 only",
+            self.listen.ip()
+        ))
+    }
+}
+
+fn root_key(text: &str) -> Result<RootKey, SettingError> {
+    let mut parts = text.splitn(3, ':');
+    let (id, secret, account) =
+        (parts.next().unwrap_or(""), parts.next().unwrap_or(""), parts.next());
+    let id_ok = (3..=128).contains(&id.len())
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
+    if !id_ok {
+        return wrong("root_key: the ID must have 3 to 128 letters, digits, or one of _ - .");
+    }
+    if secret.len() < 8 {
+        return wrong(format!("root_key {id}: the SECRET must have 8 characters or more"));
+    }
+    let account = match account {
+        None => AccountId::DEFAULT,
+        Some(account) => match AccountId::parse(account) {
+            Some(account) => account,
+            None => return wrong(format!("root_key {id}: the ACCOUNT must have 12 digits")),
+        },
+    };
+    Ok(RootKey { id: id.to_owned(), secret: secret.to_owned(), account })
+}
+
+fn origin(text: &str) -> Result<String, SettingError> {
+    let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    let ok = rest.is_some_and(|rest| {
+        let host_char =
+            |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-:[]".contains(&b);
+        !rest.is_empty() && rest.bytes().all(host_char)
+    });
+    if ok {
+        return Ok(text.to_owned());
+    }
+    wrong(format!(
+        "allow_origin is {text:?}, but must be one origin as browsers send it, scheme://host[:port] \
+         in lower case without a path; there is no * because every web page could then act as root"
+    ))
+}
+
+fn host_name(text: &str) -> Result<String, SettingError> {
+    let ok = !text.is_empty()
+        && text.len() <= 200
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b))
+        && !text.starts_with('.')
+        && !text.ends_with('.');
+    if ok {
+        Ok(text.to_owned())
+    } else {
+        wrong(format!("host_name is {text:?}, which is no lower-case host name"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(toml: &str) -> Result<Config, SettingError> {
+        let mut settings = Settings::default();
+        settings.read_toml(Path::new("c.toml"), toml)?;
+        Config::new(&settings, "d".into())
+    }
+
+    fn check_refused(toml: &str, part: &str) {
+        let error = config(toml).expect_err(toml);
+        assert!(error.0.contains(part), "{toml}: {error}");
+    }
+
+    #[test]
+    fn defaults() {
+        let config = config("").unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:4566");
+        assert_eq!(config.data, PathBuf::from("d"));
+        assert!(config.well_known_pairs && config.durability == Durability::Synced);
+    }
+
+    #[test]
+    fn later_sources_win() {
+        let mut settings = Settings::default();
+        settings.read_toml(Path::new("c.toml"), "region = \"eu-west-1\"\nlog = \"info\"").unwrap();
+        settings.read_variables(|name| {
+            (name == "CUMULET_REGION").then(|| "eu-west-2".to_owned()).or_else(|| {
+                (name == "CUMULET_ROOT_KEY")
+                    .then(|| "AKA:secretsecret, AKB:secretsecret:123456789012".into())
+            })
+        });
+        let config = Config::new(&settings, "d".into()).unwrap();
+        assert_eq!((config.region.as_str(), config.log.as_str()), ("eu-west-2", "info"));
+        assert_eq!(config.root_keys.len(), 2);
+        settings.set(find("region").unwrap(), vec!["eu-west-3".into()], Source::Flag);
+        let config = Config::new(&settings, "d".into()).unwrap();
+        assert_eq!(config.region.as_str(), "eu-west-3");
+        let shown = settings.shown();
+        assert!(shown.contains("region = eu-west-3  (--region)"), "{shown}");
+        assert!(!shown.contains("secretsecret"), "{shown}");
+    }
+
+    #[test]
+    fn wrong_settings() {
+        check_refused("regoin = 1", "regoin is no setting; there are data, listen");
+        check_refused("listen = \"4566\"", "ADDRESS:PORT");
+        check_refused("region = \"US\"", "no region");
+        check_refused("auth = \"none\"", "local or strict");
+        check_refused("durability = \"no\"", "synced or relaxed");
+        check_refused("threads = -1", "a number from 0");
+        check_refused("tls_cert = \"a\"", "belong together");
+        check_refused("root_key = \"a:b\"", "3 to 128");
+        check_refused("root_key = \"abc:short\"", "8 characters");
+        check_refused("root_key = \"abc:longenough:1\"", "12 digits");
+        check_refused("allow_origin = \"*\"", "no *");
+        check_refused("allow_origin = \"http://a/\"", "without a path");
+        check_refused("host_name = \"A B\"", "no lower-case host name");
+        check_refused("listen = [1]", "must be a text");
+    }
+
+    #[test]
+    fn beyond_this_machine_somebody_must_be_named() {
+        for listen in ["0.0.0.0:4566", "[::]:4566", "192.168.0.1:1"] {
+            check_refused(&format!("listen = \"{listen}\""), "--root-key ID:SECRET");
+            assert!(config(&format!("listen = \"{listen}\"\nauth = \"strict\"")).is_ok());
+            assert!(
+                config(&format!("listen = \"{listen}\"\nroot_key = \"abc:longenough\"")).is_ok()
+            );
+        }
+        for listen in
+            ["127.0.0.1:0", "[::1]:1", "127.9.9.9:1", "[::ffff:127.0.0.1]:1", "localhost:1"]
+        {
+            assert!(config(&format!("listen = \"{listen}\"")).is_ok(), "{listen}");
+        }
+    }
+
+    #[test]
+    fn data_is_kept_with_the_users_other_data() {
+        let of = |pairs: &[(&str, &str)]| {
+            default_data(|name| {
+                pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(of(&[("HOME", "/h"), ("XDG_DATA_HOME", "/x")]), PathBuf::from("/x/cumulet"));
+        assert_eq!(of(&[("HOME", "/h")]), PathBuf::from("/h/.local/share/cumulet"));
+        assert_eq!(of(&[("XDG_DATA_HOME", "relative")]), PathBuf::from("cumulet-data"));
+    }
+}

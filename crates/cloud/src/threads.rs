@@ -1,0 +1,202 @@
+//! The threads of the process beside those that answer requests: they drive the store, wait for the
+//! disk, and write the audit log.
+
+use gateway::Gateway;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use store::blobs::Blocking;
+use store::engine::Step;
+use store::{Drivers, Store, Wake};
+
+use crate::audit_log::AuditLog;
+use crate::exit;
+
+/// Small, because these threads call nothing deep.
+const STACK_BYTES: usize = 512 * 1024;
+/// Threads that wait for the disk, at most.
+const WAITERS_MAX: usize = 8;
+/// A waiter without work for so long ends.
+const WAITER_IDLE: Duration = Duration::from_secs(10);
+/// How often is looked for what may be freed and logged.
+const KEEPER_PAUSE: Duration = Duration::from_secs(1);
+
+#[allow(clippy::disallowed_methods, reason = "this module owns the threads")]
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(work)
+}
+
+/// Those that drive the store, until it is closed.
+#[derive(Debug)]
+pub struct Upkeep {
+    threads: Vec<JoinHandle<()>>,
+    store: Store,
+    stop: Arc<(Mutex<bool>, Condvar)>,
+}
+
+impl Upkeep {
+    pub fn start(store: &Store, drivers: Drivers) -> std::io::Result<Upkeep> {
+        let Drivers { mut log, mut maintenance, mut blobs, .. } = drivers;
+        let stop = Arc::new((Mutex::new(false), Condvar::new()));
+        let own = store.clone();
+        let log_thread = spawn("log", move || {
+            loop {
+                let wake = log.wait();
+                while log.step() == Step::Worked {}
+                end_if_stopped(&own);
+                if wake == Wake::Closed {
+                    return;
+                }
+            }
+        })?;
+        let own = store.clone();
+        let maintenance_thread = spawn("maintenance", move || {
+            loop {
+                let wake = maintenance.wait();
+                while maintenance.step() == Step::Worked {}
+                end_if_stopped(&own);
+                if wake == Wake::Closed {
+                    return;
+                }
+            }
+        })?;
+        let stopping = stop.clone();
+        let keeper = spawn("keeper", move || {
+            loop {
+                while matches!(blobs.step(), Ok(Step::Worked)) && !*stopping.0.lock() {}
+                let mut stopped = stopping.0.lock();
+                if !*stopped {
+                    stopping.1.wait_for(&mut stopped, KEEPER_PAUSE);
+                }
+                if *stopped {
+                    return;
+                }
+            }
+        })?;
+        let threads = vec![log_thread, maintenance_thread, keeper];
+        Ok(Upkeep { threads, store: store.clone(), stop })
+    }
+
+    /// Writes reads and failures to their log from time to time.
+    pub fn log_audit(&mut self, gateway: Arc<Gateway>, mut log: AuditLog) -> std::io::Result<()> {
+        let stopping = self.stop.clone();
+        self.threads.push(spawn("audit", move || {
+            loop {
+                log.write(gateway.audit());
+                let mut stopped = stopping.0.lock();
+                if *stopped {
+                    return;
+                }
+                stopping.1.wait_for(&mut stopped, KEEPER_PAUSE);
+            }
+        })?);
+        Ok(())
+    }
+
+    /// Lets what is pending be written, then ends the threads.
+    pub fn finish(self) {
+        *self.stop.0.lock() = true;
+        self.stop.1.notify_all();
+        self.store.close();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// After a failed sync nobody knows what is on the disk: only a new start can tell.
+fn end_if_stopped(store: &Store) {
+    if let Some(why) = store.stopped() {
+        eprintln!("cumulet: {why}; mend the disk and start again");
+        std::process::exit(exit::STOPPED);
+    }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Default)]
+struct Waiting {
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+}
+
+/// A pool of threads that wait for the disk. They come when there is work and go when there is none.
+#[derive(Clone, Default)]
+pub struct Waiters(Arc<(Mutex<Waiting>, Condvar)>);
+
+impl std::fmt::Debug for Waiters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiters")
+    }
+}
+
+impl Blocking for Waiters {
+    fn run(&self, job: Job) {
+        let mut waiting = self.0.0.lock();
+        waiting.jobs.push_back(job);
+        if waiting.idle >= waiting.jobs.len() {
+            self.0.1.notify_one();
+            return;
+        }
+        if waiting.threads < WAITERS_MAX {
+            waiting.threads += 1;
+            let own = self.clone();
+            if spawn("disk", move || own.work()).is_ok() {
+                return;
+            }
+            waiting.threads -= 1;
+            if waiting.threads == 0 {
+                // No thread can be had: better slow than never.
+                let jobs = std::mem::take(&mut waiting.jobs);
+                drop(waiting);
+                jobs.into_iter().for_each(|job| job());
+            }
+        }
+    }
+}
+
+impl Waiters {
+    fn work(&self) {
+        let (lock, bell) = &*self.0;
+        let mut waiting = lock.lock();
+        loop {
+            if let Some(job) = waiting.jobs.pop_front() {
+                drop(waiting);
+                job();
+                waiting = lock.lock();
+                continue;
+            }
+            waiting.idle += 1;
+            let timed_out = bell.wait_for(&mut waiting, WAITER_IDLE).timed_out();
+            waiting.idle -= 1;
+            if timed_out && waiting.jobs.is_empty() {
+                waiting.threads -= 1;
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn every_job_is_done() {
+        let waiters = Waiters::default();
+        let (done, results) = mpsc::channel();
+        for n in 0..200 {
+            let done = done.clone();
+            waiters.run(Box::new(move || done.send(n).expect("somebody listens")));
+        }
+        drop(done);
+        let mut all: Vec<i32> = results.iter().collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..200).collect::<Vec<_>>());
+        assert!(waiters.0.0.lock().threads <= WAITERS_MAX);
+    }
+}

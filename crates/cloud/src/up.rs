@@ -1,0 +1,197 @@
+//! `cumulet up`: opens the data, starts the threads, listens, and ends in good order.
+
+use crate::audit_log::AuditLog;
+use crate::chance::{OsEntropy, SystemClock};
+use crate::exit::{self, Failure};
+use crate::services;
+use crate::settings::{Config, Settings};
+use crate::threads::{Upkeep, Waiters};
+use gateway::listen::{self, ListenOptions};
+use gateway::{AccessRules, Gateway, GatewayParts};
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use store::disk::{Disk, FsDisk};
+use store::{Store, StoreOptions};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+pub fn run(config: &Config, settings: &Settings) -> Result<(), Failure> {
+    raise_descriptor_limit();
+    let threads = match config.threads {
+        0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+        n => n,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(4)
+        .thread_name("http")
+        .enable_io()
+        .enable_time()
+        .build()
+        .map_err(|error| Failure::new(exit::FAILED, format!("no threads: {error}")))?;
+    runtime.block_on(serve(config, settings))
+}
+
+async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
+    let holder = format!("process {}", std::process::id());
+    let disk = Arc::new(FsDisk::open(&config.data, &holder).map_err(|error| {
+        let code = if error.kind() == ErrorKind::WouldBlock { exit::HELD } else { exit::DATA };
+        Failure::new(code, error.to_string())
+    })?);
+    let listener = bind(config.listen)?;
+    let address = listener.local_addr().map_err(|e| Failure::new(exit::ADDRESS, e.to_string()))?;
+    let url = format!("http://{address}");
+    let _ = disk.set_holder(&format!("{holder} at {url}"));
+    let (store, mut upkeep) = open_store(config, disk.clone())?;
+    let gateway = gateway(config, &store)?;
+    let log = AuditLog::new(disk);
+    let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no thread: {error}"));
+    upkeep.log_audit(gateway.clone(), log).map_err(failed)?;
+    let options = ListenOptions {
+        connections_max: config.connections,
+        head_timeout: config.head_timeout,
+        stall_timeout: config.stall_timeout,
+        drain_timeout: config.drain_timeout,
+        tls: config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?,
+    };
+    let (stop, stopping) = watch::channel(false);
+    watch_signals(stop)?;
+    greet(config, settings, &url);
+    if let Some(path) = &config.ready_file {
+        write_ready_file(path, address)?;
+    }
+    listen::serve(gateway, listener, options, stopping).await;
+    upkeep.finish();
+    if let Some(path) = &config.ready_file {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
+}
+
+fn open_store(config: &Config, disk: Arc<dyn Disk>) -> Result<(Store, Upkeep), Failure> {
+    let mut options = StoreOptions::new(Arc::new(SystemClock::new()), Arc::new(OsEntropy));
+    options.durability = config.durability;
+    options.hot_bytes = config.cache_bytes;
+    options.blocking = Arc::new(Waiters::default());
+    let (store, drivers) = Store::open(disk, options)
+        .map_err(|error| Failure::new(exit::DATA, format!("{}: {error}", config.data.display())))?;
+    let upkeep = Upkeep::start(&store, drivers)
+        .map_err(|error| Failure::new(exit::FAILED, format!("no thread: {error}")))?;
+    Ok((store, upkeep))
+}
+
+fn gateway(config: &Config, store: &Store) -> Result<Arc<Gateway>, Failure> {
+    let parts = GatewayParts {
+        store: store.clone(),
+        clock: Arc::new(SystemClock::new()),
+        entropy: Arc::new(OsEntropy),
+        services: services::all(),
+        identities: Arc::new(directory::Directory::default()),
+        access: AccessRules {
+            well_known_pairs: config.well_known_pairs,
+            root_keys: config.root_keys.clone(),
+            allowed_origins: config.allow_origins.clone(),
+            host_names: config.host_names.clone(),
+            region: config.region.clone(),
+        },
+    };
+    let gateway = Gateway::new(parts);
+    gateway.map(Arc::new).map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    let listener = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(1024)
+    };
+    listener().map_err(|error: std::io::Error| {
+        let next = match error.kind() {
+            ErrorKind::AddrInUse => "; stop what listens there, or choose another with --listen",
+            ErrorKind::PermissionDenied => "; ports below 1024 need root",
+            _ => "",
+        };
+        Failure::new(exit::ADDRESS, format!("cannot listen on {address}: {error}{next}"))
+    })
+}
+
+/// SIGTERM and SIGINT end in good order; a second one ends at once.
+fn watch_signals(stop: watch::Sender<bool>) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    #[allow(clippy::disallowed_methods, reason = "the process owns its signals")]
+    tokio::spawn(async move {
+        for round in 0.. {
+            std::future::poll_fn(|cx| {
+                let come = terminate.poll_recv(cx).is_ready() | interrupt.poll_recv(cx).is_ready();
+                if come { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+            })
+            .await;
+            if round > 0 {
+                std::process::exit(exit::FAILED);
+            }
+            let _ = stop.send(true);
+        }
+    });
+    Ok(())
+}
+
+fn greet(config: &Config, settings: &Settings, url: &str) {
+    let shown = settings.shown();
+    if !shown.is_empty() {
+        println!("settings that are not the default:\n{}", shown.trim_end());
+    }
+    println!("listening on {url}");
+    println!("data in {}", config.data.display());
+    if config.durability == store::Durability::Relaxed {
+        println!("durability is relaxed: a crash may lose the last moments");
+    }
+    println!("try:");
+    println!("  eval \"$(cumulet env)\"");
+    println!("  aws s3 mb s3://photos");
+    println!("  aws s3 ls");
+}
+
+#[allow(clippy::disallowed_methods, reason = "beside the data, for whoever started us")]
+fn write_ready_file(path: &Path, address: SocketAddr) -> Result<(), Failure> {
+    let pid = std::process::id();
+    let text =
+        format!("{{\"pid\":{pid},\"address\":\"{address}\",\"url\":\"http://{address}\"}}\n");
+    let partial = path.with_extension("partial");
+    let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
+    written.map_err(|e| Failure::new(exit::FAILED, format!("{}: {e}", path.display())))
+}
+
+fn tls(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, Failure> {
+    use rustls_pki_types::pem::PemObject;
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+    let bad = |path: &Path, error: String| {
+        Failure::new(exit::USAGE, format!("{}: {error}", path.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| bad(cert, error.to_string()))?;
+    let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, error.to_string()))?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| bad(cert, error.to_string()))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key_der)
+        .map_err(|error| bad(cert, error.to_string()))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Each connection takes a descriptor; the soft limit is often 1024.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    let _ = setrlimit(Resource::Nofile, limit);
+}

@@ -1,0 +1,438 @@
+//! The audit trail, in two parts.
+//!
+//! A successful mutation leaves a row in its own transaction: it is recorded if and only if it
+//! happened. Reads, failures and denials go into a bounded log that costs no sync, so that a read
+//! never becomes a write: the newest [`KEPT_MAX`] are in memory, and whoever owns the disk writes
+//! them out from time to time ([`Audit::unwritten`]); what comes faster than that is dropped and
+//! counted. Rows are kept for [`RETENTION_DAYS`].
+//!
+//! Records are shaped after CloudTrail's:
+//! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>
+
+use api::{Caller, Cx, Error, Tx};
+use base::{AccountId, Region, Timestamp};
+use parking_lot::Mutex;
+use policy::PrincipalKind;
+use smithy::json::Writer;
+use smithy::{Struct, Value};
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::sync::Arc;
+use store::{Scope, StoreError, Table, row};
+
+/// How long rows of mutations are kept, as CloudTrail's event history keeps them.
+pub const RETENTION_DAYS: i64 = 90;
+/// Reads, failures and denials held in memory.
+pub const KEPT_MAX: usize = 4096;
+/// Parameters of a request are cut beyond this.
+const PARAMETERS_BYTES_MAX: usize = 2048;
+/// Rows that one look at the trail reads.
+const ROWS_MAX: usize = 10_000;
+
+/// Mutations by time and request id, all accounts together so that the oldest are one range.
+pub const EVENTS: Table<(Timestamp, String), EventRow> = Table::new(0xf001, "gateway.event");
+
+row! {
+    pub struct EventRow {
+        1 => service: String,
+        2 => operation: String,
+        3 => account: Option<AccountId>,
+        4 => kind: String,
+        5 => arn: String,
+        6 => access_key_id: String,
+        7 => user_id: String,
+        8 => region: String,
+        9 => source_ip: String,
+        10 => user_agent: String,
+        /// JSON; sensitive members are covered.
+        11 => parameters: String,
+    }
+}
+
+/// A read, a failure or a denial.
+#[derive(Debug)]
+pub struct Event {
+    pub at: Timestamp,
+    pub request_id: String,
+    pub service: &'static str,
+    /// Empty where none became known.
+    pub operation: &'static str,
+    pub is_read: bool,
+    pub caller: Arc<Caller>,
+    pub region: Option<Region>,
+    pub source_ip: Option<IpAddr>,
+    pub user_agent: Option<String>,
+    /// As on the wire, without the query, which may hold a signature.
+    pub path: String,
+    /// Code and message.
+    pub error: Option<(String, String)>,
+}
+
+#[derive(Default)]
+struct Recent {
+    events: VecDeque<Arc<Event>>,
+    /// How many of the newest are not written out yet.
+    unwritten: usize,
+    dropped: u64,
+}
+
+#[derive(Default)]
+pub struct Audit {
+    recent: Mutex<Recent>,
+}
+
+impl std::fmt::Debug for Audit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Audit")
+    }
+}
+
+fn kind(caller: &Caller) -> &'static str {
+    match caller.principal.kind() {
+        PrincipalKind::Root => "Root",
+        PrincipalKind::User => "IAMUser",
+        PrincipalKind::Session => "AssumedRole",
+        PrincipalKind::FederatedUser => "FederatedUser",
+        PrincipalKind::Service => "AWSService",
+        PrincipalKind::IdentityProvider => "WebIdentityUser",
+        PrincipalKind::Anonymous => "Unknown",
+    }
+}
+
+impl Audit {
+    /// Writes the row of a mutation into its transaction.
+    pub(crate) fn record(&self, tx: &mut Tx, cx: &Cx, input: &dyn Struct) -> Result<(), Error> {
+        let caller = &*cx.caller;
+        let row = EventRow {
+            service: cx.service.name.to_owned(),
+            operation: cx.operation.name.to_owned(),
+            account: caller.account,
+            kind: kind(caller).to_owned(),
+            arn: caller.principal.arn().to_owned(),
+            access_key_id: caller.access_key_id.to_string(),
+            user_id: caller.user_id.to_string(),
+            region: cx.region.as_str().to_owned(),
+            source_ip: cx.http.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            user_agent: cx.http.user_agent.clone().unwrap_or_default(),
+            parameters: parameters(input),
+        };
+        let key = (tx.now(), cx.request_id.clone());
+        Ok(tx.put(&EVENTS, &Scope::Global, &key, &row)?)
+    }
+
+    pub(crate) fn note(&self, event: Event) {
+        let event = Arc::new(event);
+        let mut recent = self.recent.lock();
+        if recent.events.len() >= KEPT_MAX {
+            recent.events.pop_front();
+        }
+        recent.events.push_back(event);
+        recent.unwritten += 1;
+        if recent.unwritten > recent.events.len() {
+            recent.unwritten = recent.events.len();
+            recent.dropped += 1;
+        }
+    }
+
+    /// Events that fell out before they were written.
+    pub fn dropped(&self) -> u64 {
+        self.recent.lock().dropped
+    }
+
+    /// What has come since the last call, oldest first: for whoever writes the log.
+    pub fn unwritten(&self) -> Vec<Arc<Event>> {
+        let mut recent = self.recent.lock();
+        let from = recent.events.len() - recent.unwritten;
+        recent.unwritten = 0;
+        recent.events.iter().skip(from).cloned().collect()
+    }
+
+    /// Whether there is anything to write.
+    pub fn has_unwritten(&self) -> bool {
+        self.recent.lock().unwritten > 0
+    }
+
+    /// Records as JSON, each on a line of its own, oldest first: the newest `limit` that the filter
+    /// lets through.
+    pub fn lines(&self, tx: &Tx, filter: &Filter, limit: usize) -> Result<Vec<Line>, StoreError> {
+        let mut lines = Vec::new();
+        if !filter.denied && !filter.failed {
+            let mut rows = tx.scan(&EVENTS, &Scope::Global).reverse();
+            for found in rows.by_ref().take(ROWS_MAX) {
+                let ((at, id), row) = found?;
+                if at < filter.since || lines.len() >= limit {
+                    break;
+                }
+                if filter.takes_row(&row) {
+                    lines.push(Line { at, text: row.json(at, &id) });
+                }
+            }
+        }
+        let recent = self.recent.lock();
+        let own = recent.events.iter().rev().filter(|event| filter.takes(event)).take(limit);
+        lines.extend(own.map(|event| Line { at: event.at, text: event.json() }));
+        drop(recent);
+        lines.sort_by_key(|line| line.at);
+        if lines.len() > limit {
+            lines.drain(..lines.len() - limit);
+        }
+        Ok(lines)
+    }
+}
+
+/// One record in JSON.
+#[derive(Debug)]
+pub struct Line {
+    pub at: Timestamp,
+    pub text: String,
+}
+
+/// Which records are wanted. Empty texts let everything through.
+#[derive(Clone, Default, Debug)]
+pub struct Filter {
+    /// This time included.
+    pub since: Timestamp,
+    pub service: String,
+    pub operation: String,
+    /// A part of the caller's ARN or access key.
+    pub who: String,
+    /// Only these accounts' records; `None` for all.
+    pub account: Option<AccountId>,
+    /// Only what was denied.
+    pub denied: bool,
+    /// Only what failed.
+    pub failed: bool,
+    /// Without reads.
+    pub no_reads: bool,
+}
+
+impl Filter {
+    fn takes_common(
+        &self,
+        service: &str,
+        operation: &str,
+        account: Option<AccountId>,
+        (arn, key): (&str, &str),
+    ) -> bool {
+        (self.service.is_empty() || self.service == service)
+            && (self.operation.is_empty() || self.operation.eq_ignore_ascii_case(operation))
+            && (self.account.is_none() || self.account == account)
+            && (self.who.is_empty() || arn.contains(&self.who) || key == self.who)
+    }
+
+    fn takes_row(&self, row: &EventRow) -> bool {
+        let who = (row.arn.as_str(), row.access_key_id.as_str());
+        self.takes_common(&row.service, &row.operation, row.account, who)
+    }
+
+    fn takes(&self, event: &Event) -> bool {
+        let caller = &event.caller;
+        let who = (caller.principal.arn(), &*caller.access_key_id);
+        event.at >= self.since
+            && !(self.no_reads && event.is_read && event.error.is_none())
+            && (!self.failed || event.error.is_some())
+            && (!self.denied || event.is_denial())
+            && self.takes_common(event.service, event.operation, caller.account, who)
+    }
+}
+
+impl Event {
+    fn is_denial(&self) -> bool {
+        let denials = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
+        let keys = ["InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException"];
+        let others = ["SignatureDoesNotMatch", "AuthFailure", "MissingAuthenticationToken"];
+        self.error.as_ref().is_some_and(|(code, _)| {
+            [&denials, &keys, &others].iter().any(|codes| codes.contains(&code.as_str()))
+        })
+    }
+
+    /// As a line of the log and of `cumulet events`.
+    pub fn json(&self) -> String {
+        let caller = &*self.caller;
+        let mut out = Writer::with_capacity(512);
+        out.open('{');
+        let identity = Identity {
+            kind: kind(caller),
+            principal_id: &caller.user_id,
+            arn: caller.principal.arn(),
+            account: caller.account,
+            access_key_id: &caller.access_key_id,
+        };
+        identity.write(&mut out);
+        let region = self.region.as_ref().map_or("", Region::as_str);
+        let source_ip = self.source_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let agent = self.user_agent.as_deref().unwrap_or("");
+        request(&mut out, self.at, (self.service, self.operation), region, (&source_ip, agent));
+        if let Some((code, message)) = &self.error {
+            out.key("errorCode");
+            out.string(code);
+            out.key("errorMessage");
+            out.string(message);
+        }
+        out.key("requestParameters");
+        out.open('{');
+        out.key("path");
+        out.string(&self.path);
+        out.close('}');
+        end(&mut out, &self.request_id, self.is_read);
+        out.finish()
+    }
+}
+
+impl EventRow {
+    pub fn json(&self, at: Timestamp, request_id: &str) -> String {
+        let mut out = Writer::with_capacity(512 + self.parameters.len());
+        out.open('{');
+        let identity = Identity {
+            kind: &self.kind,
+            principal_id: &self.user_id,
+            arn: &self.arn,
+            account: self.account,
+            access_key_id: &self.access_key_id,
+        };
+        identity.write(&mut out);
+        let from = (self.source_ip.as_str(), self.user_agent.as_str());
+        request(&mut out, at, (&self.service, &self.operation), &self.region, from);
+        out.key("requestParameters");
+        match smithy::json::parse_document(self.parameters.as_bytes()) {
+            Ok(document) => out.document(&document),
+            Err(_) => out.string(&self.parameters),
+        }
+        end(&mut out, request_id, false);
+        out.finish()
+    }
+}
+
+struct Identity<'a> {
+    kind: &'a str,
+    principal_id: &'a str,
+    arn: &'a str,
+    account: Option<AccountId>,
+    access_key_id: &'a str,
+}
+
+impl Identity<'_> {
+    fn write(&self, out: &mut Writer) {
+        out.key("eventVersion");
+        out.string("1.11");
+        out.key("userIdentity");
+        out.open('{');
+        let account = self.account.map(|account| account.to_string()).unwrap_or_default();
+        let fields = [
+            ("type", self.kind),
+            ("principalId", self.principal_id),
+            ("arn", self.arn),
+            ("accountId", &account),
+            ("accessKeyId", self.access_key_id),
+        ];
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
+            out.key(name);
+            out.string(value);
+        }
+        out.close('}');
+    }
+}
+
+fn request(
+    out: &mut Writer,
+    at: Timestamp,
+    (service, operation): (&str, &str),
+    region: &str,
+    (source_ip, agent): (&str, &str),
+) {
+    let source = format!("{service}.amazonaws.com");
+    let time = at.iso8601_millis();
+    let fields = [
+        ("eventTime", time.as_str()),
+        ("eventSource", &source),
+        ("eventName", operation),
+        ("awsRegion", region),
+        ("sourceIPAddress", source_ip),
+        ("userAgent", agent),
+    ];
+    for (name, value) in fields {
+        out.key(name);
+        out.string(value);
+    }
+}
+
+fn end(out: &mut Writer, request_id: &str, is_read: bool) {
+    out.key("requestID");
+    out.string(request_id);
+    out.key("readOnly");
+    out.boolean(is_read);
+    out.key("eventType");
+    out.string("AwsApiCall");
+    out.close('}');
+}
+
+/// An input as JSON, sensitive members covered, cut where it is long.
+fn parameters(input: &dyn Struct) -> String {
+    let mut out = Writer::with_capacity(128);
+    let mut room = PARAMETERS_BYTES_MAX;
+    write_struct(&mut out, input, &mut room, 0);
+    out.finish()
+}
+
+fn write_struct(out: &mut Writer, value: &dyn Struct, room: &mut usize, depth: usize) {
+    out.open('{');
+    for (index, member) in value.shape().members.iter().enumerate() {
+        let field = value.field(index).value();
+        if matches!(field, Value::Absent) || *room == 0 {
+            continue;
+        }
+        out.key(member.name);
+        if smithy::value::is_sensitive(member) {
+            out.string("***");
+        } else {
+            write_value(out, field, room, depth + 1);
+        }
+    }
+    out.close('}');
+}
+
+fn write_value(out: &mut Writer, value: Value<'_>, room: &mut usize, depth: usize) {
+    if *room == 0 || depth > 8 {
+        return out.string("…");
+    }
+    *room = room.saturating_sub(8);
+    match value {
+        Value::Absent => out.null(),
+        Value::Bool(b) => out.boolean(b),
+        Value::Integer(n) => out.integer(n.into()),
+        Value::Long(n) => out.integer(n),
+        Value::Float(n) => out.double(n.into()),
+        Value::Double(n) => out.double(n),
+        Value::Str(text) => {
+            let cut = text.floor_char_boundary((*room).min(512));
+            *room = room.saturating_sub(cut);
+            out.string(&text[..cut]);
+        }
+        Value::Blob(bytes) => out.string(&format!("[{} bytes]", bytes.len())),
+        Value::Timestamp(at) => out.string(&at.iso8601_secs()),
+        Value::Struct(inner) => write_struct(out, inner, room, depth),
+        Value::List(list) => {
+            out.open('[');
+            for item in (0..list.len()).filter_map(|index| list.get(index)) {
+                if *room == 0 {
+                    break;
+                }
+                write_value(out, item.value(), room, depth + 1);
+            }
+            out.close(']');
+        }
+        Value::Map(map) => {
+            out.open('{');
+            for (key, item) in map.entries() {
+                if *room == 0 {
+                    break;
+                }
+                *room = room.saturating_sub(key.len());
+                out.key(key);
+                write_value(out, item.value(), room, depth + 1);
+            }
+            out.close('}');
+        }
+        Value::Document(_) => out.string("…"),
+    }
+}

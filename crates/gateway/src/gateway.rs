@@ -1,0 +1,699 @@
+//! One request from head to answer, without sockets or a runtime: the listener drives it, and so does
+//! the simulator.
+
+use crate::access::LocalRules;
+use crate::audit::{Audit, Event};
+use crate::cors;
+use crate::encode::{self, Ids, Response};
+use crate::guard::{self, Guard};
+use crate::head::Head;
+use crate::host::HostStyle;
+use crate::identify::{Directory, Entry, Prepared, Target};
+use crate::keys::{self, Keys, RootKey};
+use crate::metrics::Totals;
+use crate::payload::{Checked, RequestStream, refusal};
+use crate::refuse;
+use crate::secret;
+use api::{AsyncCx, Caller, Cx, CxParts, Error, HttpInfo, Identities, Reply, RequestBody, Service};
+use base::limits::REQUEST_BODY_BYTES_MAX;
+use base::{Clock, Entropy, Region};
+use bytes::Bytes;
+use http::request::Parts;
+use sigv4::{
+    AuthError, Cause, ChunkDecoder, Expect, Payload, Place, Presented, Rules, SKEW_GENERAL_S,
+    SKEW_S3_S,
+};
+use smithy::model::{Kind, Operation, Protocol, Served};
+use smithy::{Routed, Struct};
+use std::borrow::Cow;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use store::Store;
+use tracing::Instrument;
+
+/// All that a gateway is made of.
+pub struct GatewayParts {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub services: Vec<Arc<dyn Service>>,
+    pub identities: Arc<dyn Identities>,
+    pub access: AccessRules,
+}
+
+/// Who may do what before any policy is asked.
+#[derive(Clone, Debug)]
+pub struct AccessRules {
+    /// Whether `test`/`test` and 12-digit key ids are good on this machine.
+    pub well_known_pairs: bool,
+    pub root_keys: Vec<RootKey>,
+    /// Origins of web pages that may act with well-known pairs.
+    pub allowed_origins: Vec<String>,
+    /// Further names of this cloud.
+    pub host_names: Vec<String>,
+    /// Where requests go that name no region.
+    pub region: Region,
+}
+
+impl Default for AccessRules {
+    fn default() -> AccessRules {
+        AccessRules {
+            well_known_pairs: true,
+            root_keys: Vec::new(),
+            allowed_origins: Vec::new(),
+            host_names: Vec::new(),
+            region: Region::us_east_1(),
+        }
+    }
+}
+
+/// Where a request came from.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    pub address: IpAddr,
+    /// Over TLS.
+    pub secure: bool,
+}
+
+pub struct Gateway {
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) guard: Arc<Guard>,
+    pub(crate) local: LocalRules,
+    pub(crate) totals: Totals,
+    region: Region,
+    strict: bool,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gateway")
+    }
+}
+
+/// What became known about a request, for the answer to an error and for the records.
+#[derive(Default)]
+pub(crate) struct Seen<'g> {
+    pub entry: Option<&'g Entry>,
+    pub protocol: Option<Protocol>,
+    pub operation: Option<&'static Operation>,
+    pub caller: Option<Arc<Caller>>,
+    pub region: Option<Region>,
+    pub ids: Option<Ids>,
+    /// The audit record stands in the store, or none is due.
+    pub recorded: bool,
+}
+
+/// Who asks, where, and with what body.
+pub(crate) struct Signed {
+    pub caller: Arc<Caller>,
+    pub region: Region,
+    pub body: Received,
+    pub place: Option<Place>,
+    pub signed_at: Option<base::Timestamp>,
+    pub content_sha256: Option<String>,
+}
+
+/// The body as far as it had to be read to check the signature.
+#[allow(clippy::large_enum_variant, reason = "one for each request, moved once or twice")]
+pub(crate) enum Received {
+    Whole(Bytes),
+    Stream(Checked),
+}
+
+impl Gateway {
+    pub fn new(parts: GatewayParts) -> Result<Gateway, Error> {
+        let GatewayParts { store, clock, entropy, services, identities, access } = parts;
+        let token_key = secret::token_key(&store, &*entropy)?;
+        let guard = Arc::new_cyclic(|own| Guard {
+            directory: Directory::new(services, access.host_names.clone()),
+            keys: Keys::new(identities, access.well_known_pairs, access.root_keys),
+            audit: Audit::default(),
+            token_key,
+            own: own.clone(),
+        });
+        Ok(Gateway {
+            store,
+            clock,
+            entropy,
+            guard,
+            local: LocalRules { origins: access.allowed_origins, host_names: access.host_names },
+            totals: Totals::default(),
+            region: access.region,
+            strict: !access.well_known_pairs,
+        })
+    }
+
+    /// The audit trail.
+    pub fn audit(&self) -> &Audit {
+        &self.guard.audit
+    }
+
+    /// Answers a request. Never fails: what goes wrong is an answer too.
+    pub async fn handle(&self, peer: Peer, request: http::Request<RequestStream>) -> Response {
+        let began_ns = self.clock.monotonic_ns();
+        let (parts, body) = request.into_parts();
+        let span = match tracing::enabled!(tracing::Level::INFO) {
+            true => tracing::info_span!("request", method = %parts.method, path = parts.uri.path()),
+            false => tracing::Span::none(),
+        };
+        let mut seen = Seen::default();
+        self.totals.in_flight.fetch_add(1, Relaxed);
+        let answer = self.guarded(&peer, &parts, body, &mut seen).instrument(span.clone()).await;
+        self.totals.in_flight.fetch_sub(1, Relaxed);
+        let _entered = span.enter();
+        self.finish(&peer, parts, answer, seen, began_ns)
+    }
+
+    /// A panic is a bug of ours; it costs this one request and nothing else.
+    async fn guarded<'g>(
+        &'g self,
+        peer: &Peer,
+        parts: &Parts,
+        body: RequestStream,
+        seen: &mut Seen<'g>,
+    ) -> Result<Response, Error> {
+        let mut answer = pin!(self.answer(peer, parts, body, seen));
+        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            Err(_) => {
+                self.totals.panics.fetch_add(1, Relaxed);
+                Poll::Ready(Err(Error::internal("a panic, reported above")))
+            }
+        })
+        .await
+    }
+
+    /// The way of a request, in order.
+    async fn answer<'g>(
+        &'g self,
+        peer: &Peer,
+        parts: &Parts,
+        body: RequestStream,
+        seen: &mut Seen<'g>,
+    ) -> Result<Response, Error> {
+        let head = Head::read(parts)?;
+        if let Some(page) = self.own_page(peer, &head).await {
+            seen.recorded = true;
+            return page;
+        }
+        let presented = sigv4::presented(&head.signed());
+        let scope = presented.as_ref().ok().and_then(|found| found.as_ref());
+        let scope = scope.map(Presented::service);
+        let mut target = self.identify(&head, scope, seen)?;
+        if cors::is_preflight(&head) {
+            seen.recorded = true;
+            return cors::preflight(&head, target.entry.is_s3, &self.local);
+        }
+        let protocol = target.entry.protocol(&head);
+        seen.protocol = Some(protocol);
+        let dialect = refuse::dialect(target.entry, protocol);
+        let presented = presented.map_err(|error| refusal(error, dialect))?;
+        if presented.is_none() && target.entry.is_s3 && head.has_media_type("multipart/form-data") {
+            return self.post_form(peer, &head, target, body, seen).await;
+        }
+        let signed = self.authenticate(peer, &head, &mut target, presented, body, seen).await?;
+        // An anonymous form may have turned out to be for another service.
+        let protocol = target.entry.protocol(&head);
+        let call = self.call(&head, &target, protocol, signed, peer, seen).await?;
+        self.run(call, seen).await
+    }
+
+    fn identify<'g, 'h>(
+        &'g self,
+        head: &'h Head<'_>,
+        scope: Option<&str>,
+        seen: &mut Seen<'g>,
+    ) -> Result<Target<'g, 'h>, Error> {
+        let found = self.guard.directory.identify(head, scope);
+        let target = found.ok_or_else(refuse::unknown_service)?;
+        seen.entry = Some(target.entry);
+        seen.ids = Some(Ids::new(&*self.entropy, target.entry.is_s3));
+        Ok(target)
+    }
+
+    /// Finds out who asks. For S3 the head says all; elsewhere the body is part of what was signed,
+    /// and is read once the key is known to exist.
+    async fn authenticate<'g>(
+        &'g self,
+        peer: &Peer,
+        head: &Head<'_>,
+        target: &mut Target<'g, '_>,
+        presented: Option<Presented<'_>>,
+        body: RequestStream,
+        seen: &mut Seen<'g>,
+    ) -> Result<Signed, Error> {
+        let entry = target.entry;
+        let protocol = entry.protocol(head);
+        let dialect = refuse::dialect(entry, protocol);
+        let refused = |error: AuthError| refusal(error, dialect);
+        let length = content_length(head)?;
+        let Some(presented) = presented else {
+            return self.anonymous(head, target, body, length, seen).await;
+        };
+        let reads_object = entry.is_s3 && matches!(head.method, "GET" | "HEAD");
+        let known = self.known(peer, head, presented.access_key(), reads_object, |cause| {
+            refused(presented.refuse(cause))
+        })?;
+        seen.caller = Some(known.caller.clone());
+        let scoped = known.scoped(presented.date(), presented.region(), presented.service());
+        let scoped = scoped.ok_or_else(|| {
+            let (given, expected) = (presented.region().to_owned(), self.region.to_string());
+            refused(presented.refuse(Cause::Region { credential: String::new(), given, expected }))
+        })?;
+        let mut checked = Checked::new(body, length, Payload::Unsigned, dialect);
+        let (rules, whole) = if entry.is_s3 {
+            (Rules::S3, None)
+        } else {
+            let whole = checked.into_bytes(REQUEST_BODY_BYTES_MAX).await?;
+            checked = Checked::new(RequestStream::Empty, None, Payload::Unsigned, dialect);
+            let body_sha256 = match whole.is_empty() {
+                true => sigv4::EMPTY_SHA256,
+                false => sigv4::sha256(&whole),
+            };
+            (Rules::General { body_sha256 }, Some(whole))
+        };
+        let signed_head = head.signed();
+        let expect = Expect {
+            rules,
+            service: entry.model.signing_name,
+            region: None,
+            skew_s: match entry.is_s3 || protocol == Protocol::AwsQuery {
+                true => SKEW_S3_S,
+                false => SKEW_GENERAL_S,
+            },
+            now: self.clock.now(),
+        };
+        presented.verify(&signed_head, &scoped.key, &expect).map_err(refused)?;
+        check_token(&known, presented.token(), expect.now)
+            .map_err(|cause| refused(presented.refuse(cause)))?;
+        let body = match whole {
+            Some(whole) => Received::Whole(whole),
+            None => {
+                let payload = presented.payload(rules);
+                checked = checked.with_payload(payload);
+                if payload.is_chunked() {
+                    let with = Some((&presented, &scoped.key));
+                    let decoder =
+                        ChunkDecoder::new(&signed_head, payload, with).map_err(refused)?;
+                    checked = checked.with_decoder(decoder);
+                }
+                checked.check_empty()?;
+                Received::Stream(checked)
+            }
+        };
+        Ok(Signed {
+            caller: known.caller.clone(),
+            region: scoped.region.clone(),
+            body,
+            place: Some(presented.place()),
+            signed_at: Some(presented.time()),
+            content_sha256: head.owned("x-amz-content-sha256"),
+        })
+    }
+
+    /// Nobody signed it. Only S3, and few operations elsewhere, take that.
+    async fn anonymous<'g>(
+        &'g self,
+        head: &Head<'_>,
+        target: &mut Target<'g, '_>,
+        body: RequestStream,
+        length: Option<u64>,
+        seen: &mut Seen<'g>,
+    ) -> Result<Signed, Error> {
+        // A form without credentials may be for a service that only its version names.
+        let mut received = Err(body);
+        if head.method == "POST" && head.path == "/" && head.is_form() {
+            let dialect = refuse::dialect(target.entry, Protocol::AwsQuery);
+            let body = received.err().unwrap_or_default();
+            let checked = Checked::new(body, length, Payload::Unsigned, dialect);
+            let bytes = checked.into_bytes(REQUEST_BODY_BYTES_MAX).await?;
+            let form = smithy::query::parse_form(&bytes).unwrap_or_default();
+            let version = form.iter().find(|(key, _)| key == "Version").map(|(_, value)| value);
+            if let Some(index) = version.and_then(|v| self.guard.directory.by_version(v)) {
+                target.entry = self.guard.directory.entry(index);
+                seen.entry = Some(target.entry);
+                seen.protocol = Some(target.entry.protocol(head));
+                seen.ids = Some(Ids::new(&*self.entropy, target.entry.is_s3));
+            }
+            drop(form);
+            received = Ok(bytes);
+        }
+        let entry = target.entry;
+        let dialect = refuse::dialect(entry, entry.protocol(head));
+        let refused = |cause| refusal(AuthError::new(Place::Header, cause), dialect);
+        if !entry.is_s3 {
+            return Err(refused(Cause::NoCredentials));
+        }
+        let body = match received {
+            Ok(whole) => Received::Whole(whole),
+            Err(body) => {
+                let payload = Payload::anonymous(head.text("x-amz-content-sha256"));
+                let payload = payload.map_err(refused)?;
+                let mut checked = Checked::new(body, length, payload, dialect);
+                if payload.is_chunked() {
+                    let decoder = ChunkDecoder::new(&head.signed(), payload, None);
+                    checked = checked.with_decoder(decoder.map_err(|e| refusal(e, dialect))?);
+                }
+                checked.check_empty()?;
+                Received::Stream(checked)
+            }
+        };
+        let region = match target.host {
+            HostStyle::Service { region: Some(name), .. }
+            | HostStyle::Bucket { region: Some(name), .. } => self.guard.keys.region(name),
+            _ => None,
+        };
+        Ok(Signed {
+            caller: self.guard.keys.anonymous(),
+            region: region.unwrap_or_else(|| self.region.clone()),
+            body,
+            place: None,
+            signed_at: None,
+            content_sha256: head.owned("x-amz-content-sha256"),
+        })
+    }
+
+    /// The key that was presented, if it may be used by this peer.
+    pub(crate) fn known(
+        &self,
+        peer: &Peer,
+        head: &Head<'_>,
+        id: &str,
+        reads_object: bool,
+        refused: impl Fn(Cause) -> Error,
+    ) -> Result<Arc<keys::Known>, Error> {
+        let known = match self.guard.keys.cached(id) {
+            Some(known) => Some(known),
+            None => self.store.read(|tx| self.guard.keys.find(tx, id))?,
+        };
+        let unknown = |hint: &str| {
+            let error = refused(Cause::UnknownKey(id.to_owned()));
+            let text = format!("{} {hint}", error.message());
+            error.with_message(text)
+        };
+        let Some(known) = known else {
+            return Err(unknown(match self.strict {
+                true => keys::UNKNOWN_KEY_HINT_STRICT,
+                false => keys::UNKNOWN_KEY_HINT,
+            }));
+        };
+        if known.is_well_known {
+            self.local.check(peer.address, head, reads_object).map_err(|why| {
+                unknown(&format!(
+                    "The well-known pair {id}/test is good on this machine only, and was refused \
+                     because {why}. Use a pair given with --root-key ID:SECRET, or a key made with IAM."
+                ))
+            })?;
+        }
+        Ok(known)
+    }
+
+    /// Finds the operation and fills its input.
+    async fn call<'g>(
+        &'g self,
+        head: &Head<'_>,
+        target: &Target<'g, '_>,
+        protocol: Protocol,
+        signed: Signed,
+        peer: &Peer,
+        seen: &mut Seen<'g>,
+    ) -> Result<Call<'g>, Error> {
+        let entry = target.entry;
+        let path = match target.host {
+            HostStyle::Bucket { bucket, .. } if entry.is_s3 => {
+                Cow::Owned(format!("/{bucket}{}", head.path))
+            }
+            _ => Cow::Borrowed(head.path),
+        };
+        let form = match &signed.body {
+            Received::Whole(bytes) => bytes.clone(),
+            Received::Stream(_) => Bytes::new(),
+        };
+        let Routed { operation, labels } = {
+            let (method, query, headers) = (head.method, &head.query[..], head);
+            let to = smithy::Target { method, path: &path, query, headers, body: &form };
+            let routed = entry.model.route(protocol, &to);
+            routed.map_err(|error| refuse::unrouted(&error, entry.model, protocol))?
+        };
+        seen.operation = Some(operation);
+        seen.caller = Some(signed.caller.clone());
+        seen.region = Some(signed.region.clone());
+        let (Some(served), Some(prepared)) = (&operation.served, entry.prepared(operation)) else {
+            return Err(Error::not_implemented(operation.name));
+        };
+        let cx = self.context(head, entry, operation, &signed, peer, seen);
+        let (body, whole) = match signed.body {
+            Received::Whole(bytes) => (None, bytes),
+            Received::Stream(checked) if prepared.streams => (Some(checked), Bytes::new()),
+            Received::Stream(checked) => (None, checked.into_bytes(REQUEST_BODY_BYTES_MAX).await?),
+        };
+        let request =
+            smithy::Request { labels: &labels, query: &head.query, headers: head, body: &whole };
+        let mut input = (served.new_input)();
+        smithy::decode_request(protocol, entry.model, &request, &mut *input)
+            .map_err(|rejection| refuse::rejected(rejection, entry, protocol))?;
+        refuse_members(operation, prepared, served, &*input)?;
+        let asks = guard::asks(entry, operation, &cx, &*input)?;
+        Ok(Call { entry, protocol, operation, served, cx, input, asks, body })
+    }
+
+    pub(crate) fn context(
+        &self,
+        head: &Head<'_>,
+        entry: &Entry,
+        operation: &'static Operation,
+        signed: &Signed,
+        peer: &Peer,
+        seen: &Seen<'_>,
+    ) -> Cx {
+        let request_id = seen.ids.as_ref().map(|ids| ids.request_id.clone()).unwrap_or_default();
+        Cx::new(CxParts {
+            request_id,
+            account: guard::acting_account(&signed.caller),
+            caller: signed.caller.clone(),
+            region: signed.region.clone(),
+            http: HttpInfo {
+                host: head.host.to_string(),
+                port: head.port,
+                secure: peer.secure,
+                source_ip: Some(peer.address),
+                user_agent: head.owned("user-agent"),
+                referer: head.owned("referer"),
+                origin: head.owned("origin"),
+                method: head.method.to_owned(),
+                path: head.path.to_owned(),
+                content_type: head.owned("content-type"),
+                auth_type: signed.place.map(|place| match place {
+                    Place::Header => "REST-HEADER",
+                    Place::Query => "REST-QUERY-STRING",
+                    Place::Form => "POST",
+                }),
+                signed_at: signed.signed_at,
+                content_sha256: signed.content_sha256.clone(),
+            },
+            service: entry.model,
+            operation,
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            door: self.guard.clone(),
+        })
+    }
+
+    /// Authorises and runs the operation in one transaction, and puts its output in words.
+    pub(crate) async fn run<'g>(
+        &'g self,
+        call: Call<'g>,
+        seen: &mut Seen<'g>,
+    ) -> Result<Response, Error> {
+        let Call { entry, protocol, operation, served, cx, input, asks, body } = call;
+        let service = &entry.service;
+        let (reply, cx) = match served.kind {
+            Kind::Read => {
+                let output = self.store.read(|tx| {
+                    guard::authorize_all(tx, &cx, &asks)?;
+                    let output = service.read(operation.index, tx, &cx, &*input)?;
+                    guard::check_asked(&cx).map(|()| output)
+                })?;
+                (Reply::new(output), Context::Plain(cx))
+            }
+            Kind::Write => {
+                let commit = self.store.write(|tx| {
+                    cx.take_headers();
+                    cx.take_status();
+                    self.guard.write(tx, &cx, entry, &asks, &*input)
+                });
+                let output = commit.await?;
+                seen.recorded = true;
+                (Reply::new(output), Context::Plain(cx))
+            }
+            Kind::Async => {
+                let body = match body {
+                    Some(body) if !body.is_empty() => {
+                        // Refused before anything is read, then asked again where it counts.
+                        self.store.read(|tx| guard::authorize_all(tx, &cx, &asks))?;
+                        body.into_stream()?
+                    }
+                    Some(body) => body.into_stream()?,
+                    None => RequestBody::empty(),
+                };
+                let cx = AsyncCx::new(cx, self.store.clone(), asks, body);
+                let reply = service.start(operation.index, &cx, &*input).await;
+                seen.recorded = cx.is_recorded();
+                (reply?, Context::Async(cx))
+            }
+        };
+        let cx = cx.get();
+        let Reply { output, body, status } = reply;
+        let request_id = &cx.request_id;
+        let mut encoded =
+            smithy::encode_response(protocol, entry.model, operation, &*output, request_id);
+        if let Some(status) = cx.take_status().or(status) {
+            encoded.status = status;
+        }
+        let mut response = encode::response(encoded, body)?;
+        encode::add_headers(&mut response, cx.take_headers());
+        Ok(response)
+    }
+
+    fn finish(
+        &self,
+        peer: &Peer,
+        parts: Parts,
+        answer: Result<Response, Error>,
+        seen: Seen<'_>,
+        began_ns: u64,
+    ) -> Response {
+        let ids = seen.ids.unwrap_or_else(|| match &answer {
+            Ok(_) => Ids::none(),
+            Err(_) => Ids::new(&*self.entropy, false),
+        });
+        let failed = answer.as_ref().err().map(|e| (e.code().to_owned(), e.message().to_owned()));
+        let mut response = answer.unwrap_or_else(|error| {
+            if let Some(cause) = error.cause() {
+                tracing::error!(request_id = ids.request_id, cause, "internal failure");
+            }
+            let model = seen.entry.map(|entry| {
+                let first = entry.model.protocols.first().copied();
+                let protocol = seen.protocol.or(first).unwrap_or(Protocol::RestXml);
+                (entry.model, protocol, seen.operation)
+            });
+            encode::error(&error, model, &ids)
+        });
+        if parts.headers.contains_key("origin")
+            && let Ok(head) = Head::read(&parts)
+        {
+            let is_s3 = seen.entry.is_none_or(|entry| entry.is_s3);
+            cors::allow(&mut response, &head, is_s3, &self.local);
+        }
+        let status = response.status().as_u16();
+        let took_ns = self.clock.monotonic_ns().saturating_sub(began_ns);
+        let prepared = seen.entry.zip(seen.operation).and_then(|(e, o)| e.prepared(o));
+        match prepared {
+            Some(prepared) => prepared.metrics.record(status, took_ns),
+            None => {
+                self.totals.unrouted.fetch_add(1, Relaxed);
+            }
+        }
+        let operation = seen.operation.map_or("", |operation| operation.name);
+        tracing::info!(
+            target: "access",
+            peer = %peer.address,
+            service = seen.entry.map_or("", |entry| entry.model.name),
+            operation,
+            status,
+            error = failed.as_ref().map_or("", |(code, _)| code),
+            us = took_ns / 1_000,
+            request_id = ids.request_id,
+        );
+        if !seen.recorded {
+            let served = seen.operation.and_then(|operation| operation.served.as_ref());
+            let text = |name: &str| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
+            self.guard.audit.note(Event {
+                at: self.clock.now(),
+                request_id: ids.request_id.clone(),
+                service: seen.entry.map_or("", |entry| entry.model.name),
+                operation,
+                is_read: served.is_some_and(|served| served.kind == Kind::Read)
+                    || matches!(parts.method.as_str(), "GET" | "HEAD"),
+                caller: seen.caller.unwrap_or_else(|| self.guard.keys.anonymous()),
+                region: seen.region,
+                source_ip: Some(peer.address),
+                user_agent: text("user-agent"),
+                path: parts.uri.path().chars().take(1024).collect(),
+                error: failed,
+            });
+        }
+        encode::finish(&mut response, ids, &*self.clock);
+        response
+    }
+}
+
+/// A request with everything that it needs to run.
+pub(crate) struct Call<'g> {
+    pub entry: &'g Entry,
+    pub protocol: Protocol,
+    pub operation: &'static Operation,
+    pub served: &'static Served,
+    pub cx: Cx,
+    pub input: Box<dyn Struct>,
+    pub asks: Vec<api::Ask>,
+    /// What flows to the operation.
+    pub body: Option<Checked>,
+}
+
+/// The context after the operation ran.
+enum Context {
+    Plain(Cx),
+    Async(AsyncCx),
+}
+
+impl Context {
+    fn get(&self) -> &Cx {
+        match self {
+            Context::Plain(cx) => cx,
+            Context::Async(cx) => cx,
+        }
+    }
+}
+
+fn content_length(head: &Head<'_>) -> Result<Option<u64>, Error> {
+    let Some(text) = head.text("content-length") else { return Ok(None) };
+    let bad = || Error::with_code("InvalidArgument", 400, "Invalid Content-Length.");
+    text.parse().map(Some).map_err(|_| bad())
+}
+
+/// Keys of a session come with its token, all others without.
+pub(crate) fn check_token(
+    known: &keys::Known,
+    given: Option<&str>,
+    now: base::Timestamp,
+) -> Result<(), Cause> {
+    if known.token.as_deref() != given {
+        return Err(Cause::TokenInvalid(given.unwrap_or("").to_owned()));
+    }
+    match known.expires {
+        Some(expires) if expires <= now => Err(Cause::TokenExpired(given.unwrap_or("").to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn refuse_members(
+    operation: &Operation,
+    prepared: &Prepared,
+    served: &Served,
+    input: &dyn Struct,
+) -> Result<(), Error> {
+    for &index in &prepared.refused {
+        if !matches!(input.field(index).value(), smithy::Value::Absent) {
+            return Err(refuse::refused_member(operation.name, served.input.members[index].name));
+        }
+    }
+    Ok(())
+}

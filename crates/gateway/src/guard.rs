@@ -1,0 +1,376 @@
+//! What stands behind an operation ([`api::Door`]): decisions, the audit trail, other services, paging
+//! tokens.
+//!
+//! A decision rests on the operation's own snapshot: the resource says what it grants, the caller's
+//! policies are looked up, and [`policy::evaluate`] answers. Root of the account that owns the
+//! resource needs no evaluation where no resource policy speaks.
+
+use crate::audit::Audit;
+use crate::identify::{Directory, Entry};
+use crate::keys::Keys;
+use crate::token;
+use api::{
+    Ask, Caller, Cx, CxParts, Door, Error, Grants, Hooks, IdentityPolicies, NamedPolicy, Tx,
+};
+use base::AccountId;
+use policy::{
+    Context, Decision, Named, Outcome, Policies, PrincipalKind, Request, ResourceRole, Value,
+};
+use smithy::Struct;
+use smithy::model::{Auth, AuthRule, Kind, Operation, Piece, Protocol, ServiceModel};
+use std::fmt::Write;
+use std::sync::{Arc, Weak};
+use store::Tx as StoreTx;
+
+/// Calls of one operation to another, one within the other.
+const CALLS_DEEP_MAX: usize = 8;
+
+pub(crate) struct Guard {
+    pub directory: Directory,
+    pub keys: Keys,
+    pub audit: Audit,
+    pub token_key: [u8; 32],
+    /// Itself, for contexts that it makes.
+    pub own: Weak<Guard>,
+}
+
+fn named(policy: &NamedPolicy) -> Named<'_> {
+    Named { policy: &policy.policy, name: &policy.name }
+}
+
+fn all_named(policies: &[NamedPolicy]) -> Vec<Named<'_>> {
+    policies.iter().map(named).collect()
+}
+
+impl Door for Guard {
+    fn authorize(&self, tx: &StoreTx, cx: &Cx, ask: &Ask) -> Result<(), Error> {
+        let hooks = self.hooks_of(cx, ask);
+        let grants = hooks.grants(tx, cx, ask)?;
+        let caller = &cx.caller;
+        let own = grants.owner.is_none_or(|owner| caller.account == Some(owner));
+        let adds = grants.role == ResourceRole::Grants;
+        if caller.principal.kind() == PrincipalKind::Root && own && adds && grants.policy.is_none()
+        {
+            return Ok(());
+        }
+        self.decide(tx, cx, ask, &grants, hooks)
+    }
+
+    fn audit(
+        &self,
+        tx: &mut StoreTx,
+        cx: &Cx,
+        input: &dyn Struct,
+        _output: Option<&dyn Struct>,
+    ) -> Result<(), Error> {
+        self.audit.record(tx, cx, input)
+    }
+
+    fn seal_token(&self, context: &str, place: &str) -> String {
+        token::seal(&self.token_key, context, place)
+    }
+
+    fn open_token(&self, context: &str, token: &str) -> Option<String> {
+        token::open(&self.token_key, context, token)
+    }
+
+    fn call(
+        &self,
+        tx: &mut StoreTx,
+        cx: &Cx,
+        caller: Arc<Caller>,
+        service: &str,
+        operation: &str,
+        input: &dyn Struct,
+    ) -> Result<Box<dyn Struct>, Error> {
+        let missing = || Error::internal(format!("no operation {service}:{operation} to call"));
+        let entry = self.directory.by_name(service).ok_or_else(missing)?;
+        let operation = entry.model.operation(operation).ok_or_else(missing)?;
+        let served = operation.served.as_ref().ok_or_else(missing)?;
+        if cx.request_id.matches('/').count() >= CALLS_DEEP_MAX {
+            return Err(Error::internal("operations call each other without end"));
+        }
+        let inner = Cx::new(CxParts {
+            // The mark of an inner call: its audit record stands beside the outer one.
+            request_id: format!("{}/{}", cx.request_id, operation.name),
+            account: caller.account.unwrap_or(cx.account),
+            caller,
+            region: cx.region.clone(),
+            http: cx.http.clone(),
+            service: entry.model,
+            operation,
+            clock: cx.clock.clone(),
+            entropy: cx.entropy.clone(),
+            door: self.own.upgrade().ok_or_else(missing)?,
+        });
+        let asks = asks(entry, operation, &inner, input)?;
+        match served.kind {
+            Kind::Read => {
+                authorize_all(tx, &inner, &asks)?;
+                let output = entry.service.read(operation.index, tx, &inner, input)?;
+                check_asked(&inner)?;
+                Ok(output)
+            }
+            Kind::Write => self.write(tx, &inner, entry, &asks, input),
+            Kind::Async => {
+                Err(Error::internal(format!("{service}: async operations cannot be called")))
+            }
+        }
+    }
+}
+
+impl Guard {
+    /// Runs a write inside a transaction: authorised, recorded.
+    pub fn write(
+        &self,
+        tx: &mut StoreTx,
+        cx: &Cx,
+        entry: &Entry,
+        asks: &[Ask],
+        input: &dyn Struct,
+    ) -> Result<Box<dyn Struct>, Error> {
+        authorize_all(tx, cx, asks)?;
+        let output = entry.service.write(cx.operation.index, tx, cx, input)?;
+        check_asked(cx)?;
+        if entry.model.name == "iam" {
+            self.keys.identities_change(tx);
+        }
+        self.audit.record(tx, cx, input)?;
+        Ok(output)
+    }
+
+    /// Those of the service whose action it is.
+    fn hooks_of<'g>(&'g self, cx: &Cx, ask: &Ask) -> &'g dyn Hooks {
+        let prefix = ask.action.split(':').next().unwrap_or("");
+        let own = self.directory.by_model(cx.service).filter(|e| e.model.action_prefix == prefix);
+        match own.or_else(|| self.directory.by_action_prefix(prefix)) {
+            Some(entry) => entry.service.hooks(),
+            None => &NoHooks,
+        }
+    }
+
+    fn decide(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        ask: &Ask,
+        grants: &Grants,
+        hooks: &dyn Hooks,
+    ) -> Result<(), Error> {
+        let context = context(tx, cx, ask, grants);
+        let request = Request {
+            principal: &cx.caller.principal,
+            action: &ask.action,
+            resource: grants.resource.as_deref().unwrap_or(&ask.resource),
+            resource_account: grants.owner,
+            context: &context,
+        };
+        let found = self.keys.policies(tx, &cx.caller)?;
+        let IdentityPolicies { identity, boundary, session } = &*found;
+        let identity = all_named(identity);
+        let session = session.as_deref().map(all_named);
+        let policies = Policies {
+            identity: &identity,
+            boundary: boundary.as_ref().map(named),
+            session: session.as_deref(),
+            resource: grants.policy.as_ref().map(named),
+            resource_role: grants.role,
+            ..Policies::default()
+        };
+        let decision = policy::evaluate(&request, &policies);
+        if decision.is_allowed()
+            || self.acl_decides(tx, cx, ask, &request, &policies, &decision, hooks)?
+        {
+            return Ok(());
+        }
+        Err(denied(cx.service, &request, &decision))
+    }
+
+    /// An access control list stands in for the allow that a resource policy lacks: for strangers and
+    /// for other accounts, whose own policies must allow it as well.
+    #[allow(clippy::too_many_arguments, reason = "one step of decide, apart for its comment")]
+    fn acl_decides(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        ask: &Ask,
+        request: &Request<'_>,
+        policies: &Policies<'_>,
+        decision: &Decision<'_>,
+        hooks: &dyn Hooks,
+    ) -> Result<bool, Error> {
+        let lacks_resource = decision.outcome == Outcome::ImplicitDeny
+            && decision.layer == policy::Layer::Resource
+            && policies.resource_role == ResourceRole::Grants;
+        if !lacks_resource || !hooks.acl_allows(tx, cx, ask)? {
+            return Ok(false);
+        }
+        if request.principal.account().is_none() {
+            return Ok(true);
+        }
+        let as_own = Request { resource_account: None, ..*request };
+        Ok(policy::evaluate(&as_own, policies).is_allowed())
+    }
+}
+
+/// For actions of services that are not here.
+struct NoHooks;
+
+impl Hooks for NoHooks {}
+
+pub(crate) fn authorize_all(tx: &Tx, cx: &Cx, asks: &[Ask]) -> Result<(), Error> {
+    asks.iter().try_for_each(|ask| cx.authorize(tx, ask))
+}
+
+/// An operation that needs a permission but never asked for one is a bug, and refused.
+pub(crate) fn check_asked(cx: &Cx) -> Result<(), Error> {
+    let served = cx.operation.served.as_ref();
+    let open = served.is_some_and(|served| matches!(served.auth, Auth::Open));
+    if open || cx.has_asked() {
+        return Ok(());
+    }
+    Err(Error::internal(format!("{cx:?} asked for no permission")))
+}
+
+/// What must be allowed for the operation, as its overlay or its service says.
+pub(crate) fn asks(
+    entry: &Entry,
+    operation: &'static Operation,
+    cx: &Cx,
+    input: &dyn Struct,
+) -> Result<Vec<Ask>, Error> {
+    let Some(served) = &operation.served else {
+        return Err(Error::not_implemented(operation.name));
+    };
+    match served.auth {
+        Auth::Open => Ok(Vec::new()),
+        Auth::Code => entry.service.authorize(operation.index, cx, input),
+        Auth::Rules(rules) => Ok(rules
+            .iter()
+            .map(|rule| {
+                let mut ask = Ask::new(rule.action, resource(rule, cx, input));
+                entry.service.hooks().context(operation.name, cx, input, &mut ask);
+                ask
+            })
+            .collect()),
+    }
+}
+
+fn resource(rule: &AuthRule, cx: &Cx, input: &dyn Struct) -> String {
+    let mut out = String::with_capacity(64);
+    for piece in rule.resource {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Member(index) => match input.field(usize::from(*index)).value() {
+                smithy::Value::Str(text) => out.push_str(text),
+                smithy::Value::Integer(n) => write!(out, "{n}").unwrap_or_default(),
+                smithy::Value::Long(n) => write!(out, "{n}").unwrap_or_default(),
+                _ => {}
+            },
+            Piece::Partition => out.push_str(cx.partition().as_str()),
+            Piece::Region => out.push_str(cx.region.as_str()),
+            Piece::Account => write!(out, "{}", cx.account).unwrap_or_default(),
+        }
+    }
+    out
+}
+
+/// The condition keys of a request.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-keys.html>
+fn context<'a>(tx: &Tx, cx: &'a Cx, ask: &'a Ask, grants: &'a Grants) -> Context<'a> {
+    let caller = &*cx.caller;
+    let mut context = Context::new();
+    let now = tx.now();
+    context.set("aws:currenttime", now);
+    context.set("aws:epochtime", now.to_secs());
+    context.set("aws:securetransport", cx.http.secure);
+    context.set("aws:requestedregion", cx.region.as_str());
+    let is_service = caller.principal.kind() == PrincipalKind::Service;
+    context.set("aws:viaawsservice", is_service);
+    context.set("aws:principalisawsservice", is_service);
+    if let Some(address) = cx.http.source_ip {
+        context.set("aws:sourceip", address.to_canonical());
+    }
+    if let Some(agent) = &cx.http.user_agent {
+        context.set("aws:useragent", agent.as_str());
+    }
+    if let Some(referer) = &cx.http.referer {
+        context.set("aws:referer", referer.as_str());
+    }
+    set_caller(&mut context, caller);
+    if let Some(owner) = grants.owner {
+        context.set("aws:resourceaccount", owner.to_string());
+    }
+    if ask.action.starts_with("s3:") {
+        set_s3(&mut context, cx, now);
+    }
+    for (name, values) in ask.context.iter().chain(&grants.context) {
+        let value = match values.as_slice() {
+            [one] => Value::from(one.as_str()),
+            many => Value::List(many.iter().map(|value| Value::from(value.as_str())).collect()),
+        };
+        context.set(&**name, value);
+    }
+    context
+}
+
+fn set_caller<'a>(context: &mut Context<'a>, caller: &'a Caller) {
+    let kind = match caller.principal.kind() {
+        PrincipalKind::Root => "Account",
+        PrincipalKind::User => "User",
+        PrincipalKind::Session => "AssumedRole",
+        PrincipalKind::FederatedUser => "FederatedUser",
+        PrincipalKind::Anonymous => "Anonymous",
+        PrincipalKind::Service | PrincipalKind::IdentityProvider => "Service",
+    };
+    context.set("aws:principaltype", kind);
+    context.set("aws:userid", &*caller.user_id);
+    if let Some(account) = caller.account {
+        context.set("aws:principalarn", caller.principal.issuer_arn());
+        context.set("aws:principalaccount", account.to_string());
+    }
+    if caller.principal.kind() == PrincipalKind::User {
+        let name = caller.name.rsplit('/').next().unwrap_or("");
+        context.set("aws:username", name);
+    }
+    for (key, value) in caller.tags.iter() {
+        context.set(format!("aws:principaltag/{key}"), value.as_str());
+    }
+    if let Some(issued) = caller.token_issued {
+        context.set("aws:tokenissuetime", issued);
+        context.set("aws:multifactorauthpresent", caller.mfa);
+    }
+}
+
+fn set_s3<'a>(context: &mut Context<'a>, cx: &'a Cx, now: base::Timestamp) {
+    let Some(auth_type) = cx.http.auth_type else { return };
+    context.set("s3:authtype", auth_type);
+    context.set("s3:signatureversion", sigv4::ALGORITHM);
+    if let Some(signed) = cx.http.signed_at {
+        context.set("s3:signatureage", now.millis_since(signed));
+    }
+    if let Some(hash) = &cx.http.content_sha256 {
+        context.set("s3:x-amz-content-sha256", hash.as_str());
+    }
+}
+
+/// The refusal in the code and words of the service.
+fn denied(service: &ServiceModel, request: &Request<'_>, decision: &Decision<'_>) -> Error {
+    let text = decision.refusal(request);
+    match service.protocols.first() {
+        Some(Protocol::Ec2Query) => {
+            let text = format!("You are not authorized to perform this operation. {text}");
+            Error::with_code("UnauthorizedOperation", 403, text)
+        }
+        Some(Protocol::AwsJson10 | Protocol::AwsJson11 | Protocol::RpcV2Cbor) => {
+            Error::with_code("AccessDeniedException", 400, text)
+        }
+        Some(Protocol::RestJson1) => Error::with_code("AccessDeniedException", 403, text),
+        _ => Error::with_code("AccessDenied", 403, text),
+    }
+}
+
+/// The account in which an operation acts.
+pub(crate) fn acting_account(caller: &Caller) -> AccountId {
+    caller.account.unwrap_or(AccountId::DEFAULT)
+}

@@ -1,0 +1,185 @@
+//! The listener: sockets, TLS, HTTP/1.1 and HTTP/2, time-outs, and an end in good order.
+
+use crate::gateway::{Gateway, Peer};
+use crate::payload::RequestStream;
+use crate::stream::{IncomingStream, Socket};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+
+/// The bytes with which a TLS connection begins.
+const TLS_HANDSHAKE: u8 = 0x16;
+const HEAD_BYTES_MAX: usize = base::limits::REQUEST_HEAD_BYTES_MAX;
+
+/// How patient the listener is.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// Connections at a time; more wait to be accepted.
+    pub connections_max: usize,
+    /// For a whole head, and between two requests of one connection.
+    pub head_timeout: Duration,
+    /// For the next bytes of a body, in either direction.
+    pub stall_timeout: Duration,
+    /// For requests under way when the end has come.
+    pub drain_timeout: Duration,
+    /// Connections that begin with a TLS handshake are taken too, on the same port.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
+}
+
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions {
+            connections_max: 4096,
+            head_timeout: Duration::from_secs(30),
+            stall_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(10),
+            tls: None,
+        }
+    }
+}
+
+/// What one accepting loop has in common with its connections.
+struct Shared {
+    gateway: Arc<Gateway>,
+    options: ListenOptions,
+    http: auto::Builder<TokioExecutor>,
+}
+
+fn builder(options: &ListenOptions) -> auto::Builder<TokioExecutor> {
+    let mut http = auto::Builder::new(TokioExecutor::new());
+    http.http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .auto_date_header(false)
+        .pipeline_flush(true)
+        .half_close(true);
+    http.http2()
+        .timer(TokioTimer::new())
+        .auto_date_header(false)
+        .max_header_list_size(HEAD_BYTES_MAX as u32)
+        .max_concurrent_streams(256)
+        .initial_stream_window_size(1 << 20)
+        .initial_connection_window_size(4 << 20)
+        .keep_alive_interval(options.head_timeout)
+        .keep_alive_timeout(options.head_timeout);
+    http
+}
+
+/// Takes connections until `stop` becomes true, then lets requests under way finish.
+pub async fn serve(
+    gateway: Arc<Gateway>,
+    listener: TcpListener,
+    options: ListenOptions,
+    mut stop: watch::Receiver<bool>,
+) {
+    let room = Arc::new(Semaphore::new(options.connections_max));
+    let drain = options.drain_timeout;
+    let shared = Arc::new(Shared { http: builder(&options), gateway, options });
+    let graceful = GracefulShutdown::new();
+    loop {
+        let Some(permit) = unless(&mut stop, room.clone().acquire_owned()).await else { break };
+        let Some(accepted) = unless(&mut stop, listener.accept()).await else { break };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // Out of descriptors, or the peer is gone already: the next one may be better.
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                continue;
+            }
+        };
+        let (shared, watcher) = (shared.clone(), graceful.watcher());
+        #[allow(clippy::disallowed_methods, reason = "the listener owns its runtime's tasks")]
+        tokio::spawn(async move {
+            shared.gateway.totals.connections.fetch_add(1, Relaxed);
+            shared.connection(stream, address, watcher).await;
+            shared.gateway.totals.connections.fetch_sub(1, Relaxed);
+            drop(permit);
+        });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
+}
+
+/// What the future gives, unless `stop` becomes true before.
+async fn unless<T>(stop: &mut watch::Receiver<bool>, future: impl Future<Output = T>) -> Option<T> {
+    let mut stopped = pin!(stop.wait_for(|stop| *stop));
+    let mut future = pin!(future);
+    poll_fn(|cx| match stopped.as_mut().poll(cx) {
+        Poll::Ready(_) => Poll::Ready(None),
+        Poll::Pending => future.as_mut().poll(cx).map(Some),
+    })
+    .await
+}
+
+impl Shared {
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        address: SocketAddr,
+        watcher: hyper_util::server::graceful::Watcher,
+    ) {
+        let _ = stream.set_nodelay(true);
+        let address = address.ip().to_canonical();
+        let stall = self.options.stall_timeout;
+        let Some(tls) = &self.options.tls else {
+            return self.http(Socket::new(stream, stall), address, false, watcher).await;
+        };
+        let mut first = [0];
+        let peeked = tokio::time::timeout(self.options.head_timeout, stream.peek(&mut first)).await;
+        match peeked {
+            Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => {
+                let acceptor = tokio_rustls::TlsAcceptor::from(tls.clone());
+                let accepted =
+                    tokio::time::timeout(self.options.head_timeout, acceptor.accept(stream)).await;
+                if let Ok(Ok(stream)) = accepted {
+                    self.http(Socket::new(stream, stall), address, true, watcher).await;
+                }
+            }
+            Ok(Ok(1)) => self.http(Socket::new(stream, stall), address, false, watcher).await,
+            _ => {}
+        }
+    }
+
+    async fn http<S>(
+        &self,
+        socket: Socket<S>,
+        address: IpAddr,
+        secure: bool,
+        watcher: hyper_util::server::graceful::Watcher,
+    ) where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let peer = Peer { address, secure };
+        let stall = self.options.stall_timeout;
+        let gateway = self.gateway.clone();
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let gateway = gateway.clone();
+            async move {
+                let request = request.map(|incoming| match incoming.is_end_stream() {
+                    true => RequestStream::Empty,
+                    false => RequestStream::Flowing(Box::pin(IncomingStream::new(incoming, stall))),
+                });
+                Ok::<_, Infallible>(gateway.handle(peer, request).await)
+            }
+        });
+        let connection = self.http.serve_connection(TokioIo::new(socket), service);
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(peer = %peer.address, error, "the connection broke");
+        }
+    }
+}

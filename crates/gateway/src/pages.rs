@@ -1,0 +1,154 @@
+//! What the gateway answers by itself: `/health`, `/metrics` and the administrators' pages below
+//! `/_cumulet/`, where no bucket can be.
+
+use crate::encode::{Response, ResponseStream};
+use crate::gateway::{Gateway, Peer};
+use crate::head::Head;
+use crate::host::HostStyle;
+use crate::metrics::Exposition;
+use api::Error;
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
+use std::sync::atomic::Ordering::Relaxed;
+use store::BOUNDS_NS;
+
+const PREFIX: &str = "/_cumulet/";
+
+impl Gateway {
+    /// The page that is asked for, if it is one of ours. A bucket may be called `health`: requests
+    /// that are signed or have parameters are for it.
+    pub(crate) async fn own_page(
+        &self,
+        _peer: &Peer,
+        head: &Head<'_>,
+    ) -> Option<Result<Response, Error>> {
+        let name = match head.path {
+            "/health" | "/metrics" => &head.path[1..],
+            path => path.strip_prefix(PREFIX)?,
+        };
+        let plain = crate::host::parse(&head.host, &self.local.host_names) == HostStyle::Plain;
+        let bare = head.raw_query.is_empty() && head.header("authorization").is_none();
+        let reads = matches!(head.method, "GET" | "HEAD");
+        match name {
+            "health" if plain && bare && reads => Some(Ok(self.health())),
+            "metrics" if plain && bare && reads => {
+                Some(Ok(page("text/plain; version=0.0.4", self.metrics())))
+            }
+            _ if head.path.starts_with(PREFIX) => {
+                Some(Err(Error::with_code("NotFound", 404, "There is no such page.")))
+            }
+            _ => None,
+        }
+    }
+
+    fn health(&self) -> Response {
+        let mut out = smithy::json::Writer::with_capacity(64);
+        out.open('{');
+        out.key("status");
+        let stopped = self.store.stopped();
+        out.string(if stopped.is_none() { "ok" } else { "stopped" });
+        if let Some(why) = &stopped {
+            out.key("reason");
+            out.string(why);
+        }
+        out.close('}');
+        let mut response = page("application/json", out.finish());
+        if stopped.is_some() {
+            *response.status_mut() = http::StatusCode::SERVICE_UNAVAILABLE;
+        }
+        response
+    }
+
+    /// Everything that is counted, in Prometheus' text form.
+    pub fn metrics(&self) -> String {
+        let mut out = Exposition::default();
+        for entry in self.guard.directory.entries() {
+            for (operation, prepared) in entry.served() {
+                let (service, name) = (entry.model.name, operation.name);
+                prepared
+                    .metrics
+                    .write(&format!("service=\"{service}\",operation=\"{name}\""), &mut out);
+            }
+        }
+        let totals = &self.totals;
+        let own: [(&str, &str, &str, u64); 6] = [
+            (
+                "cumulet_requests_unrouted_total",
+                "counter",
+                "Requests of which no operation became known.",
+                totals.unrouted.load(Relaxed),
+            ),
+            (
+                "cumulet_panics_total",
+                "counter",
+                "Requests that a bug of ours ended.",
+                totals.panics.load(Relaxed),
+            ),
+            (
+                "cumulet_requests_in_flight",
+                "gauge",
+                "Requests being answered.",
+                totals.in_flight.load(Relaxed),
+            ),
+            ("cumulet_connections", "gauge", "Open connections.", totals.connections.load(Relaxed)),
+            (
+                "cumulet_connections_refused_total",
+                "counter",
+                "Connections closed because too many were open.",
+                totals.connections_refused.load(Relaxed),
+            ),
+            (
+                "cumulet_audit_dropped_total",
+                "counter",
+                "Reads and failures that came faster than they were logged.",
+                self.guard.audit.dropped(),
+            ),
+        ];
+        for (name, kind, help, value) in own {
+            out.single(name, kind, help, value);
+        }
+        self.store_metrics(&mut out);
+        out.finish()
+    }
+
+    fn store_metrics(&self, out: &mut Exposition) {
+        let store = self.store.metrics();
+        let counters = [
+            ("cumulet_store_reads_total", "Read transactions.", &store.reads),
+            ("cumulet_store_commits_total", "Commits.", &store.commits),
+            ("cumulet_store_groups_total", "Groups of commits synced together.", &store.groups),
+            ("cumulet_store_log_syncs_total", "Syncs of the log.", &store.log_syncs),
+            ("cumulet_store_log_bytes_total", "Bytes written to the log.", &store.log_bytes),
+            ("cumulet_store_busy_total", "Writes refused because too much waited.", &store.busy),
+            ("cumulet_store_full_total", "Writes refused because the disk was full.", &store.full),
+        ];
+        for (name, help, value) in counters {
+            out.single(name, "counter", help, value.load(Relaxed));
+        }
+        let (hits, misses) = self.store.cache_counts();
+        let help = "Reads that the cache answered.";
+        out.single("cumulet_store_cache_hits_total", "counter", help, hits);
+        let help = "Reads that the cache did not answer.";
+        out.single("cumulet_store_cache_misses_total", "counter", help, misses);
+        let help = "Bytes that wait to be durable.";
+        out.single("cumulet_store_pending_bytes", "gauge", help, self.store.pending_bytes());
+        let histograms = [
+            (
+                "cumulet_store_write_hold_seconds",
+                "How long a write held the lock.",
+                &store.write_hold,
+            ),
+            ("cumulet_store_group_seconds", "How long a group took to sync.", &store.group_time),
+        ];
+        for (name, help, histogram) in histograms {
+            let counts: Vec<u64> = histogram.buckets.iter().map(|b| b.load(Relaxed)).collect();
+            out.histogram_ns(name, help, &BOUNDS_NS, &counts, histogram.sum_ns.load(Relaxed));
+        }
+    }
+}
+
+pub(crate) fn page(content_type: &'static str, text: String) -> Response {
+    let mut response = Response::new(ResponseStream::Whole(Bytes::from(text)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+}

@@ -1,0 +1,320 @@
+//! The body of a request as it flows, checked on the way: its length, the hash that was signed, the
+//! signatures of its chunks.
+//!
+//! A wrong one comes as an error in place of the end, so nothing may be kept before the end was seen.
+
+use api::{ByteStream, Error, RequestBody};
+use bytes::{Bytes, BytesMut};
+use sha2::{Digest, Sha256};
+use sigv4::{AuthError, ChunkDecoder, Dialect, EMPTY_SHA256, Payload};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// A body as the server hands it over.
+#[derive(Default)]
+pub enum RequestStream {
+    #[default]
+    Empty,
+    Whole(Bytes),
+    Flowing(Pin<Box<dyn ByteStream>>),
+}
+
+impl std::fmt::Debug for RequestStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RequestStream::Empty => f.write_str("Empty"),
+            RequestStream::Whole(bytes) => write!(f, "Whole({})", bytes.len()),
+            RequestStream::Flowing(_) => f.write_str("Flowing"),
+        }
+    }
+}
+
+impl RequestStream {
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self, RequestStream::Empty)
+    }
+}
+
+/// The raw stream, however it came.
+struct Raw(RequestStream);
+
+impl Raw {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match &mut self.0 {
+            RequestStream::Empty => Poll::Ready(None),
+            RequestStream::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                self.0 = RequestStream::Empty;
+                Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
+            }
+            RequestStream::Flowing(stream) => stream.as_mut().poll_next(cx),
+        }
+    }
+}
+
+pub(crate) fn incomplete() -> Error {
+    let text =
+        "You did not provide the number of bytes specified by the Content-Length HTTP header";
+    Error::with_code("IncompleteBody", 400, text)
+}
+
+pub(crate) fn refusal(error: AuthError, dialect: Dialect) -> Error {
+    let rendered = error.render(dialect);
+    let start = Error::with_code(rendered.code, rendered.status, rendered.message);
+    rendered.fields.into_iter().fold(start, |error, (name, value)| error.detail(name, value))
+}
+
+/// A body that is not framed: so many bytes, with that hash.
+struct Plain {
+    raw: Raw,
+    left: Option<u64>,
+    hash: Option<(Sha256, [u8; 32])>,
+    dialect: Dialect,
+    done: bool,
+}
+
+impl Plain {
+    fn end(&mut self) -> Option<Error> {
+        if self.left.is_some_and(|left| left > 0) {
+            return Some(incomplete());
+        }
+        let (hasher, wanted) = self.hash.take()?;
+        let computed: [u8; 32] = hasher.finalize().into();
+        (computed != wanted)
+            .then(|| refusal(AuthError::body_hash(&wanted, &computed), self.dialect))
+    }
+}
+
+impl ByteStream for Plain {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        let next = std::task::ready!(self.raw.poll(cx));
+        let Some(Ok(piece)) = next else {
+            self.done = true;
+            return Poll::Ready(match next {
+                Some(Err(error)) => Some(Err(error)),
+                _ => self.end().map(Err),
+            });
+        };
+        if let Some(left) = self.left {
+            match left.checked_sub(piece.len() as u64) {
+                Some(left) => self.left = Some(left),
+                None => {
+                    self.done = true;
+                    return Poll::Ready(Some(Err(incomplete())));
+                }
+            }
+        }
+        if let Some((hasher, _)) = &mut self.hash {
+            hasher.update(&piece);
+        }
+        Poll::Ready(Some(Ok(piece)))
+    }
+}
+
+/// A body in `aws-chunked` framing.
+struct Chunked {
+    raw: Raw,
+    decoder: Option<ChunkDecoder>,
+    /// What was received and not yet decoded.
+    piece: Bytes,
+    trailers: Vec<(String, String)>,
+    dialect: Dialect,
+}
+
+impl Chunked {
+    /// The next data in the piece at hand.
+    fn decode(&mut self) -> Result<Option<Bytes>, AuthError> {
+        let Some(decoder) = &mut self.decoder else { return Ok(None) };
+        let piece = std::mem::take(&mut self.piece);
+        let mut rest: &[u8] = &piece;
+        let data = decoder.next_data(&mut rest)?.map(|data| piece.slice_ref(data));
+        self.piece = piece.slice_ref(rest);
+        Ok(data)
+    }
+}
+
+impl ByteStream for Chunked {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        loop {
+            if self.decoder.is_none() {
+                return Poll::Ready(None);
+            }
+            if !self.piece.is_empty() {
+                match self.decode() {
+                    Ok(Some(data)) if data.is_empty() => continue,
+                    Ok(Some(data)) => return Poll::Ready(Some(Ok(data))),
+                    Ok(None) => {}
+                    Err(error) => {
+                        self.decoder = None;
+                        return Poll::Ready(Some(Err(refusal(error, self.dialect))));
+                    }
+                }
+            }
+            match std::task::ready!(self.raw.poll(cx)) {
+                Some(Ok(piece)) => self.piece = piece,
+                Some(Err(error)) => {
+                    self.decoder = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    let decoder = self.decoder.take().map(ChunkDecoder::finish);
+                    return Poll::Ready(match decoder {
+                        Some(Ok(trailers)) => {
+                            self.trailers = trailers;
+                            None
+                        }
+                        Some(Err(error)) => Some(Err(refusal(error, self.dialect))),
+                        None => None,
+                    });
+                }
+            }
+        }
+    }
+
+    fn trailers(&self) -> &[(String, String)] {
+        &self.trailers
+    }
+}
+
+/// A body with what it is checked against.
+pub(crate) struct Checked {
+    raw: RequestStream,
+    /// `Content-Length`.
+    length: Option<u64>,
+    payload: Payload,
+    decoder: Option<ChunkDecoder>,
+    dialect: Dialect,
+}
+
+impl Checked {
+    pub fn new(
+        raw: RequestStream,
+        length: Option<u64>,
+        payload: Payload,
+        dialect: Dialect,
+    ) -> Self {
+        let length = match &raw {
+            RequestStream::Empty => Some(0),
+            _ => length,
+        };
+        Checked { raw, length, payload, decoder: None, dialect }
+    }
+
+    pub fn with_payload(mut self, payload: Payload) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    pub fn with_decoder(mut self, decoder: ChunkDecoder) -> Self {
+        self.decoder = Some(decoder);
+        self
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.raw.is_empty() && self.decoder.is_none()
+    }
+
+    /// An empty body that was signed as something else will never be polled by most operations.
+    pub fn check_empty(&self) -> Result<(), Error> {
+        match self.payload {
+            Payload::Sha256(hash) if self.raw.is_empty() && hash != EMPTY_SHA256 => {
+                Err(refusal(AuthError::body_hash(&hash, &EMPTY_SHA256), self.dialect))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// For an operation that takes the body as it flows: its length must be known.
+    pub fn into_stream(self) -> Result<RequestBody, Error> {
+        let Checked { raw, length, payload, decoder, dialect } = self;
+        if let Some(decoder) = decoder {
+            let length = Some(decoder.decoded_bytes_expected());
+            let chunked = Chunked {
+                raw: Raw(raw),
+                decoder: Some(decoder),
+                piece: Bytes::new(),
+                trailers: Vec::new(),
+                dialect,
+            };
+            return Ok(RequestBody::new(length, Box::pin(chunked)));
+        }
+        if length.is_none() {
+            let text = "You must provide the Content-Length HTTP header.";
+            return Err(Error::with_code("MissingContentLength", 411, text));
+        }
+        if raw.is_empty() {
+            return Ok(RequestBody::empty());
+        }
+        let hash = match payload {
+            Payload::Sha256(hash) => Some((Sha256::new(), hash)),
+            _ => None,
+        };
+        let plain = Plain { raw: Raw(raw), left: length, hash, dialect, done: false };
+        Ok(RequestBody::new(length, Box::pin(plain)))
+    }
+
+    /// The whole body, of at most `limit` bytes.
+    pub async fn into_bytes(self, limit: usize) -> Result<Bytes, Error> {
+        self.check_empty()?;
+        if self.is_empty() {
+            return Ok(Bytes::new());
+        }
+        if self.length.is_some_and(|length| length > limit as u64) {
+            return Err(too_large(self.dialect));
+        }
+        let dialect = self.dialect;
+        let mut body = self.into_stream_of_any_length()?;
+        let Some(first) = body.next().await.transpose()? else { return Ok(Bytes::new()) };
+        if first.len() > limit {
+            return Err(too_large(dialect));
+        }
+        let Some(second) = body.next().await.transpose()? else { return Ok(first) };
+        let mut whole = BytesMut::with_capacity((first.len() + second.len()).min(limit));
+        whole.extend_from_slice(&first);
+        let mut next = Some(second);
+        while let Some(piece) = next {
+            if whole.len() + piece.len() > limit {
+                return Err(too_large(dialect));
+            }
+            whole.extend_from_slice(&piece);
+            next = body.next().await.transpose()?;
+        }
+        Ok(whole.freeze())
+    }
+
+    /// Without a length the end of the message is the end of the body.
+    fn into_stream_of_any_length(self) -> Result<RequestBody, Error> {
+        if self.decoder.is_some() || self.length.is_some() {
+            return self.into_stream();
+        }
+        let hash = match self.payload {
+            Payload::Sha256(hash) => Some((Sha256::new(), hash)),
+            _ => None,
+        };
+        let raw = Raw(self.raw);
+        let plain = Plain { raw, left: None, hash, dialect: self.dialect, done: false };
+        Ok(RequestBody::new(None, Box::pin(plain)))
+    }
+}
+
+pub(crate) fn too_large(dialect: Dialect) -> Error {
+    match dialect {
+        Dialect::S3 => {
+            let text = "Your request was too big.";
+            Error::with_code("MaxMessageLengthExceeded", 400, text)
+        }
+        _ => {
+            let text = "The request is larger than the maximum allowed.";
+            Error::with_code("RequestEntityTooLarge", 413, text)
+        }
+    }
+}
