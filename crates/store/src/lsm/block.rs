@@ -1,8 +1,10 @@
 //! Blocks: sorted entries whose keys share prefixes, found by restart points.
 //!
-//! An entry is four varints (bytes shared with the key before, bytes of its own, value length plus
-//! one or 0 for a tombstone, version), then its own key bytes, then the value. Each
-//! [`RESTART`]th entry shares nothing; the offsets of those follow the entries, then their number.
+//! Values come first, then the entries they belong to, so that a search touches little memory. An
+//! entry is four varints (bytes shared with the key before, bytes of its own, value length plus one
+//! or 0 for a tombstone, version), then its own key bytes; its value follows that of the entry
+//! before. Each [`RESTART`]th entry shares nothing; where it and its value begin (u32, u32) follows
+//! the entries for each of those, then their number.
 //! Entries stand in the order of the engine: keys ascending, versions of a key descending.
 //! Nothing here trusts the bytes: a block that lies gives [`Bad`], or wrong entries if its checksum
 //! was forged with it, but never a panic.
@@ -17,56 +19,67 @@ use std::ops::Range;
 /// Entries from one restart point to the next. Part of the file format.
 pub(super) const RESTART: usize = 8;
 
+/// What a restart point takes.
+const RESTART_BYTES: usize = 8;
+
 const CUT: Bad = Bad("an entry is cut short");
 
 #[derive(Default, Debug)]
 pub(super) struct BlockBuilder {
-    bytes: Vec<u8>,
-    restarts: Vec<u32>,
+    values: Vec<u8>,
+    entries: Vec<u8>,
+    /// Where in those two.
+    restarts: Vec<(u32, u32)>,
     last_key: Vec<u8>,
-    entries: usize,
+    count: usize,
 }
 
 impl BlockBuilder {
     pub(super) fn add(&mut self, key: &[u8], version: Version, value: Option<&[u8]>) {
-        let shared = if self.entries.is_multiple_of(RESTART) {
-            self.restarts.push(self.bytes.len() as u32);
+        let shared = if self.count.is_multiple_of(RESTART) {
+            self.restarts.push((self.entries.len() as u32, self.values.len() as u32));
             0
         } else {
             common_prefix(&self.last_key, key)
         };
-        self.entries += 1;
-        put_varint(&mut self.bytes, shared as u64);
-        put_varint(&mut self.bytes, (key.len() - shared) as u64);
-        put_varint(&mut self.bytes, value.map_or(0, |value| value.len() as u64 + 1));
-        put_varint(&mut self.bytes, version);
-        self.bytes.extend_from_slice(&key[shared..]);
-        self.bytes.extend_from_slice(value.unwrap_or_default());
+        self.count += 1;
+        put_varint(&mut self.entries, shared as u64);
+        put_varint(&mut self.entries, (key.len() - shared) as u64);
+        put_varint(&mut self.entries, value.map_or(0, |value| value.len() as u64 + 1));
+        put_varint(&mut self.entries, version);
+        self.entries.extend_from_slice(&key[shared..]);
+        self.values.extend_from_slice(value.unwrap_or_default());
         self.last_key.truncate(shared);
         self.last_key.extend_from_slice(&key[shared..]);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.bytes.len() + self.restarts.len() * 4 + 4
+        self.values.len() + self.entries.len() + self.restarts.len() * RESTART_BYTES + 4
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.entries == 0
+        self.count == 0
     }
 
     /// Appends the block to `out` and begins the next.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes);
-        for restart in &self.restarts {
-            out.extend_from_slice(&restart.to_le_bytes());
+        out.extend_from_slice(&self.values);
+        out.extend_from_slice(&self.entries);
+        for (entry, value) in &self.restarts {
+            out.extend_from_slice(&(self.values.len() as u32 + entry).to_le_bytes());
+            out.extend_from_slice(&value.to_le_bytes());
         }
         out.extend_from_slice(&(self.restarts.len() as u32).to_le_bytes());
-        self.bytes.clear();
+        self.values.clear();
+        self.entries.clear();
         self.restarts.clear();
         self.last_key.clear();
-        self.entries = 0;
+        self.count = 0;
     }
 }
+
+/// Where an entry and its value begin.
+type Place = (usize, usize);
 
 /// An entry as it stands in the block.
 #[derive(Clone, Debug)]
@@ -77,12 +90,8 @@ pub(super) struct Raw {
     pub version: Version,
     /// `None`: a tombstone.
     pub value: Option<Range<usize>>,
-}
-
-impl Raw {
-    fn end(&self) -> usize {
-        self.value.as_ref().map_or(self.suffix.end, |value| value.end)
-    }
+    /// Of the entry after it.
+    next: Place,
 }
 
 /// The first entry at or after what was looked for.
@@ -97,6 +106,7 @@ pub(super) struct Found {
 #[derive(Clone, Debug)]
 pub(super) struct Block {
     bytes: Bytes,
+    values_end: usize,
     entries_end: usize,
     restarts: usize,
 }
@@ -105,9 +115,14 @@ impl Block {
     pub(super) fn new(bytes: Bytes) -> Result<Self, Bad> {
         let end = bytes.len().checked_sub(4).ok_or(CUT)?;
         let restarts = u32_at(&bytes, end).ok_or(CUT)? as usize;
-        let entries_end = restarts.checked_mul(4).and_then(|size| end.checked_sub(size));
+        let size = restarts.checked_mul(RESTART_BYTES);
+        let entries_end = size.and_then(|size| end.checked_sub(size));
         let entries_end = entries_end.ok_or(Bad("a block has too many restart points"))?;
-        Ok(Self { bytes, entries_end, restarts })
+        let values_end = u32_at(&bytes, entries_end).filter(|_| restarts > 0).unwrap_or(0) as usize;
+        if values_end > entries_end {
+            return Err(Bad("a restart point is out of bounds"));
+        }
+        Ok(Self { bytes, values_end, entries_end, restarts })
     }
 
     /// How many restart points, and so segments, it has.
@@ -119,31 +134,38 @@ impl Block {
         self.bytes.slice(range)
     }
 
-    fn restart(&self, segment: usize) -> Result<usize, Bad> {
-        let at = u32_at(&self.bytes, self.entries_end + segment * 4).ok_or(CUT)? as usize;
-        if at < self.entries_end { Ok(at) } else { Err(Bad("a restart point is out of bounds")) }
+    fn restart(&self, segment: usize) -> Result<Place, Bad> {
+        let at = self.entries_end + segment * RESTART_BYTES;
+        let entry = u32_at(&self.bytes, at).ok_or(CUT)? as usize;
+        let value = u32_at(&self.bytes, at + 4).ok_or(CUT)? as usize;
+        if entry < self.values_end || entry >= self.entries_end || value > self.values_end {
+            return Err(Bad("a restart point is out of bounds"));
+        }
+        Ok((entry, value))
     }
 
-    /// Where a segment ends.
+    /// Where a segment's entries end.
     fn segment_end(&self, segment: usize) -> Result<usize, Bad> {
-        if segment + 1 < self.restarts { self.restart(segment + 1) } else { Ok(self.entries_end) }
+        if segment + 1 < self.restarts {
+            Ok(self.restart(segment + 1)?.0)
+        } else {
+            Ok(self.entries_end)
+        }
     }
 
     #[inline]
-    fn entry(&self, at: usize) -> Result<Raw, Bad> {
+    fn entry(&self, (at, value_at): Place) -> Result<Raw, Bad> {
         let entries = &self.bytes[..self.entries_end];
         let mut at = at;
         let shared = varint(entries, &mut at)? as usize;
         let own = varint(entries, &mut at)? as usize;
         let value = varint(entries, &mut at)? as usize;
         let version = varint(entries, &mut at)?;
-        let suffix = at..at.checked_add(own).ok_or(CUT)?;
-        let end = suffix.end.checked_add(value.saturating_sub(1)).ok_or(CUT)?;
-        if end > self.entries_end {
-            return Err(CUT);
-        }
-        let value = (value > 0).then_some(suffix.end..end);
-        Ok(Raw { shared, suffix, version, value })
+        let end = at.checked_add(own).filter(|end| *end <= self.entries_end).ok_or(CUT)?;
+        let value_end = value_at.checked_add(value.saturating_sub(1));
+        let value_end = value_end.filter(|end| *end <= self.values_end).ok_or(CUT)?;
+        let value = (value > 0).then_some(value_at..value_end);
+        Ok(Raw { shared, suffix: at..end, version, value, next: (end, value_end) })
     }
 
     fn own<'a>(&'a self, raw: &Raw) -> &'a [u8] {
@@ -213,11 +235,11 @@ impl Block {
         let first = self.entry(self.restart(segment)?)?;
         let mut matched = common_prefix(self.own(&first), key);
         let mut ordinal = segment * RESTART;
-        let mut at = first.end();
-        while at < end {
-            let raw = self.entry(at)?;
+        let mut place = first.next;
+        while place.0 < end {
+            let raw = self.entry(place)?;
             ordinal += 1;
-            at = raw.end();
+            place = raw.next;
             if raw.shared > matched {
                 continue;
             }
@@ -240,14 +262,14 @@ impl Block {
 
     /// The entries of one segment, in order, appended to `out`.
     pub(super) fn segment(&self, segment: usize, out: &mut Vec<Entry>) -> Result<(), Bad> {
-        let (mut at, end) = (self.restart(segment)?, self.segment_end(segment)?);
+        let (mut place, end) = (self.restart(segment)?, self.segment_end(segment)?);
         let mut keys: Vec<u8> = Vec::with_capacity(64 * RESTART);
         let mut raws: [(Range<usize>, Version, Option<Range<usize>>); RESTART] = Default::default();
         let mut count = 0;
         let mut last = 0..0;
-        while at < end {
-            let raw = self.entry(at)?;
-            at = raw.end();
+        while place.0 < end {
+            let raw = self.entry(place)?;
+            place = raw.next;
             if raw.shared > last.len() || count == RESTART {
                 return Err(Bad("an entry does not follow from the one before"));
             }
