@@ -2,6 +2,7 @@ mod damage;
 mod decoders;
 mod golden;
 mod model;
+mod readers;
 mod upkeep;
 
 use super::{Lsm, Options};
