@@ -5,6 +5,7 @@
     reason = "a tool of ours: its files, time and processes are real"
 )]
 
+mod bench;
 mod black_box;
 mod codegen;
 mod install;
@@ -27,6 +28,7 @@ cargo xtask COMMAND
   install                            only install what the tests need
   tidy                               only the rules about the checkout itself
   black-box [PYTEST ARGUMENTS]       build the binary and drive it with real clients
+  bench [GROUP...] [--quick]         what it costs, beside floors and peers; `bench --help` says more
 
   gen [--check]                      write gen/ from models/, or say what is not up to date
   gen --import DATA SERVICE...       make models/SERVICE.json from a botocore data folder
@@ -52,6 +54,11 @@ fn main() -> ExitCode {
 fn dispatch(root: &Path, words: &[&str]) -> Result<bool, String> {
     let owned = |words: &[&str]| words.iter().map(|w| w.to_string()).collect::<Vec<_>>();
     match words {
+        ["bench", "--help" | "-h"] => {
+            print!("{}", bench::HELP);
+            Ok(true)
+        }
+        ["bench", words @ ..] => bench::run(root, words),
         ["help" | "--help" | "-h"] | [_, "--help" | "-h"] | [] => {
             print!("{HELP}\nsteps of test: {}\n", test::names());
             Ok(true)

@@ -1,0 +1,227 @@
+//! The measures: a file per group, and what they share.
+
+mod big;
+mod memory;
+mod small;
+mod start;
+
+use crate::client::{self, Answer};
+use crate::contestant::{Contestant, Kind};
+use crate::options::{Group, Options};
+use crate::process::Server;
+use crate::report::Table;
+use crate::request::{BUCKET, Body, Requests, Signer};
+use crate::{document, machine};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long and how often.
+struct Scale {
+    rounds: usize,
+    time: Duration,
+    /// In the large store: more than any cache of ours holds.
+    objects: u64,
+    /// Requests of 100 MiB in one round.
+    big_requests: u64,
+    upload_bytes: u64,
+}
+
+impl Scale {
+    fn of(options: &Options) -> Scale {
+        let gib = 1024 * 1024 * 1024;
+        if options.quick {
+            let time = Duration::from_secs(1);
+            let objects = 100_000;
+            return Scale { rounds: 1, time, objects, big_requests: 3, upload_bytes: gib };
+        }
+        let time = Duration::from_secs(3);
+        Scale { rounds: 5, time, objects: 1_000_000, big_requests: 5, upload_bytes: 5 * gib }
+    }
+}
+
+/// A run: what takes part, and a folder that is gone afterwards.
+pub struct Bench {
+    contestants: Vec<Contestant>,
+    scale: Scale,
+    dir: PathBuf,
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Runs the groups asked for, prints their tables and writes them to the page.
+pub fn run(options: &Options) -> Result<(), String> {
+    let dir = std::env::temp_dir().join(format!("cumulet-bench-{}", std::process::id()));
+    fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
+    let contestants = Contestant::all(options)?;
+    let bench = Bench { contestants, scale: Scale::of(options), dir };
+    println!("{}\n", machine::line());
+    for group in &options.groups {
+        let tables = match group {
+            Group::S3 => {
+                vec![small::get_cached(&bench)?, small::get_uncached(&bench)?, big::get(&bench)?]
+            }
+            Group::Store => vec![small::put(&bench)?, big::put(&bench)?],
+            Group::Start => vec![start::measure(&bench)?],
+            Group::Memory => vec![memory::measure(&bench)?],
+        };
+        let section = section(*group, &tables, options);
+        println!("{section}");
+        // Short rounds are for trying the bench, not for the page.
+        if let (Some(page), false) = (&options.page, options.quick) {
+            document::update(page, group.name(), &section)?;
+        }
+    }
+    Ok(())
+}
+
+fn section(group: Group, tables: &[Table], options: &Options) -> String {
+    let mut text = format!("## {}\n\n{}: {}.\n", group.title(), machine::today(), machine::line());
+    if !options.missing.is_empty() {
+        text.push_str(&format!("Did not take part: {}.\n", options.missing.join("; ")));
+    }
+    for table in tables {
+        text.push('\n');
+        text.push_str(&table.text());
+    }
+    text
+}
+
+impl Bench {
+    fn of_kind(&self, kinds: &[Kind]) -> Vec<&Contestant> {
+        self.contestants.iter().filter(|one| kinds.contains(&one.kind)).collect()
+    }
+
+    fn cumulet(&self) -> Result<&Contestant, String> {
+        let ours = self.contestants.iter().find(|one| one.kind == Kind::Cumulet);
+        ours.ok_or_else(|| "cumulet itself is missing".to_owned())
+    }
+
+    /// A folder of that name, made if it is not there.
+    fn folder(&self, name: &str) -> Result<PathBuf, String> {
+        let path = self.dir.join(name);
+        fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// Who still takes part in a measure. A peer that fails is named and left out; ours must not fail.
+struct Field {
+    servers: Vec<(Kind, Server)>,
+    remarks: Vec<String>,
+}
+
+impl Field {
+    /// Starts the contestants, and prepares each.
+    fn start(
+        contestants: &[&Contestant],
+        dir: &Path,
+        prepare: impl Fn(Kind, &Server) -> Result<(), String>,
+    ) -> Result<Field, String> {
+        let mut field = Field { servers: Vec::new(), remarks: Vec::new() };
+        for one in contestants {
+            let server = one.start(dir).and_then(|mut server| {
+                prepare(one.kind, &server).map_err(|failure| match server.still_runs() {
+                    Ok(()) => format!("{}: {failure}", one.name),
+                    Err(gone) => gone,
+                })?;
+                Ok(server)
+            });
+            match server {
+                Ok(server) => field.servers.push((one.kind, server)),
+                Err(failure) => field.failed(one.kind, failure)?,
+            }
+        }
+        Ok(field)
+    }
+
+    /// One turn of each.
+    fn round(
+        &mut self,
+        mut turn: impl FnMut(Kind, &Server) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut at = 0;
+        while let Some((kind, server)) = self.servers.get(at) {
+            match turn(*kind, server) {
+                Ok(()) => at += 1,
+                Err(failure) => {
+                    let kind = *kind;
+                    drop(self.servers.remove(at));
+                    self.failed(kind, failure)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, kind: Kind, failure: String) -> Result<(), String> {
+        if kind != Kind::Peer {
+            return Err(failure);
+        }
+        let line = failure.lines().next().unwrap_or_default();
+        let line: String = line.chars().take(200).collect();
+        eprintln!("bench: left out: {failure}");
+        self.remarks.push(format!("left out: {line}"));
+        Ok(())
+    }
+}
+
+/// Sends one request; anything but 2xx is an error.
+fn ask(address: SocketAddr, method: &str, path: &str, body: &Body) -> Result<Answer, String> {
+    let head = Signer::new(address).head(method, path, body);
+    let answer = client::once(address, &head, body)?;
+    if (200..300).contains(&answer.status) {
+        return Ok(answer);
+    }
+    let text: String = String::from_utf8_lossy(&answer.body).chars().take(500).collect();
+    Err(format!("{method} {path} answered {}: {text}", answer.status))
+}
+
+fn make_bucket(server: &Server) -> Result<(), String> {
+    ask(server.address, "PUT", &format!("/{BUCKET}"), &Body::none()).map(|_| ())
+}
+
+/// Puts the objects with these numbers, all with the same body.
+fn fill(server: &Server, numbers: std::ops::Range<u64>, body: &Body) -> Result<(), String> {
+    const AT_ONCE: u64 = 50_000;
+    let mut from = numbers.start;
+    while from < numbers.end {
+        let to = numbers.end.min(from + AT_ONCE);
+        let paths = (from..to).map(crate::request::object);
+        let requests = Requests::sign(server.address, "PUT", paths, body.clone());
+        client::drive(server, requests, 64, client::Until::Count(to - from))?;
+        from = to;
+    }
+    Ok(())
+}
+
+/// The large store, filled when first asked for, kept until the run ends. Its server is ended hard:
+/// that is the state in which a store has the most to do when it starts.
+fn large_store(bench: &Bench) -> Result<PathBuf, String> {
+    let dir = bench.folder("large")?;
+    let full = dir.join("full");
+    if full.exists() {
+        return Ok(dir);
+    }
+    let server = bench.cumulet()?.start(&dir)?;
+    make_bucket(&server)?;
+    let body = small::object_body();
+    fill(&server, 0..bench.scale.objects, &body)?;
+    server.kill();
+    fs::write(&full, "").map_err(|e| format!("{}: {e}", full.display()))?;
+    Ok(dir)
+}
+
+/// Is what the server keeps what was put?
+fn check_object(server: &Server, path: &str, expected: &[u8]) -> Result<(), String> {
+    let answer = ask(server.address, "GET", path, &Body::none())?;
+    if answer.body == expected {
+        return Ok(());
+    }
+    Err(format!("GET {path} answered {} other bytes than were put", answer.body.len()))
+}
