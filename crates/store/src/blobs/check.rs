@@ -99,6 +99,11 @@ impl Blobs {
             if row.references == 0 {
                 found.problems.push(format!("blob {id}: is there without a reference"));
             }
+            if row.place == Place::Row && row.content.len() as u64 != row.size_bytes {
+                found
+                    .problems
+                    .push(format!("blob {id}: the content in its row has another length"));
+            }
             if tx.exists(&FREED, &SCOPE, &id)? {
                 found.problems.push(format!("blob {id}: is in use and freed at once"));
             }

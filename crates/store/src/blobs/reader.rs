@@ -102,8 +102,12 @@ impl BlobReader {
         let mut parts = Vec::with_capacity(rows.size_hint().0);
         for row in rows {
             let (id, row) = row?;
+            let mut length = row.size_bytes;
             let source = match row.place {
-                Place::Row => Source::Row(row.content),
+                Place::Row => {
+                    length = row.content.len() as u64;
+                    Source::Row(row.content)
+                }
                 Place::Segment(place) => Source::Segment(SegmentSource {
                     number: place.number,
                     offset: place.offset.saturating_add(HEADER_BYTES as u64),
@@ -117,8 +121,8 @@ impl BlobReader {
                     _pin: core.pins.pin(Target::File(id)),
                 }),
             };
-            parts.push(Part { id, start: size_bytes, size_bytes: row.size_bytes, source });
-            size_bytes = size_bytes.saturating_add(row.size_bytes);
+            parts.push(Part { id, start: size_bytes, size_bytes: length, source });
+            size_bytes = size_bytes.saturating_add(length);
         }
         Ok(BlobReader(Arc::new(Inner { core: Arc::clone(core), parts, size_bytes })))
     }
@@ -165,10 +169,17 @@ impl BlobReader {
         let mut at = 0;
         while let Some((part, range)) = self.0.piece(at, self.0.size_bytes) {
             at += range.end - range.start;
-            take(&self.0.read_piece(part, range)?);
+            take(&self.0.read_whole_piece(part, &range)?);
         }
         Ok(())
     }
+}
+
+/// Whether a read may wait for the disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wait {
+    Yes,
+    No,
 }
 
 /// Pieces of a range, in order; read ahead while the caller sends the one before.
@@ -224,10 +235,17 @@ impl BlobStream {
                 self.ahead.push_back(Ahead::Here(bytes));
                 continue;
             }
+            // A record that is in memory anyway is not worth waking a thread for. Of longer streams a
+            // thread reads one piece while the other is sent.
+            let is_only = self.ahead.is_empty() && self.at == self.end;
+            if is_only && let Ok(Some(bytes)) = self.inner.read_piece(part, &range, Wait::No) {
+                self.ahead.push_back(Ahead::Here(bytes));
+                continue;
+            }
             let (answer, promised) = promise();
             let inner = Arc::clone(&self.inner);
             self.inner.core.blocking.run(Box::new(move || {
-                let piece = inner.read_piece(part, range);
+                let piece = inner.read_whole_piece(part, &range);
                 // The pins first: whoever has the last piece may expect that they are gone.
                 drop(inner);
                 answer.give(piece);
@@ -251,11 +269,17 @@ impl Inner {
         Some((index, start..chunk_end.min(part.size_bytes).min(end - part.start)))
     }
 
-    fn read_piece(&self, part: usize, range: Range<u64>) -> io::Result<Bytes> {
+    fn read_whole_piece(&self, part: usize, range: &Range<u64>) -> io::Result<Bytes> {
+        let piece = self.read_piece(part, range, Wait::Yes)?;
+        piece.ok_or_else(|| io::Error::other("a read that waits has an outcome"))
+    }
+
+    /// `None` if it would have to wait, and may not.
+    fn read_piece(&self, part: usize, range: &Range<u64>, wait: Wait) -> io::Result<Option<Bytes>> {
         let part = &self.parts[part];
         let unit = match &part.source {
             Source::Row(content) => {
-                return Ok(content.slice(range.start as usize..range.end as usize));
+                return Ok(Some(content.slice(range.start as usize..range.end as usize)));
             }
             Source::Segment(_) => SUM_BYTES as u64,
             Source::File(_) => CHUNK_BYTES as u64,
@@ -272,24 +296,38 @@ impl Inner {
             }
             _ => error,
         };
-        part.read_checked(&self.core, buffer.bytes_mut(), from, unit).map_err(missing)?;
+        let out = buffer.bytes_mut();
+        if !part.read_checked(&self.core, out, from, unit, wait).map_err(missing)? {
+            return Ok(None);
+        }
         self.core.counters.bytes_read.fetch_add(to - from, Ordering::Relaxed);
         let bytes = Bytes::from_owner(buffer);
-        Ok(bytes.slice((range.start - from) as usize..(range.end - from) as usize))
+        Ok(Some(bytes.slice((range.start - from) as usize..(range.end - from) as usize)))
     }
 }
 
 impl Part {
-    fn read_checked(&self, core: &Core, out: &mut [u8], from: u64, unit: u64) -> io::Result<()> {
+    /// `false` if it would have to wait, and may not.
+    fn read_checked(
+        &self,
+        core: &Core,
+        out: &mut [u8],
+        from: u64,
+        unit: u64,
+        wait: Wait,
+    ) -> io::Result<bool> {
         let first = from / unit;
         let count = (out.len() as u64).div_ceil(unit);
         let sums = match &self.source {
-            Source::Row(_) => return Ok(()),
+            Source::Row(_) => return Ok(true),
             Source::Segment(source) => {
-                source.file(core)?.read_exact_at(out, source.offset.saturating_add(from))?;
+                if !source.read(core, out, source.offset.saturating_add(from), wait)? {
+                    return Ok(false);
+                }
                 let sums = source.sums.get(first as usize * 4..(first + count) as usize * 4);
                 Bytes::copy_from_slice(sums.unwrap_or_default())
             }
+            Source::File(_) if wait == Wait::No => return Ok(false),
             Source::File(source) => {
                 let file = source.file(core, self)?;
                 file.read_exact_at(out, from)?;
@@ -302,14 +340,13 @@ impl Part {
                 return Err(corrupt(self.id, "the content does not match its checksum"));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What surrounds the content: it is not needed to read it, but tells what it is.
     fn verify_frame(&self, core: &Core) -> io::Result<()> {
         match &self.source {
-            Source::Row(content) if content.len() as u64 == self.size_bytes => Ok(()),
-            Source::Row(_) => Err(corrupt(self.id, "the row's content has the wrong length")),
+            Source::Row(_) => Ok(()),
             Source::Segment(source) => {
                 let mut header = [0; HEADER_BYTES];
                 let at = source.offset - HEADER_BYTES as u64;
@@ -335,6 +372,16 @@ impl Part {
 }
 
 impl SegmentSource {
+    fn read(&self, core: &Core, out: &mut [u8], offset: u64, wait: Wait) -> io::Result<bool> {
+        if wait == Wait::Yes {
+            return self.file(core)?.read_exact_at(out, offset).map(|()| true);
+        }
+        match core.segments.opened(self.number) {
+            Some(file) => file.read_cached_at(out, offset),
+            None => Ok(false),
+        }
+    }
+
     fn file(&self, core: &Core) -> io::Result<&Arc<dyn File>> {
         if let Some(file) = self.handle.get() {
             return Ok(file);

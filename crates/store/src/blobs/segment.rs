@@ -273,9 +273,14 @@ impl Segments {
         self.current.lock().next_number
     }
 
+    /// The segment, if it is open already.
+    pub(super) fn opened(&self, number: u64) -> Option<Arc<dyn File>> {
+        self.handles.lock().get(&number).cloned()
+    }
+
     pub(super) fn open(&self, number: u64) -> io::Result<Arc<dyn File>> {
-        if let Some(file) = self.handles.lock().get(&number) {
-            return Ok(Arc::clone(file));
+        if let Some(file) = self.opened(number) {
+            return Ok(file);
         }
         let file = self.disk.open(&path(number), OpenMode::Read)?;
         self.keep_handle(number, &file);

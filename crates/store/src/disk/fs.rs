@@ -2,7 +2,7 @@
 
 use super::{Disk, File, OpenMode};
 use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -210,6 +210,17 @@ impl Disk for FsDisk {
 impl File for FsFile {
     fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
         self.0.read_exact_at(out, offset)
+    }
+
+    fn read_cached_at(&self, out: &mut [u8], offset: u64) -> io::Result<bool> {
+        let length = out.len();
+        let into = &mut [io::IoSliceMut::new(out)];
+        // A part of it, or a file system that cannot say, is as good as nothing.
+        match rustix::io::preadv2(&self.0, into, offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(read == length),
+            Err(Errno::AGAIN | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

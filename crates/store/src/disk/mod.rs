@@ -64,6 +64,10 @@ pub trait Disk: Send + Sync + Debug + 'static {
 pub trait File: Send + Sync + Debug + 'static {
     /// Fills `out` or fails with `UnexpectedEof`.
     fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()>;
+    /// The same, if it can be done without waiting for the disk; else `false`, and `out` is anything.
+    fn read_cached_at(&self, _out: &mut [u8], _offset: u64) -> io::Result<bool> {
+        Ok(false)
+    }
     /// Writes all of `bytes`, growing the file if needed.
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
@@ -110,6 +114,11 @@ pub(crate) mod tests {
         let mut bytes = [0; 11];
         disk.open("d/e/x", OpenMode::Read).unwrap().read_exact_at(&mut bytes, 0).unwrap();
         assert_eq!(&bytes, b"hello world");
+        let mut cached = [0; 11];
+        if file.read_cached_at(&mut cached, 0).unwrap() {
+            assert_eq!(cached, bytes);
+        }
+        assert!(!file.read_cached_at(&mut cached, 1).unwrap_or(false));
         let short = file.read_exact_at(&mut bytes, 1).unwrap_err();
         assert_eq!(short.kind(), ErrorKind::UnexpectedEof);
         file.allocate(100).unwrap();

@@ -183,6 +183,26 @@ fn many_are_freed_while_some_are_read() {
     assert_whole(&store, 0);
 }
 
+#[test]
+fn a_real_disk_gives_the_same_bytes_cached_or_not() {
+    let root = std::env::temp_dir().join(format!("cumulet-blobs-keeping-{}", std::process::id()));
+    let disk = crate::disk::FsDisk::open(&root, "a test").expect("opens");
+    let store = Store::inline(Arc::new(disk), options(1)).expect("opens");
+    for size in [10, 100_000, 300_000, 3_000_000] {
+        put(&store, "key", &[&written(&store, &content(1, size), None)]);
+        let reader = open(&store, "key");
+        assert_eq!(all(&reader), content(1, size));
+        let (from, to) = (size / 3, size / 2);
+        let range = from as u64..to as u64;
+        assert_eq!(block_on(reader.read(range)).expect("reads"), content(1, size)[from..to]);
+        delete(&store, "key");
+    }
+    settle(&store);
+    assert_whole(&store, 0);
+    drop(store);
+    std::fs::remove_dir_all(&root).expect("removes");
+}
+
 #[derive(Debug)]
 struct Threads;
 
