@@ -45,9 +45,15 @@ impl MaintenanceDriver {
         let engine = &shared.reader.engine;
         self.reserve.watch(&*shared.disk, &shared.space)?;
         engine.set_horizon(shared.horizon());
+        let hurry = shared.queue.is_short_of_room(shared.options.log_segment_bytes / 16);
+        let log = self.slots.step(engine.flushed(), hurry)?;
+        let room = self.slots.room();
+        shared.queue.found_room(room);
+        if room == 0 && log == Step::Worked {
+            // The log goes first: without room in it nothing is accepted.
+            return Ok(log);
+        }
         let index = engine.maintain(shared.queue.durable())?;
-        let log = self.slots.step(engine.flushed())?;
-        shared.queue.found_room(self.slots.room());
         Ok(if index == Step::Idle { log } else { index })
     }
 

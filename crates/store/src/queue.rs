@@ -126,6 +126,12 @@ impl Queue {
         state.left = left;
     }
 
+    /// Whether the current segment will soon be full: there is not much more in it than `least`.
+    pub(crate) fn is_short_of_room(&self, least: u64) -> bool {
+        let state = self.state.lock();
+        state.left < 4 * state.outstanding + least
+    }
+
     /// A segment with so much room is waiting.
     pub(crate) fn found_room(&self, waiting: u64) {
         self.state.lock().waiting = waiting;

@@ -233,7 +233,8 @@ impl Store {
 
     /// A store whose drivers are run by its own writes: no write ever waits. For tests and tools.
     pub fn inline(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<Store, OpenError> {
-        let (mut store, drivers) = Store::open(disk, options)?;
+        let (mut store, mut drivers) = Store::open(disk, options)?;
+        drivers.run();
         store.inline = Some(Arc::new(Mutex::new(drivers)));
         Ok(store)
     }

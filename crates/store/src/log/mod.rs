@@ -92,7 +92,7 @@ impl Log {
         let slot = match slots.take_waiting() {
             Some(slot) if slot.bytes >= HEADER_BLOCK + needs => slot,
             // Only if the promise of room was broken: better late than stopped.
-            _ => slots.create(HEADER_BLOCK + needs)?,
+            _ => slots.create_in_need(HEADER_BLOCK + needs)?,
         };
         let header = Header {
             sequence: self.current.header.sequence + 1,

@@ -41,7 +41,7 @@ pub(crate) fn create(
 ) -> Result<Log, OpenError> {
     disk.create_dir(FOLDER)?;
     let mut slots = Slots::new(disk.clone(), options.log_segment_bytes, options.log_zero_fill);
-    let slot = slots.create(options.log_segment_bytes)?;
+    let slot = slots.create_first()?;
     let header = Header { sequence: 1, salt: options.entropy.next_u64(), first, time };
     slot.file.write_all_at(&header.encode(), 0)?;
     slot.file.sync_data()?;

@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub(super) const FOLDER: &str = "log";
 /// Zeros written in one step of maintenance.
 const ZERO_STEP: usize = 1 << 20;
+/// The first segment is no longer than this.
+const FIRST_BYTES_MAX: u64 = 2 << 20;
 /// Segments grow with use from the first size up to this many times it.
 const GROWTH_MAX: u64 = 4;
 
@@ -80,10 +82,23 @@ impl Slots {
         Ok(found)
     }
 
-    /// A new slot, without zeros: quick, and a little slower to write.
-    pub(super) fn create(&mut self, bytes: u64) -> io::Result<Slot> {
+    /// The first slot of a store: small, so that a first start is quick.
+    pub(super) fn create_first(&mut self) -> io::Result<Slot> {
+        let slot = self.create_empty(self.base_bytes.min(FIRST_BYTES_MAX))?;
+        if self.zero_fill {
+            slot.file.write_all_at(&vec![0; slot.bytes as usize], 0)?;
+        }
+        self.finish(slot)
+    }
+
+    /// A slot for which there is no time to fill it.
+    pub(super) fn create_in_need(&mut self, bytes: u64) -> io::Result<Slot> {
         let slot = self.create_empty(bytes)?;
-        slot.file.allocate(bytes)?;
+        self.finish(slot)
+    }
+
+    fn finish(&mut self, slot: Slot) -> io::Result<Slot> {
+        slot.file.allocate(slot.bytes)?;
         slot.file.sync_data()?;
         self.disk.sync_dir(FOLDER)?;
         Ok(slot)
@@ -143,8 +158,9 @@ impl SlotMaker {
     }
 
     /// One bounded piece of work: takes back segments that the index no longer needs, or goes on
-    /// making the slot that waits.
-    pub(crate) fn step(&mut self, flushed: Version) -> io::Result<Step> {
+    /// making the slot that waits. In a hurry the zeros are left out: the syncs of that segment will
+    /// take longer, which is better than to refuse commits.
+    pub(crate) fn step(&mut self, flushed: Version, hurry: bool) -> io::Result<Step> {
         let mut slots = self.slots.lock();
         match slots.take_back(flushed) {
             Some((true, slot)) => {
@@ -160,7 +176,7 @@ impl SlotMaker {
             None if !slots.waiting.is_empty() && self.making.is_none() => return Ok(Step::Idle),
             None => drop(slots),
         }
-        self.make().inspect_err(|_| self.give_up())
+        self.make(hurry).inspect_err(|_| self.give_up())
     }
 
     /// Bytes of frames that the slot in waiting can take.
@@ -168,7 +184,7 @@ impl SlotMaker {
         self.slots.lock().room()
     }
 
-    fn make(&mut self) -> io::Result<Step> {
+    fn make(&mut self, hurry: bool) -> io::Result<Step> {
         let Some(making) = &mut self.making else {
             let (slot, zero_fill) = {
                 let mut slots = self.slots.lock();
@@ -181,7 +197,7 @@ impl SlotMaker {
             making.slot.file.allocate(making.slot.bytes)?;
             return Ok(Step::Worked);
         };
-        if making.written < making.slot.bytes {
+        if making.written < making.slot.bytes && !hurry {
             let step = ZERO_STEP.min((making.slot.bytes - making.written) as usize);
             making.slot.file.write_all_at(&vec![0; step], making.written)?;
             making.written += step as u64;
