@@ -211,7 +211,9 @@ fn other(source: &Source, name: &str, out: &mut String) {
         "flattened: {}, sparse: {}, sensitive: {}, length: {}",
         shape["flattened"] == true,
         shape["sparse"] == true,
-        shape["sensitive"] == true,
+        // A list of secrets is one: it is printed and echoed as a whole.
+        shape["sensitive"] == true
+            || super::targets(shape).iter().any(|t| source.model.shape(t)["sensitive"] == true),
         length(shape)
     );
     let _ = match source.model.kind(name) {
