@@ -81,10 +81,7 @@ fn joined(head: Bytes, tail: Bytes) -> Bytes {
 }
 
 pub fn write_failed(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::StorageFull => api::StoreError::Full.into(),
-        _ => Error::internal(error),
-    }
+    api::StoreError::from(error).into()
 }
 
 /// A range of an object as the body of a response; small ones at once.

@@ -176,6 +176,7 @@ pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBu
         }
         .detail("BucketName", name));
     }
+    tx.mark_freeing();
     tx.delete(&BUCKETS, &Scope::Global, name)?;
     tx.delete(&BUCKETS_OF_ACCOUNT, &scope, name)?;
     Ok(DeleteBucketOutput::default())

@@ -71,6 +71,7 @@ fn delete(
 }
 
 pub fn one(tx: &mut Tx, cx: &Cx, input: &DeleteObjectInput) -> Result<DeleteObjectOutput, Error> {
+    tx.mark_freeing();
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     if let Some(tags) = &input.if_match {
         let there = object::find(tx, &bucket, &input.key, input.version_id.as_deref())?;
@@ -95,6 +96,7 @@ pub fn many(
         let text = "The XML you provided was not well-formed or did not validate against our published schema";
         return Err(Error::new(&e::MALFORMED_XML, text));
     }
+    tx.mark_freeing();
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let quiet = input.delete.quiet == Some(true);
     let (mut done, mut refused) = (Vec::new(), Vec::new());

@@ -425,6 +425,7 @@ pub fn abort(
         return Err(Error::new(&e::PRECONDITION_FAILED, text)
             .detail("Condition", "If-Match-Initiated-Time"));
     }
+    tx.mark_freeing();
     forget(tx, &bucket, &input.key, &input.upload_id, |_| false)?;
     Ok(AbortMultipartUploadOutput::default())
 }
