@@ -88,7 +88,14 @@ impl<T: Value> Field for Option<T> {
 
 /// The bytes of a row as a table keeps them.
 pub fn encode<R: Value>(row: &R) -> Vec<u8> {
-    let mut to = RowWriter { bytes: Vec::with_capacity(256) };
+    encode_after(&[], row)
+}
+
+/// The same after a few bytes that say what follows.
+pub(crate) fn encode_after<R: Value>(before: &[u8], row: &R) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(256);
+    bytes.extend_from_slice(before);
+    let mut to = RowWriter { bytes };
     row.write(&mut to);
     to.bytes
 }

@@ -95,14 +95,11 @@ impl Tx {
     {
         let raw = table.raw_key(scope, key).into_bytes();
         self.remove_pieces(table.id, scope, &raw)?;
-        let row = row::encode(row);
-        if row.len() <= CHUNK_BYTES {
-            let mut value = Vec::with_capacity(row.len() + 1);
-            value.push(WHOLE);
-            value.extend_from_slice(&row);
-            return self.raw_put(raw, Bytes::from(value));
+        let whole = row::encode_after(&[WHOLE], row);
+        if whole.len() <= CHUNK_BYTES {
+            return self.raw_put(raw, Bytes::from(whole));
         }
-        let pieces = row.chunks(CHUNK_BYTES);
+        let pieces = whole[1..].chunks(CHUNK_BYTES);
         let mut value = vec![PIECES];
         value.extend_from_slice(&(pieces.len() as u32).to_be_bytes());
         for (number, piece) in pieces.enumerate() {
