@@ -20,8 +20,8 @@ use base::{Clock, Entropy, Region};
 use bytes::Bytes;
 use http::request::Parts;
 use sigv4::{
-    AuthError, Cause, ChunkDecoder, Expect, Payload, Place, Presented, Rules, SKEW_GENERAL_S,
-    SKEW_S3_S,
+    AuthError, Cause, ChunkDecoder, Dialect, Expect, Payload, Place, Presented, PresignedTwo,
+    Rules, SKEW_GENERAL_S, SKEW_S3_S,
 };
 use smithy::model::{Kind, Operation, Protocol, Served};
 use smithy::{Routed, Struct};
@@ -203,7 +203,11 @@ impl Gateway {
             seen.recorded = true;
             return page;
         }
-        let presented = sigv4::presented(&head.signed());
+        let two = PresignedTwo::parse(&head.signed());
+        let presented = match &two {
+            Ok(None) => sigv4::presented(&head.signed()),
+            _ => Ok(None),
+        };
         let scope = presented.as_ref().ok().and_then(|found| found.as_ref());
         let scope = scope.map(Presented::service);
         let mut target = self.identify(&head, scope, seen)?;
@@ -218,7 +222,11 @@ impl Gateway {
         if presented.is_none() && target.entry.is_s3 && head.has_media_type("multipart/form-data") {
             return self.post_form(peer, &head, target, body, seen).await;
         }
-        let signed = self.authenticate(peer, &head, &mut target, presented, body, seen).await?;
+        let two = two.map_err(|error| refusal(error, dialect))?.filter(|_| target.entry.is_s3);
+        let signed = match two {
+            Some(two) => self.authenticate_two(peer, &head, &target, &two, body, seen)?,
+            None => self.authenticate(peer, &head, &mut target, presented, body, seen).await?,
+        };
         // An anonymous form may have turned out to be for another service.
         let protocol = target.entry.protocol(&head);
         let call = self.call(&head, &target, protocol, signed, peer, seen).await?;
@@ -315,6 +323,41 @@ impl Gateway {
             place: Some(presented.place()),
             signed_at: Some(presented.time()),
             content_sha256: head.owned("x-amz-content-sha256"),
+        })
+    }
+
+    /// A presigned URL in the older form, which S3 alone takes.
+    fn authenticate_two<'g>(
+        &'g self,
+        peer: &Peer,
+        head: &Head<'_>,
+        target: &Target<'g, '_>,
+        two: &PresignedTwo<'_>,
+        body: RequestStream,
+        seen: &mut Seen<'g>,
+    ) -> Result<Signed, Error> {
+        let refused = |error: AuthError| refusal(error, Dialect::S3);
+        let reads_object = matches!(head.method, "GET" | "HEAD");
+        let known = self.known(peer, head, two.access_key(), reads_object, |cause| {
+            refused(two.refuse(cause))
+        })?;
+        seen.caller = Some(known.caller.clone());
+        let bucket = match target.host {
+            HostStyle::Bucket { bucket, .. } => Some(bucket),
+            _ => None,
+        };
+        let now = self.clock.now();
+        two.verify(&head.signed(), known.secret(), bucket, now).map_err(refused)?;
+        check_token(&known, two.token(), now).map_err(|cause| refused(two.refuse(cause)))?;
+        let length = content_length(head)?;
+        let checked = Checked::new(body, length, Payload::Unsigned, Dialect::S3);
+        Ok(Signed {
+            caller: known.caller.clone(),
+            region: self.region.clone(),
+            body: Received::Stream(checked),
+            place: Some(Place::Query),
+            signed_at: None,
+            content_sha256: None,
         })
     }
 

@@ -62,6 +62,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
+    /// For signatures that take the secret itself.
+    pub fn secret(&self) -> &str {
+        &self.secret
+    }
+
     fn new(credential: Credential, is_well_known: bool, read_at: u64) -> Known {
         let Credential { secret, session_token, expires, caller } = credential;
         Known {

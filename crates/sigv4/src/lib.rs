@@ -16,7 +16,8 @@
 //! words of the service asked, because S3 and the other services word the same cause differently.
 //!
 //! Deliberately absent: looking up keys and checking session tokens (they are opaque here), Signature
-//! Version 2 and 4A (recognised and refused by name), and the signing of event streams
+//! Version 4A (recognised and refused by name), Version 2 but for S3's presigned URLs, which
+//! botocore still makes unless it is told otherwise ([`PresignedTwo`]), and the signing of event streams
 //! ([`Payload::Events`] only names it).
 
 mod canonical;
@@ -37,6 +38,7 @@ mod sign;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod version_two;
 
 pub use chunk::{ChunkDecoder, Trailers};
 pub use chunk_sign::ChunkSigner;
@@ -50,6 +52,7 @@ pub use presented::{Presented, presented};
 pub use render::{Dialect, Rendered};
 pub use sign::{Credentials, presign, sign_header};
 pub use verify::{Expect, Rules, SKEW_GENERAL_S, SKEW_S3_S};
+pub use version_two::PresignedTwo;
 
 /// The algorithm that is served; it stands in headers, URLs, forms and strings to sign.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
