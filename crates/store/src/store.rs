@@ -60,8 +60,8 @@ pub struct StoreOptions {
     pub pending_bytes_max: u64,
     /// More than this waiting in the index for its files answers [`StoreError::Busy`].
     pub unflushed_bytes_max: u64,
-    /// Size of the first segment of the log; later ones are up to four times as long. A commit has
-    /// to fit into one.
+    /// Size of the first segment of the log; later ones are up to twice as long. A commit has to
+    /// fit into one.
     pub log_segment_bytes: u64,
     /// Write segments full of zeros beforehand, so that their syncs are quick.
     pub log_zero_fill: bool,

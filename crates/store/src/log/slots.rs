@@ -19,7 +19,9 @@ const ZERO_STEP: usize = 1 << 20;
 /// The first segment is no longer than this.
 const FIRST_BYTES_MAX: u64 = 2 << 20;
 /// Segments grow with use from the first size up to this many times it.
-const GROWTH_MAX: u64 = 4;
+const GROWTH_MAX: u64 = 2;
+/// One to go on with, and one that came back: so under steady load no slot is made or removed.
+const WAITING_MAX: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -131,10 +133,13 @@ impl Slots {
     fn take_back(&mut self, flushed: Version) -> Option<(bool, Slot)> {
         if self.full.front().is_some_and(|full| full.last <= flushed) {
             let slot = self.full.pop_front()?.slot;
-            let keep = self.waiting.is_empty() && slot.bytes >= self.next_bytes;
+            let keep = self.waiting.len() < WAITING_MAX && slot.bytes >= self.next_bytes;
             return Some((keep, slot));
         }
-        (self.waiting.len() > 1).then(|| self.waiting.pop()).flatten().map(|slot| (false, slot))
+        (self.waiting.len() > WAITING_MAX)
+            .then(|| self.waiting.pop())
+            .flatten()
+            .map(|slot| (false, slot))
     }
 }
 
@@ -201,6 +206,8 @@ impl SlotMaker {
             let step = ZERO_STEP.min((making.slot.bytes - making.written) as usize);
             making.slot.file.write_all_at(&vec![0; step], making.written)?;
             making.written += step as u64;
+            // At once, so that no sync is long: the log's own wait for the same disk.
+            making.slot.file.sync_data()?;
             return Ok(Step::Worked);
         }
         making.slot.file.sync_data()?;
