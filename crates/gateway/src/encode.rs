@@ -218,6 +218,29 @@ pub(crate) fn error(
     out
 }
 
+/// A whole answer to a head that could not be read, as bytes on the wire.
+pub(crate) fn unreadable(status: u16, ids: Ids, clock: &dyn Clock) -> Vec<u8> {
+    let (code, text) = match status {
+        431 => (
+            "RequestHeaderSectionTooLarge",
+            "Your request header section exceeds the maximum allowed size.",
+        ),
+        414 => ("URITooLong", "The URI of your request exceeds the maximum allowed size."),
+        _ => ("BadRequest", "An error occurred when parsing the HTTP request."),
+    };
+    let body = plain(&Error::with_code(code, 400, text), &ids).body;
+    let mut out = format!(
+        "HTTP/1.1 400 Bad Request\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\
+         connection: close\r\ndate: {}\r\nserver: Cumulet\r\nx-amzn-requestid: {}\r\n\r\n",
+        body.len(),
+        clock.now().http_date(),
+        ids.request_id
+    )
+    .into_bytes();
+    out.extend_from_slice(&body);
+    out
+}
+
 /// The same errors have different names in different places.
 fn code_of<'e>(error: &'e Error, model: &ServiceModel, protocol: Protocol) -> &'e str {
     let json = matches!(

@@ -87,7 +87,7 @@ pub struct Gateway {
     pub(crate) guard: Arc<Guard>,
     pub(crate) local: LocalRules,
     pub(crate) totals: Totals,
-    region: Region,
+    pub(crate) region: Region,
     strict: bool,
 }
 
@@ -169,6 +169,12 @@ impl Gateway {
         self.totals.in_flight.fetch_sub(1, Relaxed);
         let _entered = span.enter();
         self.finish(&peer, parts, answer, seen, began_ns)
+    }
+
+    /// The answer to a head that the server could not read.
+    pub(crate) fn unreadable(&self, status: u16) -> Vec<u8> {
+        self.totals.unrouted.fetch_add(1, Relaxed);
+        encode::unreadable(status, Ids::new(&*self.entropy, false), &*self.clock)
     }
 
     /// A panic is a bug of ours; it costs this one request and nothing else.
@@ -494,7 +500,9 @@ impl Gateway {
         let cx = self.context(head, entry, operation, &signed, peer, seen);
         let (body, whole) = match signed.body {
             Received::Whole(bytes) => (None, bytes),
-            Received::Stream(checked) if prepared.streams => (Some(checked), Bytes::new()),
+            Received::Stream(checked) if prepared.streams => {
+                (Some(Flow::Checked(checked)), Bytes::new())
+            }
             Received::Stream(checked) => (None, checked.into_bytes(REQUEST_BODY_BYTES_MAX).await?),
         };
         let request =
@@ -577,13 +585,13 @@ impl Gateway {
                 (Reply::new(output), Context::Plain(cx))
             }
             Kind::Async => {
+                if body.as_ref().is_some_and(|body| !body.is_empty()) {
+                    // Refused before anything is read, then asked again where it counts.
+                    self.store.read(|tx| guard::authorize_all(tx, &cx, &asks))?;
+                }
                 let body = match body {
-                    Some(body) if !body.is_empty() => {
-                        // Refused before anything is read, then asked again where it counts.
-                        self.store.read(|tx| guard::authorize_all(tx, &cx, &asks))?;
-                        body.into_stream()?
-                    }
-                    Some(body) => body.into_stream()?,
+                    Some(Flow::Checked(body)) => body.into_stream()?,
+                    Some(Flow::Ready(body)) => body,
                     None => RequestBody::empty(),
                 };
                 let cx = AsyncCx::new(cx, self.store.clone(), asks, body);
@@ -688,7 +696,23 @@ pub(crate) struct Call<'g> {
     pub input: Box<dyn Struct>,
     pub asks: Vec<api::Ask>,
     /// What flows to the operation.
-    pub body: Option<Checked>,
+    pub body: Option<Flow>,
+}
+
+/// A body on its way to an operation.
+#[allow(clippy::large_enum_variant, reason = "one for each request, moved once or twice")]
+pub(crate) enum Flow {
+    Checked(Checked),
+    Ready(RequestBody),
+}
+
+impl Flow {
+    fn is_empty(&self) -> bool {
+        match self {
+            Flow::Checked(body) => body.is_empty(),
+            Flow::Ready(body) => body.length() == Some(0),
+        }
+    }
 }
 
 /// The context after the operation ran.

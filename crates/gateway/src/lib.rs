@@ -16,6 +16,7 @@ pub mod audit;
 mod cors;
 mod encode;
 mod form;
+mod form_data;
 mod gateway;
 mod guard;
 mod head;

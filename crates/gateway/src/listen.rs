@@ -135,9 +135,8 @@ impl Shared {
     ) {
         let _ = stream.set_nodelay(true);
         let address = address.ip().to_canonical();
-        let stall = self.options.stall_timeout;
         let Some(tls) = &self.options.tls else {
-            return self.http(Socket::new(stream, stall), address, false, watcher).await;
+            return self.http(self.socket(stream), address, false, watcher).await;
         };
         let mut first = [0];
         let peeked = tokio::time::timeout(self.options.head_timeout, stream.peek(&mut first)).await;
@@ -147,12 +146,19 @@ impl Shared {
                 let accepted =
                     tokio::time::timeout(self.options.head_timeout, acceptor.accept(stream)).await;
                 if let Ok(Ok(stream)) = accepted {
-                    self.http(Socket::new(stream, stall), address, true, watcher).await;
+                    self.http(self.socket(stream), address, true, watcher).await;
                 }
             }
-            Ok(Ok(1)) => self.http(Socket::new(stream, stall), address, false, watcher).await,
+            Ok(Ok(1)) => self.http(self.socket(stream), address, false, watcher).await,
             _ => {}
         }
+    }
+
+    fn socket<S>(&self, stream: S) -> Socket<S>
+    where
+        S: tokio::io::AsyncWrite + Unpin,
+    {
+        Socket::new(stream, self.options.stall_timeout, self.gateway.clone())
     }
 
     async fn http<S>(

@@ -33,18 +33,14 @@ impl RequestStream {
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, RequestStream::Empty)
     }
-}
 
-/// The raw stream, however it came.
-struct Raw(RequestStream);
-
-impl Raw {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        match &mut self.0 {
+    /// The next piece, however it came.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match self {
             RequestStream::Empty => Poll::Ready(None),
             RequestStream::Whole(bytes) => {
                 let bytes = std::mem::take(bytes);
-                self.0 = RequestStream::Empty;
+                *self = RequestStream::Empty;
                 Poll::Ready((!bytes.is_empty()).then_some(Ok(bytes)))
             }
             RequestStream::Flowing(stream) => stream.as_mut().poll_next(cx),
@@ -66,7 +62,7 @@ pub(crate) fn refusal(error: AuthError, dialect: Dialect) -> Error {
 
 /// A body that is not framed: so many bytes, with that hash.
 struct Plain {
-    raw: Raw,
+    raw: RequestStream,
     left: Option<u64>,
     hash: Option<(Sha256, [u8; 32])>,
     dialect: Dialect,
@@ -119,7 +115,7 @@ impl ByteStream for Plain {
 
 /// A body in `aws-chunked` framing.
 struct Chunked {
-    raw: Raw,
+    raw: RequestStream,
     decoder: Option<ChunkDecoder>,
     /// What was received and not yet decoded.
     piece: Bytes,
@@ -239,7 +235,7 @@ impl Checked {
         if let Some(decoder) = decoder {
             let length = Some(decoder.decoded_bytes_expected());
             let chunked = Chunked {
-                raw: Raw(raw),
+                raw,
                 decoder: Some(decoder),
                 piece: Bytes::new(),
                 trailers: Vec::new(),
@@ -258,7 +254,7 @@ impl Checked {
             Payload::Sha256(hash) => Some((Sha256::new(), hash)),
             _ => None,
         };
-        let plain = Plain { raw: Raw(raw), left: length, hash, dialect, done: false };
+        let plain = Plain { raw, left: length, hash, dialect, done: false };
         Ok(RequestBody::new(length, Box::pin(plain)))
     }
 
@@ -300,8 +296,7 @@ impl Checked {
             Payload::Sha256(hash) => Some((Sha256::new(), hash)),
             _ => None,
         };
-        let raw = Raw(self.raw);
-        let plain = Plain { raw, left: None, hash, dialect: self.dialect, done: false };
+        let plain = Plain { raw: self.raw, left: None, hash, dialect: self.dialect, done: false };
         Ok(RequestBody::new(None, Box::pin(plain)))
     }
 }

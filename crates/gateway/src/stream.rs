@@ -1,11 +1,13 @@
 //! Bytes on sockets, with the patience that the listener has.
 
+use crate::gateway::Gateway;
 use api::{ByteStream, Error};
 use bytes::Bytes;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -80,15 +82,19 @@ fn stalled() -> Error {
     Error::with_code("RequestTimeout", 400, text)
 }
 
-/// A socket that breaks when its peer does not take what is written.
+/// A socket that breaks when its peer does not take what is written, and that says in AWS's form
+/// what hyper says of heads that it cannot read: those never reach the gateway.
 pub(crate) struct Socket<S> {
     inner: S,
     patience: Patience,
+    gateway: Arc<Gateway>,
+    /// What is written in place of hyper's own refusal.
+    instead: Option<Vec<u8>>,
 }
 
-impl<S> Socket<S> {
-    pub fn new(inner: S, stall: Duration) -> Socket<S> {
-        Socket { inner, patience: Patience::new(stall) }
+impl<S: AsyncWrite + Unpin> Socket<S> {
+    pub fn new(inner: S, stall: Duration, gateway: Arc<Gateway>) -> Socket<S> {
+        Socket { inner, patience: Patience::new(stall), gateway, instead: None }
     }
 
     fn patient<T>(
@@ -103,6 +109,42 @@ impl<S> Socket<S> {
         }
         poll
     }
+
+    /// Writes what is to be written in place of `offered`, if anything is; `None` if not.
+    fn replace(&mut self, cx: &mut Context<'_>, offered: &[u8]) -> Option<Poll<io::Result<()>>> {
+        if self.instead.is_none() {
+            let status = refused_by_hyper(offered)?;
+            self.instead = Some(self.gateway.unreadable(status));
+        }
+        let rest = self.instead.as_mut()?;
+        while !rest.is_empty() {
+            let written = match Pin::new(&mut self.inner).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => {
+                    return Some(Poll::Ready(Err(io::ErrorKind::WriteZero.into())));
+                }
+                Poll::Ready(Ok(written)) => written,
+                Poll::Ready(Err(error)) => return Some(Poll::Ready(Err(error))),
+                Poll::Pending => {
+                    let pending = Poll::Pending;
+                    return Some(self.patient(cx, pending));
+                }
+            };
+            rest.drain(..written);
+        }
+        self.instead = None;
+        Some(Poll::Ready(Ok(())))
+    }
+}
+
+/// The status of an answer that hyper made by itself: all of ours carry a request id.
+fn refused_by_hyper(offered: &[u8]) -> Option<u16> {
+    let rest = offered.strip_prefix(b"HTTP/1.1 4").or(offered.strip_prefix(b"HTTP/1.0 4"))?;
+    let digits = rest.get(..2)?;
+    let own = b"x-amz";
+    if offered.windows(own.len()).any(|window| window == own) {
+        return None;
+    }
+    Some(400 + std::str::from_utf8(digits).ok()?.parse::<u16>().ok()?)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
@@ -121,6 +163,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Some(poll) = self.replace(cx, buf) {
+            return poll.map_ok(|()| buf.len());
+        }
         let poll = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.patient(cx, poll)
     }
@@ -139,11 +184,39 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Some(first) = bufs.iter().find(|buf| !buf.is_empty())
+            && let Some(poll) = self.replace(cx, first)
+        {
+            return poll.map_ok(|()| bufs.iter().map(|buf| buf.len()).sum());
+        }
         let poll = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.patient(cx, poll)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.inner.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_hyper_refuses_is_told_from_our_answers() {
+        let check = |text: &str, expected| {
+            assert_eq!(refused_by_hyper(text.as_bytes()), expected, "{text}");
+        };
+        check(
+            "HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\n\r\n",
+            Some(431),
+        );
+        check("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n", Some(400));
+        check("HTTP/1.1 400 Bad Request\r\nx-amz-request-id: A\r\n\r\n", None);
+        check("HTTP/1.1 404 Not Found\r\nx-amzn-requestid: A\r\n\r\n", None);
+        check("HTTP/1.1 200 OK\r\n\r\n", None);
+        check("HTTP/1.1 100 Continue\r\n\r\n", None);
+        check("HTTP/1.1 4", None);
+        check("", None);
     }
 }

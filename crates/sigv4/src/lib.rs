@@ -16,8 +16,8 @@
 //! words of the service asked, because S3 and the other services word the same cause differently.
 //!
 //! Deliberately absent: looking up keys and checking session tokens (they are opaque here), Signature
-//! Version 4A (recognised and refused by name), Version 2 but for S3's presigned URLs, which
-//! botocore still makes unless it is told otherwise ([`PresignedTwo`]), and the signing of event streams
+//! Version 4A (recognised and refused by name), Version 2 but for S3's presigned URLs and
+//! forms, which botocore still makes unless it is told otherwise ([`PresignedTwo`], [`FormTwo`]), and the signing of event streams
 //! ([`Payload::Events`] only names it).
 
 mod canonical;
@@ -52,7 +52,7 @@ pub use presented::{Presented, presented};
 pub use render::{Dialect, Rendered};
 pub use sign::{Credentials, presign, sign_header};
 pub use verify::{Expect, Rules, SKEW_GENERAL_S, SKEW_S3_S};
-pub use version_two::PresignedTwo;
+pub use version_two::{FormTwo, PresignedTwo};
 
 /// The algorithm that is served; it stands in headers, URLs, forms and strings to sign.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";

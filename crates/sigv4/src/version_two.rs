@@ -7,6 +7,7 @@
 
 use crate::error::{AuthError, Cause, Mismatch, Place};
 use crate::head::{RequestHead, trim};
+use crate::post_policy::Form;
 use base::{Timestamp, percent};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -133,11 +134,7 @@ impl<'a> PresignedTwo<'a> {
             return Err(refuse(expired));
         }
         let text = self.string_to_sign(head, bucket);
-        let mut mac = Hmac::<Sha1>::new_from_slice(secret.as_bytes())
-            .map_err(|_| refuse(Cause::UnknownKey(self.access_key.to_string())))?;
-        mac.update(text.as_bytes());
-        let computed = STANDARD.encode(mac.finalize().into_bytes());
-        if subtle::ConstantTimeEq::ct_eq(computed.as_bytes(), self.signature.as_bytes()).into() {
+        if same(&text, secret, &self.signature) {
             return Ok(());
         }
         Err(refuse(Cause::Mismatch(Box::new(Mismatch {
@@ -190,6 +187,69 @@ impl<'a> PresignedTwo<'a> {
     }
 }
 
+/// A browser form signed in the older way: the policy alone, with the secret itself.
+#[derive(Clone, Copy, Debug)]
+pub struct FormTwo<'a> {
+    access_key: &'a str,
+    policy: &'a str,
+    signature: &'a str,
+    token: Option<&'a str>,
+}
+
+impl<'a> FormTwo<'a> {
+    /// `None`: the form is not signed in this way.
+    pub fn parse(form: &Form<'a>) -> Option<FormTwo<'a>> {
+        if form.field("x-amz-algorithm").is_some() {
+            return None;
+        }
+        Some(FormTwo {
+            access_key: form.field("awsaccesskeyid")?,
+            policy: form.field("policy").unwrap_or(""),
+            signature: form.field("signature").unwrap_or(""),
+            token: form.field("x-amz-security-token"),
+        })
+    }
+
+    pub fn access_key(&self) -> &'a str {
+        self.access_key
+    }
+
+    pub fn token(&self) -> Option<&'a str> {
+        self.token
+    }
+
+    /// The policy as it was signed: Base64 of JSON.
+    pub fn policy(&self) -> &'a str {
+        self.policy
+    }
+
+    /// A refusal of these credentials.
+    pub fn refuse(&self, cause: Cause) -> AuthError {
+        AuthError::new(Place::Form, cause)
+    }
+
+    pub fn verify(&self, secret: &str) -> Result<(), AuthError> {
+        if same(self.policy, secret, self.signature) {
+            return Ok(());
+        }
+        Err(self.refuse(Cause::Mismatch(Box::new(Mismatch {
+            access_key: self.access_key.to_owned(),
+            signature: self.signature.to_owned(),
+            string_to_sign: self.policy.to_owned(),
+            canonical_request: Vec::new(),
+        }))))
+    }
+}
+
+/// Whether that is the text's signature, in time that does not tell where it differs.
+fn same(text: &str, secret: &str, signature: &str) -> bool {
+    let mut mac =
+        Hmac::<Sha1>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    mac.update(text.as_bytes());
+    let computed = STANDARD.encode(mac.finalize().into_bytes());
+    subtle::ConstantTimeEq::ct_eq(computed.as_bytes(), signature.as_bytes()).into()
+}
+
 /// `x-amz-*` of headers and query, by lower-case name.
 fn amz_headers(head: &RequestHead<'_>) -> BTreeMap<String, Vec<String>> {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -210,6 +270,8 @@ fn amz_headers(head: &RequestHead<'_>) -> BTreeMap<String, Vec<String>> {
 mod tests {
     use super::*;
 
+    const POLICY: &str = "eyJleHBpcmF0aW9uIjogIjIwMjMtMTEtMTRUMjM6MTM6MjBaIiwgImNvbmRpdGlvbnMiOiBbeyJidWNrZXQiOiAiYiJ9LCB7ImtleSI6ICJrIn1dfQ==";
+    const POLICY_SIGNATURE: &str = "vts/2OfmUipIv0t0jAzMUrjZCQs=";
     const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
     fn verify(
@@ -265,6 +327,23 @@ mod tests {
             let query = GET.1.replace("Expires=1700003600", bad);
             check("GET", (GET.0, &query), None, now, "AuthorizationQueryParametersError");
         }
+    }
+
+    #[test]
+    fn forms() {
+        // Made with botocore 1.43.11, `HmacV1PostAuth`.
+        let fields = [
+            ("AWSAccessKeyId", "AKIDEXAMPLE"),
+            ("policy", POLICY),
+            ("signature", POLICY_SIGNATURE),
+        ];
+        let form = Form { bucket: "b", fields: &fields };
+        let two = FormTwo::parse(&form).unwrap();
+        assert_eq!(two.verify(SECRET), Ok(()));
+        assert!(two.verify("other").is_err());
+        assert!(FormTwo { policy: "e30=", ..two }.verify(SECRET).is_err());
+        assert!(FormTwo { signature: "", ..two }.verify(SECRET).is_err());
+        assert!(FormTwo::parse(&Form { bucket: "b", fields: &fields[1..] }).is_none());
     }
 
     #[test]
