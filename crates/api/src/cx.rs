@@ -53,6 +53,8 @@ pub struct HttpInfo {
     /// How the request was signed, as `s3:authType` has it: `REST-HEADER`, `REST-QUERY-STRING`,
     /// `POST`; `None` for anonymous ones.
     pub auth_type: Option<&'static str>,
+    /// Signed with Signature Version 2, which only S3 takes.
+    pub version_two: bool,
     /// When it says that it was signed.
     pub signed_at: Option<Timestamp>,
     /// What it says of its body, as `s3:x-amz-content-sha256` has it.

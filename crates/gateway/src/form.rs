@@ -16,7 +16,7 @@ use base::percent;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
-use sigv4::{AuthError, Dialect, Form, FormCredentials, FormTwo, Place, PostPolicy};
+use sigv4::{AuthError, Cause, Dialect, Form, FormCredentials, Place, PostPolicy, v2};
 use smithy::Struct;
 use smithy::model::{Protocol, Served};
 use std::borrow::Cow;
@@ -62,6 +62,11 @@ impl smithy::Headers for FieldHeaders {
     }
 }
 
+/// Whether a request without credentials in its head is one: its fields may have them.
+pub(crate) fn is_upload(head: &Head<'_>) -> bool {
+    head.method == "POST" && head.raw_query.is_empty() && head.has_media_type("multipart/form-data")
+}
+
 impl Gateway {
     pub(crate) async fn post_form<'g>(
         &'g self,
@@ -85,7 +90,7 @@ impl Gateway {
                 *value = value.replace("${filename}", &file_name);
             }
         }
-        let (signed, policy) = self.form_signed(peer, head, &bucket, &fields, seen)?;
+        let (signed, policy) = self.form_signed(peer, head, &target, (&bucket, &fields), seen)?;
         let key = field(&fields, "key").filter(|key| !key.is_empty()).ok_or_else(|| {
             let text = "Bucket POST must contain a field named 'key'.  If it is specified, please \
                         check the order of the fields.";
@@ -111,8 +116,8 @@ impl Gateway {
         &self,
         peer: &Peer,
         head: &Head<'_>,
-        bucket: &str,
-        fields: &[(String, String)],
+        target: &Target<'_, '_>,
+        (bucket, fields): (&str, &[(String, String)]),
         seen: &mut Seen<'_>,
     ) -> Result<(Signed, Option<PostPolicy>), Error> {
         let pairs: Vec<(&str, &str)> =
@@ -121,37 +126,60 @@ impl Gateway {
         let refused = |error: AuthError| refusal(error, Dialect::S3);
         let now = self.clock.now();
         let body = Received::Whole(Bytes::new());
-        let (known, region, policy, signed_at) = if let Some(two) = FormTwo::parse(&form) {
-            let known =
-                self.known(peer, head, two.access_key(), false, |c| refused(two.refuse(c)))?;
-            two.verify(known.secret()).map_err(refused)?;
-            check_token(&known, two.token(), now).map_err(|c| refused(two.refuse(c)))?;
-            (known, None, two.policy().to_owned(), None)
-        } else if let Some(four) = FormCredentials::parse(&form).map_err(refused)? {
-            let known =
-                self.known(peer, head, four.access_key(), false, |c| refused(four.refuse(c)))?;
-            let scoped = known.scoped(four.date(), four.region(), four.service());
-            let scoped = scoped.ok_or_else(|| {
-                refused(four.refuse(sigv4::Cause::Credential(four.access_key().to_owned())))
-            })?;
-            four.verify(&scoped.key, None).map_err(refused)?;
-            check_token(&known, four.token(), now).map_err(|c| refused(four.refuse(c)))?;
-            (known, Some(scoped.region.clone()), four.policy().to_owned(), Some(four.time()))
-        } else {
-            let caller = self.guard.keys.anonymous();
-            seen.caller = Some(caller.clone());
-            let region = self.region.clone();
-            let (place, signed_at, content_sha256) = (None, None, None);
-            return Ok((Signed { caller, region, body, place, signed_at, content_sha256 }, None));
+        let default = self.region_of(target);
+        let four = match FormCredentials::parse(&form) {
+            Err(AuthError { cause: Cause::VersionTwo, .. }) => None,
+            four => Some(four.map_err(refused)?),
+        };
+        let version_two = four.is_none();
+        let (known, region, policy, signed_at) = match four {
+            None => {
+                let two = v2::FormCredentials::parse(&form).map_err(refused)?;
+                let two = two.ok_or_else(|| Error::internal("no credentials of Version 2"))?;
+                if !v2::is_accepted_in(default.as_str()) {
+                    return Err(refused(two.refuse(Cause::VersionTwo)));
+                }
+                let known =
+                    self.known(peer, head, two.access_key(), false, |c| refused(two.refuse(c)))?;
+                two.verify(known.secret()).map_err(refused)?;
+                check_token(&known, two.token(), now).map_err(|c| refused(two.refuse(c)))?;
+                (known, default, two.policy().to_owned(), None)
+            }
+            Some(Some(four)) => {
+                let known =
+                    self.known(peer, head, four.access_key(), false, |c| refused(four.refuse(c)))?;
+                let scoped = known.scoped(four.date(), four.region(), four.service());
+                let scoped = scoped.ok_or_else(|| {
+                    refused(four.refuse(Cause::Credential(four.access_key().to_owned())))
+                })?;
+                four.verify(&scoped.key, None).map_err(refused)?;
+                check_token(&known, four.token(), now).map_err(|c| refused(four.refuse(c)))?;
+                (known, scoped.region.clone(), four.policy().to_owned(), Some(four.time()))
+            }
+            Some(None) => {
+                let caller = self.guard.keys.anonymous();
+                seen.caller = Some(caller.clone());
+                let signed = Signed {
+                    caller,
+                    region: default,
+                    body,
+                    place: None,
+                    version_two: false,
+                    signed_at: None,
+                    content_sha256: None,
+                };
+                return Ok((signed, None));
+            }
         };
         seen.caller = Some(known.caller.clone());
         let policy = PostPolicy::parse(&policy).map_err(refused)?;
         policy.check(&form, now).map_err(refused)?;
         let signed = Signed {
             caller: known.caller.clone(),
-            region: region.unwrap_or_else(|| self.region.clone()),
+            region,
             body,
             place: Some(Place::Form),
+            version_two,
             signed_at,
             content_sha256: None,
         };

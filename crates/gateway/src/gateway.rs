@@ -5,8 +5,9 @@ use crate::access::LocalRules;
 use crate::audit::{Audit, Event};
 use crate::cors;
 use crate::encode::{self, Ids, Response};
+use crate::form;
 use crate::guard::{self, Guard};
-use crate::head::Head;
+use crate::head::{Head, Hoisted};
 use crate::host::HostStyle;
 use crate::identify::{Directory, Entry, Prepared, Target};
 use crate::keys::{self, Keys, RootKey};
@@ -20,8 +21,8 @@ use base::{Clock, Entropy, Region};
 use bytes::Bytes;
 use http::request::Parts;
 use sigv4::{
-    AuthError, Cause, ChunkDecoder, Dialect, Expect, Payload, Place, Presented, PresignedTwo,
-    Rules, SKEW_GENERAL_S, SKEW_S3_S,
+    AuthError, Cause, ChunkDecoder, Expect, Payload, Place, Presented, Rules, SKEW_GENERAL_S,
+    SKEW_S3_S,
 };
 use smithy::model::{Kind, Operation, Protocol, Served};
 use smithy::{Routed, Struct};
@@ -116,6 +117,8 @@ pub(crate) struct Signed {
     pub region: Region,
     pub body: Received,
     pub place: Option<Place>,
+    /// With Signature Version 2.
+    pub version_two: bool,
     pub signed_at: Option<base::Timestamp>,
     pub content_sha256: Option<String>,
 }
@@ -209,11 +212,7 @@ impl Gateway {
             seen.recorded = true;
             return page;
         }
-        let two = PresignedTwo::parse(&head.signed());
-        let presented = match &two {
-            Ok(None) => sigv4::presented(&head.signed()),
-            _ => Ok(None),
-        };
+        let presented = sigv4::presented(&head.signed());
         let scope = presented.as_ref().ok().and_then(|found| found.as_ref());
         let scope = scope.map(Presented::service);
         let mut target = self.identify(&head, scope, seen)?;
@@ -224,14 +223,17 @@ impl Gateway {
         let protocol = target.entry.protocol(&head);
         seen.protocol = Some(protocol);
         let dialect = refuse::dialect(target.entry, protocol);
-        let presented = presented.map_err(|error| refusal(error, dialect))?;
-        if presented.is_none() && target.entry.is_s3 && head.has_media_type("multipart/form-data") {
-            return self.post_form(peer, &head, target, body, seen).await;
-        }
-        let two = two.map_err(|error| refusal(error, dialect))?.filter(|_| target.entry.is_s3);
-        let signed = match two {
-            Some(two) => self.authenticate_two(peer, &head, &target, &two, body, seen)?,
-            None => self.authenticate(peer, &head, &mut target, presented, body, seen).await?,
+        let signed = match presented {
+            Err(AuthError { cause: Cause::VersionTwo, .. }) if target.entry.is_s3 => {
+                self.authenticate_v2(peer, &head, &target, body, seen)?
+            }
+            Ok(None) if target.entry.is_s3 && form::is_upload(&head) => {
+                return self.post_form(peer, &head, target, body, seen).await;
+            }
+            presented => {
+                let presented = presented.map_err(|error| refusal(error, dialect))?;
+                self.authenticate(peer, &head, &mut target, presented, body, seen).await?
+            }
         };
         // An anonymous form may have turned out to be for another service.
         let protocol = target.entry.protocol(&head);
@@ -327,43 +329,9 @@ impl Gateway {
             region: scoped.region.clone(),
             body,
             place: Some(presented.place()),
+            version_two: false,
             signed_at: Some(presented.time()),
             content_sha256: head.owned("x-amz-content-sha256"),
-        })
-    }
-
-    /// A presigned URL in the older form, which S3 alone takes.
-    fn authenticate_two<'g>(
-        &'g self,
-        peer: &Peer,
-        head: &Head<'_>,
-        target: &Target<'g, '_>,
-        two: &PresignedTwo<'_>,
-        body: RequestStream,
-        seen: &mut Seen<'g>,
-    ) -> Result<Signed, Error> {
-        let refused = |error: AuthError| refusal(error, Dialect::S3);
-        let reads_object = matches!(head.method, "GET" | "HEAD");
-        let known = self.known(peer, head, two.access_key(), reads_object, |cause| {
-            refused(two.refuse(cause))
-        })?;
-        seen.caller = Some(known.caller.clone());
-        let bucket = match target.host {
-            HostStyle::Bucket { bucket, .. } => Some(bucket),
-            _ => None,
-        };
-        let now = self.clock.now();
-        two.verify(&head.signed(), known.secret(), bucket, now).map_err(refused)?;
-        check_token(&known, two.token(), now).map_err(|cause| refused(two.refuse(cause)))?;
-        let length = content_length(head)?;
-        let checked = Checked::new(body, length, Payload::Unsigned, Dialect::S3);
-        Ok(Signed {
-            caller: known.caller.clone(),
-            region: self.region.clone(),
-            body: Received::Stream(checked),
-            place: Some(Place::Query),
-            signed_at: None,
-            content_sha256: None,
         })
     }
 
@@ -414,16 +382,12 @@ impl Gateway {
                 Received::Stream(checked)
             }
         };
-        let region = match target.host {
-            HostStyle::Service { region: Some(name), .. }
-            | HostStyle::Bucket { region: Some(name), .. } => self.guard.keys.region(name),
-            _ => None,
-        };
         Ok(Signed {
             caller: self.guard.keys.anonymous(),
-            region: region.unwrap_or_else(|| self.region.clone()),
+            region: self.region_of(target),
             body,
             place: None,
+            version_two: false,
             signed_at: None,
             content_sha256: head.owned("x-amz-content-sha256"),
         })
@@ -481,12 +445,14 @@ impl Gateway {
             }
             _ => Cow::Borrowed(head.path),
         };
+        let in_query = entry.is_s3 && signed.place == Some(Place::Query);
+        let headers = &Hoisted { head, in_query };
         let form = match &signed.body {
             Received::Whole(bytes) => bytes.clone(),
             Received::Stream(_) => Bytes::new(),
         };
         let Routed { operation, labels } = {
-            let (method, query, headers) = (head.method, &head.query[..], head);
+            let (method, query) = (head.method, &head.query[..]);
             let to = smithy::Target { method, path: &path, query, headers, body: &form };
             let routed = entry.model.route(protocol, &to);
             routed.map_err(|error| refuse::unrouted(&error, entry.model, protocol))?
@@ -506,7 +472,7 @@ impl Gateway {
             Received::Stream(checked) => (None, checked.into_bytes(REQUEST_BODY_BYTES_MAX).await?),
         };
         let request =
-            smithy::Request { labels: &labels, query: &head.query, headers: head, body: &whole };
+            smithy::Request { labels: &labels, query: &head.query, headers, body: &whole };
         let mut input = (served.new_input)();
         smithy::decode_request(protocol, entry.model, &request, &mut *input)
             .map_err(|rejection| refuse::rejected(rejection, entry, protocol))?;
@@ -546,6 +512,7 @@ impl Gateway {
                     Place::Query => "REST-QUERY-STRING",
                     Place::Form => "POST",
                 }),
+                version_two: signed.version_two,
                 signed_at: signed.signed_at,
                 content_sha256: signed.content_sha256.clone(),
             },
@@ -730,7 +697,7 @@ impl Context {
     }
 }
 
-fn content_length(head: &Head<'_>) -> Result<Option<u64>, Error> {
+pub(crate) fn content_length(head: &Head<'_>) -> Result<Option<u64>, Error> {
     let Some(text) = head.text("content-length") else { return Ok(None) };
     let bad = || Error::with_code("InvalidArgument", 400, "Invalid Content-Length.");
     text.parse().map(Some).map_err(|_| bad())

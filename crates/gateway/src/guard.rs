@@ -345,7 +345,7 @@ fn set_caller<'a>(context: &mut Context<'a>, caller: &'a Caller) {
 fn set_s3<'a>(context: &mut Context<'a>, cx: &'a Cx, now: base::Timestamp) {
     let Some(auth_type) = cx.http.auth_type else { return };
     context.set("s3:authtype", auth_type);
-    context.set("s3:signatureversion", sigv4::ALGORITHM);
+    context.set("s3:signatureversion", if cx.http.version_two { "AWS" } else { sigv4::ALGORITHM });
     if let Some(signed) = cx.http.signed_at {
         context.set("s3:signatureage", now.millis_since(signed));
     }

@@ -103,6 +103,37 @@ impl smithy::Headers for Head<'_> {
     }
 }
 
+/// Headers as an operation sees them. In a presigned URL of S3 the query has those that whoever uses it
+/// could not send; a header proper comes first.
+pub(crate) struct Hoisted<'h, 'a> {
+    pub head: &'h Head<'a>,
+    pub in_query: bool,
+}
+
+impl Hoisted<'_, '_> {
+    fn parameters(&self) -> impl Iterator<Item = (String, &[u8])> {
+        let query = if self.in_query { &self.head.query[..] } else { &[] };
+        query.iter().filter_map(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let is_header = name.starts_with("x-amz-")
+                || matches!(name.as_str(), "content-type" | "content-md5");
+            (is_header && self.head.header(&name).is_none()).then_some((name, value.as_bytes()))
+        })
+    }
+}
+
+impl smithy::Headers for Hoisted<'_, '_> {
+    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+        self.head.each(visit);
+        self.parameters().for_each(|(name, value)| visit(&name, value));
+    }
+
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        let in_query = || self.parameters().find(|(own, _)| own == name).map(|(_, value)| value);
+        self.head.header(name).or_else(in_query)
+    }
+}
+
 pub(crate) fn too_large() -> Error {
     let text = "Your request header section exceeds the maximum allowed size.";
     Error::with_code("RequestHeaderSectionTooLarge", 400, text)
@@ -180,6 +211,7 @@ fn decode_text(text: &str) -> Result<Cow<'_, str>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use smithy::Headers;
 
     fn check_host(text: &str, expected: Option<(&str, Option<u16>)>) {
         let found = split_port(text);
@@ -214,6 +246,26 @@ mod tests {
         assert_eq!(head.header("host"), Some(&b"a.localhost:1"[..]));
         assert_eq!((head.query_value("y"), head.query_value("z")), (Some("a b"), Some("")));
         assert_eq!((head.path, head.raw_query), ("/x", "y=a+b&z"));
+    }
+
+    #[test]
+    fn headers_in_the_query_of_a_presigned_url() {
+        let uri = "/k?x-amz-meta-a=b%20c&X-Amz-Acl=private&content-type=a&other=1&x-amz-b=1";
+        let parts = parts(|b| b.uri(uri).header("x-amz-b", "2").header("range", "r"));
+        let head = Head::read(&parts).unwrap();
+        let hoisted = Hoisted { head: &head, in_query: true };
+        let mut all = Vec::new();
+        hoisted.each(&mut |name, value| {
+            all.push(format!("{name}={}", String::from_utf8_lossy(value)));
+        });
+        all.sort();
+        let expected = "content-type=a range=r x-amz-acl=private x-amz-b=2 x-amz-meta-a=b c";
+        assert_eq!(all.join(" "), expected);
+        for (name, expected) in [("x-amz-acl", "private"), ("x-amz-b", "2"), ("content-type", "a")]
+        {
+            assert_eq!(hoisted.get(name), Some(expected.as_bytes()), "{name}");
+        }
+        assert_eq!((hoisted.get("other"), hoisted.get("host")), (None, None));
     }
 
     #[test]

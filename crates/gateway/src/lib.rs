@@ -31,6 +31,7 @@ mod refuse;
 mod secret;
 mod stream;
 mod token;
+mod v2;
 
 pub use encode::{Response, ResponseStream};
 pub use gateway::{AccessRules, Gateway, GatewayParts, Peer};

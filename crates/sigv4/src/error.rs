@@ -48,8 +48,19 @@ pub enum Cause {
     NoCredentials,
     /// Both the header and the query carry a signature.
     TwoMechanisms(String),
-    /// Signature Version 2.
+    /// Signature Version 2: where S3 takes it, [`crate::v2`] reads it.
     VersionTwo,
+    /// Version 2: a parameter of a presigned URL is missing, empty or there twice.
+    TwoQueryParts,
+    /// Version 2: `Expires` is not seconds since 1970.
+    TwoExpires(String),
+    /// Version 2: a presigned URL that is not valid any more.
+    TwoExpired {
+        expires: Timestamp,
+        now: Timestamp,
+    },
+    /// Version 2: the `Authorization` header is not `AWS key:signature`.
+    TwoAuthorization(String),
     /// Signature Version 4A.
     VersionFourA,
     /// Another algorithm in the query or the form.

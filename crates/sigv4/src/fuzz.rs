@@ -3,7 +3,7 @@
 
 use crate::{
     ChunkDecoder, Dialect, Expect, Form, FormCredentials, Payload, PostPolicy, RequestHead, Rules,
-    SigningKey, Trailers, presented,
+    SigningKey, Trailers, presented, v2,
 };
 use base::Timestamp;
 
@@ -35,6 +35,7 @@ pub fn fuzz_head(data: &[u8]) {
         Err(error) => {
             let texts = DIALECTS.map(|dialect| error.render(dialect));
             assert!(texts.iter().all(|t| !t.message.is_empty() && t.status >= 400));
+            fuzz_v2(&head);
             return;
         }
     };
@@ -46,6 +47,18 @@ pub fn fuzz_head(data: &[u8]) {
             let texts = DIALECTS.map(|dialect| error.render(dialect));
             assert!(texts.iter().all(|t| !t.message.is_empty() && t.status >= 400));
         }
+    }
+}
+
+/// The same head read as Signature Version 2.
+fn fuzz_v2(head: &RequestHead<'_>) {
+    let result = v2::presented(head).and_then(|found| match found {
+        Some(found) => found.verify(head, "secret", Some("bucket"), NOW),
+        None => Ok(()),
+    });
+    if let Err(error) = result {
+        let texts = DIALECTS.map(|dialect| error.render(dialect));
+        assert!(texts.iter().all(|t| !t.message.is_empty() && t.status >= 400));
     }
 }
 
@@ -116,6 +129,9 @@ pub fn fuzz_post(data: &[u8]) {
     let form = Form { bucket: "bucket", fields: &fields };
     if let Ok(Some(credentials)) = FormCredentials::parse(&form) {
         let _ = credentials.verify(&key(), Some("us-east-1"));
+    }
+    if let Ok(Some(credentials)) = v2::FormCredentials::parse(&form) {
+        let _ = credentials.verify("secret");
     }
     if let Ok(policy) = PostPolicy::parse(&encoded) {
         let _ = policy.check(&form, NOW);

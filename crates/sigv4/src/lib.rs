@@ -16,9 +16,8 @@
 //! words of the service asked, because S3 and the other services word the same cause differently.
 //!
 //! Deliberately absent: looking up keys and checking session tokens (they are opaque here), Signature
-//! Version 4A (recognised and refused by name), Version 2 but for S3's presigned URLs and
-//! forms, which botocore still makes unless it is told otherwise ([`PresignedTwo`], [`FormTwo`]), and the signing of event streams
-//! ([`Payload::Events`] only names it).
+//! Version 4A (recognised and refused by name), Version 2 for anything but S3 ([`v2`]), and the signing
+//! of event streams ([`Payload::Events`] only names it).
 
 mod canonical;
 mod chunk;
@@ -37,8 +36,8 @@ mod render;
 mod sign;
 #[cfg(test)]
 mod tests;
+pub mod v2;
 mod verify;
-mod version_two;
 
 pub use chunk::{ChunkDecoder, Trailers};
 pub use chunk_sign::ChunkSigner;
@@ -52,7 +51,6 @@ pub use presented::{Presented, presented};
 pub use render::{Dialect, Rendered};
 pub use sign::{Credentials, presign, sign_header};
 pub use verify::{Expect, Rules, SKEW_GENERAL_S, SKEW_S3_S};
-pub use version_two::{FormTwo, PresignedTwo};
 
 /// The algorithm that is served; it stands in headers, URLs, forms and strings to sign.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";

@@ -110,14 +110,17 @@ impl PostPolicy {
     }
 
     /// Checks a form: the policy has not expired, every condition holds, and every field is covered
-    /// by a condition, save `file`, `policy`, `x-amz-signature` and `x-ignore-*`.
+    /// by a condition, save `file`, `policy`, `x-amz-signature`, `x-ignore-*`, and in a form of Version 2
+    /// `AWSAccessKeyId` and `signature`.
     pub fn check(&self, form: &Form<'_>, now: Timestamp) -> Result<(), AuthError> {
         if now >= self.expiration {
             return Err(denied("Policy expired."));
         }
+        let is_two = form.field("x-amz-algorithm").is_none();
         for (name, _) in form.fields {
             let name = name.to_ascii_lowercase();
             let exempt = matches!(name.as_str(), "file" | "policy" | "x-amz-signature")
+                || (is_two && matches!(name.as_str(), "awsaccesskeyid" | "signature"))
                 || name.starts_with("x-ignore-");
             if !exempt && !self.covers(&name) {
                 return Err(denied(format!("Extra input fields: {name}")));

@@ -127,7 +127,7 @@ impl RequestDate {
     }
 
     /// Reads the `Date` header, which may also be an HTTP date.
-    fn parse_date_header(text: &[u8]) -> Option<RequestDate> {
+    pub(crate) fn parse_date_header(text: &[u8]) -> Option<RequestDate> {
         if let Some(date) = RequestDate::parse(text) {
             return Some(date);
         }

@@ -144,8 +144,10 @@ fn s3_query(message: impl Into<String>) -> Rendered {
 
 fn s3(error: &AuthError) -> Rendered {
     let (place, cause) = (error.place, &error.cause);
-    if let Some(rendered) =
-        s3_caller(cause).or_else(|| s3_time(cause)).or_else(|| s3_payload(cause))
+    if let Some(rendered) = s3_caller(cause)
+        .or_else(|| s3_time(cause))
+        .or_else(|| s3_payload(cause))
+        .or_else(|| s3_two(cause))
     {
         return rendered;
     }
@@ -327,6 +329,31 @@ fn s3_time(cause: &Cause) -> Option<Rendered> {
                 .with("Expires", plus(*request, *expires_s).iso8601_secs())
                 .with("ServerTime", now.iso8601_secs())
         }
+        _ => return None,
+    })
+}
+
+/// What only Signature Version 2 has.
+fn s3_two(cause: &Cause) -> Option<Rendered> {
+    Some(match cause {
+        Cause::TwoQueryParts => plain(
+            "AccessDenied",
+            403,
+            "Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters",
+        ),
+        Cause::TwoExpires(given) => plain(
+            "AccessDenied",
+            403,
+            format!("Invalid date (should be seconds since epoch): {given}"),
+        ),
+        Cause::TwoExpired { expires, now } => plain("AccessDenied", 403, "Request has expired")
+            .with("Expires", expires.iso8601_secs())
+            .with("ServerTime", now.iso8601_secs()),
+        Cause::TwoAuthorization(given) => argument(
+            "AWS authorization header is invalid.  Expected AwsAccessKeyId:signature",
+            "Authorization",
+            given,
+        ),
         _ => return None,
     })
 }

@@ -8,6 +8,7 @@ mod forms;
 mod random;
 mod refusals;
 mod suite;
+mod v2;
 
 use crate::*;
 use base::Timestamp;
