@@ -2,7 +2,9 @@
 
 use crate::gateway::{Gateway, Peer};
 use crate::payload::RequestStream;
-use crate::stream::{IncomingStream, Socket};
+use crate::stream::{IncomingStream, Socket, Unread};
+use http::header::{CONNECTION, EXPECT};
+use http::{HeaderValue, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -65,7 +67,7 @@ fn builder(options: &ListenOptions) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(options.head_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .auto_date_header(false)
-        .pipeline_flush(true)
+        // Not `pipeline_flush`: with it hyper buffers a body without bound for a slow reader.
         .half_close(true);
     http.http2()
         .timer(TokioTimer::new())
@@ -158,7 +160,8 @@ impl Shared {
     where
         S: tokio::io::AsyncWrite + Unpin,
     {
-        Socket::new(stream, self.options.stall_timeout, self.gateway.clone())
+        let ListenOptions { stall_timeout, head_timeout, .. } = self.options;
+        Socket::new(stream, stall_timeout, head_timeout, self.gateway.clone())
     }
 
     async fn http<S>(
@@ -176,11 +179,26 @@ impl Shared {
         let service = service_fn(move |request: http::Request<Incoming>| {
             let gateway = gateway.clone();
             async move {
-                let request = request.map(|incoming| match incoming.is_end_stream() {
-                    true => RequestStream::Empty,
-                    false => RequestStream::Flowing(Box::pin(IncomingStream::new(incoming, stall))),
+                let unread = (!request.body().is_end_stream()).then(Unread::default);
+                let waits = request.headers().contains_key(EXPECT);
+                let closes = request.version() < Version::HTTP_2;
+                let request = request.map(|incoming| match &unread {
+                    None => RequestStream::Empty,
+                    Some(unread) => RequestStream::Flowing(Box::pin(IncomingStream::new(
+                        incoming,
+                        stall,
+                        unread.clone(),
+                    ))),
                 });
-                Ok::<_, Infallible>(gateway.handle(peer, request).await)
+                let mut response = gateway.handle(peer, request).await;
+                // A client that waits for 100-continue will not send the body now, and what comes
+                // next is another request: nothing of it may be taken for that body.
+                if let Some(unread) = unread.filter(|_| closes)
+                    && !unread.is_over(waits, stall).await
+                {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
             }
         });
         let connection = self.http.serve_connection(TokioIo::new(socket), service);

@@ -5,6 +5,8 @@ use api::{ByteStream, Error};
 use bytes::Bytes;
 use http_body::Body as _;
 use hyper::body::Incoming;
+use parking_lot::Mutex;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -38,13 +40,58 @@ impl Patience {
 
 /// The body of a request as hyper reads it.
 pub(crate) struct IncomingStream {
-    incoming: Incoming,
+    incoming: Option<Incoming>,
     patience: Patience,
+    unread: Unread,
 }
 
 impl IncomingStream {
-    pub fn new(incoming: Incoming, stall: Duration) -> IncomingStream {
-        IncomingStream { incoming, patience: Patience::new(stall) }
+    /// What is not read of it when it is dropped is left to `unread`.
+    pub fn new(incoming: Incoming, stall: Duration, unread: Unread) -> IncomingStream {
+        IncomingStream { incoming: Some(incoming), patience: Patience::new(stall), unread }
+    }
+}
+
+impl Drop for IncomingStream {
+    fn drop(&mut self) {
+        *self.unread.0.lock() = self.incoming.take();
+    }
+}
+
+/// Bytes of an unread body that are taken so that the client sees the answer and may go on: closing
+/// a connection on which data still arrive makes the client lose the answer.
+const UNREAD_BYTES_MAX: u64 = 1024 * 1024;
+
+/// The rest of a body that nobody wanted.
+#[derive(Clone, Default)]
+pub(crate) struct Unread(Arc<Mutex<Option<Incoming>>>);
+
+impl Unread {
+    /// Whether the body is over, so that a next request may follow. Takes a short rest off the
+    /// connection; never if the client `waits` to be asked for it.
+    pub async fn is_over(&self, waits: bool, stall: Duration) -> bool {
+        let Some(mut rest) = self.0.lock().take() else { return true };
+        if waits || rest.size_hint().lower() > UNREAD_BYTES_MAX {
+            return false;
+        }
+        let mut taken = 0;
+        let mut patience = Patience::new(stall);
+        poll_fn(|cx| {
+            while taken <= UNREAD_BYTES_MAX {
+                match Pin::new(&mut rest).poll_frame(cx) {
+                    Poll::Ready(None) => return Poll::Ready(true),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        patience.moved();
+                        taken += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    }
+                    Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
+                    Poll::Pending if patience.is_over(cx) => return Poll::Ready(false),
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+            Poll::Ready(false)
+        })
+        .await
     }
 }
 
@@ -54,7 +101,8 @@ impl ByteStream for IncomingStream {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+            let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
                 if self.patience.is_over(cx) {
                     return Poll::Ready(Some(Err(stalled())));
                 }
@@ -62,7 +110,10 @@ impl ByteStream for IncomingStream {
             };
             self.patience.moved();
             match frame {
-                None => return Poll::Ready(None),
+                None => {
+                    self.incoming = None;
+                    return Poll::Ready(None);
+                }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(bytes) if bytes.is_empty() => {}
                     Ok(bytes) => return Poll::Ready(Some(Ok(bytes))),
@@ -82,19 +133,33 @@ fn stalled() -> Error {
     Error::with_code("RequestTimeout", 400, text)
 }
 
-/// A socket that breaks when its peer does not take what is written, and that says in AWS's form
-/// what hyper says of heads that it cannot read: those never reach the gateway.
+/// The bytes by which HTTP/2 is told from HTTP/1; hyper waits for them without a time-out.
+const OPENING_BYTES: usize = 24;
+
+/// A socket that breaks when its peer does not take what is written or does not begin to speak, and
+/// that says in AWS's form what hyper says of heads that it cannot read: those never reach the
+/// gateway.
 pub(crate) struct Socket<S> {
     inner: S,
     patience: Patience,
+    /// For the first bytes, and how many of them are still to come.
+    opening: Patience,
+    opening_bytes: usize,
     gateway: Arc<Gateway>,
     /// What is written in place of hyper's own refusal.
     instead: Option<Vec<u8>>,
 }
 
 impl<S: AsyncWrite + Unpin> Socket<S> {
-    pub fn new(inner: S, stall: Duration, gateway: Arc<Gateway>) -> Socket<S> {
-        Socket { inner, patience: Patience::new(stall), gateway, instead: None }
+    pub fn new(inner: S, stall: Duration, head: Duration, gateway: Arc<Gateway>) -> Socket<S> {
+        Socket {
+            inner,
+            patience: Patience::new(stall),
+            opening: Patience::new(head),
+            opening_bytes: OPENING_BYTES,
+            gateway,
+            instead: None,
+        }
     }
 
     fn patient<T>(
@@ -153,7 +218,19 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if self.opening_bytes > 0 {
+            let come = buf.filled().len() - before;
+            self.opening_bytes = self.opening_bytes.saturating_sub(come);
+            // Only the whole of it counts as progress: a byte now and then gains no time.
+            if self.opening_bytes == 0 {
+                self.opening.moved();
+            } else if poll.is_pending() && self.opening.is_over(cx) {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+        }
+        poll
     }
 }
 
