@@ -1,0 +1,318 @@
+"""The commands of the binary, as a person and a script use them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+from accounts import Account, allow, refused
+from cloud import Cloud, binary, clean_env, cumulet, memory_kb
+from deadline import wait_until
+
+# The exit codes that `cumulet --help` lists.
+USAGE, HELD, ADDRESS, DATA = 2, 3, 4, 5
+
+
+def test_version():
+    done = cumulet("version")
+    assert done.returncode == 0
+    assert re.match(r"cumulet \d+\.\d+\.\d+", done.stdout), done.stdout
+    assert cumulet("--version").stdout.split()[:2] == done.stdout.split()[:2]
+
+
+def test_help():
+    done = cumulet("--help")
+    assert done.returncode == 0
+    for command in ("up", "status", "env", "doctor", "events", "snapshot", "version"):
+        assert re.search(rf"^ +{command}\b", done.stdout, re.MULTILINE), command
+        helped = cumulet(command, "--help")
+        assert helped.returncode == 0 and "Usage: cumulet" in helped.stdout
+
+
+def test_completions():
+    for shell in ("bash", "zsh", "fish"):
+        done = cumulet("completions", shell)
+        assert done.returncode == 0 and "snapshot" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["nonsense"], ["up", "--nonsense"], ["up", "--listen", "nonsense"],
+              ["up", "--data"], ["status", "x"], ["snapshot"]])
+def test_words_that_are_none(words):
+    done = cumulet(*words)
+    assert done.returncode == USAGE, done
+    assert done.stderr and not done.stdout
+
+
+def test_no_colour_without_a_terminal():
+    for words in (["--help"], ["nonsense"], ["doctor"]):
+        done = cumulet(*words)
+        assert "\x1b[" not in done.stdout + done.stderr
+
+
+def test_env(own_cloud):
+    cloud = own_cloud()
+    port = cloud.endpoint.rsplit(":", 1)[1]
+    done = cumulet("env", env={"CUMULET_LISTEN": f"127.0.0.1:{port}"})
+    assert done.returncode == 0, done.stderr
+    script = done.stdout + '\nprintf "%s|" "$AWS_ENDPOINT_URL" "$AWS_ACCESS_KEY_ID" '
+    script += '"$AWS_SECRET_ACCESS_KEY" "$AWS_DEFAULT_REGION"'
+    shell = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True,
+                           env=clean_env())
+    assert shell.stdout == f"http://127.0.0.1:{port}|test|test|us-east-1|"
+
+
+def test_status(own_cloud):
+    cloud = own_cloud()
+    done = cumulet("status", "--data", cloud.data)
+    assert done.returncode == 0, done.stderr
+    assert cloud.endpoint in done.stdout and str(cloud.pid) in done.stdout
+    cloud.terminate()
+    done = cumulet("status", "--data", cloud.data)
+    assert done.returncode != 0
+    assert "not running" in done.stdout + done.stderr
+
+
+def test_doctor(tmp_path, own_cloud):
+    done = cumulet("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kernel" in done.stdout.lower()
+    cloud = own_cloud()
+    account = Account("700000000010", cloud)
+    bucket = account.new_bucket()
+    for n in range(20):
+        account.s3.put_object(Bucket=bucket, Key=f"{n}", Body=bytes([n]) * 100_000)
+    held = cumulet("doctor", "--data", cloud.data)
+    assert str(cloud.pid) in held.stdout + held.stderr, "it says who holds the folder"
+    cloud.terminate()
+    good = cumulet("doctor", "--data", cloud.data)
+    assert good.returncode == 0, good.stdout + good.stderr
+    # Rot in a stored byte is found.
+    damage(cloud.data)
+    bad = cumulet("doctor", "--data", cloud.data)
+    assert bad.returncode != 0, bad.stdout + bad.stderr
+
+
+def damage(folder):
+    """Flips a byte in the middle of the largest file that holds data of ours."""
+    paths = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]
+    marked = []
+    for path in paths:
+        with open(path, "rb") as file:
+            at = file.read().find(bytes([7]) * 1000)
+        if at >= 0:
+            marked.append((path, at))
+    assert marked, f"no file holds the bytes: {paths}"
+    for path, at in marked:
+        with open(path, "r+b") as file:
+            file.seek(at + 500)
+            file.write(b"\xff")
+
+
+def events(cloud, *args):
+    done = cumulet("events", "--data", cloud.data, "--json", *args)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_events(own_cloud):
+    cloud = own_cloud()
+    account = Account("700000000011", cloud)
+    bucket = account.new_bucket()
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    user = account.new_user("u", allow("s3:ListBucket"))
+    with refused("AccessDenied"):
+        account.client("s3", key=user).get_object(Bucket=bucket, Key="k")
+
+    def seen():
+        found = {e["eventName"]: e for e in events(cloud)}
+        wanted = {"CreateBucket", "PutObject", "CreateUser", "CreateAccessKey", "GetObject"}
+        return found if wanted <= set(found) else None
+
+    found = wait_until(seen, "all is in the trail")
+    made = found["CreateBucket"]
+    assert made["eventSource"] == "s3.amazonaws.com"
+    assert made["awsRegion"] == "us-east-1"
+    assert made["userIdentity"]["type"] == "Root"
+    assert made["userIdentity"]["accountId"] == account.id
+    assert made["requestParameters"]["bucketName"] == bucket
+    assert made["sourceIPAddress"] == "127.0.0.1"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", made["eventTime"])
+    assert made["eventID"] and made["requestID"] and made["eventVersion"]
+    denied = found["GetObject"]
+    assert denied["errorCode"] == "AccessDenied" and "s3:GetObject" in denied["errorMessage"]
+    assert denied["userIdentity"]["userName"] == "u"
+    assert user[1] not in json.dumps(found), "a secret is in the trail"
+
+
+def test_events_are_filtered_and_followed(own_cloud):
+    cloud = own_cloud()
+    account = Account("700000000012", cloud)
+    account.iam.create_user(UserName="u")
+    account.new_bucket()
+    names = {e["eventName"] for e in events(cloud, "--service", "iam")}
+    assert names == {"CreateUser"}
+    follow = subprocess.Popen(
+        [binary(), "events", "--data", cloud.data, "--json", "--follow"],
+        stdout=subprocess.PIPE, env=clean_env(), text=True)
+    try:
+        account.iam.create_group(GroupName="followed")
+        end = time.monotonic() + 20
+        for line in follow.stdout:
+            if json.loads(line)["eventName"] == "CreateGroup":
+                break
+            assert time.monotonic() < end
+        else:
+            raise AssertionError("it ended by itself")
+    finally:
+        follow.kill()
+        follow.wait()
+
+
+def test_snapshots(own_cloud, tmp_path):
+    cloud = own_cloud()
+    account = Account("700000000013", cloud)
+    bucket = account.new_bucket()
+    account.s3.put_object(Bucket=bucket, Key="small", Body=b"before")
+    account.s3.put_object(Bucket=bucket, Key="large", Body=bytes(3 << 20))
+    done = cumulet("snapshot", "save", "first", "--data", cloud.data)
+    assert done.returncode == 0, done.stderr
+    account.s3.put_object(Bucket=bucket, Key="small", Body=b"after")
+    account.s3.delete_object(Bucket=bucket, Key="large")
+    listed = cumulet("snapshot", "list", "--data", cloud.data)
+    assert "first" in listed.stdout
+    copy = tmp_path / "restored"
+    done = cumulet("snapshot", "restore", "first", "--data", cloud.data, "--to", str(copy))
+    assert done.returncode == 0, done.stderr
+    second = own_cloud(data=copy)
+    other = Account(account.id, second)
+    assert other.s3.get_object(Bucket=bucket, Key="small")["Body"].read() == b"before"
+    assert other.s3.get_object(Bucket=bucket, Key="large")["Body"].read() == bytes(3 << 20)
+    # The first goes on as it was.
+    assert account.s3.get_object(Bucket=bucket, Key="small")["Body"].read() == b"after"
+
+
+def test_a_second_start_says_who_holds_the_folder(own_cloud):
+    cloud = own_cloud()
+    second = cumulet("up", "--listen", "127.0.0.1:0", "--data", cloud.data)
+    assert second.returncode == HELD, second
+    said = second.stdout + second.stderr
+    assert str(cloud.pid) in said and cloud.data in said, said
+    Account("700000000014", cloud).s3.list_buckets()
+
+
+def test_a_port_that_is_taken(own_cloud, tmp_path):
+    cloud = own_cloud()
+    second = cumulet("up", "--listen", cloud.listen, "--data", str(tmp_path / "other"))
+    assert second.returncode == ADDRESS, second
+    assert cloud.listen in second.stdout + second.stderr
+
+
+def test_a_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("x")
+    done = cumulet("up", "--listen", "127.0.0.1:0", "--data", str(tmp_path / "file"))
+    assert done.returncode == DATA, done
+    assert str(tmp_path / "file") in done.stdout + done.stderr
+
+
+def test_sigterm_lets_requests_end(own_cloud):
+    import wire
+
+    cloud = own_cloud()
+    account = Account("700000000015", cloud)
+    bucket = account.new_bucket()
+    request = wire.Request(account, "PUT", f"/{bucket}/k", b"x" * 100_000).sign()
+    with wire.talk(cloud.address) as line:
+        line.send(request.head() + request.body[:50_000])
+        # It is under way once an interim or nothing is left to be read by the server.
+        line.socket.settimeout(30)
+        os.kill(cloud.pid, signal.SIGTERM)
+
+        def no_longer_listening():
+            try:
+                wire.talk(cloud.address, seconds=1).socket.close()
+                return False
+            except OSError:
+                return True
+
+        wait_until(no_longer_listening, "no new connections")
+        line.send(request.body[50_000:])
+        answer = line.answer()
+    assert answer is not None and answer.status == 200, answer
+    assert cloud.process.wait(timeout=30) == 0
+    cloud.start()
+    assert account.s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x" * 100_000
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_cloud_ends_at_once(own_cloud, how):
+    cloud = own_cloud()
+    started = time.monotonic()
+    os.kill(cloud.pid, how)
+    assert cloud.process.wait(timeout=20) == 0
+    assert time.monotonic() - started < 5
+
+
+def test_configuration_in_order(tmp_path):
+    """A file, then variables, then flags."""
+    file = tmp_path / "cumulet.toml"
+    file.write_text(f'listen = "127.0.0.1:0"\ndata = "{tmp_path}/from-file"\n')
+
+    def up(*flags, **env):
+        process = subprocess.Popen(
+            [binary(), "up", "--config", str(file), *flags], env=clean_env(**env),
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            for line in process.stdout:
+                if "listening on" in line:
+                    return
+            raise AssertionError(f"it ended with {process.wait()}")
+        finally:
+            process.kill()
+            process.wait()
+
+    up()
+    assert (tmp_path / "from-file").is_dir()
+    up(CUMULET_DATA=f"{tmp_path}/from-variable")
+    assert (tmp_path / "from-variable").is_dir()
+    up("--data", f"{tmp_path}/from-flag", CUMULET_DATA=f"{tmp_path}/from-nowhere")
+    assert (tmp_path / "from-flag").is_dir() and not (tmp_path / "from-nowhere").exists()
+
+
+def test_a_wrong_configuration(tmp_path):
+    file = tmp_path / "cumulet.toml"
+    for text in ("nonsense = 1", "listen = 5", "= ="):
+        file.write_text(text)
+        done = cumulet("up", "--config", str(file), "--data", str(tmp_path / "d"))
+        assert done.returncode == USAGE, text
+        assert str(file) in done.stdout + done.stderr, done
+
+
+def test_what_it_prints_at_the_start(own_cloud):
+    cloud = own_cloud()
+    wait_until(lambda: "aws s3" in cloud.log(), "what to try is printed")
+    assert cloud.data in cloud.log() and "cumulet env" in cloud.log()
+
+
+def test_idle_memory(own_cloud):
+    """At most 20 MB, all processes of ours counted."""
+    cloud = own_cloud()
+    Account("700000000016", cloud).s3.list_buckets()
+    assert memory_kb(cloud.pid, "Pss") < 20_000, memory_kb(cloud.pid, "Pss")
+
+
+def test_a_newer_store_is_refused_not_read(own_cloud):
+    """A folder that a later build wrote: its format number is higher than ours."""
+    cloud = own_cloud()
+    Account("700000000017", cloud).new_bucket()
+    cloud.terminate()
+    with open(os.path.join(cloud.data, "FORMAT"), "r+", encoding="ascii") as file:
+        text = file.read()
+        file.seek(0)
+        file.write(re.sub(r"\d+", lambda number: str(int(number.group()) + 1), text))
+    done = cumulet("up", "--listen", "127.0.0.1:0", "--data", cloud.data)
+    assert done.returncode == DATA, done
+    assert "newer" in done.stdout + done.stderr, done

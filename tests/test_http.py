@@ -1,0 +1,217 @@
+"""HTTP itself: versions, keep-alive, 100-continue, CORS, and the pages of the cloud's own."""
+
+import re
+
+import httpx
+import pytest
+import requests
+import wire
+from deadline import wait_until
+
+MIB = 1 << 20
+
+
+def signed(account, method, target, body=b""):
+    request = wire.Request(account, method, target, body).sign()
+    return f"{account.endpoint}{target}", dict(request.headers)
+
+
+def test_http_2(account, bucket):
+    data = bytes(range(256)) * 20_000
+    with httpx.Client(http1=False, http2=True) as client:
+        url, headers = signed(account, "PUT", f"/{bucket}/k", data)
+        put = client.put(url, headers=headers, content=data)
+        assert (put.status_code, put.http_version) == (200, "HTTP/2"), put.text
+        url, headers = signed(account, "GET", f"/{bucket}/k")
+        got = client.get(url, headers=headers)
+        assert got.content == data and got.http_version == "HTTP/2"
+        url, headers = signed(account, "GET", f"/{bucket}/absent")
+        absent = client.get(url, headers=headers)
+        assert absent.status_code == 404 and "<Code>NoSuchKey</Code>" in absent.text
+        url, headers = signed(account, "HEAD", f"/{bucket}/k")
+        head = client.head(url, headers=headers)
+        assert head.headers["content-length"] == str(len(data)) and head.content == b""
+
+
+def test_http_2_many_streams_of_one_connection(account, bucket):
+    import asyncio
+
+    async def all_():
+        async with httpx.AsyncClient(http1=False, http2=True, timeout=30) as client:
+            async def one(n):
+                body = str(n).encode() * 1000
+                url, headers = signed(account, "PUT", f"/{bucket}/k{n}", body)
+                assert (await client.put(url, headers=headers, content=body)).status_code == 200
+                url, headers = signed(account, "GET", f"/{bucket}/k{n}")
+                assert (await client.get(url, headers=headers)).content == body
+
+            await asyncio.gather(*(one(n) for n in range(100)))
+
+    asyncio.run(all_())
+
+
+def test_a_connection_is_kept(account, bucket):
+    with wire.talk(account.cloud.address) as line:
+        for n in range(5):
+            request = wire.Request(account, "PUT", f"/{bucket}/k{n}", b"data").sign()
+            assert line.send(request.head() + request.body)
+            assert line.answer().status == 200
+            missing = wire.Request(account, "GET", f"/{bucket}/absent").sign()
+            assert line.send(missing.head())
+            assert line.answer().status == 404
+
+
+def test_connection_close(account):
+    with wire.talk(account.cloud.address) as line:
+        line.send(wire.Request(account, "GET", "/").sign().set("Connection", "close").head())
+        assert line.answer().status == 200
+        assert line.closed(5)
+
+
+def test_expect_100_continue(account, bucket):
+    request = wire.Request(account, "PUT", f"/{bucket}/k", b"x" * 100_000).sign()
+    request.set("Expect", "100-continue")
+    with wire.talk(account.cloud.address) as line:
+        line.send(request.head())
+        assert line.interim() == 100
+        line.send(request.body)
+        assert line.answer().status == 200
+
+
+@pytest.mark.parametrize("why", ["a wrong secret", "no bucket", "no permission"])
+def test_a_refusal_does_not_wait_for_the_body(account, bucket, why):
+    signer, target = {}, f"/{bucket}/k"
+    if why == "a wrong secret":
+        signer = {"secret": "no"}
+    elif why == "no bucket":
+        target = f"/{account.bucket_name('absent')}/k"
+    else:
+        key = account.new_user("u")
+        signer = {"key": key[0], "secret": key[1]}
+    request = wire.Request(account, "PUT", target, **signer).sign(payload_hash=wire.UNSIGNED)
+    request.set("Expect", "100-continue").set("Content-Length", str(64 * MIB))
+    with wire.talk(account.cloud.address) as line:
+        line.send(request.head())
+        status = line.interim()
+    assert status in (403, 404), status
+
+
+def test_every_answer_has_its_headers(account, bucket):
+    answers = [
+        wire.call(account, "GET", "/"),
+        wire.call(account, "GET", f"/{bucket}/absent"),
+        wire.call(account, "GET", "/", secret="no"),
+    ]
+    seen = set()
+    for answer in answers:
+        assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", answer.headers["date"])
+        seen.add(answer.headers["x-amz-request-id"])
+        assert answer.headers["x-amz-id-2"]
+    assert len(seen) == 3
+    assert f"<RequestId>{answers[1].headers['x-amz-request-id']}</RequestId>" in answers[1].text
+
+
+def test_an_etag_and_a_length_on_head(account, bucket):
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"data")
+    answer = wire.call(account, "HEAD", f"/{bucket}/k")
+    assert (answer.headers["content-length"], answer.body) == ("4", b"")
+    missing = wire.call(account, "HEAD", f"/{bucket}/absent")
+    assert (missing.status, missing.body) == (404, b"")
+
+
+def preflight(account, path, origin="http://page.example", method="POST", asked="authorization"):
+    return requests.options(f"{account.endpoint}{path}", headers={
+        "Origin": origin, "Access-Control-Request-Method": method,
+        "Access-Control-Request-Headers": asked})
+
+
+def test_preflight_of_an_api(account):
+    asked = "authorization,content-type,x-amz-date,x-amz-security-token,x-amz-target"
+    answer = preflight(account, "/?Action=GetCallerIdentity&Version=2011-06-15", asked=asked)
+    if answer.status_code != 200:
+        # Without a body or a signature nothing but the parameters can tell it from a bucket.
+        assert "CORSResponse" in answer.text, answer.text
+        return
+    assert answer.headers["access-control-allow-origin"] == "*"
+    allowed = answer.headers["access-control-allow-headers"].lower()
+    assert all(name in allowed for name in asked.split(","))
+    assert "POST" in answer.headers["access-control-allow-methods"]
+
+
+def test_preflight_of_a_bucket_without_rules(account, bucket):
+    answer = preflight(account, f"/{bucket}/k", method="PUT")
+    assert answer.status_code == 403
+    assert "CORSResponse: CORS is not enabled for this bucket." in answer.text
+
+
+def test_an_answer_to_a_page_can_be_read(account):
+    key = account.new_user("u")
+    request = wire.Request(
+        account, "POST", "/", b"Action=GetCallerIdentity&Version=2011-06-15", service="sts",
+        key=key[0], secret=key[1], headers=[("Origin", "http://page.example")])
+    answer = request.set("Content-Type", "application/x-www-form-urlencoded").sign().send()
+    assert answer.status == 200
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert "x-amzn-requestid" in answer.headers["access-control-expose-headers"].lower()
+
+
+def test_health(account):
+    answer = requests.get(f"{account.endpoint}/health")
+    assert answer.status_code == 200 and answer.json()["status"] == "ok"
+
+
+def metric(text, name, **labels):
+    total = 0.0
+    for line in text.splitlines():
+        found = re.fullmatch(r"(\w+)(?:\{(.*)\})? ([0-9.e+-]+)", line)
+        if found and found.group(1) == name:
+            if all(f'{k}="{v}"' in (found.group(2) or "") for k, v in labels.items()):
+                total += float(found.group(3))
+    return total
+
+
+def test_metrics(account, bucket):
+    def read():
+        answer = requests.get(f"{account.endpoint}/metrics")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+        return answer.text
+
+    before = read()
+    names = set(re.findall(r"^# TYPE (\w+)", before, re.MULTILINE))
+    for line in before.splitlines():
+        if not line.startswith("#"):
+            base = re.sub("_(bucket|sum|count)$", "", line.split("{")[0].split(" ")[0])
+            assert base in names or line.split("{")[0].split(" ")[0] in names, line
+    counter = next(n for n in names if re.search("requests.*total|request.*seconds", n)
+                   and "unrouted" not in n)
+    if counter.endswith("seconds"):
+        counter += "_count"
+    for n in range(7):
+        account.s3.put_object(Bucket=bucket, Key=f"{n}", Body=b"x")
+    after = read()
+    label = {"operation": "PutObject"}
+    assert metric(after, counter, **label) - metric(before, counter, **label) >= 7
+    assert metric(after, "cumulet_panics_total") == 0
+
+
+def test_a_bucket_may_be_called_health(account):
+    # The pages have the plain names only for those who sign nothing.
+    answer = wire.call(account, "GET", "/health")
+    assert answer.status in (403, 404) and answer.code in ("NoSuchBucket", "AccessDenied"), answer
+
+
+def test_the_access_log(account, bucket):
+    account.s3.put_object(Bucket=bucket, Key="seen-in-the-log", Body=b"x")
+    def line():
+        return next((x for x in account.cloud.log().splitlines() if "seen-in-the-log" in x), None)
+
+    text = wait_until(line, "the request is in the log")
+    assert "PUT" in text and "200" in text, text
+    assert "PutObject" in text, text
+
+
+def test_it_is_nothing_but_what_it_says(account):
+    for path in ("/_cumulet/", "/_cumulet/../../etc/passwd", "/_cumulet/x"):
+        answer = requests.get(f"{account.endpoint}{path}")
+        assert answer.status_code in (403, 404), answer.text
