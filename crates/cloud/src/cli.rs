@@ -43,6 +43,26 @@ pub fn command() -> Command {
                 )
                 .args(of_names(&["data", "listen", "region"])),
         )
+        .subcommand(
+            Command::new("status")
+                .about("Say whether a cloud is running, and where")
+                .args(of_names(&["data", "listen"])),
+        )
+        .subcommand(
+            Command::new("doctor")
+                .about("Say what this machine can do, what is missing and how to get it")
+                .args(of_names(&["listen"]))
+                .arg(
+                    Arg::new("data")
+                        .long("data")
+                        .value_name("DIR")
+                        .value_hint(ValueHint::DirPath)
+                        .num_args(0..=1)
+                        .help("Read all that is kept and check it; the cloud must not be running"),
+                ),
+        )
+        .subcommand(events())
+        .subcommand(snapshot())
         .subcommand(Command::new("version").about("Print the version"))
         .subcommand(
             Command::new("completions")
@@ -53,6 +73,66 @@ pub fn command() -> Command {
                         .value_parser(clap::value_parser!(clap_complete::Shell)),
                 ),
         )
+}
+
+fn events() -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    let flag = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name.replace('_', "-")).action(ArgAction::SetTrue).help(help)
+    };
+    Command::new("events")
+        .about("Show who did what, and what was refused")
+        .long_about(
+            "Show the audit trail of the running cloud: every change, and the latest reads, failures \
+             and denials.\n\nSigned with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or with \
+             test/test. Needs the permission cumulet:ListEvents.",
+        )
+        .args([
+            option("service", "NAME", "Only this service: s3"),
+            option("operation", "NAME", "Only this operation: PutObject"),
+            option("who", "TEXT", "Only callers whose ARN holds this, or whose key it is"),
+            option("account", "ACCOUNT", "Only callers of this account"),
+            option("since", "TIME", "From then on: 2026-11-20T17:30:00Z"),
+            option("limit", "N", "The newest N [default: 100]"),
+            flag("denied", "Only what was denied"),
+            flag("failed", "Only what failed"),
+            flag("no_reads", "Without reads"),
+            flag("follow", "Go on showing what comes"),
+            flag("json", "A CloudTrail record in JSON on each line"),
+        ])
+        .args(of_names(&["data", "listen", "region", "root_key"]))
+}
+
+fn snapshot() -> Command {
+    let name = || Arg::new("name").value_name("NAME").required(true).help("The snapshot's name");
+    let whose = || of_names(&["data", "listen", "region", "root_key"]);
+    Command::new("snapshot")
+        .about("Save the whole state under a name, list what was saved, restore it elsewhere")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("save")
+                .about("Save, while the cloud runs or rests")
+                .arg(name())
+                .args(whose()),
+        )
+        .subcommand(
+            Command::new("restore")
+                .about("Make a new data folder out of a snapshot")
+                .arg(name())
+                .arg(
+                    Arg::new("to")
+                        .long("to")
+                        .value_name("DIR")
+                        .required(true)
+                        .value_hint(ValueHint::DirPath)
+                        .help("The new folder, empty or absent"),
+                )
+                .args(whose()),
+        )
+        .subcommand(Command::new("remove").about("Forget a snapshot").arg(name()).args(whose()))
+        .subcommand(Command::new("list").about("List snapshots").args(whose()))
 }
 
 fn up_args() -> Vec<Arg> {
@@ -92,6 +172,7 @@ fn of_key(key: &'static settings::Key) -> Arg {
 /// Settings from all sources.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads environment and file")]
 pub fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
+    let matches = matches.subcommand().map_or(matches, |(_, inner)| inner);
     let mut all = Settings::default();
     let usage = |error: settings::SettingError| Failure::new(exit::USAGE, error.0);
     let given = value(matches, "config").or_else(|| variable("CUMULET_CONFIG"));
@@ -115,6 +196,10 @@ pub fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
         }
         let values: Vec<String> =
             matches.get_many::<String>(key.name).into_iter().flatten().cloned().collect();
+        // `doctor --data` alone says which check to make, not where.
+        if values.is_empty() {
+            continue;
+        }
         all.set(key, values, Source::Flag);
     }
     Ok(all)

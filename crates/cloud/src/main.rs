@@ -8,10 +8,15 @@
 mod audit_log;
 mod chance;
 mod cli;
+mod client;
+mod doctor;
 mod env;
+mod events;
 mod exit;
 mod services;
 mod settings;
+mod snapshot;
+mod status;
 mod threads;
 mod up;
 
@@ -51,6 +56,10 @@ fn run() -> Result<(), Failure> {
                 Config::new(&settings, data).map_err(|error| Failure::new(exit::USAGE, error.0))?;
             match name {
                 "env" => env::print(&config, matches),
+                "status" => status::run(&config),
+                "events" => events::run(&config, matches),
+                "snapshot" => snapshot::run(&config, matches),
+                "doctor" => doctor::run(&config, matches.contains_id("data")),
                 _ => {
                     start_log(&config.log)?;
                     up::run(&config, &settings)

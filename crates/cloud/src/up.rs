@@ -36,15 +36,11 @@ pub fn run(config: &Config, settings: &Settings) -> Result<(), Failure> {
 }
 
 async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
-    let holder = format!("process {}", std::process::id());
-    let disk = Arc::new(FsDisk::open(&config.data, &holder).map_err(|error| {
-        let code = if error.kind() == ErrorKind::WouldBlock { exit::HELD } else { exit::DATA };
-        Failure::new(code, error.to_string())
-    })?);
+    let disk = open_disk(config)?;
     let listener = bind(config.listen)?;
     let address = listener.local_addr().map_err(|e| Failure::new(exit::ADDRESS, e.to_string()))?;
     let url = format!("http://{address}");
-    let _ = disk.set_holder(&format!("{holder} at {url}"));
+    let _ = disk.set_holder(&format!("process {} at {url}", std::process::id()));
     let (store, mut upkeep) = open_store(config, disk.clone())?;
     let gateway = gateway(config, &store)?;
     let log = AuditLog::new(disk);
@@ -71,16 +67,45 @@ async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     Ok(())
 }
 
-fn open_store(config: &Config, disk: Arc<dyn Disk>) -> Result<(Store, Upkeep), Failure> {
+/// How this process opens stores.
+pub fn store_options(config: &Config) -> StoreOptions {
     let mut options = StoreOptions::new(Arc::new(SystemClock::new()), Arc::new(OsEntropy));
     options.durability = config.durability;
     options.hot_bytes = config.cache_bytes;
     options.blocking = Arc::new(Waiters::default());
-    let (store, drivers) = Store::open(disk, options)
+    options
+}
+
+fn open_store(config: &Config, disk: Arc<dyn Disk>) -> Result<(Store, Upkeep), Failure> {
+    let (store, drivers) = Store::open(disk, store_options(config))
         .map_err(|error| Failure::new(exit::DATA, format!("{}: {error}", config.data.display())))?;
     let upkeep = Upkeep::start(&store, drivers)
         .map_err(|error| Failure::new(exit::FAILED, format!("no thread: {error}")))?;
     Ok((store, upkeep))
+}
+
+/// Opens a data folder that no process holds, for commands that look at it.
+pub fn with_store<R>(
+    config: &Config,
+    look: impl FnOnce(&Store) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    if !config.data.exists() {
+        let text = format!("{} does not exist; `cumulet up` makes it", config.data.display());
+        return Err(Failure::new(exit::DATA, text));
+    }
+    let (store, upkeep) = open_store(config, open_disk(config)?)?;
+    let result = look(&store);
+    upkeep.finish();
+    result
+}
+
+fn open_disk(config: &Config) -> Result<Arc<FsDisk>, Failure> {
+    let holder = format!("process {}", std::process::id());
+    let disk = FsDisk::open(&config.data, &holder).map_err(|error| {
+        let code = if error.kind() == ErrorKind::WouldBlock { exit::HELD } else { exit::DATA };
+        Failure::new(code, error.to_string())
+    });
+    disk.map(Arc::new)
 }
 
 fn gateway(config: &Config, store: &Store) -> Result<Arc<Gateway>, Failure> {

@@ -2,9 +2,10 @@
 //! file runs through the same operation as every other object, `PutObject`.
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/RESTObjectPOST.html>
 
+use crate::authenticate::{Received, Signed, check_token};
 use crate::encode::{Response, ResponseStream};
 use crate::form_data::{self, FileStream, FormStart};
-use crate::gateway::{Call, Flow, Gateway, Peer, Received, Seen, Signed, check_token};
+use crate::gateway::{Call, Flow, Gateway, Peer, Seen};
 use crate::guard;
 use crate::head::Head;
 use crate::host::HostStyle;

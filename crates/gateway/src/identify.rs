@@ -62,7 +62,7 @@ fn prepare(operation: &'static Operation) -> Option<Box<Prepared>> {
 }
 
 impl Entry {
-    fn new(service: Arc<dyn Service>) -> Entry {
+    pub fn new(service: Arc<dyn Service>) -> Entry {
         let model = service.model();
         let prepared = model.operations.iter().map(prepare).collect();
         Entry { service, model, is_s3: model.name == "s3", prepared }

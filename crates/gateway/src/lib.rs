@@ -12,11 +12,15 @@
 //! Deliberately absent: what operations do, where users and policies are kept, threads.
 
 mod access;
+pub mod admin;
 pub mod audit;
+mod authenticate;
 mod cors;
 mod encode;
 mod form;
 mod form_data;
+#[doc(hidden)]
+pub mod fuzz;
 mod gateway;
 mod guard;
 mod head;

@@ -2,7 +2,7 @@
 //! `/_cumulet/`, where no bucket can be.
 
 use crate::encode::{Response, ResponseStream};
-use crate::gateway::{Gateway, Peer};
+use crate::gateway::{Gateway, Peer, Seen};
 use crate::head::Head;
 use crate::host::HostStyle;
 use crate::metrics::Exposition;
@@ -17,28 +17,25 @@ const PREFIX: &str = "/_cumulet/";
 impl Gateway {
     /// The page that is asked for, if it is one of ours. A bucket may be called `health`: requests
     /// that are signed or have parameters are for it.
-    pub(crate) async fn own_page(
-        &self,
-        _peer: &Peer,
+    pub(crate) fn own_page<'g>(
+        &'g self,
+        peer: &Peer,
         head: &Head<'_>,
+        seen: &mut Seen<'g>,
     ) -> Option<Result<Response, Error>> {
-        let name = match head.path {
-            "/health" | "/metrics" => &head.path[1..],
-            path => path.strip_prefix(PREFIX)?,
-        };
         let plain = crate::host::parse(&head.host, &self.local.host_names) == HostStyle::Plain;
         let bare = head.raw_query.is_empty() && head.header("authorization").is_none();
         let reads = matches!(head.method, "GET" | "HEAD");
-        match name {
-            "health" if plain && bare && reads => Some(Ok(self.health())),
-            "metrics" if plain && bare && reads => {
-                Some(Ok(page("text/plain; version=0.0.4", self.metrics())))
+        let page = match head.path {
+            path if path.starts_with(PREFIX) => return Some(self.admin_page(peer, head, seen)),
+            "/health" if plain && bare && reads => self.health(),
+            "/metrics" if plain && bare && reads => {
+                page("text/plain; version=0.0.4", self.metrics())
             }
-            _ if head.path.starts_with(PREFIX) => {
-                Some(Err(Error::with_code("NotFound", 404, "There is no such page.")))
-            }
-            _ => None,
-        }
+            _ => return None,
+        };
+        seen.recorded = true;
+        Some(Ok(page))
     }
 
     fn health(&self) -> Response {

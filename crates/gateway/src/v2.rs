@@ -1,6 +1,7 @@
 //! Requests signed with Signature Version 2, which S3 alone takes, and only in its old regions.
 
-use crate::gateway::{Gateway, Peer, Received, Seen, Signed, check_token, content_length};
+use crate::authenticate::{Received, Signed, check_token, content_length};
+use crate::gateway::{Gateway, Peer, Seen};
 use crate::head::Head;
 use crate::host::HostStyle;
 use crate::identify::Target;

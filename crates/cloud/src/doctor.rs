@@ -1,0 +1,200 @@
+//! `cumulet doctor`: what this kernel and user can do, what is missing and how to get it, and whether
+//! the data is whole.
+
+use crate::exit::{self, Failure};
+use crate::settings::Config;
+use crate::up;
+use std::io::IsTerminal;
+use std::path::Path;
+
+/// What a look at one thing gave.
+struct Finding {
+    what: &'static str,
+    /// `Err` says what is missing and how to get it.
+    state: Result<String, String>,
+    /// Without it nothing runs; everything else is for parts of the cloud.
+    needed: bool,
+}
+
+fn read(path: &str) -> Option<String> {
+    #[allow(clippy::disallowed_methods, reason = "the kernel tells about itself in files")]
+    let bytes = std::fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+pub fn run(config: &Config, check_data: bool) -> Result<(), Failure> {
+    let findings = [
+        kernel(),
+        user(),
+        descriptors(),
+        address(config),
+        space(config),
+        namespaces(),
+        overlay(),
+        cgroups(),
+        firewall(),
+    ];
+    let colour = std::io::stdout().is_terminal();
+    let mut needed = 0;
+    for Finding { what, state, needed: is_needed } in findings {
+        let (mark, code, text) = match (&state, is_needed) {
+            (Ok(text), _) => ("ok     ", "\x1b[32m", text),
+            (Err(text), true) => ("MISSING", "\x1b[31m", text),
+            (Err(text), false) => ("without", "\x1b[33m", text),
+        };
+        needed += usize::from(state.is_err() && is_needed);
+        let (on, off) = if colour { (code, "\x1b[0m") } else { ("", "") };
+        println!("{on}{mark}{off}  {what:<12} {text}");
+    }
+    if check_data {
+        check(config)?;
+    }
+    match needed {
+        0 => Ok(()),
+        n => Err(Failure::new(exit::FAILED, format!("{n} needed things are missing"))),
+    }
+}
+
+/// Reads everything in the data folder.
+fn check(config: &Config) -> Result<(), Failure> {
+    let data = config.data.display();
+    let found = up::with_store(config, |store| {
+        store.check().map_err(|error| Failure::new(exit::DATA, error.to_string()))
+    })?;
+    println!(
+        "data         {data}: {} rows, {} blobs, {} bytes",
+        found.rows, found.blobs, found.blob_bytes
+    );
+    for problem in &found.problems {
+        println!("damaged      {problem}");
+    }
+    match found.problems.len() {
+        0 => Ok(()),
+        n => {
+            let text =
+                format!("{n} problems in {data}; restore a snapshot (cumulet snapshot restore)");
+            Err(Failure::new(exit::DATA, text))
+        }
+    }
+}
+
+fn finding(what: &'static str, needed: bool, state: Result<String, String>) -> Finding {
+    Finding { what, state, needed }
+}
+
+fn kernel() -> Finding {
+    let release = read("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut parts = release.split(['.', '-']).map(|part| part.parse::<u32>().unwrap_or(0));
+    let version = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+    let state = match version >= (5, 10) {
+        true => Ok(release),
+        false => Err(format!("{release}: Linux 5.10 or later is needed")),
+    };
+    finding("kernel", true, state)
+}
+
+fn user() -> Finding {
+    let state = match rustix::process::geteuid().is_root() {
+        true => Ok("root".to_owned()),
+        false => Ok(format!(
+            "number {}, not root: containers and networks need root",
+            rustix::process::geteuid().as_raw()
+        )),
+    };
+    finding("user", false, state)
+}
+
+fn descriptors() -> Finding {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+    let state = match limit {
+        Some(n) if n < 4096 => {
+            Err(format!("{n} open files at most; raise it with `ulimit -Hn 65536` as root"))
+        }
+        Some(n) => Ok(format!("{n} open files")),
+        None => Ok("no limit of open files".to_owned()),
+    };
+    finding("limits", false, state)
+}
+
+fn address(config: &Config) -> Finding {
+    let listen = config.listen;
+    let state = match std::net::TcpListener::bind(listen) {
+        Ok(_) => Ok(format!("{listen} is free")),
+        Err(error) => match crate::client::holder(config) {
+            Some(holder) => Ok(format!("{listen} is taken, by us: {holder}")),
+            None => Err(format!("{listen}: {error}; choose another with --listen")),
+        },
+    };
+    finding("address", false, state)
+}
+
+/// The folder itself or the nearest one above it that is there.
+fn nearest(path: &Path) -> &Path {
+    path.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"))
+}
+
+fn space(config: &Config) -> Finding {
+    let data = &config.data;
+    let state = match rustix::fs::statvfs(nearest(data)) {
+        Ok(stat) => {
+            let mb = stat.f_bavail.saturating_mul(stat.f_frsize) >> 20;
+            match mb {
+                0..256 => Err(format!("{mb} MB left for {}: writes need 256 MB", data.display())),
+                _ => Ok(format!("{mb} MB left for {}", data.display())),
+            }
+        }
+        Err(error) => Err(format!("{}: {error}", data.display())),
+    };
+    finding("disk", true, state)
+}
+
+fn namespaces() -> Finding {
+    let most = read("/proc/sys/user/max_user_namespaces").and_then(|n| n.parse::<u64>().ok());
+    let restricted = read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
+    let state = match (most, restricted.as_deref()) {
+        (None | Some(0), _) => {
+            Err("no user namespaces; `sysctl user.max_user_namespaces=15000`".into())
+        }
+        (_, Some("1")) if !rustix::process::geteuid().is_root() => {
+            Err("user namespaces are for root only; \
+             `sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
+                .to_owned())
+        }
+        (Some(n), _) => Ok(format!("{n} user namespaces")),
+    };
+    finding("namespaces", false, state)
+}
+
+fn overlay() -> Finding {
+    let known = read("/proc/filesystems").unwrap_or_default();
+    let state = match known.lines().any(|line| line.split_whitespace().last() == Some("overlay")) {
+        true => Ok("overlay file systems".to_owned()),
+        false => {
+            Err("no overlay file systems: containers would copy; `modprobe overlay`".to_owned())
+        }
+    };
+    finding("overlayfs", false, state)
+}
+
+fn cgroups() -> Finding {
+    let state = match read("/sys/fs/cgroup/cgroup.controllers") {
+        Some(controllers) => Ok(format!("version 2: {controllers}")),
+        None => Err("cgroup version 2 is not mounted: no limits for containers; boot with \
+                     systemd.unified_cgroup_hierarchy=1"
+            .to_owned()),
+    };
+    finding("cgroups", false, state)
+}
+
+fn firewall() -> Finding {
+    let loaded = Path::new("/sys/module/nf_tables").exists();
+    let built_in = read("/proc/kallsyms").is_some_and(|all| all.contains(" nft_"));
+    let state = match loaded || built_in {
+        true => Ok("nf_tables".to_owned()),
+        false => {
+            Err("no nf_tables: no published ports or security groups; `modprobe nf_tables`"
+                .to_owned())
+        }
+    };
+    finding("firewall", false, state)
+}

@@ -1,0 +1,100 @@
+//! `cumulet snapshot`: save and list in the running cloud or a resting data folder, restore into a
+//! new one.
+
+use crate::client::{Client, holder, text};
+use crate::exit::{self, Failure};
+use crate::settings::Config;
+use crate::up;
+use base::percent;
+use clap::ArgMatches;
+use smithy::Document;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+use store::disk::FsDisk;
+use store::{SnapshotError, SnapshotInfo, Store};
+
+const PAGE: &str = "/_cumulet/snapshots";
+
+pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
+    let (what, matches) = matches.subcommand().unwrap_or(("list", matches));
+    let name = matches.try_get_one::<String>("name").ok().flatten().cloned().unwrap_or_default();
+    match what {
+        "save" => change(config, "POST", &name, |store| store.snapshot_save(&name).map(|_| ()))?,
+        "remove" => change(config, "DELETE", &name, |store| store.snapshot_remove(&name))?,
+        "restore" => {
+            let to = matches.get_one::<String>("to").cloned().unwrap_or_default();
+            return restore(config, &name, Path::new(&to));
+        }
+        _ => {}
+    }
+    list(config)
+}
+
+fn failed(error: SnapshotError) -> Failure {
+    Failure::new(exit::FAILED, error.to_string())
+}
+
+/// In the running cloud if there is one, else in the folder itself.
+fn change(
+    config: &Config,
+    method: &str,
+    name: &str,
+    offline: impl FnOnce(&Store) -> Result<(), SnapshotError>,
+) -> Result<(), Failure> {
+    if holder(config).is_some() {
+        let query = format!("name={}", percent::encode(name.as_bytes()));
+        return Client::new(config).ask(method, PAGE, &query).map(|_| ());
+    }
+    up::with_store(config, |store| offline(store).map_err(failed))
+}
+
+fn list(config: &Config) -> Result<(), Failure> {
+    if holder(config).is_none() {
+        let all = up::with_store(config, |store| store.snapshot_list().map_err(failed))?;
+        for SnapshotInfo { name, taken, size_bytes, .. } in all {
+            println!("{name}  {}  {size_bytes} bytes", taken.iso8601_secs());
+        }
+        return Ok(());
+    }
+    let answer = Client::new(config).ask("GET", PAGE, "")?;
+    let Document::Map(map) = answer else { return Ok(()) };
+    let Some(Document::List(all)) = map.get("snapshots") else { return Ok(()) };
+    for info in all {
+        let size = match info {
+            Document::Map(map) => match map.get("sizeBytes") {
+                Some(Document::Integer(n)) => *n,
+                _ => 0,
+            },
+            _ => 0,
+        };
+        let (name, taken) = (text(info, "name").unwrap_or(""), text(info, "taken").unwrap_or(""));
+        println!("{name}  {taken}  {size} bytes");
+    }
+    Ok(())
+}
+
+/// Makes a new data folder. The running cloud is not touched.
+fn restore(config: &Config, name: &str, to: &Path) -> Result<(), Failure> {
+    if name.is_empty() || name.contains('/') || name.starts_with('.') {
+        return Err(Failure::new(exit::USAGE, "that is no name of a snapshot"));
+    }
+    let from = config.data.join("snapshots").join(name);
+    if !from.join("manifest").exists() {
+        let text = format!("there is no snapshot {name} in {}", config.data.display());
+        return Err(Failure::new(exit::FAILED, text));
+    }
+    let open = |path: &Path| {
+        FsDisk::open(path, &format!("process {}", std::process::id())).map_err(|error| {
+            let code =
+                if error.kind() == ErrorKind::WouldBlock { exit::HELD } else { exit::FAILED };
+            Failure::new(code, error.to_string())
+        })
+    };
+    let (source, target) = (open(&from)?, Arc::new(open(to)?));
+    let info =
+        Store::snapshot_restore(&source, target, &up::store_options(config)).map_err(failed)?;
+    println!("restored {name} ({} bytes) into {}", info.size_bytes, to.display());
+    println!("start it with: cumulet up --data {}", to.display());
+    Ok(())
+}

@@ -1,0 +1,233 @@
+//! Pages for whoever runs the cloud, below `/_cumulet/`: the audit trail and snapshots. Signed like
+//! every other request (service `cumulet`) and authorised as `cumulet:*` actions.
+//!
+//! Principals of the default account run the cloud; those of other accounts see the events of their
+//! own and nothing else.
+
+use crate::audit::Filter;
+use crate::authenticate::{Received, Signed, check_token};
+use crate::encode::{Ids, Response};
+use crate::gateway::{Gateway, Peer, Seen};
+use crate::head::Head;
+use crate::identify::Entry;
+use crate::pages::page;
+use crate::payload::refusal;
+use api::{Answer, Ask, AsyncCx, Cx, Error, Hooks, Service, Started, Tx};
+use base::{AccountId, Timestamp};
+use bytes::Bytes;
+use sigv4::{Cause, Dialect, EMPTY_SHA256, Expect, Rules, SKEW_S3_S};
+use smithy::Struct;
+use smithy::json::Writer;
+use smithy::model::{HttpRule, Operation, Protocol, Routes, ServiceModel};
+use std::sync::Arc;
+use store::SnapshotError;
+
+/// What credential scopes and actions call it.
+pub const SERVICE: &str = "cumulet";
+const EVENTS_MAX: usize = 1000;
+
+const NO_RULE: HttpRule = HttpRule { method: "GET", path: &[], query: &[], headers: &[] };
+
+const fn operation(name: &'static str, index: u16) -> Operation {
+    Operation { name, index, http: NO_RULE, served: None }
+}
+
+static MODEL: ServiceModel = ServiceModel {
+    name: SERVICE,
+    service_id: "Cumulet",
+    signing_name: SERVICE,
+    endpoint_prefix: SERVICE,
+    action_prefix: SERVICE,
+    api_version: "2026-11-20",
+    target_prefix: None,
+    xml_namespace: None,
+    protocols: &[Protocol::RestJson1],
+    query_compatible: false,
+    validate: false,
+    routes: Routes::new(),
+    operations: &[
+        operation("DeleteSnapshot", 0),
+        operation("ListEvents", 1),
+        operation("ListSnapshots", 2),
+        operation("SaveSnapshot", 3),
+    ],
+};
+
+/// Stands in the place of a service where the gateway needs one.
+struct Own;
+
+impl Hooks for Own {}
+
+impl Service for Own {
+    fn model(&self) -> &'static ServiceModel {
+        &MODEL
+    }
+    fn hooks(&self) -> &dyn Hooks {
+        self
+    }
+    fn read(&self, operation: u16, _: &Tx, _: &Cx, _: &dyn Struct) -> Answer {
+        Err(Error::wrong_kind(operation))
+    }
+    fn write(&self, operation: u16, _: &mut Tx, _: &Cx, _: &dyn Struct) -> Answer {
+        Err(Error::wrong_kind(operation))
+    }
+    fn start<'a>(&'a self, operation: u16, _: &'a AsyncCx, _: &'a dyn Struct) -> Started<'a> {
+        api::not_started(operation)
+    }
+    fn authorize(&self, operation: u16, _: &Cx, _: &dyn Struct) -> Result<Vec<Ask>, Error> {
+        Err(Error::wrong_kind(operation))
+    }
+}
+
+/// What the gateway needs of a service, for these pages.
+pub(crate) fn entry() -> Entry {
+    Entry::new(Arc::new(Own))
+}
+
+impl Gateway {
+    pub(crate) fn admin_page<'g>(
+        &'g self,
+        peer: &Peer,
+        head: &Head<'_>,
+        seen: &mut Seen<'g>,
+    ) -> Result<Response, Error> {
+        seen.entry = Some(&self.admin);
+        seen.protocol = Some(Protocol::RestJson1);
+        seen.ids = Some(Ids::new(&*self.entropy, false));
+        let name = match (head.method, head.path) {
+            ("GET", "/_cumulet/events") => "ListEvents",
+            ("GET", "/_cumulet/snapshots") => "ListSnapshots",
+            ("POST", "/_cumulet/snapshots") => "SaveSnapshot",
+            ("DELETE", "/_cumulet/snapshots") => "DeleteSnapshot",
+            _ => return Err(Error::with_code("NotFound", 404, "There is no such page.")),
+        };
+        let operation =
+            MODEL.operation(name).ok_or_else(|| Error::internal("no such operation"))?;
+        seen.operation = Some(operation);
+        let signed = self.admin_signed(peer, head)?;
+        seen.caller = Some(signed.caller.clone());
+        seen.region = Some(signed.region.clone());
+        let account = signed.caller.account;
+        let cx = self.context(head, &self.admin, operation, &signed, peer, seen);
+        self.store.read(|tx| cx.authorize(tx, &Ask::new(format!("{SERVICE}:{name}"), "*")))?;
+        let runs = account == Some(AccountId::DEFAULT);
+        if !runs && name != "ListEvents" {
+            let text = "Only principals of the default account may do this.";
+            return Err(Error::with_code("AccessDeniedException", 403, text));
+        }
+        let snapshot = || head.query_value("name").unwrap_or("");
+        match name {
+            "ListEvents" => self.events(head, account.filter(|_| !runs)),
+            "ListSnapshots" => self.snapshots(),
+            "SaveSnapshot" => {
+                self.store.snapshot_save(snapshot()).map_err(snapshot_error)?;
+                self.snapshots()
+            }
+            _ => {
+                self.store.snapshot_remove(snapshot()).map_err(snapshot_error)?;
+                self.snapshots()
+            }
+        }
+    }
+
+    fn admin_signed(&self, peer: &Peer, head: &Head<'_>) -> Result<Signed, Error> {
+        let refused = |error| refusal(error, Dialect::RestJson);
+        let presented = sigv4::presented(&head.signed()).map_err(refused)?;
+        let presented = presented.ok_or_else(|| {
+            refused(sigv4::AuthError::new(sigv4::Place::Header, Cause::NoCredentials))
+        })?;
+        let id = presented.access_key();
+        let known = self.known(peer, head, id, false, |c| refused(presented.refuse(c)))?;
+        let scoped = known.scoped(presented.date(), presented.region(), presented.service());
+        let scoped =
+            scoped.ok_or_else(|| refused(presented.refuse(Cause::Credential(id.to_owned()))))?;
+        let now = self.clock.now();
+        let rules = Rules::General { body_sha256: EMPTY_SHA256 };
+        let (service, region, skew_s) = (SERVICE, None, SKEW_S3_S);
+        let expect = Expect { rules, service, region, skew_s, now };
+        presented.verify(&head.signed(), &scoped.key, &expect).map_err(refused)?;
+        check_token(&known, presented.token(), now).map_err(|c| refused(presented.refuse(c)))?;
+        Ok(Signed {
+            caller: known.caller.clone(),
+            region: scoped.region.clone(),
+            body: Received::Whole(Bytes::new()),
+            place: Some(presented.place()),
+            version_two: false,
+            signed_at: Some(presented.time()),
+            content_sha256: None,
+        })
+    }
+
+    fn events(&self, head: &Head<'_>, account: Option<AccountId>) -> Result<Response, Error> {
+        let text = |name| head.query_value(name).unwrap_or("").to_owned();
+        let flag = |name| head.query_value(name).is_some_and(|value| value != "false");
+        let bad = |name: &str| {
+            Error::with_code("ValidationException", 400, format!("{name} is not valid"))
+        };
+        let since = match head.query_value("since").filter(|value| !value.is_empty()) {
+            None => Timestamp::EPOCH,
+            Some(text) => Timestamp::parse_iso8601(text).map_err(|_| bad("since"))?,
+        };
+        let wanted = match head.query_value("account").filter(|value| !value.is_empty()) {
+            None => None,
+            Some(text) => Some(AccountId::parse(text).ok_or_else(|| bad("account"))?),
+        };
+        let limit = match head.query_value("limit").filter(|value| !value.is_empty()) {
+            None => 100,
+            Some(text) => text.parse::<usize>().map_err(|_| bad("limit"))?.min(EVENTS_MAX),
+        };
+        let filter = Filter {
+            since,
+            service: text("service"),
+            operation: text("operation"),
+            who: text("who"),
+            account: account.or(wanted),
+            denied: flag("denied"),
+            failed: flag("failed"),
+            no_reads: flag("no_reads"),
+        };
+        let lines = self.store.read(|tx| self.guard.audit.lines(tx, &filter, limit))?;
+        let mut out = String::from("{\"events\":[");
+        for (index, line) in lines.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            out.push_str(&line.text);
+        }
+        out.push_str("]}");
+        Ok(page("application/json", out))
+    }
+
+    fn snapshots(&self) -> Result<Response, Error> {
+        let all = self.store.snapshot_list().map_err(snapshot_error)?;
+        let mut out = Writer::with_capacity(256);
+        out.open('{');
+        out.key("snapshots");
+        out.open('[');
+        for info in all {
+            out.open('{');
+            out.key("name");
+            out.string(&info.name);
+            out.key("taken");
+            out.string(&info.taken.iso8601_secs());
+            out.key("commit");
+            out.integer(info.version as i64);
+            out.key("sizeBytes");
+            out.integer(info.size_bytes as i64);
+            out.close('}');
+        }
+        out.close(']');
+        out.close('}');
+        Ok(page("application/json", out.finish()))
+    }
+}
+
+fn snapshot_error(error: SnapshotError) -> Error {
+    let text = error.to_string();
+    match error {
+        SnapshotError::BadName(_) => Error::with_code("ValidationException", 400, text),
+        SnapshotError::Exists(_) => Error::with_code("ConflictException", 409, text),
+        SnapshotError::Missing(_) => Error::with_code("ResourceNotFoundException", 404, text),
+        _ => Error::with_code("SnapshotFailed", 500, text),
+    }
+}
