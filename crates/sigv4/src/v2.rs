@@ -259,8 +259,18 @@ impl Presented<'_> {
             }
             _ => {}
         }
-        let text = self.string_to_sign(head, bucket);
-        check_signature(self.place, &self.access_key, &self.signature, secret, text)
+        let check = |path: &str| {
+            let text = self.string_to_sign(&RequestHead { path, ..*head }, bucket);
+            check_signature(self.place, &self.access_key, &self.signature, secret, text)
+        };
+        let result = check(head.path);
+        // A bucket in the path is the same bucket with and without a slash; botocore signs it with one
+        // and sends it without.
+        let is_bucket = bucket.is_none() && head.path.rfind('/') == Some(0) && head.path.len() > 1;
+        match result {
+            Err(_) if is_bucket && check(&format!("{}/", head.path)).is_ok() => Ok(()),
+            result => result,
+        }
     }
 
     pub(crate) fn string_to_sign(&self, head: &RequestHead<'_>, bucket: Option<&str>) -> String {

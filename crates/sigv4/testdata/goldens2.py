@@ -37,6 +37,7 @@ CASES = [
     ("header token", HmacV1Auth, "GET", HOST + "/key", "bucket", {}, TOKEN),
     ("header put", HmacV1Auth, "PUT", HOST + "/key", "bucket", {"Content-Type": "text/plain", "Content-MD5": "XUFAKrxLKna5cZ2REBfFkg==", "x-amz-meta-b": " two  spaces ", "x-amz-meta-a": "1"}, None),
     ("header list", HmacV1Auth, "GET", PATH, "", {}, None),
+    ("header list slash", HmacV1Auth, "GET", PATH, "/", {}, None),
     ("header subresource", HmacV1Auth, "GET", PATH + "?acl", "", {}, None),
     ("header part", HmacV1Auth, "PUT", PATH + "/key?uploadId=u%2Bid&partNumber=3", "", {}, None),
     ("header empty value", HmacV1Auth, "GET", PATH + "/key?versionId=", "", {}, None),
@@ -46,6 +47,9 @@ CASES = [
 def main():
     for name, signer, method, url, bucket, headers, token in CASES:
         request = AWSRequest(method=method, url=url, headers=dict(headers))
+        if bucket == "/":
+            # What botocore does with a bucket in the path.
+            request.auth_path, bucket = "/bucket/", ""
         if bucket:
             request.auth_path = "/" + bucket + url.split("?")[0].removeprefix(HOST)
         signer(Credentials(KEY, SECRET, token)).add_auth(request)
