@@ -12,6 +12,11 @@ pub trait ByteStream: Send {
     /// The next piece, never empty; `None` at the end; nothing more after an error.
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>;
 
+    /// Names of the trailing fields to come, known from the beginning.
+    fn announced(&self) -> &[String] {
+        &[]
+    }
+
     /// Trailing fields, known after the end: checksums of a chunked upload.
     fn trailers(&self) -> &[(String, String)] {
         &[]
@@ -67,6 +72,11 @@ impl RequestBody {
 
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
         poll_fn(|cx| self.stream.as_mut().poll_next(cx)).await
+    }
+
+    /// Names of the trailing fields to come, in lower case; to be asked before the first piece.
+    pub fn announced(&self) -> &[String] {
+        self.stream.announced()
     }
 
     /// Trailing fields, lower-case names; complete once [`RequestBody::next`] has given `None`.

@@ -3,8 +3,8 @@
 use crate::{AsyncCx, Body, Cx, Error, NamedPolicy};
 use base::AccountId;
 use policy::ResourceRole;
-use smithy::Struct;
-use smithy::model::ServiceModel;
+use smithy::model::{Operation, ServiceModel};
+use smithy::{Headers, Struct};
 use std::any::Any;
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -71,7 +71,7 @@ pub struct Grants {
     pub context: AskContext,
 }
 
-/// What a service adds to authorisation.
+/// What a service adds to what the gateway does for all: to authorisation, and to the checks of a body.
 pub trait Hooks: Send + Sync {
     /// Looked up in the operation's own snapshot. May answer that the resource does not exist, where
     /// the original service says so before it says that access is denied.
@@ -85,6 +85,19 @@ pub trait Hooks: Send + Sync {
     #[allow(unused_variables)]
     fn acl_allows(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<bool, Error> {
         Ok(false)
+    }
+
+    /// Holds a body that is read whole against what its request declares of it in headers, or after it
+    /// in trailers, before it is decoded.
+    #[allow(unused_variables)]
+    fn check_body(
+        &self,
+        operation: &'static Operation,
+        headers: &dyn Headers,
+        body: &[u8],
+        trailers: &[(String, String)],
+    ) -> Result<(), Error> {
+        Ok(())
     }
 
     /// Condition keys that an operation's input gives, for rules in the overlay.

@@ -277,13 +277,18 @@ impl Gateway {
             Received::Stream(checked) if prepared.streams => {
                 (Some(Flow::Checked(checked)), Bytes::new())
             }
-            Received::Stream(checked) => (None, checked.into_bytes(REQUEST_BODY_BYTES_MAX).await?),
+            Received::Stream(checked) => {
+                let (whole, trailers) = checked.into_whole(REQUEST_BODY_BYTES_MAX).await?;
+                entry.service.hooks().check_body(operation, headers, &whole, &trailers)?;
+                (None, whole)
+            }
         };
         let request =
             smithy::Request { labels: &labels, query: &head.query, headers, body: &whole };
         let mut input = (served.new_input)();
         smithy::decode_request(protocol, entry.model, &request, &mut *input)
             .map_err(|rejection| refuse::rejected(rejection, entry, protocol))?;
+        prepared.fill_tokens(&mut *input, &*cx.entropy);
         refuse_members(operation, prepared, served, &*input)?;
         let asks = guard::asks(entry, operation, &cx, &*input)?;
         Ok(Call { entry, protocol, operation, served, cx, input, asks, body })

@@ -7,9 +7,10 @@ use crate::head::Head;
 use crate::host::{self, HostStyle};
 use crate::metrics::OperationMetrics;
 use api::Service;
-use base::percent;
+use base::{Entropy, percent};
 use smithy::model::{Operation, Protocol, ServiceModel};
 use smithy::shape::Shape;
+use smithy::{Slot, Struct, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,8 +19,24 @@ pub(crate) struct Prepared {
     pub metrics: OperationMetrics,
     /// Members of the input that are answered with 501.
     pub refused: Vec<usize>,
+    /// Members of the input that get a fresh token where they are left out.
+    tokens: Vec<usize>,
     /// The body goes to the operation as it flows.
     pub streams: bool,
+}
+
+impl Prepared {
+    /// A token that the client left out is a fresh one: the call is like no other.
+    pub fn fill_tokens(&self, input: &mut dyn Struct, entropy: &dyn Entropy) {
+        for &index in &self.tokens {
+            let field = input.field_mut(index);
+            if matches!(field.value(), Value::Absent)
+                && let Slot::Str(text) = field.slot()
+            {
+                *text = entropy.uuid();
+            }
+        }
+    }
 }
 
 /// A service behind the gateway.
@@ -58,7 +75,9 @@ fn prepare(operation: &'static Operation) -> Option<Box<Prepared>> {
         matches!(shape, Shape::Stream | Shape::Events(_))
     });
     let refused = served.refused.iter().filter_map(place).collect();
-    Some(Box::new(Prepared { metrics: OperationMetrics::default(), refused, streams }))
+    let members = served.input.members.iter().enumerate();
+    let tokens = members.filter(|(_, member)| member.idempotency_token).map(|(i, _)| i).collect();
+    Some(Box::new(Prepared { metrics: OperationMetrics::default(), refused, tokens, streams }))
 }
 
 impl Entry {
@@ -217,5 +236,29 @@ fn as_bucket<'h>(style: HostStyle<'h>, host: &'h str) -> HostStyle<'h> {
             HostStyle::Bucket { bucket: prefix, region: None }
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::SeededEntropy;
+
+    #[test]
+    fn tokens_that_are_left_out() {
+        let operation = gen_ec2::MODEL.operation("RunInstances").unwrap();
+        let prepared = prepare(operation).unwrap();
+        let entropy = SeededEntropy::new(3);
+        let fill = |given: Option<&str>| {
+            let mut input = gen_ec2::RunInstancesInput::default();
+            input.client_token = given.map(str::to_owned);
+            prepared.fill_tokens(&mut input, &entropy);
+            (input.client_token.unwrap(), input.additional_info)
+        };
+        let (first, second) = (fill(None).0, fill(None).0);
+        assert_eq!((first.len(), second.len()), (36, 36));
+        assert_ne!(first, second);
+        assert_eq!(fill(Some("mine")), ("mine".to_owned(), None));
+        assert_eq!(fill(Some("")), (String::new(), None));
     }
 }

@@ -6,7 +6,7 @@
 use api::{ByteStream, Error, RequestBody};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
-use sigv4::{AuthError, ChunkDecoder, Dialect, EMPTY_SHA256, Payload};
+use sigv4::{AuthError, ChunkDecoder, Dialect, EMPTY_SHA256, Payload, Trailers};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -176,6 +176,10 @@ impl ByteStream for Chunked {
         }
     }
 
+    fn announced(&self) -> &[String] {
+        self.decoder.as_ref().map_or(&[], ChunkDecoder::announced)
+    }
+
     fn trailers(&self) -> &[(String, String)] {
         &self.trailers
     }
@@ -260,31 +264,36 @@ impl Checked {
 
     /// The whole body, of at most `limit` bytes.
     pub async fn into_bytes(self, limit: usize) -> Result<Bytes, Error> {
+        self.into_whole(limit).await.map(|(bytes, _)| bytes)
+    }
+
+    /// The same, with what trails it.
+    pub async fn into_whole(self, limit: usize) -> Result<(Bytes, Trailers), Error> {
         self.check_empty()?;
         if self.is_empty() {
-            return Ok(Bytes::new());
+            return Ok((Bytes::new(), Trailers::new()));
         }
         if self.length.is_some_and(|length| length > limit as u64) {
             return Err(too_large(self.dialect));
         }
         let dialect = self.dialect;
         let mut body = self.into_stream_of_any_length()?;
-        let Some(first) = body.next().await.transpose()? else { return Ok(Bytes::new()) };
-        if first.len() > limit {
-            return Err(too_large(dialect));
-        }
-        let Some(second) = body.next().await.transpose()? else { return Ok(first) };
-        let mut whole = BytesMut::with_capacity((first.len() + second.len()).min(limit));
-        whole.extend_from_slice(&first);
-        let mut next = Some(second);
-        while let Some(piece) = next {
-            if whole.len() + piece.len() > limit {
+        let mut whole = Bytes::new();
+        let mut joined = BytesMut::new();
+        while let Some(piece) = body.next().await.transpose()? {
+            if whole.len() + joined.len() + piece.len() > limit {
                 return Err(too_large(dialect));
             }
-            whole.extend_from_slice(&piece);
-            next = body.next().await.transpose()?;
+            // One piece is the rule, so that nothing is copied then.
+            if whole.is_empty() && joined.is_empty() {
+                whole = piece;
+                continue;
+            }
+            joined.extend_from_slice(&std::mem::take(&mut whole));
+            joined.extend_from_slice(&piece);
         }
-        Ok(whole.freeze())
+        let whole = if joined.is_empty() { whole } else { joined.freeze() };
+        Ok((whole, body.trailers().to_vec()))
     }
 
     /// Without a length the end of the message is the end of the body.

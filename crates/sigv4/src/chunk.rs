@@ -108,6 +108,11 @@ impl ChunkDecoder {
         })
     }
 
+    /// The trailers that `x-amz-trailer` names, in lower case.
+    pub fn announced(&self) -> &[String] {
+        &self.announced
+    }
+
     /// The length of the data, as `x-amz-decoded-content-length` has it.
     pub fn decoded_bytes_expected(&self) -> u64 {
         self.decoded_bytes_expected

@@ -35,6 +35,7 @@ pub async fn receive(cx: &AsyncCx, mut declared: Declared) -> Result<Received, E
     if length.is_some_and(|length| length > BODY_BYTES_MAX) {
         return Err(too_large(length.unwrap_or_default()));
     }
+    declared.announce(body.announced());
     let mut digests = Digests::new(declared.algorithm());
     let small = length.is_some_and(|length| length <= ROW_BLOB_BYTES_MAX as u64);
     let mut whole = Bytes::new();

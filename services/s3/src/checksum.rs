@@ -10,6 +10,11 @@ use gen_s3::errors as e;
 use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
+use smithy::Headers;
+use smithy::model::Operation;
+use smithy::shape::Location;
+
+const SDK_ALGORITHM: &str = "x-amz-sdk-checksum-algorithm";
 
 impl Algorithm {
     pub const ALL: [Algorithm; 5] = [
@@ -270,6 +275,13 @@ impl Declared {
         }
     }
 
+    /// A trailer to come says which one too; not every client says it twice.
+    pub fn announce(&mut self, trailers: &[String]) {
+        let named =
+            || Algorithm::ALL.into_iter().find(|a| trailers.iter().any(|t| t == a.header()));
+        self.algorithm = self.algorithm.or_else(named);
+    }
+
     /// What to work out: the declared one, or the one S3 adds by itself.
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm.unwrap_or(Algorithm::Crc64Nvme)
@@ -312,6 +324,51 @@ impl Declared {
     }
 }
 
+/// Operations that change more than they name, so that S3 wants to be sure of what it read.
+const DIGEST_REQUIRED: [&str; 1] = ["DeleteObjects"];
+
+/// Holds a body that is read whole against its Content-MD5 and its checksum, which stands in a header
+/// or a trailer. A header that the operation's input has as a member is about something else: the
+/// object that an upload completes.
+pub fn check_whole(
+    operation: &Operation,
+    headers: &dyn Headers,
+    body: &[u8],
+    trailers: &[(String, String)],
+) -> Result<(), Error> {
+    if body.is_empty() {
+        return Ok(());
+    }
+    let text = |name: &str| Some(String::from_utf8_lossy(headers.get(name)?).trim().to_owned());
+    let is_member = |name: &str| {
+        let members = operation.served.as_ref().map_or(&[][..], |served| served.input.members);
+        members.iter().any(|member| matches!(member.location, Location::Header(own) if own == name))
+    };
+    let values = Algorithm::ALL.map(|algorithm| {
+        let name = algorithm.header();
+        let trailing = trailers.iter().find(|(own, _)| own == name).map(|(_, v)| v.clone());
+        trailing.or_else(|| text(name).filter(|_| !is_member(name)))
+    });
+    let md5 = text("content-md5");
+    if md5.is_none() && values.iter().all(Option::is_none) {
+        if DIGEST_REQUIRED.contains(&operation.name) {
+            let text = "Missing required header for this request: Content-MD5";
+            return Err(Error::new(&e::INVALID_REQUEST, text));
+        }
+        if text(SDK_ALGORITHM).is_some() {
+            let text = "x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.";
+            return Err(Error::new(&e::INVALID_REQUEST, text));
+        }
+        return Ok(());
+    }
+    let [crc32, crc32c, crc64, sha1, sha256] = &values;
+    let declared =
+        Declared::new(&md5, &text(SDK_ALGORITHM), Values([crc32, crc32c, crc64, sha1, sha256]))?;
+    let mut digests = Digests::new(declared.algorithm());
+    digests.update(body);
+    declared.check(&digests.finish())
+}
+
 pub fn parse_algorithm(name: &str) -> Result<Algorithm, Error> {
     Algorithm::parse(name).ok_or_else(|| {
         Error::new(
@@ -341,6 +398,83 @@ mod tests {
         hasher.update(b"12345");
         hasher.update(b"6789");
         assert_eq!(encode(&hasher.finish()), expected, "{}", algorithm.name());
+    }
+
+    struct Lines(Vec<(String, String)>);
+
+    impl Headers for Lines {
+        fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
+            self.0.iter().for_each(|(name, value)| visit(name, value.as_bytes()));
+        }
+        fn get(&self, name: &str) -> Option<&[u8]> {
+            self.0.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_bytes())
+        }
+    }
+
+    fn lines(text: &str) -> Vec<(String, String)> {
+        let pairs = text.lines().filter_map(|line| line.split_once(": "));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// The body is `12345`.
+    fn check_body(operation: &str, headers: &str, trailers: &str, expected: &str) {
+        let operation = gen_s3::MODEL.operation(operation).unwrap();
+        let (headers, trailers) = (Lines(lines(headers)), lines(trailers));
+        let result = check_whole(operation, &headers, b"12345", &trailers);
+        let text =
+            result.map_or_else(|e| format!("{} {}", e.code(), e.message()), |()| String::new());
+        assert_eq!(text, expected, "{} {:?} {trailers:?}", operation.name, headers.0);
+        assert!(check_whole(operation, &headers, b"", &trailers).is_ok());
+    }
+
+    #[test]
+    fn bodies_that_are_read_whole() {
+        const POLICY: &str = "PutBucketPolicy";
+        let md5 = "content-md5: gnzLDuqKcGxMNKFokfhOew==";
+        let crc = "x-amz-checksum-crc32: y/U6HA==";
+        let sha = "x-amz-checksum-sha256: WZRHGrsBESr8wYFZ9sx0tPURuZgG2lmzyvWpwXPKz8U=";
+        for good in [md5, crc, sha] {
+            check_body(POLICY, good, "", "");
+            check_body("DeleteObjects", good, "", "");
+        }
+        check_body(POLICY, "", "", "");
+        check_body("DeleteObjects", "", crc, "");
+        check_body(
+            "CompleteMultipartUpload",
+            &format!("{md5}\nx-amz-checksum-crc32: AAAAAA=="),
+            "",
+            "",
+        );
+        let missing = "InvalidRequest Missing required header for this request: Content-MD5";
+        check_body("DeleteObjects", "", "", missing);
+        check_body("DeleteObjects", "x-amz-sdk-checksum-algorithm: CRC32", "", missing);
+        let none = "InvalidRequest x-amz-sdk-checksum-algorithm specified, but no corresponding x-amz-checksum-* or x-amz-trailer headers were found.";
+        check_body(POLICY, "x-amz-sdk-checksum-algorithm: CRC32", "", none);
+        let other = "InvalidRequest Value for x-amz-sdk-checksum-algorithm header is invalid.";
+        check_body(POLICY, &format!("x-amz-sdk-checksum-algorithm: SHA1\n{crc}"), "", other);
+        let several = "InvalidRequest Expecting a single x-amz-checksum- header. Multiple checksum Types are not allowed.";
+        check_body(POLICY, &format!("{crc}\n{sha}"), "", several);
+        check_body(POLICY, crc, sha, several);
+        let digest = "InvalidDigest The Content-MD5 you specified was invalid.";
+        for bad in ["x", "AAAA", "gnzLDuqKcGxMNKFokfhOew"] {
+            check_body(POLICY, &format!("content-md5: {bad}"), "", digest);
+        }
+        let bad = "BadDigest The Content-MD5 you specified did not match what we received.";
+        let wrong = "content-md5: 1B2M2Y8AsgTpgAmY7PhCfg==";
+        check_body(POLICY, wrong, "", bad);
+        check_body("CompleteMultipartUpload", wrong, "", bad);
+        check_body(POLICY, &format!("{wrong}\n{crc}"), "", bad);
+        let bad = "BadDigest The CRC32 you specified did not match the calculated checksum.";
+        for (headers, trailers) in
+            [("x-amz-checksum-crc32: AAAAAA==", ""), ("", "x-amz-checksum-crc32: AAAAAA==")]
+        {
+            check_body(POLICY, headers, trailers, bad);
+        }
+        check_body("CompleteMultipartUpload", "", "x-amz-checksum-crc32: AAAAAA==", bad);
+        let invalid = "InvalidRequest Value for x-amz-checksum-crc32 header is invalid.";
+        for value in ["", "AAAA", "*"] {
+            check_body(POLICY, &format!("x-amz-checksum-crc32: {value}"), "", invalid);
+        }
     }
 
     #[test]

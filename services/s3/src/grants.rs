@@ -1,9 +1,11 @@
 //! What buckets and objects say about who may use them.
 
 use crate::rows::BucketRow;
-use crate::{S3, acl, bucket, object};
+use crate::{S3, acl, bucket, checksum, object};
 use api::{Ask, Cx, Error, Grants, Hooks, NamedPolicy, Tx};
 use policy::{Kind, Policy};
+use smithy::Headers;
+use smithy::model::Operation;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,6 +43,16 @@ fn split_arn(resource: &str) -> Option<(&str, &str)> {
 }
 
 impl Hooks for S3 {
+    fn check_body(
+        &self,
+        operation: &'static Operation,
+        headers: &dyn Headers,
+        body: &[u8],
+        trailers: &[(String, String)],
+    ) -> Result<(), Error> {
+        checksum::check_whole(operation, headers, body, trailers)
+    }
+
     fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
         let Some((name, _)) = split_arn(&ask.resource) else { return Ok(Grants::default()) };
         if ask.action == "s3:CreateBucket" {
