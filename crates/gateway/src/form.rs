@@ -20,6 +20,7 @@ use http::{HeaderMap, StatusCode};
 use sigv4::{AuthError, Cause, Dialect, Form, FormCredentials, Place, PostPolicy, v2};
 use smithy::Struct;
 use smithy::model::{Protocol, Served};
+use smithy::xml::{Reader, Token};
 use std::borrow::Cow;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -226,20 +227,73 @@ fn field<'f>(fields: &'f [(String, String)], wanted: &str) -> Option<&'f str> {
 }
 
 fn headers(fields: &[(String, String)]) -> Result<Vec<(String, String)>, Error> {
-    if field(fields, "tagging").is_some() {
-        return Err(Error::not_implemented("The field tagging of a POST form"));
-    }
     let mut out = Vec::new();
     for (name, value) in fields {
         let name = name.to_ascii_lowercase();
         let known = AS_HEADER.iter().find(|(field, _)| *field == name);
-        if let Some((_, header)) = known {
-            out.push(((*header).to_owned(), value.clone()));
+        let (header, value) = if let Some((_, header)) = known {
+            ((*header).to_owned(), value.clone())
+        } else if name == "tagging" {
+            ("x-amz-tagging".to_owned(), tagging(value)?)
         } else if name.starts_with("x-amz-") && !ABOUT_SIGNATURE.contains(&name.as_str()) {
-            out.push((name, value.clone()));
+            (name, value.clone())
+        } else {
+            continue;
+        };
+        // It could never be given back as the header that it stands for.
+        if value.chars().any(|c| c.is_control() && c != '\t') {
+            let text = format!("The field {header} holds characters that a header cannot have.");
+            return Err(Error::with_code("InvalidArgument", 400, text)
+                .detail("ArgumentName", header)
+                .detail("ArgumentValue", value));
         }
+        out.push((header, value));
     }
     Ok(out)
+}
+
+/// The field `tagging` is XML where the header is a query string.
+fn tagging(text: &str) -> Result<String, Error> {
+    let malformed = || Error::with_code("MalformedXML", 400, refuse::MALFORMED_XML);
+    let mut out = String::new();
+    let mut reader = Reader::new(text.as_bytes()).map_err(|_| malformed())?;
+    let outer = (child(&mut reader)?, child(&mut reader)?);
+    if outer != (Some("Tagging"), Some("TagSet")) {
+        return Err(malformed());
+    }
+    while let Some(name) = child(&mut reader)? {
+        let (mut key, mut value) = (None, None);
+        while let Some(part) = child(&mut reader)?.filter(|_| name == "Tag") {
+            let slot = match part {
+                "Key" => &mut key,
+                "Value" => &mut value,
+                _ => return Err(malformed()),
+            };
+            let text = reader.text().map_err(|_| malformed())?;
+            if slot.replace(percent::encode(text.as_bytes())).is_some() {
+                return Err(malformed());
+            }
+        }
+        let (Some(key), Some(value)) = (key, value) else { return Err(malformed()) };
+        out.push_str(if out.is_empty() { "" } else { "&" });
+        out.push_str(&format!("{key}={value}"));
+    }
+    match (child(&mut reader)?, reader.token()) {
+        (None, Ok(Token::Eof)) => Ok(out),
+        _ => Err(malformed()),
+    }
+}
+
+/// The next element within the current one; `None` at its end.
+fn child<'x>(reader: &mut Reader<'x>) -> Result<Option<&'x str>, Error> {
+    loop {
+        match reader.token() {
+            Ok(Token::Start(name)) => return Ok(Some(name)),
+            Ok(Token::End) => return Ok(None),
+            Ok(Token::Text(text)) if text.trim_ascii().is_empty() => {}
+            _ => return Err(Error::with_code("MalformedXML", 400, refuse::MALFORMED_XML)),
+        }
+    }
 }
 
 fn afterwards(fields: &[(String, String)]) -> Afterwards {
@@ -352,5 +406,64 @@ impl ByteStream for Measured {
                 Poll::Ready(Some(Err(refusal(error, Dialect::S3))))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check_tagging(text: &str, expected: Option<&str>) {
+        assert_eq!(tagging(text).ok().as_deref(), expected, "{text}");
+    }
+
+    #[test]
+    fn tags_in_xml() {
+        let set = |inner: &str| format!("<Tagging>\n <TagSet>{inner}</TagSet>\n</Tagging>");
+        let tag = "<Tag><Key>k 1</Key><Value>a&amp;b=c</Value></Tag>";
+        check_tagging(&set(""), Some(""));
+        check_tagging(&set(tag), Some("k%201=a%26b%3Dc"));
+        check_tagging(
+            &set(&format!("{tag}\n<Tag><Value/><Key>x</Key></Tag>")),
+            Some("k%201=a%26b%3Dc&x="),
+        );
+        for bad in [
+            "",
+            "k=v",
+            "<Tagging/>",
+            "<Tagging><TagSet></Tagging>",
+            "<TagSet></TagSet>",
+            &set("<Tag><Key>k</Key></Tag>"),
+            &set("<Tag><Key>k</Key><Key>k</Key><Value/></Tag>"),
+            &set("<Tag><Key>k</Key><Value/><Other/></Tag>"),
+            &set("<Other><Key>k</Key><Value/></Other>"),
+            &set("text"),
+            &format!("{}<x/>", set("")),
+            "<!DOCTYPE x><Tagging><TagSet/></Tagging>",
+        ] {
+            check_tagging(bad, None);
+        }
+    }
+
+    #[test]
+    fn fields_that_stand_for_headers() {
+        let check = |name: &str, value: &str, expected: Result<Option<(&str, &str)>, &str>| {
+            let found = headers(&[(name.to_owned(), value.to_owned())]);
+            let found = found.as_ref().map_err(Error::code);
+            let found = found.map(|all| all.first().map(|(n, v)| (n.as_str(), v.as_str())));
+            assert_eq!(found, expected, "{name}");
+        };
+        check("acl", "private", Ok(Some(("x-amz-acl", "private"))));
+        check("Content-Type", "a/b", Ok(Some(("content-type", "a/b"))));
+        check("X-Amz-Meta-A", "é\t1", Ok(Some(("x-amz-meta-a", "é\t1"))));
+        check("x-amz-checksum-crc32", "AAAAAA==", Ok(Some(("x-amz-checksum-crc32", "AAAAAA=="))));
+        for name in ["key", "policy", "X-Amz-Signature", "x-amz-date", "signature", "host", "range"]
+        {
+            check(name, "v", Ok(None));
+        }
+        for value in ["a\nb", "a\r\nSet-Cookie: x", "\0", "\u{7f}", "\u{85}"] {
+            check("x-amz-meta-a", value, Err("InvalidArgument"));
+        }
+        check("tagging", "x", Err("MalformedXML"));
     }
 }

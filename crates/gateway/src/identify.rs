@@ -250,8 +250,10 @@ mod tests {
         let prepared = prepare(operation).unwrap();
         let entropy = SeededEntropy::new(3);
         let fill = |given: Option<&str>| {
-            let mut input = gen_ec2::RunInstancesInput::default();
-            input.client_token = given.map(str::to_owned);
+            let mut input = gen_ec2::RunInstancesInput {
+                client_token: given.map(str::to_owned),
+                ..gen_ec2::RunInstancesInput::default()
+            };
             prepared.fill_tokens(&mut input, &entropy);
             (input.client_token.unwrap(), input.additional_info)
         };

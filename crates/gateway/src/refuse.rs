@@ -103,7 +103,7 @@ fn invalid(violations: &[Violation], protocol: Protocol) -> Error {
     }
 }
 
-const MALFORMED_XML: &str =
+pub(crate) const MALFORMED_XML: &str =
     "The XML you provided was not well-formed or did not validate against our published schema";
 
 /// S3 has codes of its own for all of it.
