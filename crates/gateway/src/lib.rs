@@ -32,6 +32,7 @@ mod metrics;
 mod pages;
 mod payload;
 mod refuse;
+mod rehearse;
 mod secret;
 mod stream;
 mod token;

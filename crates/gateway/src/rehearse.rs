@@ -1,0 +1,68 @@
+//! Would this be allowed? Answered by doing it in a transaction that is thrown away.
+
+use crate::gateway::Gateway;
+use crate::guard;
+use api::{Cx, CxParts, Error, HttpInfo};
+use smithy::Struct;
+use smithy::model::Kind;
+
+/// The code of an outcome that is thrown away because all went well.
+const DONE: &str = "Rehearsed";
+
+impl Gateway {
+    /// Runs an operation as the holder of that access key and undoes it. Of an async operation only
+    /// the permissions are asked for. `Ok` means that it would have been done.
+    pub fn rehearse(
+        &self,
+        access_key_id: &str,
+        service: &str,
+        operation: &str,
+        input: &dyn Struct,
+    ) -> Result<(), Error> {
+        let missing = || Error::not_implemented(&format!("{service}:{operation}"));
+        let entry = self.guard.directory.by_name(service).ok_or_else(missing)?;
+        let operation = entry.model.operation(operation).ok_or_else(missing)?;
+        let served = operation.served.as_ref().ok_or_else(missing)?;
+        let known = self.store.read(|tx| self.guard.keys.find(tx, access_key_id))?;
+        let known =
+            known.ok_or_else(|| Error::with_code("InvalidClientTokenId", 403, "no such key"))?;
+        let cx = Cx::new(CxParts {
+            request_id: self.entropy.uuid(),
+            account: guard::acting_account(&known.caller),
+            caller: known.caller.clone(),
+            region: self.region.clone(),
+            http: HttpInfo::default(),
+            service: entry.model,
+            operation,
+            clock: self.clock.clone(),
+            entropy: self.entropy.clone(),
+            door: self.guard.clone(),
+        });
+        let asks = guard::asks(entry, operation, &cx, input)?;
+        let done = || Error::with_code(DONE, 200, "");
+        let outcome: Result<(), Error> = match served.kind {
+            Kind::Read => self.store.read(|tx| {
+                guard::authorize_all(tx, &cx, &asks)?;
+                entry.service.read(operation.index, tx, &cx, input)?;
+                guard::check_asked(&cx)?;
+                Err(done())
+            }),
+            Kind::Write => {
+                let commit = self.store.write(|tx| {
+                    self.guard.write(tx, &cx, entry, &asks, input)?;
+                    Err::<(), Error>(done())
+                });
+                commit.now().unwrap_or_else(|| Err(done()))
+            }
+            Kind::Async => self.store.read(|tx| {
+                guard::authorize_all(tx, &cx, &asks)?;
+                guard::check_asked(&cx)?;
+                Err(done())
+            }),
+        };
+        match outcome {
+            Err(error) if error.code() == DONE => Ok(()),
+            other => other,
+        }
+    }
+}
