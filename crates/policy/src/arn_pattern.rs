@@ -41,6 +41,11 @@ impl ArnPattern {
         }
     }
 
+    /// Whether all but the resource is plain text, the account above all.
+    pub(crate) fn has_plain_head(&self) -> bool {
+        matches!(self, ArnPattern::Plain { .. })
+    }
+
     pub(crate) fn matches(&self, text: &str, context: &Context<'_>) -> Found {
         match self {
             ArnPattern::All => Found::Yes,

@@ -200,6 +200,23 @@ impl Test {
         self.head.name()
     }
 
+    /// Whether it names fixed values, without wildcards or variables, under an operator that says
+    /// what must be there.
+    pub(crate) fn is_fixed(&self) -> bool {
+        let Head { operator, negated, quantifier, if_exists } = self.head;
+        let names = !negated && !if_exists && operator != Operator::Null;
+        names
+            && quantifier != Quantifier::All
+            && self.wanted.iter().all(|wanted| match wanted {
+                Wanted::Text(template) => template.variables().next().is_none(),
+                Wanted::Like(pattern) => pattern.as_exact().is_some(),
+                Wanted::Arn(pattern) => pattern.has_plain_head(),
+                // Ranges as wide as these are everybody, in S3's eyes: IPv4 below /8, IPv6 below /32.
+                Wanted::Network(network) => network.bits >= if network.v4 { 104 } else { 32 },
+                Wanted::Number(_) | Wanted::Date(_) | Wanted::Bool(_) | Wanted::Nothing => true,
+            })
+    }
+
     pub(crate) fn variables(&self) -> impl Iterator<Item = &str> {
         self.wanted.iter().flat_map(|wanted| -> Box<dyn Iterator<Item = &str>> {
             match wanted {

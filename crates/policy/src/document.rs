@@ -100,6 +100,11 @@ impl Policy {
         self.statements.iter().filter_map(Statement::principals).flat_map(|(_, list)| list)
     }
 
+    /// Whether some statement gives something to everybody.
+    pub fn is_public(&self) -> bool {
+        self.statements().iter().any(Statement::is_public)
+    }
+
     /// The condition keys that the document asks for, in conditions and variables, in lower case,
     /// sorted, each once.
     pub fn context_keys(&self) -> Vec<&str> {

@@ -7,6 +7,24 @@ use crate::evaluate::Request;
 use crate::pattern::{Case, Found, Pattern};
 use crate::principal::{Grant, Who, exempted, named};
 
+/// Keys whose fixed values keep an allow for `*` from being public, in lower case.
+const NARROWING_KEYS: [&str; 14] = [
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:principalorgid",
+    "aws:principalorgpaths",
+    "aws:sourceaccount",
+    "aws:sourcearn",
+    "aws:sourceip",
+    "aws:sourceowner",
+    "aws:sourcevpc",
+    "aws:sourcevpce",
+    "aws:userid",
+    "s3:dataaccesspointaccount",
+    "s3:dataaccesspointarn",
+    "s3:x-amz-server-side-encryption-aws-kms-key-id",
+];
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Effect {
     Allow,
@@ -59,6 +77,18 @@ impl Statement {
 
     pub fn has_condition(&self) -> bool {
         !self.condition.is_empty()
+    }
+
+    /// Whether it gives something to everybody: an allow for the principal `*` that no condition
+    /// narrows to fixed values of a key which says where a request comes from.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html>
+    pub fn is_public(&self) -> bool {
+        let everybody = match self.principals() {
+            Some((negated, who)) => negated || who.contains(&Who::Everybody),
+            None => false,
+        };
+        let narrowed = |test: &Test| NARROWING_KEYS.contains(&test.key()) && test.is_fixed();
+        self.effect == Effect::Allow && everybody && !self.condition.iter().any(narrowed)
     }
 
     pub(crate) fn covers_action(&self, action: &str, context: &Context<'_>) -> bool {
