@@ -201,6 +201,12 @@ pub static INVALID_REQUEST: ErrorShape = ErrorShape {
     status: 400,
     fault: Fault::Sender,
 };
+pub static INVALID_RETENTION_PERIOD: ErrorShape = ErrorShape {
+    name: "InvalidRetentionPeriod",
+    code: "InvalidRetentionPeriod",
+    status: 400,
+    fault: Fault::Sender,
+};
 pub static INVALID_STORAGE_CLASS: ErrorShape = ErrorShape {
     name: "InvalidStorageClass",
     code: "InvalidStorageClass",
@@ -299,11 +305,23 @@ pub static NO_SUCH_CORS_CONFIGURATION: ErrorShape = ErrorShape {
     status: 404,
     fault: Fault::Sender,
 };
+pub static NO_SUCH_CONFIGURATION: ErrorShape = ErrorShape {
+    name: "NoSuchConfiguration",
+    code: "NoSuchConfiguration",
+    status: 404,
+    fault: Fault::Sender,
+};
 pub static NO_SUCH_KEY: ErrorShape =
     ErrorShape { name: "NoSuchKey", code: "NoSuchKey", status: 404, fault: Fault::Sender };
 pub static NO_SUCH_LIFECYCLE_CONFIGURATION: ErrorShape = ErrorShape {
     name: "NoSuchLifecycleConfiguration",
     code: "NoSuchLifecycleConfiguration",
+    status: 404,
+    fault: Fault::Sender,
+};
+pub static NO_SUCH_OBJECT_LOCK_CONFIGURATION: ErrorShape = ErrorShape {
+    name: "NoSuchObjectLockConfiguration",
+    code: "NoSuchObjectLockConfiguration",
     status: 404,
     fault: Fault::Sender,
 };
@@ -351,6 +369,12 @@ pub static OBJECT_NOT_IN_ACTIVE_TIER_ERROR: ErrorShape = ErrorShape {
     status: 403,
     fault: Fault::Sender,
 };
+pub static OPERATION_ABORTED: ErrorShape = ErrorShape {
+    name: "OperationAborted",
+    code: "OperationAborted",
+    status: 409,
+    fault: Fault::Sender,
+};
 pub static OWNERSHIP_CONTROLS_NOT_FOUND_ERROR: ErrorShape = ErrorShape {
     name: "OwnershipControlsNotFoundError",
     code: "OwnershipControlsNotFoundError",
@@ -369,6 +393,12 @@ pub static PRECONDITION_FAILED: ErrorShape = ErrorShape {
     status: 412,
     fault: Fault::Sender,
 };
+pub static REPLICATION_CONFIGURATION_NOT_FOUND_ERROR: ErrorShape = ErrorShape {
+    name: "ReplicationConfigurationNotFoundError",
+    code: "ReplicationConfigurationNotFoundError",
+    status: 404,
+    fault: Fault::Sender,
+};
 pub static REQUEST_TIMEOUT: ErrorShape = ErrorShape {
     name: "RequestTimeout",
     code: "RequestTimeout",
@@ -384,6 +414,12 @@ pub static SERVER_SIDE_ENCRYPTION_CONFIGURATION_NOT_FOUND_ERROR: ErrorShape = Er
 pub static TOO_MANY_BUCKETS: ErrorShape = ErrorShape {
     name: "TooManyBuckets",
     code: "TooManyBuckets",
+    status: 400,
+    fault: Fault::Sender,
+};
+pub static TOO_MANY_CONFIGURATIONS: ErrorShape = ErrorShape {
+    name: "TooManyConfigurations",
+    code: "TooManyConfigurations",
     status: 400,
     fault: Fault::Sender,
 };

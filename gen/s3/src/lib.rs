@@ -71,6 +71,70 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<DeleteBucketOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteBucket"))
     }
+    fn delete_bucket_analytics_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketAnalyticsConfigurationInput,
+    ) -> Result<DeleteBucketAnalyticsConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketAnalyticsConfiguration"))
+    }
+    fn delete_bucket_cors(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketCorsInput,
+    ) -> Result<DeleteBucketCorsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketCors"))
+    }
+    fn delete_bucket_encryption(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketEncryptionInput,
+    ) -> Result<DeleteBucketEncryptionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketEncryption"))
+    }
+    fn delete_bucket_intelligent_tiering_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketIntelligentTieringConfigurationInput,
+    ) -> Result<DeleteBucketIntelligentTieringConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketIntelligentTieringConfiguration"))
+    }
+    fn delete_bucket_inventory_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketInventoryConfigurationInput,
+    ) -> Result<DeleteBucketInventoryConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketInventoryConfiguration"))
+    }
+    fn delete_bucket_lifecycle(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketLifecycleInput,
+    ) -> Result<DeleteBucketLifecycleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketLifecycle"))
+    }
+    fn delete_bucket_metrics_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketMetricsConfigurationInput,
+    ) -> Result<DeleteBucketMetricsConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketMetricsConfiguration"))
+    }
+    fn delete_bucket_ownership_controls(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketOwnershipControlsInput,
+    ) -> Result<DeleteBucketOwnershipControlsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketOwnershipControls"))
+    }
     fn delete_bucket_policy(
         &self,
         tx: &mut ::api::Tx,
@@ -78,6 +142,30 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
         input: &DeleteBucketPolicyInput,
     ) -> Result<DeleteBucketPolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteBucketPolicy"))
+    }
+    fn delete_bucket_replication(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketReplicationInput,
+    ) -> Result<DeleteBucketReplicationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketReplication"))
+    }
+    fn delete_bucket_tagging(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketTaggingInput,
+    ) -> Result<DeleteBucketTaggingOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketTagging"))
+    }
+    fn delete_bucket_website(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBucketWebsiteInput,
+    ) -> Result<DeleteBucketWebsiteOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBucketWebsite"))
     }
     fn authorize_delete_object(
         &self,
@@ -92,6 +180,19 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<DeleteObjectOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteObject"))
     }
+    fn authorize_delete_object_tagging(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteObjectTaggingInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_object_tagging(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteObjectTaggingInput,
+    ) -> Result<DeleteObjectTaggingOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteObjectTagging"))
+    }
     fn authorize_delete_objects(
         &self,
         cx: &::api::Cx,
@@ -105,6 +206,22 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<DeleteObjectsOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteObjects"))
     }
+    fn delete_public_access_block(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeletePublicAccessBlockInput,
+    ) -> Result<DeletePublicAccessBlockOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeletePublicAccessBlock"))
+    }
+    fn get_bucket_accelerate_configuration(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketAccelerateConfigurationInput,
+    ) -> Result<GetBucketAccelerateConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketAccelerateConfiguration"))
+    }
     fn get_bucket_acl(
         &self,
         tx: &::api::Tx,
@@ -112,6 +229,54 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
         input: &GetBucketAclInput,
     ) -> Result<GetBucketAclOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetBucketAcl"))
+    }
+    fn get_bucket_analytics_configuration(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketAnalyticsConfigurationInput,
+    ) -> Result<GetBucketAnalyticsConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketAnalyticsConfiguration"))
+    }
+    fn get_bucket_cors(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketCorsInput,
+    ) -> Result<GetBucketCorsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketCors"))
+    }
+    fn get_bucket_encryption(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketEncryptionInput,
+    ) -> Result<GetBucketEncryptionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketEncryption"))
+    }
+    fn get_bucket_intelligent_tiering_configuration(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketIntelligentTieringConfigurationInput,
+    ) -> Result<GetBucketIntelligentTieringConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketIntelligentTieringConfiguration"))
+    }
+    fn get_bucket_inventory_configuration(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketInventoryConfigurationInput,
+    ) -> Result<GetBucketInventoryConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketInventoryConfiguration"))
+    }
+    fn get_bucket_lifecycle_configuration(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketLifecycleConfigurationInput,
+    ) -> Result<GetBucketLifecycleConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketLifecycleConfiguration"))
     }
     fn get_bucket_location(
         &self,
@@ -121,6 +286,38 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<GetBucketLocationOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetBucketLocation"))
     }
+    fn get_bucket_logging(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketLoggingInput,
+    ) -> Result<GetBucketLoggingOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketLogging"))
+    }
+    fn get_bucket_metrics_configuration(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketMetricsConfigurationInput,
+    ) -> Result<GetBucketMetricsConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketMetricsConfiguration"))
+    }
+    fn get_bucket_notification_configuration(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketNotificationConfigurationInput,
+    ) -> Result<GetBucketNotificationConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketNotificationConfiguration"))
+    }
+    fn get_bucket_ownership_controls(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketOwnershipControlsInput,
+    ) -> Result<GetBucketOwnershipControlsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketOwnershipControls"))
+    }
     fn get_bucket_policy(
         &self,
         tx: &::api::Tx,
@@ -129,6 +326,38 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<GetBucketPolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetBucketPolicy"))
     }
+    fn get_bucket_policy_status(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketPolicyStatusInput,
+    ) -> Result<GetBucketPolicyStatusOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketPolicyStatus"))
+    }
+    fn get_bucket_replication(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketReplicationInput,
+    ) -> Result<GetBucketReplicationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketReplication"))
+    }
+    fn get_bucket_request_payment(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketRequestPaymentInput,
+    ) -> Result<GetBucketRequestPaymentOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketRequestPayment"))
+    }
+    fn get_bucket_tagging(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketTaggingInput,
+    ) -> Result<GetBucketTaggingOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketTagging"))
+    }
     fn get_bucket_versioning(
         &self,
         tx: &::api::Tx,
@@ -136,6 +365,14 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
         input: &GetBucketVersioningInput,
     ) -> Result<GetBucketVersioningOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetBucketVersioning"))
+    }
+    fn get_bucket_website(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetBucketWebsiteInput,
+    ) -> Result<GetBucketWebsiteOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetBucketWebsite"))
     }
     fn authorize_get_object(
         &self,
@@ -162,6 +399,74 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<GetObjectAclOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetObjectAcl"))
     }
+    fn authorize_get_object_attributes(
+        &self,
+        cx: &::api::Cx,
+        input: &GetObjectAttributesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_object_attributes(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetObjectAttributesInput,
+    ) -> Result<GetObjectAttributesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetObjectAttributes"))
+    }
+    fn authorize_get_object_legal_hold(
+        &self,
+        cx: &::api::Cx,
+        input: &GetObjectLegalHoldInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_object_legal_hold(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetObjectLegalHoldInput,
+    ) -> Result<GetObjectLegalHoldOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetObjectLegalHold"))
+    }
+    fn get_object_lock_configuration(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetObjectLockConfigurationInput,
+    ) -> Result<GetObjectLockConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetObjectLockConfiguration"))
+    }
+    fn authorize_get_object_retention(
+        &self,
+        cx: &::api::Cx,
+        input: &GetObjectRetentionInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_object_retention(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetObjectRetentionInput,
+    ) -> Result<GetObjectRetentionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetObjectRetention"))
+    }
+    fn authorize_get_object_tagging(
+        &self,
+        cx: &::api::Cx,
+        input: &GetObjectTaggingInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_object_tagging(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetObjectTaggingInput,
+    ) -> Result<GetObjectTaggingOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetObjectTagging"))
+    }
+    fn get_public_access_block(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetPublicAccessBlockInput,
+    ) -> Result<GetPublicAccessBlockOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetPublicAccessBlock"))
+    }
     fn head_bucket(
         &self,
         tx: &::api::Tx,
@@ -182,6 +487,38 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
         input: &HeadObjectInput,
     ) -> Result<HeadObjectOutput, ::api::Error> {
         Err(::api::Error::not_implemented("HeadObject"))
+    }
+    fn list_bucket_analytics_configurations(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListBucketAnalyticsConfigurationsInput,
+    ) -> Result<ListBucketAnalyticsConfigurationsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListBucketAnalyticsConfigurations"))
+    }
+    fn list_bucket_intelligent_tiering_configurations(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListBucketIntelligentTieringConfigurationsInput,
+    ) -> Result<ListBucketIntelligentTieringConfigurationsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListBucketIntelligentTieringConfigurations"))
+    }
+    fn list_bucket_inventory_configurations(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListBucketInventoryConfigurationsInput,
+    ) -> Result<ListBucketInventoryConfigurationsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListBucketInventoryConfigurations"))
+    }
+    fn list_bucket_metrics_configurations(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListBucketMetricsConfigurationsInput,
+    ) -> Result<ListBucketMetricsConfigurationsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListBucketMetricsConfigurations"))
     }
     fn list_buckets(
         &self,
@@ -231,6 +568,14 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<ListPartsOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListParts"))
     }
+    fn put_bucket_accelerate_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketAccelerateConfigurationInput,
+    ) -> Result<PutBucketAccelerateConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketAccelerateConfiguration"))
+    }
     fn authorize_put_bucket_acl(
         &self,
         cx: &::api::Cx,
@@ -244,6 +589,86 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<PutBucketAclOutput, ::api::Error> {
         Err(::api::Error::not_implemented("PutBucketAcl"))
     }
+    fn put_bucket_analytics_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketAnalyticsConfigurationInput,
+    ) -> Result<PutBucketAnalyticsConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketAnalyticsConfiguration"))
+    }
+    fn put_bucket_cors(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketCorsInput,
+    ) -> Result<PutBucketCorsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketCors"))
+    }
+    fn put_bucket_encryption(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketEncryptionInput,
+    ) -> Result<PutBucketEncryptionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketEncryption"))
+    }
+    fn put_bucket_intelligent_tiering_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketIntelligentTieringConfigurationInput,
+    ) -> Result<PutBucketIntelligentTieringConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketIntelligentTieringConfiguration"))
+    }
+    fn put_bucket_inventory_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketInventoryConfigurationInput,
+    ) -> Result<PutBucketInventoryConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketInventoryConfiguration"))
+    }
+    fn put_bucket_lifecycle_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketLifecycleConfigurationInput,
+    ) -> Result<PutBucketLifecycleConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketLifecycleConfiguration"))
+    }
+    fn put_bucket_logging(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketLoggingInput,
+    ) -> Result<PutBucketLoggingOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketLogging"))
+    }
+    fn put_bucket_metrics_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketMetricsConfigurationInput,
+    ) -> Result<PutBucketMetricsConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketMetricsConfiguration"))
+    }
+    fn put_bucket_notification_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketNotificationConfigurationInput,
+    ) -> Result<PutBucketNotificationConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketNotificationConfiguration"))
+    }
+    fn put_bucket_ownership_controls(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketOwnershipControlsInput,
+    ) -> Result<PutBucketOwnershipControlsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketOwnershipControls"))
+    }
     fn put_bucket_policy(
         &self,
         tx: &mut ::api::Tx,
@@ -252,6 +677,30 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<PutBucketPolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("PutBucketPolicy"))
     }
+    fn put_bucket_replication(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketReplicationInput,
+    ) -> Result<PutBucketReplicationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketReplication"))
+    }
+    fn put_bucket_request_payment(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketRequestPaymentInput,
+    ) -> Result<PutBucketRequestPaymentOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketRequestPayment"))
+    }
+    fn put_bucket_tagging(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketTaggingInput,
+    ) -> Result<PutBucketTaggingOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketTagging"))
+    }
     fn put_bucket_versioning(
         &self,
         tx: &mut ::api::Tx,
@@ -259,6 +708,14 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
         input: &PutBucketVersioningInput,
     ) -> Result<PutBucketVersioningOutput, ::api::Error> {
         Err(::api::Error::not_implemented("PutBucketVersioning"))
+    }
+    fn put_bucket_website(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutBucketWebsiteInput,
+    ) -> Result<PutBucketWebsiteOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutBucketWebsite"))
     }
     fn authorize_put_object(
         &self,
@@ -284,6 +741,61 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
         input: &PutObjectAclInput,
     ) -> Result<PutObjectAclOutput, ::api::Error> {
         Err(::api::Error::not_implemented("PutObjectAcl"))
+    }
+    fn authorize_put_object_legal_hold(
+        &self,
+        cx: &::api::Cx,
+        input: &PutObjectLegalHoldInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn put_object_legal_hold(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutObjectLegalHoldInput,
+    ) -> Result<PutObjectLegalHoldOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutObjectLegalHold"))
+    }
+    fn put_object_lock_configuration(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutObjectLockConfigurationInput,
+    ) -> Result<PutObjectLockConfigurationOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutObjectLockConfiguration"))
+    }
+    fn authorize_put_object_retention(
+        &self,
+        cx: &::api::Cx,
+        input: &PutObjectRetentionInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn put_object_retention(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutObjectRetentionInput,
+    ) -> Result<PutObjectRetentionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutObjectRetention"))
+    }
+    fn authorize_put_object_tagging(
+        &self,
+        cx: &::api::Cx,
+        input: &PutObjectTaggingInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn put_object_tagging(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutObjectTaggingInput,
+    ) -> Result<PutObjectTaggingOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutObjectTagging"))
+    }
+    fn put_public_access_block(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutPublicAccessBlockInput,
+    ) -> Result<PutPublicAccessBlockOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutPublicAccessBlock"))
     }
     fn upload_part(
         &self,
@@ -325,13 +837,73 @@ impl<T: S3Api> ::api::Service for Handler<T> {
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
+            29 => ::api::answer(self.0.get_bucket_accelerate_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             30 => ::api::answer(self.0.get_bucket_acl(tx, cx, ::api::cast(input))),
+            31 => {
+                ::api::answer(self.0.get_bucket_analytics_configuration(tx, cx, ::api::cast(input)))
+            }
+            32 => ::api::answer(self.0.get_bucket_cors(tx, cx, ::api::cast(input))),
+            33 => ::api::answer(self.0.get_bucket_encryption(tx, cx, ::api::cast(input))),
+            34 => ::api::answer(self.0.get_bucket_intelligent_tiering_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            35 => {
+                ::api::answer(self.0.get_bucket_inventory_configuration(tx, cx, ::api::cast(input)))
+            }
+            37 => {
+                ::api::answer(self.0.get_bucket_lifecycle_configuration(tx, cx, ::api::cast(input)))
+            }
             38 => ::api::answer(self.0.get_bucket_location(tx, cx, ::api::cast(input))),
+            39 => ::api::answer(self.0.get_bucket_logging(tx, cx, ::api::cast(input))),
+            42 => {
+                ::api::answer(self.0.get_bucket_metrics_configuration(tx, cx, ::api::cast(input)))
+            }
+            44 => ::api::answer(self.0.get_bucket_notification_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            45 => ::api::answer(self.0.get_bucket_ownership_controls(tx, cx, ::api::cast(input))),
             46 => ::api::answer(self.0.get_bucket_policy(tx, cx, ::api::cast(input))),
+            47 => ::api::answer(self.0.get_bucket_policy_status(tx, cx, ::api::cast(input))),
+            48 => ::api::answer(self.0.get_bucket_replication(tx, cx, ::api::cast(input))),
+            49 => ::api::answer(self.0.get_bucket_request_payment(tx, cx, ::api::cast(input))),
+            50 => ::api::answer(self.0.get_bucket_tagging(tx, cx, ::api::cast(input))),
             51 => ::api::answer(self.0.get_bucket_versioning(tx, cx, ::api::cast(input))),
+            52 => ::api::answer(self.0.get_bucket_website(tx, cx, ::api::cast(input))),
             54 => ::api::answer(self.0.get_object_acl(tx, cx, ::api::cast(input))),
+            56 => ::api::answer(self.0.get_object_attributes(tx, cx, ::api::cast(input))),
+            57 => ::api::answer(self.0.get_object_legal_hold(tx, cx, ::api::cast(input))),
+            58 => ::api::answer(self.0.get_object_lock_configuration(tx, cx, ::api::cast(input))),
+            59 => ::api::answer(self.0.get_object_retention(tx, cx, ::api::cast(input))),
+            60 => ::api::answer(self.0.get_object_tagging(tx, cx, ::api::cast(input))),
+            62 => ::api::answer(self.0.get_public_access_block(tx, cx, ::api::cast(input))),
             63 => ::api::answer(self.0.head_bucket(tx, cx, ::api::cast(input))),
             64 => ::api::answer(self.0.head_object(tx, cx, ::api::cast(input))),
+            65 => ::api::answer(self.0.list_bucket_analytics_configurations(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            66 => ::api::answer(self.0.list_bucket_intelligent_tiering_configurations(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            67 => ::api::answer(self.0.list_bucket_inventory_configurations(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            68 => {
+                ::api::answer(self.0.list_bucket_metrics_configurations(tx, cx, ::api::cast(input)))
+            }
             69 => ::api::answer(self.0.list_buckets(tx, cx, ::api::cast(input))),
             71 => ::api::answer(self.0.list_multipart_uploads(tx, cx, ::api::cast(input))),
             73 => ::api::answer(self.0.list_object_versions(tx, cx, ::api::cast(input))),
@@ -355,13 +927,84 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             3 => ::api::answer(self.0.create_bucket(tx, cx, ::api::cast(input))),
             6 => ::api::answer(self.0.create_multipart_upload(tx, cx, ::api::cast(input))),
             8 => ::api::answer(self.0.delete_bucket(tx, cx, ::api::cast(input))),
+            9 => ::api::answer(self.0.delete_bucket_analytics_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            10 => ::api::answer(self.0.delete_bucket_cors(tx, cx, ::api::cast(input))),
+            11 => ::api::answer(self.0.delete_bucket_encryption(tx, cx, ::api::cast(input))),
+            12 => ::api::answer(self.0.delete_bucket_intelligent_tiering_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            13 => ::api::answer(self.0.delete_bucket_inventory_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            14 => ::api::answer(self.0.delete_bucket_lifecycle(tx, cx, ::api::cast(input))),
+            17 => ::api::answer(self.0.delete_bucket_metrics_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            18 => {
+                ::api::answer(self.0.delete_bucket_ownership_controls(tx, cx, ::api::cast(input)))
+            }
             19 => ::api::answer(self.0.delete_bucket_policy(tx, cx, ::api::cast(input))),
+            20 => ::api::answer(self.0.delete_bucket_replication(tx, cx, ::api::cast(input))),
+            21 => ::api::answer(self.0.delete_bucket_tagging(tx, cx, ::api::cast(input))),
+            22 => ::api::answer(self.0.delete_bucket_website(tx, cx, ::api::cast(input))),
             23 => ::api::answer(self.0.delete_object(tx, cx, ::api::cast(input))),
+            25 => ::api::answer(self.0.delete_object_tagging(tx, cx, ::api::cast(input))),
             26 => ::api::answer(self.0.delete_objects(tx, cx, ::api::cast(input))),
+            27 => ::api::answer(self.0.delete_public_access_block(tx, cx, ::api::cast(input))),
+            78 => ::api::answer(self.0.put_bucket_accelerate_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             79 => ::api::answer(self.0.put_bucket_acl(tx, cx, ::api::cast(input))),
+            80 => {
+                ::api::answer(self.0.put_bucket_analytics_configuration(tx, cx, ::api::cast(input)))
+            }
+            81 => ::api::answer(self.0.put_bucket_cors(tx, cx, ::api::cast(input))),
+            82 => ::api::answer(self.0.put_bucket_encryption(tx, cx, ::api::cast(input))),
+            83 => ::api::answer(self.0.put_bucket_intelligent_tiering_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            84 => {
+                ::api::answer(self.0.put_bucket_inventory_configuration(tx, cx, ::api::cast(input)))
+            }
+            86 => {
+                ::api::answer(self.0.put_bucket_lifecycle_configuration(tx, cx, ::api::cast(input)))
+            }
+            87 => ::api::answer(self.0.put_bucket_logging(tx, cx, ::api::cast(input))),
+            88 => {
+                ::api::answer(self.0.put_bucket_metrics_configuration(tx, cx, ::api::cast(input)))
+            }
+            90 => ::api::answer(self.0.put_bucket_notification_configuration(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            91 => ::api::answer(self.0.put_bucket_ownership_controls(tx, cx, ::api::cast(input))),
             92 => ::api::answer(self.0.put_bucket_policy(tx, cx, ::api::cast(input))),
+            93 => ::api::answer(self.0.put_bucket_replication(tx, cx, ::api::cast(input))),
+            94 => ::api::answer(self.0.put_bucket_request_payment(tx, cx, ::api::cast(input))),
+            95 => ::api::answer(self.0.put_bucket_tagging(tx, cx, ::api::cast(input))),
             96 => ::api::answer(self.0.put_bucket_versioning(tx, cx, ::api::cast(input))),
+            97 => ::api::answer(self.0.put_bucket_website(tx, cx, ::api::cast(input))),
             99 => ::api::answer(self.0.put_object_acl(tx, cx, ::api::cast(input))),
+            101 => ::api::answer(self.0.put_object_legal_hold(tx, cx, ::api::cast(input))),
+            102 => ::api::answer(self.0.put_object_lock_configuration(tx, cx, ::api::cast(input))),
+            103 => ::api::answer(self.0.put_object_retention(tx, cx, ::api::cast(input))),
+            104 => ::api::answer(self.0.put_object_tagging(tx, cx, ::api::cast(input))),
+            105 => ::api::answer(self.0.put_public_access_block(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -392,13 +1035,21 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             2 => self.0.authorize_copy_object(cx, ::api::cast(input)),
             6 => self.0.authorize_create_multipart_upload(cx, ::api::cast(input)),
             23 => self.0.authorize_delete_object(cx, ::api::cast(input)),
+            25 => self.0.authorize_delete_object_tagging(cx, ::api::cast(input)),
             26 => self.0.authorize_delete_objects(cx, ::api::cast(input)),
             53 => self.0.authorize_get_object(cx, ::api::cast(input)),
             54 => self.0.authorize_get_object_acl(cx, ::api::cast(input)),
+            56 => self.0.authorize_get_object_attributes(cx, ::api::cast(input)),
+            57 => self.0.authorize_get_object_legal_hold(cx, ::api::cast(input)),
+            59 => self.0.authorize_get_object_retention(cx, ::api::cast(input)),
+            60 => self.0.authorize_get_object_tagging(cx, ::api::cast(input)),
             64 => self.0.authorize_head_object(cx, ::api::cast(input)),
             79 => self.0.authorize_put_bucket_acl(cx, ::api::cast(input)),
             98 => self.0.authorize_put_object(cx, ::api::cast(input)),
             99 => self.0.authorize_put_object_acl(cx, ::api::cast(input)),
+            101 => self.0.authorize_put_object_legal_hold(cx, ::api::cast(input)),
+            103 => self.0.authorize_put_object_retention(cx, ::api::cast(input)),
+            104 => self.0.authorize_put_object_tagging(cx, ::api::cast(input)),
             114 => self.0.authorize_upload_part_copy(cx, ::api::cast(input)),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
@@ -518,9 +1169,6 @@ pub static MODEL: ServiceModel = ServiceModel {
                     "CopySourceSSECustomerAlgorithm",
                     "CopySourceSSECustomerKey",
                     "CopySourceSSECustomerKeyMD5",
-                    "ObjectLockMode",
-                    "ObjectLockRetainUntilDate",
-                    "ObjectLockLegalHoldStatus",
                     "ObjectLockEventHold",
                     "ObjectLockEventHoldDurationDays",
                     "ObjectLockEventHoldDurationYears",
@@ -602,9 +1250,6 @@ pub static MODEL: ServiceModel = ServiceModel {
                     "SSECustomerAlgorithm",
                     "SSECustomerKey",
                     "SSECustomerKeyMD5",
-                    "ObjectLockMode",
-                    "ObjectLockRetainUntilDate",
-                    "ObjectLockLegalHoldStatus",
                     "ObjectLockEventHold",
                     "ObjectLockEventHoldDurationDays",
                     "ObjectLockEventHoldDurationYears",
@@ -662,7 +1307,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("analytics", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_ANALYTICS_CONFIGURATION_INPUT,
+                output: &tables::S_DELETE_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<DeleteBucketAnalyticsConfigurationInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutAnalyticsConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketCors",
@@ -673,7 +1339,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("cors", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_CORS_INPUT,
+                output: &tables::S_DELETE_BUCKET_CORS_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteBucketCorsInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketCORS",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketEncryption",
@@ -684,7 +1369,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("encryption", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_ENCRYPTION_INPUT,
+                output: &tables::S_DELETE_BUCKET_ENCRYPTION_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteBucketEncryptionInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutEncryptionConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketIntelligentTieringConfiguration",
@@ -695,7 +1399,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("intelligent-tiering", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_INPUT,
+                output: &tables::S_DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<DeleteBucketIntelligentTieringConfigurationInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutIntelligentTieringConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketInventoryConfiguration",
@@ -706,7 +1431,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("inventory", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_INVENTORY_CONFIGURATION_INPUT,
+                output: &tables::S_DELETE_BUCKET_INVENTORY_CONFIGURATION_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<DeleteBucketInventoryConfigurationInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutInventoryConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketLifecycle",
@@ -717,7 +1463,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("lifecycle", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_LIFECYCLE_INPUT,
+                output: &tables::S_DELETE_BUCKET_LIFECYCLE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteBucketLifecycleInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutLifecycleConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketMetadataConfiguration",
@@ -750,7 +1515,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("metrics", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_METRICS_CONFIGURATION_INPUT,
+                output: &tables::S_DELETE_BUCKET_METRICS_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteBucketMetricsConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutMetricsConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketOwnershipControls",
@@ -761,7 +1545,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("ownershipControls", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_OWNERSHIP_CONTROLS_INPUT,
+                output: &tables::S_DELETE_BUCKET_OWNERSHIP_CONTROLS_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteBucketOwnershipControlsInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketOwnershipControls",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketPolicy",
@@ -802,7 +1605,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("replication", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_REPLICATION_INPUT,
+                output: &tables::S_DELETE_BUCKET_REPLICATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteBucketReplicationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutReplicationConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketTagging",
@@ -813,7 +1635,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("tagging", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_TAGGING_INPUT,
+                output: &tables::S_DELETE_BUCKET_TAGGING_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteBucketTaggingInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketTagging",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteBucketWebsite",
@@ -824,7 +1665,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("website", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BUCKET_WEBSITE_INPUT,
+                output: &tables::S_DELETE_BUCKET_WEBSITE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteBucketWebsiteInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:DeleteBucketWebsite",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteObject",
@@ -868,7 +1728,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("tagging", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_OBJECT_TAGGING_INPUT,
+                output: &tables::S_DELETE_OBJECT_TAGGING_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteObjectTaggingInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteObjects",
@@ -901,7 +1772,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("publicAccessBlock", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_PUBLIC_ACCESS_BLOCK_INPUT,
+                output: &tables::S_DELETE_PUBLIC_ACCESS_BLOCK_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeletePublicAccessBlockInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketPublicAccessBlock",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketAbac",
@@ -923,7 +1813,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("accelerate", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_ACCELERATE_CONFIGURATION_INPUT,
+                output: &tables::S_GET_BUCKET_ACCELERATE_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketAccelerateConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetAccelerateConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "GetBucketAcl",
@@ -964,7 +1873,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("analytics", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_ANALYTICS_CONFIGURATION_INPUT,
+                output: &tables::S_GET_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketAnalyticsConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetAnalyticsConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketCors",
@@ -975,7 +1903,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("cors", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_CORS_INPUT,
+                output: &tables::S_GET_BUCKET_CORS_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketCorsInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketCORS",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketEncryption",
@@ -986,7 +1933,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("encryption", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_ENCRYPTION_INPUT,
+                output: &tables::S_GET_BUCKET_ENCRYPTION_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketEncryptionInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetEncryptionConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketIntelligentTieringConfiguration",
@@ -997,7 +1963,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("intelligent-tiering", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_INPUT,
+                output: &tables::S_GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<GetBucketIntelligentTieringConfigurationInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetIntelligentTieringConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketInventoryConfiguration",
@@ -1008,7 +1995,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("inventory", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_INVENTORY_CONFIGURATION_INPUT,
+                output: &tables::S_GET_BUCKET_INVENTORY_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketInventoryConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetInventoryConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketLifecycle",
@@ -1030,7 +2036,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("lifecycle", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_LIFECYCLE_CONFIGURATION_INPUT,
+                output: &tables::S_GET_BUCKET_LIFECYCLE_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketLifecycleConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetLifecycleConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketLocation",
@@ -1071,7 +2096,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("logging", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_LOGGING_INPUT,
+                output: &tables::S_GET_BUCKET_LOGGING_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketLoggingInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketLogging",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketMetadataConfiguration",
@@ -1104,7 +2148,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("metrics", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_METRICS_CONFIGURATION_INPUT,
+                output: &tables::S_GET_BUCKET_METRICS_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketMetricsConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetMetricsConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketNotification",
@@ -1126,7 +2189,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("notification", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST,
+                output: &tables::S_NOTIFICATION_CONFIGURATION,
+                new_input: || {
+                    ::std::boxed::Box::<GetBucketNotificationConfigurationInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketNotification",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketOwnershipControls",
@@ -1137,7 +2221,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("ownershipControls", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_OWNERSHIP_CONTROLS_INPUT,
+                output: &tables::S_GET_BUCKET_OWNERSHIP_CONTROLS_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketOwnershipControlsInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketOwnershipControls",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketPolicy",
@@ -1178,7 +2281,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("policyStatus", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_POLICY_STATUS_INPUT,
+                output: &tables::S_GET_BUCKET_POLICY_STATUS_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketPolicyStatusInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketPolicyStatus",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketReplication",
@@ -1189,7 +2311,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("replication", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_REPLICATION_INPUT,
+                output: &tables::S_GET_BUCKET_REPLICATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketReplicationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetReplicationConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketRequestPayment",
@@ -1200,7 +2341,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("requestPayment", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_REQUEST_PAYMENT_INPUT,
+                output: &tables::S_GET_BUCKET_REQUEST_PAYMENT_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketRequestPaymentInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketRequestPayment",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketTagging",
@@ -1211,7 +2371,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("tagging", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_TAGGING_INPUT,
+                output: &tables::S_GET_BUCKET_TAGGING_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketTaggingInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketTagging",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetBucketVersioning",
@@ -1252,7 +2431,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("website", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_BUCKET_WEBSITE_INPUT,
+                output: &tables::S_GET_BUCKET_WEBSITE_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetBucketWebsiteInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketWebsite",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetObject",
@@ -1318,7 +2516,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("attributes", None)],
                 headers: &["x-amz-object-attributes"],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_OBJECT_ATTRIBUTES_INPUT,
+                output: &tables::S_GET_OBJECT_ATTRIBUTES_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetObjectAttributesInput>::default(),
+                errors: &[&errors::NO_SUCH_KEY],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &["SSECustomerAlgorithm", "SSECustomerKey", "SSECustomerKeyMD5"],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "GetObjectLegalHold",
@@ -1329,7 +2538,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("legal-hold", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_OBJECT_LEGAL_HOLD_INPUT,
+                output: &tables::S_GET_OBJECT_LEGAL_HOLD_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetObjectLegalHoldInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "GetObjectLockConfiguration",
@@ -1340,7 +2560,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("object-lock", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_OBJECT_LOCK_CONFIGURATION_INPUT,
+                output: &tables::S_GET_OBJECT_LOCK_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetObjectLockConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketObjectLockConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetObjectRetention",
@@ -1351,7 +2590,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("retention", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_OBJECT_RETENTION_INPUT,
+                output: &tables::S_GET_OBJECT_RETENTION_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetObjectRetentionInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "GetObjectTagging",
@@ -1362,7 +2612,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("tagging", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_OBJECT_TAGGING_INPUT,
+                output: &tables::S_GET_OBJECT_TAGGING_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetObjectTaggingInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "GetObjectTorrent",
@@ -1384,7 +2645,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("publicAccessBlock", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_PUBLIC_ACCESS_BLOCK_INPUT,
+                output: &tables::S_GET_PUBLIC_ACCESS_BLOCK_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetPublicAccessBlockInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetBucketPublicAccessBlock",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "HeadBucket",
@@ -1447,7 +2727,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("analytics", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_BUCKET_ANALYTICS_CONFIGURATIONS_INPUT,
+                output: &tables::S_LIST_BUCKET_ANALYTICS_CONFIGURATIONS_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<ListBucketAnalyticsConfigurationsInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetAnalyticsConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListBucketIntelligentTieringConfigurations",
@@ -1458,7 +2759,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("intelligent-tiering", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS_INPUT,
+                output: &tables::S_LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<ListBucketIntelligentTieringConfigurationsInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetIntelligentTieringConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListBucketInventoryConfigurations",
@@ -1469,7 +2791,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("inventory", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_BUCKET_INVENTORY_CONFIGURATIONS_INPUT,
+                output: &tables::S_LIST_BUCKET_INVENTORY_CONFIGURATIONS_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<ListBucketInventoryConfigurationsInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetInventoryConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListBucketMetricsConfigurations",
@@ -1480,7 +2823,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("metrics", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_BUCKET_METRICS_CONFIGURATIONS_INPUT,
+                output: &tables::S_LIST_BUCKET_METRICS_CONFIGURATIONS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListBucketMetricsConfigurationsInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetMetricsConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListBuckets",
@@ -1691,7 +3053,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("accelerate", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_ACCELERATE_CONFIGURATION_INPUT,
+                output: &tables::S_PUT_BUCKET_ACCELERATE_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketAccelerateConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutAccelerateConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["AccelerateConfiguration"],
+            }),
         },
         Operation {
             name: "PutBucketAcl",
@@ -1724,7 +3105,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("analytics", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_ANALYTICS_CONFIGURATION_INPUT,
+                output: &tables::S_PUT_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketAnalyticsConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutAnalyticsConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["AnalyticsConfiguration"],
+            }),
         },
         Operation {
             name: "PutBucketCors",
@@ -1735,7 +3135,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("cors", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_CORS_INPUT,
+                output: &tables::S_PUT_BUCKET_CORS_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketCorsInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketCORS",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["CORSConfiguration"],
+            }),
         },
         Operation {
             name: "PutBucketEncryption",
@@ -1746,7 +3165,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("encryption", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_ENCRYPTION_INPUT,
+                output: &tables::S_PUT_BUCKET_ENCRYPTION_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketEncryptionInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutEncryptionConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "PutBucketIntelligentTieringConfiguration",
@@ -1757,7 +3195,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("intelligent-tiering", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_INPUT,
+                output: &tables::S_PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<PutBucketIntelligentTieringConfigurationInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutIntelligentTieringConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["IntelligentTieringConfiguration"],
+            }),
         },
         Operation {
             name: "PutBucketInventoryConfiguration",
@@ -1768,7 +3227,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("inventory", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_INVENTORY_CONFIGURATION_INPUT,
+                output: &tables::S_PUT_BUCKET_INVENTORY_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketInventoryConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutInventoryConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["InventoryConfiguration"],
+            }),
         },
         Operation {
             name: "PutBucketLifecycle",
@@ -1790,7 +3268,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("lifecycle", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_LIFECYCLE_CONFIGURATION_INPUT,
+                output: &tables::S_PUT_BUCKET_LIFECYCLE_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketLifecycleConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutLifecycleConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["LifecycleConfiguration", "TransitionDefaultMinimumObjectSize"],
+            }),
         },
         Operation {
             name: "PutBucketLogging",
@@ -1801,7 +3298,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("logging", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_LOGGING_INPUT,
+                output: &tables::S_PUT_BUCKET_LOGGING_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketLoggingInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketLogging",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["BucketLoggingStatus"],
+            }),
         },
         Operation {
             name: "PutBucketMetricsConfiguration",
@@ -1812,7 +3328,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("metrics", None), ("id", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_METRICS_CONFIGURATION_INPUT,
+                output: &tables::S_PUT_BUCKET_METRICS_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketMetricsConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutMetricsConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["MetricsConfiguration"],
+            }),
         },
         Operation {
             name: "PutBucketNotification",
@@ -1834,7 +3369,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("notification", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_NOTIFICATION_CONFIGURATION_INPUT,
+                output: &tables::S_PUT_BUCKET_NOTIFICATION_CONFIGURATION_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<PutBucketNotificationConfigurationInput>::default()
+                },
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketNotification",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["NotificationConfiguration", "SkipDestinationValidation"],
+            }),
         },
         Operation {
             name: "PutBucketOwnershipControls",
@@ -1845,7 +3401,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("ownershipControls", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_OWNERSHIP_CONTROLS_INPUT,
+                output: &tables::S_PUT_BUCKET_OWNERSHIP_CONTROLS_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketOwnershipControlsInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketOwnershipControls",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "PutBucketPolicy",
@@ -1886,7 +3461,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("replication", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_REPLICATION_INPUT,
+                output: &tables::S_PUT_BUCKET_REPLICATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketReplicationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutReplicationConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &["Token"],
+                stored: &["ReplicationConfiguration"],
+            }),
         },
         Operation {
             name: "PutBucketRequestPayment",
@@ -1897,7 +3491,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("requestPayment", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_REQUEST_PAYMENT_INPUT,
+                output: &tables::S_PUT_BUCKET_REQUEST_PAYMENT_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketRequestPaymentInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketRequestPayment",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["RequestPaymentConfiguration"],
+            }),
         },
         Operation {
             name: "PutBucketTagging",
@@ -1908,7 +3521,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("tagging", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_TAGGING_INPUT,
+                output: &tables::S_PUT_BUCKET_TAGGING_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketTaggingInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketTagging",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "PutBucketVersioning",
@@ -1949,7 +3581,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("website", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_BUCKET_WEBSITE_INPUT,
+                output: &tables::S_PUT_BUCKET_WEBSITE_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutBucketWebsiteInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketWebsite",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &["WebsiteConfiguration"],
+            }),
         },
         Operation {
             name: "PutObject",
@@ -1984,9 +3635,6 @@ pub static MODEL: ServiceModel = ServiceModel {
                     "SSECustomerAlgorithm",
                     "SSECustomerKey",
                     "SSECustomerKeyMD5",
-                    "ObjectLockMode",
-                    "ObjectLockRetainUntilDate",
-                    "ObjectLockLegalHoldStatus",
                     "ObjectLockEventHold",
                     "ObjectLockEventHoldDurationDays",
                     "ObjectLockEventHoldDurationYears",
@@ -2041,7 +3689,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("legal-hold", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_OBJECT_LEGAL_HOLD_INPUT,
+                output: &tables::S_PUT_OBJECT_LEGAL_HOLD_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutObjectLegalHoldInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "PutObjectLockConfiguration",
@@ -2052,7 +3711,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("object-lock", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_OBJECT_LOCK_CONFIGURATION_INPUT,
+                output: &tables::S_PUT_OBJECT_LOCK_CONFIGURATION_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutObjectLockConfigurationInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketObjectLockConfiguration",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &["Token"],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "PutObjectRetention",
@@ -2063,7 +3741,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("retention", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_OBJECT_RETENTION_INPUT,
+                output: &tables::S_PUT_OBJECT_RETENTION_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutObjectRetentionInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "PutObjectTagging",
@@ -2074,7 +3763,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("tagging", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_OBJECT_TAGGING_INPUT,
+                output: &tables::S_PUT_OBJECT_TAGGING_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutObjectTaggingInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "PutPublicAccessBlock",
@@ -2085,7 +3785,26 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("publicAccessBlock", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_PUBLIC_ACCESS_BLOCK_INPUT,
+                output: &tables::S_PUT_PUBLIC_ACCESS_BLOCK_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutPublicAccessBlockInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:PutBucketPublicAccessBlock",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "RenameObject",

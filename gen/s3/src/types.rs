@@ -4,6 +4,27 @@
 use crate::tables as t;
 use ::smithy::{Field, Struct};
 #[derive(Clone, Default)]
+pub struct AbortIncompleteMultipartUpload {
+    pub days_after_initiation: ::std::option::Option<i32>,
+}
+impl Struct for AbortIncompleteMultipartUpload {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ABORT_INCOMPLETE_MULTIPART_UPLOAD
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.days_after_initiation,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.days_after_initiation,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct AbortMultipartUploadOutput {
     pub request_charged: ::std::option::Option<::std::string::String>,
     pub version_id: ::std::option::Option<::std::string::String>,
@@ -64,6 +85,27 @@ impl Struct for AbortMultipartUploadInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct AccelerateConfiguration {
+    pub status: ::std::option::Option<::std::string::String>,
+}
+impl Struct for AccelerateConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ACCELERATE_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct AccessControlPolicy {
     pub grants: ::std::option::Option<::std::vec::Vec<Grant>>,
     pub owner: ::std::option::Option<Owner>,
@@ -83,6 +125,177 @@ impl Struct for AccessControlPolicy {
         match index {
             0 => &mut self.grants,
             1 => &mut self.owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct AccessControlTranslation {
+    pub owner: ::std::string::String,
+}
+impl Struct for AccessControlTranslation {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ACCESS_CONTROL_TRANSLATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct AnalyticsAndOperator {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for AnalyticsAndOperator {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ANALYTICS_AND_OPERATOR
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct AnalyticsConfiguration {
+    pub id: ::std::string::String,
+    pub filter: ::std::option::Option<AnalyticsFilter>,
+    pub storage_class_analysis: StorageClassAnalysis,
+}
+impl Struct for AnalyticsConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ANALYTICS_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.id,
+            1 => &self.filter,
+            2 => &self.storage_class_analysis,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.id,
+            1 => &mut self.filter,
+            2 => &mut self.storage_class_analysis,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct AnalyticsExportDestination {
+    pub s3_bucket_destination: AnalyticsS3BucketDestination,
+}
+impl Struct for AnalyticsExportDestination {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ANALYTICS_EXPORT_DESTINATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.s3_bucket_destination,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.s3_bucket_destination,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct AnalyticsFilter {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tag: ::std::option::Option<Tag>,
+    pub and: ::std::option::Option<AnalyticsAndOperator>,
+}
+impl Struct for AnalyticsFilter {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ANALYTICS_FILTER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tag,
+            2 => &self.and,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tag,
+            2 => &mut self.and,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct AnalyticsS3BucketDestination {
+    pub format: ::std::string::String,
+    pub bucket_account_id: ::std::option::Option<::std::string::String>,
+    pub bucket: ::std::string::String,
+    pub prefix: ::std::option::Option<::std::string::String>,
+}
+impl Struct for AnalyticsS3BucketDestination {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ANALYTICS_S3_BUCKET_DESTINATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.format,
+            1 => &self.bucket_account_id,
+            2 => &self.bucket,
+            3 => &self.prefix,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.format,
+            1 => &mut self.bucket_account_id,
+            2 => &mut self.bucket,
+            3 => &mut self.prefix,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BlockedEncryptionTypes {
+    pub encryption_type: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+}
+impl Struct for BlockedEncryptionTypes {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BLOCKED_ENCRYPTION_TYPES
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.encryption_type,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.encryption_type,
             _ => panic!("no member {index}"),
         }
     }
@@ -167,6 +380,156 @@ impl Struct for BucketInfo {
         match index {
             0 => &mut self.data_redundancy,
             1 => &mut self.r#type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BucketLifecycleConfiguration {
+    pub rules: ::std::vec::Vec<LifecycleRule>,
+}
+impl Struct for BucketLifecycleConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BUCKET_LIFECYCLE_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.rules,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BucketLoggingStatus {
+    pub logging_enabled: ::std::option::Option<LoggingEnabled>,
+}
+impl Struct for BucketLoggingStatus {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BUCKET_LOGGING_STATUS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.logging_enabled,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.logging_enabled,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CORSConfiguration {
+    pub cors_rules: ::std::vec::Vec<CORSRule>,
+}
+impl Struct for CORSConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CORS_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cors_rules,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cors_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CORSRule {
+    pub id: ::std::option::Option<::std::string::String>,
+    pub allowed_headers: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub allowed_methods: ::std::vec::Vec<::std::string::String>,
+    pub allowed_origins: ::std::vec::Vec<::std::string::String>,
+    pub expose_headers: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub max_age_seconds: ::std::option::Option<i32>,
+}
+impl Struct for CORSRule {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CORS_RULE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.id,
+            1 => &self.allowed_headers,
+            2 => &self.allowed_methods,
+            3 => &self.allowed_origins,
+            4 => &self.expose_headers,
+            5 => &self.max_age_seconds,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.id,
+            1 => &mut self.allowed_headers,
+            2 => &mut self.allowed_methods,
+            3 => &mut self.allowed_origins,
+            4 => &mut self.expose_headers,
+            5 => &mut self.max_age_seconds,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Checksum {
+    pub checksum_crc32: ::std::option::Option<::std::string::String>,
+    pub checksum_crc32c: ::std::option::Option<::std::string::String>,
+    pub checksum_crc64nvme: ::std::option::Option<::std::string::String>,
+    pub checksum_sha1: ::std::option::Option<::std::string::String>,
+    pub checksum_sha256: ::std::option::Option<::std::string::String>,
+    pub checksum_sha512: ::std::option::Option<::std::string::String>,
+    pub checksum_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash64: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash3: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash128: ::std::option::Option<::std::string::String>,
+    pub checksum_type: ::std::option::Option<::std::string::String>,
+}
+impl Struct for Checksum {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CHECKSUM
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.checksum_crc32,
+            1 => &self.checksum_crc32c,
+            2 => &self.checksum_crc64nvme,
+            3 => &self.checksum_sha1,
+            4 => &self.checksum_sha256,
+            5 => &self.checksum_sha512,
+            6 => &self.checksum_md5,
+            7 => &self.checksum_xxhash64,
+            8 => &self.checksum_xxhash3,
+            9 => &self.checksum_xxhash128,
+            10 => &self.checksum_type,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.checksum_crc32,
+            1 => &mut self.checksum_crc32c,
+            2 => &mut self.checksum_crc64nvme,
+            3 => &mut self.checksum_sha1,
+            4 => &mut self.checksum_sha256,
+            5 => &mut self.checksum_sha512,
+            6 => &mut self.checksum_md5,
+            7 => &mut self.checksum_xxhash64,
+            8 => &mut self.checksum_xxhash3,
+            9 => &mut self.checksum_xxhash128,
+            10 => &mut self.checksum_type,
             _ => panic!("no member {index}"),
         }
     }
@@ -431,6 +794,30 @@ impl Struct for CompletedPart {
             9 => &mut self.checksum_xxhash3,
             10 => &mut self.checksum_xxhash128,
             11 => &mut self.part_number,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Condition {
+    pub http_error_code_returned_equals: ::std::option::Option<::std::string::String>,
+    pub key_prefix_equals: ::std::option::Option<::std::string::String>,
+}
+impl Struct for Condition {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CONDITION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.http_error_code_returned_equals,
+            1 => &self.key_prefix_equals,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.http_error_code_returned_equals,
+            1 => &mut self.key_prefix_equals,
             _ => panic!("no member {index}"),
         }
     }
@@ -1049,6 +1436,36 @@ impl Struct for CreateMultipartUploadInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DefaultRetention {
+    pub mode: ::std::option::Option<::std::string::String>,
+    pub days: ::std::option::Option<i32>,
+    pub years: ::std::option::Option<i32>,
+    pub default_event_hold: ::std::option::Option<EventHoldDuration>,
+}
+impl Struct for DefaultRetention {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DEFAULT_RETENTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.mode,
+            1 => &self.days,
+            2 => &self.years,
+            3 => &self.default_event_hold,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.mode,
+            1 => &mut self.days,
+            2 => &mut self.years,
+            3 => &mut self.default_event_hold,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Delete {
     pub objects: ::std::vec::Vec<ObjectIdentifier>,
     pub quiet: ::std::option::Option<bool>,
@@ -1068,6 +1485,210 @@ impl Struct for Delete {
         match index {
             0 => &mut self.objects,
             1 => &mut self.quiet,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketAnalyticsConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketAnalyticsConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_ANALYTICS_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketCorsInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketCorsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_CORS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketEncryptionInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketEncryptionInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_ENCRYPTION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketIntelligentTieringConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketIntelligentTieringConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketInventoryConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketInventoryConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_INVENTORY_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketLifecycleInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketLifecycleInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_LIFECYCLE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketMetricsConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketMetricsConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_METRICS_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketOwnershipControlsInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketOwnershipControlsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_OWNERSHIP_CONTROLS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
             _ => panic!("no member {index}"),
         }
     }
@@ -1097,6 +1718,30 @@ impl Struct for DeleteBucketPolicyInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DeleteBucketReplicationInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketReplicationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_REPLICATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct DeleteBucketInput {
     pub bucket: ::std::string::String,
     pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
@@ -1104,6 +1749,54 @@ pub struct DeleteBucketInput {
 impl Struct for DeleteBucketInput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_DELETE_BUCKET_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketTaggingInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketTaggingInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_TAGGING_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketWebsiteInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteBucketWebsiteInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_WEBSITE_INPUT
     }
     fn field(&self, index: usize) -> &dyn Field {
         match index {
@@ -1149,6 +1842,27 @@ impl Struct for DeleteMarkerEntry {
             2 => &mut self.version_id,
             3 => &mut self.is_latest,
             4 => &mut self.last_modified,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteMarkerReplication {
+    pub status: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteMarkerReplication {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_MARKER_REPLICATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
             _ => panic!("no member {index}"),
         }
     }
@@ -1229,6 +1943,57 @@ impl Struct for DeleteObjectInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DeleteObjectTaggingOutput {
+    pub version_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteObjectTaggingOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_OBJECT_TAGGING_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.version_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.version_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteObjectTaggingInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteObjectTaggingInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_OBJECT_TAGGING_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.version_id,
+            3 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.version_id,
+            3 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct DeleteObjectsOutput {
     pub deleted: ::std::option::Option<::std::vec::Vec<DeletedObject>>,
     pub request_charged: ::std::option::Option<::std::string::String>,
@@ -1295,6 +2060,30 @@ impl Struct for DeleteObjectsInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DeletePublicAccessBlockInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeletePublicAccessBlockInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_PUBLIC_ACCESS_BLOCK_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct DeletedObject {
     pub key: ::std::option::Option<::std::string::String>,
     pub version_id: ::std::option::Option<::std::string::String>,
@@ -1320,6 +2109,66 @@ impl Struct for DeletedObject {
             1 => &mut self.version_id,
             2 => &mut self.delete_marker,
             3 => &mut self.delete_marker_version_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Destination {
+    pub bucket: ::std::string::String,
+    pub account: ::std::option::Option<::std::string::String>,
+    pub storage_class: ::std::option::Option<::std::string::String>,
+    pub access_control_translation: ::std::option::Option<AccessControlTranslation>,
+    pub encryption_configuration: ::std::option::Option<EncryptionConfiguration>,
+    pub replication_time: ::std::option::Option<ReplicationTime>,
+    pub metrics: ::std::option::Option<Metrics>,
+}
+impl Struct for Destination {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESTINATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.account,
+            2 => &self.storage_class,
+            3 => &self.access_control_translation,
+            4 => &self.encryption_configuration,
+            5 => &self.replication_time,
+            6 => &self.metrics,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.account,
+            2 => &mut self.storage_class,
+            3 => &mut self.access_control_translation,
+            4 => &mut self.encryption_configuration,
+            5 => &mut self.replication_time,
+            6 => &mut self.metrics,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct EncryptionConfiguration {
+    pub replica_kms_key_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for EncryptionConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ENCRYPTION_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.replica_kms_key_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.replica_kms_key_id,
             _ => panic!("no member {index}"),
         }
     }
@@ -1370,6 +2219,162 @@ impl Struct for Error {
     }
 }
 #[derive(Clone, Default)]
+pub struct ErrorDocument {
+    pub key: ::std::string::String,
+}
+impl Struct for ErrorDocument {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ERROR_DOCUMENT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct EventBridgeConfiguration {}
+impl Struct for EventBridgeConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EVENT_BRIDGE_CONFIGURATION
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct EventHoldDuration {
+    pub days: ::std::option::Option<i32>,
+    pub years: ::std::option::Option<i32>,
+}
+impl Struct for EventHoldDuration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EVENT_HOLD_DURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.days,
+            1 => &self.years,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.days,
+            1 => &mut self.years,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExistingObjectReplication {
+    pub status: ::std::string::String,
+}
+impl Struct for ExistingObjectReplication {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXISTING_OBJECT_REPLICATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct FilterRule {
+    pub name: ::std::option::Option<::std::string::String>,
+    pub value: ::std::option::Option<::std::string::String>,
+}
+impl Struct for FilterRule {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_FILTER_RULE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.name,
+            1 => &self.value,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketAccelerateConfigurationOutput {
+    pub status: ::std::option::Option<::std::string::String>,
+    pub request_charged: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketAccelerateConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_ACCELERATE_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            1 => &self.request_charged,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
+            1 => &mut self.request_charged,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketAccelerateConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketAccelerateConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_ACCELERATE_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            2 => &self.request_payer,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            2 => &mut self.request_payer,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetBucketAclOutput {
     pub owner: ::std::option::Option<Owner>,
     pub grants: ::std::option::Option<::std::vec::Vec<Grant>>,
@@ -1401,6 +2406,289 @@ pub struct GetBucketAclInput {
 impl Struct for GetBucketAclInput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_GET_BUCKET_ACL_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketAnalyticsConfigurationOutput {
+    pub analytics_configuration: ::std::option::Option<AnalyticsConfiguration>,
+}
+impl Struct for GetBucketAnalyticsConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.analytics_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.analytics_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketAnalyticsConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketAnalyticsConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_ANALYTICS_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketCorsOutput {
+    pub cors_rules: ::std::option::Option<::std::vec::Vec<CORSRule>>,
+}
+impl Struct for GetBucketCorsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_CORS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.cors_rules,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.cors_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketCorsInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketCorsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_CORS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketEncryptionOutput {
+    pub server_side_encryption_configuration:
+        ::std::option::Option<ServerSideEncryptionConfiguration>,
+}
+impl Struct for GetBucketEncryptionOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_ENCRYPTION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_side_encryption_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_side_encryption_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketEncryptionInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketEncryptionInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_ENCRYPTION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketIntelligentTieringConfigurationOutput {
+    pub intelligent_tiering_configuration: ::std::option::Option<IntelligentTieringConfiguration>,
+}
+impl Struct for GetBucketIntelligentTieringConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.intelligent_tiering_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.intelligent_tiering_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketIntelligentTieringConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketIntelligentTieringConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketInventoryConfigurationOutput {
+    pub inventory_configuration: ::std::option::Option<InventoryConfiguration>,
+}
+impl Struct for GetBucketInventoryConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_INVENTORY_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.inventory_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.inventory_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketInventoryConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketInventoryConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_INVENTORY_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketLifecycleConfigurationOutput {
+    pub rules: ::std::option::Option<::std::vec::Vec<LifecycleRule>>,
+    pub transition_default_minimum_object_size: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketLifecycleConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_LIFECYCLE_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.rules,
+            1 => &self.transition_default_minimum_object_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.rules,
+            1 => &mut self.transition_default_minimum_object_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketLifecycleConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketLifecycleConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_LIFECYCLE_CONFIGURATION_INPUT
     }
     fn field(&self, index: usize) -> &dyn Field {
         match index {
@@ -1463,6 +2751,168 @@ impl Struct for GetBucketLocationInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct GetBucketLoggingOutput {
+    pub logging_enabled: ::std::option::Option<LoggingEnabled>,
+}
+impl Struct for GetBucketLoggingOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_LOGGING_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.logging_enabled,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.logging_enabled,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketLoggingInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketLoggingInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_LOGGING_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketMetricsConfigurationOutput {
+    pub metrics_configuration: ::std::option::Option<MetricsConfiguration>,
+}
+impl Struct for GetBucketMetricsConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_METRICS_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.metrics_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.metrics_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketMetricsConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketMetricsConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_METRICS_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketNotificationConfigurationRequest {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketNotificationConfigurationRequest {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketOwnershipControlsOutput {
+    pub ownership_controls: ::std::option::Option<OwnershipControls>,
+}
+impl Struct for GetBucketOwnershipControlsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_OWNERSHIP_CONTROLS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ownership_controls,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ownership_controls,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketOwnershipControlsInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketOwnershipControlsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_OWNERSHIP_CONTROLS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetBucketPolicyOutput {
     pub policy: ::std::option::Option<::std::string::String>,
 }
@@ -1491,6 +2941,186 @@ pub struct GetBucketPolicyInput {
 impl Struct for GetBucketPolicyInput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_GET_BUCKET_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketPolicyStatusOutput {
+    pub policy_status: ::std::option::Option<PolicyStatus>,
+}
+impl Struct for GetBucketPolicyStatusOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_POLICY_STATUS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketPolicyStatusInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketPolicyStatusInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_POLICY_STATUS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketReplicationOutput {
+    pub replication_configuration: ::std::option::Option<ReplicationConfiguration>,
+}
+impl Struct for GetBucketReplicationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_REPLICATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.replication_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.replication_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketReplicationInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketReplicationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_REPLICATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketRequestPaymentOutput {
+    pub payer: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketRequestPaymentOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_REQUEST_PAYMENT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.payer,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.payer,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketRequestPaymentInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketRequestPaymentInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_REQUEST_PAYMENT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketTaggingOutput {
+    pub tag_set: ::std::vec::Vec<Tag>,
+}
+impl Struct for GetBucketTaggingOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_TAGGING_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tag_set,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tag_set,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketTaggingInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketTaggingInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_TAGGING_INPUT
     }
     fn field(&self, index: usize) -> &dyn Field {
         match index {
@@ -1539,6 +3169,60 @@ pub struct GetBucketVersioningInput {
 impl Struct for GetBucketVersioningInput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_GET_BUCKET_VERSIONING_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketWebsiteOutput {
+    pub redirect_all_requests_to: ::std::option::Option<RedirectAllRequestsTo>,
+    pub index_document: ::std::option::Option<IndexDocument>,
+    pub error_document: ::std::option::Option<ErrorDocument>,
+    pub routing_rules: ::std::option::Option<::std::vec::Vec<RoutingRule>>,
+}
+impl Struct for GetBucketWebsiteOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_WEBSITE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.redirect_all_requests_to,
+            1 => &self.index_document,
+            2 => &self.error_document,
+            3 => &self.routing_rules,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.redirect_all_requests_to,
+            1 => &mut self.index_document,
+            2 => &mut self.error_document,
+            3 => &mut self.routing_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetBucketWebsiteInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetBucketWebsiteInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_BUCKET_WEBSITE_INPUT
     }
     fn field(&self, index: usize) -> &dyn Field {
         match index {
@@ -1611,6 +3295,237 @@ impl Struct for GetObjectAclInput {
             2 => &mut self.version_id,
             3 => &mut self.request_payer,
             4 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectAttributesOutput {
+    pub delete_marker: ::std::option::Option<bool>,
+    pub last_modified: ::std::option::Option<::base::Timestamp>,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub request_charged: ::std::option::Option<::std::string::String>,
+    pub e_tag: ::std::option::Option<::std::string::String>,
+    pub checksum: ::std::option::Option<Checksum>,
+    pub object_parts: ::std::option::Option<GetObjectAttributesParts>,
+    pub storage_class: ::std::option::Option<::std::string::String>,
+    pub object_size: ::std::option::Option<i64>,
+}
+impl Struct for GetObjectAttributesOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_ATTRIBUTES_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.delete_marker,
+            1 => &self.last_modified,
+            2 => &self.version_id,
+            3 => &self.request_charged,
+            4 => &self.e_tag,
+            5 => &self.checksum,
+            6 => &self.object_parts,
+            7 => &self.storage_class,
+            8 => &self.object_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.delete_marker,
+            1 => &mut self.last_modified,
+            2 => &mut self.version_id,
+            3 => &mut self.request_charged,
+            4 => &mut self.e_tag,
+            5 => &mut self.checksum,
+            6 => &mut self.object_parts,
+            7 => &mut self.storage_class,
+            8 => &mut self.object_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectAttributesParts {
+    pub total_parts_count: ::std::option::Option<i32>,
+    pub part_number_marker: ::std::option::Option<i32>,
+    pub next_part_number_marker: ::std::option::Option<i32>,
+    pub max_parts: ::std::option::Option<i32>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub parts: ::std::option::Option<::std::vec::Vec<ObjectPart>>,
+}
+impl Struct for GetObjectAttributesParts {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_ATTRIBUTES_PARTS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.total_parts_count,
+            1 => &self.part_number_marker,
+            2 => &self.next_part_number_marker,
+            3 => &self.max_parts,
+            4 => &self.is_truncated,
+            5 => &self.parts,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.total_parts_count,
+            1 => &mut self.part_number_marker,
+            2 => &mut self.next_part_number_marker,
+            3 => &mut self.max_parts,
+            4 => &mut self.is_truncated,
+            5 => &mut self.parts,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectAttributesInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub max_parts: ::std::option::Option<i32>,
+    pub part_number_marker: ::std::option::Option<i32>,
+    pub sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub object_attributes: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for GetObjectAttributesInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_ATTRIBUTES_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.version_id,
+            3 => &self.max_parts,
+            4 => &self.part_number_marker,
+            5 => &self.sse_customer_algorithm,
+            6 => &self.sse_customer_key,
+            7 => &self.sse_customer_key_md5,
+            8 => &self.request_payer,
+            9 => &self.expected_bucket_owner,
+            10 => &self.object_attributes,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.version_id,
+            3 => &mut self.max_parts,
+            4 => &mut self.part_number_marker,
+            5 => &mut self.sse_customer_algorithm,
+            6 => &mut self.sse_customer_key,
+            7 => &mut self.sse_customer_key_md5,
+            8 => &mut self.request_payer,
+            9 => &mut self.expected_bucket_owner,
+            10 => &mut self.object_attributes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectLegalHoldOutput {
+    pub legal_hold: ::std::option::Option<ObjectLockLegalHold>,
+}
+impl Struct for GetObjectLegalHoldOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_LEGAL_HOLD_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.legal_hold,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.legal_hold,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectLegalHoldInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetObjectLegalHoldInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_LEGAL_HOLD_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.version_id,
+            3 => &self.request_payer,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.version_id,
+            3 => &mut self.request_payer,
+            4 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectLockConfigurationOutput {
+    pub object_lock_configuration: ::std::option::Option<ObjectLockConfiguration>,
+}
+impl Struct for GetObjectLockConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_LOCK_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.object_lock_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.object_lock_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectLockConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetObjectLockConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_LOCK_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
             _ => panic!("no member {index}"),
         }
     }
@@ -1850,6 +3765,162 @@ impl Struct for GetObjectInput {
             18 => &mut self.part_number,
             19 => &mut self.expected_bucket_owner,
             20 => &mut self.checksum_mode,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectRetentionOutput {
+    pub retention: ::std::option::Option<ObjectLockRetention>,
+}
+impl Struct for GetObjectRetentionOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_RETENTION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.retention,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.retention,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectRetentionInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetObjectRetentionInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_RETENTION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.version_id,
+            3 => &self.request_payer,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.version_id,
+            3 => &mut self.request_payer,
+            4 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectTaggingOutput {
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub tag_set: ::std::vec::Vec<Tag>,
+}
+impl Struct for GetObjectTaggingOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_TAGGING_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.version_id,
+            1 => &self.tag_set,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.version_id,
+            1 => &mut self.tag_set,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetObjectTaggingInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetObjectTaggingInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OBJECT_TAGGING_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.version_id,
+            3 => &self.expected_bucket_owner,
+            4 => &self.request_payer,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.version_id,
+            3 => &mut self.expected_bucket_owner,
+            4 => &mut self.request_payer,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetPublicAccessBlockOutput {
+    pub public_access_block_configuration: ::std::option::Option<PublicAccessBlockConfiguration>,
+}
+impl Struct for GetPublicAccessBlockOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_PUBLIC_ACCESS_BLOCK_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.public_access_block_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.public_access_block_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetPublicAccessBlockInput {
+    pub bucket: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetPublicAccessBlockInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_PUBLIC_ACCESS_BLOCK_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.expected_bucket_owner,
             _ => panic!("no member {index}"),
         }
     }
@@ -2208,6 +4279,27 @@ impl Struct for HeadObjectInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct IndexDocument {
+    pub suffix: ::std::string::String,
+}
+impl Struct for IndexDocument {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INDEX_DOCUMENT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.suffix,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.suffix,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Initiator {
     pub id: ::std::option::Option<::std::string::String>,
     pub display_name: ::std::option::Option<::std::string::String>,
@@ -2227,6 +4319,87 @@ impl Struct for Initiator {
         match index {
             0 => &mut self.id,
             1 => &mut self.display_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct IntelligentTieringAndOperator {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for IntelligentTieringAndOperator {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INTELLIGENT_TIERING_AND_OPERATOR
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct IntelligentTieringConfiguration {
+    pub id: ::std::string::String,
+    pub filter: ::std::option::Option<IntelligentTieringFilter>,
+    pub status: ::std::string::String,
+    pub tierings: ::std::vec::Vec<Tiering>,
+}
+impl Struct for IntelligentTieringConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INTELLIGENT_TIERING_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.id,
+            1 => &self.filter,
+            2 => &self.status,
+            3 => &self.tierings,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.id,
+            1 => &mut self.filter,
+            2 => &mut self.status,
+            3 => &mut self.tierings,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct IntelligentTieringFilter {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tag: ::std::option::Option<Tag>,
+    pub and: ::std::option::Option<IntelligentTieringAndOperator>,
+}
+impl Struct for IntelligentTieringFilter {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INTELLIGENT_TIERING_FILTER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tag,
+            2 => &self.and,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tag,
+            2 => &mut self.and,
             _ => panic!("no member {index}"),
         }
     }
@@ -2281,6 +4454,562 @@ impl Struct for InvalidWriteOffset {
     }
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InventoryConfiguration {
+    pub destination: InventoryDestination,
+    pub is_enabled: bool,
+    pub filter: ::std::option::Option<InventoryFilter>,
+    pub id: ::std::string::String,
+    pub included_object_versions: ::std::string::String,
+    pub optional_fields: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub schedule: InventorySchedule,
+}
+impl Struct for InventoryConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVENTORY_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.destination,
+            1 => &self.is_enabled,
+            2 => &self.filter,
+            3 => &self.id,
+            4 => &self.included_object_versions,
+            5 => &self.optional_fields,
+            6 => &self.schedule,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.destination,
+            1 => &mut self.is_enabled,
+            2 => &mut self.filter,
+            3 => &mut self.id,
+            4 => &mut self.included_object_versions,
+            5 => &mut self.optional_fields,
+            6 => &mut self.schedule,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InventoryDestination {
+    pub s3_bucket_destination: InventoryS3BucketDestination,
+}
+impl Struct for InventoryDestination {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVENTORY_DESTINATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.s3_bucket_destination,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.s3_bucket_destination,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InventoryEncryption {
+    pub sses3: ::std::option::Option<SSES3>,
+    pub ssekms: ::std::option::Option<SSEKMS>,
+}
+impl Struct for InventoryEncryption {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVENTORY_ENCRYPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.sses3,
+            1 => &self.ssekms,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.sses3,
+            1 => &mut self.ssekms,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InventoryFilter {
+    pub prefix: ::std::string::String,
+}
+impl Struct for InventoryFilter {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVENTORY_FILTER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InventoryS3BucketDestination {
+    pub account_id: ::std::option::Option<::std::string::String>,
+    pub bucket: ::std::string::String,
+    pub format: ::std::string::String,
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub encryption: ::std::option::Option<InventoryEncryption>,
+}
+impl Struct for InventoryS3BucketDestination {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVENTORY_S3_BUCKET_DESTINATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.account_id,
+            1 => &self.bucket,
+            2 => &self.format,
+            3 => &self.prefix,
+            4 => &self.encryption,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.account_id,
+            1 => &mut self.bucket,
+            2 => &mut self.format,
+            3 => &mut self.prefix,
+            4 => &mut self.encryption,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InventorySchedule {
+    pub frequency: ::std::string::String,
+}
+impl Struct for InventorySchedule {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVENTORY_SCHEDULE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.frequency,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.frequency,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct LambdaFunctionConfiguration {
+    pub id: ::std::option::Option<::std::string::String>,
+    pub lambda_function_arn: ::std::string::String,
+    pub events: ::std::vec::Vec<::std::string::String>,
+    pub filter: ::std::option::Option<NotificationConfigurationFilter>,
+}
+impl Struct for LambdaFunctionConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LAMBDA_FUNCTION_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.id,
+            1 => &self.lambda_function_arn,
+            2 => &self.events,
+            3 => &self.filter,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.id,
+            1 => &mut self.lambda_function_arn,
+            2 => &mut self.events,
+            3 => &mut self.filter,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct LifecycleExpiration {
+    pub date: ::std::option::Option<::base::Timestamp>,
+    pub days: ::std::option::Option<i32>,
+    pub expired_object_delete_marker: ::std::option::Option<bool>,
+}
+impl Struct for LifecycleExpiration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIFECYCLE_EXPIRATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.date,
+            1 => &self.days,
+            2 => &self.expired_object_delete_marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.date,
+            1 => &mut self.days,
+            2 => &mut self.expired_object_delete_marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct LifecycleRule {
+    pub expiration: ::std::option::Option<LifecycleExpiration>,
+    pub id: ::std::option::Option<::std::string::String>,
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub filter: ::std::option::Option<LifecycleRuleFilter>,
+    pub status: ::std::string::String,
+    pub transitions: ::std::option::Option<::std::vec::Vec<Transition>>,
+    pub noncurrent_version_transitions:
+        ::std::option::Option<::std::vec::Vec<NoncurrentVersionTransition>>,
+    pub noncurrent_version_expiration: ::std::option::Option<NoncurrentVersionExpiration>,
+    pub abort_incomplete_multipart_upload: ::std::option::Option<AbortIncompleteMultipartUpload>,
+}
+impl Struct for LifecycleRule {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIFECYCLE_RULE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.expiration,
+            1 => &self.id,
+            2 => &self.prefix,
+            3 => &self.filter,
+            4 => &self.status,
+            5 => &self.transitions,
+            6 => &self.noncurrent_version_transitions,
+            7 => &self.noncurrent_version_expiration,
+            8 => &self.abort_incomplete_multipart_upload,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.expiration,
+            1 => &mut self.id,
+            2 => &mut self.prefix,
+            3 => &mut self.filter,
+            4 => &mut self.status,
+            5 => &mut self.transitions,
+            6 => &mut self.noncurrent_version_transitions,
+            7 => &mut self.noncurrent_version_expiration,
+            8 => &mut self.abort_incomplete_multipart_upload,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct LifecycleRuleAndOperator {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+    pub object_size_greater_than: ::std::option::Option<i64>,
+    pub object_size_less_than: ::std::option::Option<i64>,
+}
+impl Struct for LifecycleRuleAndOperator {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIFECYCLE_RULE_AND_OPERATOR
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tags,
+            2 => &self.object_size_greater_than,
+            3 => &self.object_size_less_than,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tags,
+            2 => &mut self.object_size_greater_than,
+            3 => &mut self.object_size_less_than,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct LifecycleRuleFilter {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tag: ::std::option::Option<Tag>,
+    pub object_size_greater_than: ::std::option::Option<i64>,
+    pub object_size_less_than: ::std::option::Option<i64>,
+    pub and: ::std::option::Option<LifecycleRuleAndOperator>,
+}
+impl Struct for LifecycleRuleFilter {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIFECYCLE_RULE_FILTER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tag,
+            2 => &self.object_size_greater_than,
+            3 => &self.object_size_less_than,
+            4 => &self.and,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tag,
+            2 => &mut self.object_size_greater_than,
+            3 => &mut self.object_size_less_than,
+            4 => &mut self.and,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBucketAnalyticsConfigurationsOutput {
+    pub is_truncated: ::std::option::Option<bool>,
+    pub continuation_token: ::std::option::Option<::std::string::String>,
+    pub next_continuation_token: ::std::option::Option<::std::string::String>,
+    pub analytics_configuration_list:
+        ::std::option::Option<::std::vec::Vec<AnalyticsConfiguration>>,
+}
+impl Struct for ListBucketAnalyticsConfigurationsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BUCKET_ANALYTICS_CONFIGURATIONS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.continuation_token,
+            2 => &self.next_continuation_token,
+            3 => &self.analytics_configuration_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.continuation_token,
+            2 => &mut self.next_continuation_token,
+            3 => &mut self.analytics_configuration_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBucketAnalyticsConfigurationsInput {
+    pub bucket: ::std::string::String,
+    pub continuation_token: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListBucketAnalyticsConfigurationsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BUCKET_ANALYTICS_CONFIGURATIONS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.continuation_token,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.continuation_token,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBucketIntelligentTieringConfigurationsOutput {
+    pub is_truncated: ::std::option::Option<bool>,
+    pub continuation_token: ::std::option::Option<::std::string::String>,
+    pub next_continuation_token: ::std::option::Option<::std::string::String>,
+    pub intelligent_tiering_configuration_list:
+        ::std::option::Option<::std::vec::Vec<IntelligentTieringConfiguration>>,
+}
+impl Struct for ListBucketIntelligentTieringConfigurationsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.continuation_token,
+            2 => &self.next_continuation_token,
+            3 => &self.intelligent_tiering_configuration_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.continuation_token,
+            2 => &mut self.next_continuation_token,
+            3 => &mut self.intelligent_tiering_configuration_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBucketIntelligentTieringConfigurationsInput {
+    pub bucket: ::std::string::String,
+    pub continuation_token: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListBucketIntelligentTieringConfigurationsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BUCKET_INTELLIGENT_TIERING_CONFIGURATIONS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.continuation_token,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.continuation_token,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBucketInventoryConfigurationsOutput {
+    pub continuation_token: ::std::option::Option<::std::string::String>,
+    pub inventory_configuration_list:
+        ::std::option::Option<::std::vec::Vec<InventoryConfiguration>>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub next_continuation_token: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListBucketInventoryConfigurationsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BUCKET_INVENTORY_CONFIGURATIONS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.continuation_token,
+            1 => &self.inventory_configuration_list,
+            2 => &self.is_truncated,
+            3 => &self.next_continuation_token,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.continuation_token,
+            1 => &mut self.inventory_configuration_list,
+            2 => &mut self.is_truncated,
+            3 => &mut self.next_continuation_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBucketInventoryConfigurationsInput {
+    pub bucket: ::std::string::String,
+    pub continuation_token: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListBucketInventoryConfigurationsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BUCKET_INVENTORY_CONFIGURATIONS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.continuation_token,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.continuation_token,
+            2 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBucketMetricsConfigurationsOutput {
+    pub is_truncated: ::std::option::Option<bool>,
+    pub continuation_token: ::std::option::Option<::std::string::String>,
+    pub next_continuation_token: ::std::option::Option<::std::string::String>,
+    pub metrics_configuration_list: ::std::option::Option<::std::vec::Vec<MetricsConfiguration>>,
+}
+impl Struct for ListBucketMetricsConfigurationsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BUCKET_METRICS_CONFIGURATIONS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.is_truncated,
+            1 => &self.continuation_token,
+            2 => &self.next_continuation_token,
+            3 => &self.metrics_configuration_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.is_truncated,
+            1 => &mut self.continuation_token,
+            2 => &mut self.next_continuation_token,
+            3 => &mut self.metrics_configuration_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBucketMetricsConfigurationsInput {
+    pub bucket: ::std::string::String,
+    pub continuation_token: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListBucketMetricsConfigurationsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BUCKET_METRICS_CONFIGURATIONS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.continuation_token,
+            2 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.continuation_token,
+            2 => &mut self.expected_bucket_owner,
             _ => panic!("no member {index}"),
         }
     }
@@ -2901,6 +5630,141 @@ impl Struct for LocationInfo {
     }
 }
 #[derive(Clone, Default)]
+pub struct LoggingEnabled {
+    pub target_bucket: ::std::string::String,
+    pub target_grants: ::std::option::Option<::std::vec::Vec<TargetGrant>>,
+    pub target_prefix: ::std::string::String,
+    pub target_object_key_format: ::std::option::Option<TargetObjectKeyFormat>,
+}
+impl Struct for LoggingEnabled {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LOGGING_ENABLED
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.target_bucket,
+            1 => &self.target_grants,
+            2 => &self.target_prefix,
+            3 => &self.target_object_key_format,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.target_bucket,
+            1 => &mut self.target_grants,
+            2 => &mut self.target_prefix,
+            3 => &mut self.target_object_key_format,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Metrics {
+    pub status: ::std::string::String,
+    pub event_threshold: ::std::option::Option<ReplicationTimeValue>,
+}
+impl Struct for Metrics {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_METRICS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            1 => &self.event_threshold,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
+            1 => &mut self.event_threshold,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct MetricsAndOperator {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+    pub access_point_arn: ::std::option::Option<::std::string::String>,
+}
+impl Struct for MetricsAndOperator {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_METRICS_AND_OPERATOR
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tags,
+            2 => &self.access_point_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tags,
+            2 => &mut self.access_point_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct MetricsConfiguration {
+    pub id: ::std::string::String,
+    pub filter: ::std::option::Option<MetricsFilter>,
+}
+impl Struct for MetricsConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_METRICS_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.id,
+            1 => &self.filter,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.id,
+            1 => &mut self.filter,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct MetricsFilter {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tag: ::std::option::Option<Tag>,
+    pub access_point_arn: ::std::option::Option<::std::string::String>,
+    pub and: ::std::option::Option<MetricsAndOperator>,
+}
+impl Struct for MetricsFilter {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_METRICS_FILTER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tag,
+            2 => &self.access_point_arn,
+            3 => &self.and,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tag,
+            2 => &mut self.access_point_arn,
+            3 => &mut self.and,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct MultipartUpload {
     pub upload_id: ::std::option::Option<::std::string::String>,
     pub key: ::std::option::Option<::std::string::String>,
@@ -2991,6 +5855,109 @@ impl Struct for NoSuchUpload {
     }
 }
 #[derive(Clone, Default)]
+pub struct NoncurrentVersionExpiration {
+    pub noncurrent_days: ::std::option::Option<i32>,
+    pub newer_noncurrent_versions: ::std::option::Option<i32>,
+}
+impl Struct for NoncurrentVersionExpiration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_NONCURRENT_VERSION_EXPIRATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.noncurrent_days,
+            1 => &self.newer_noncurrent_versions,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.noncurrent_days,
+            1 => &mut self.newer_noncurrent_versions,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct NoncurrentVersionTransition {
+    pub noncurrent_days: ::std::option::Option<i32>,
+    pub storage_class: ::std::option::Option<::std::string::String>,
+    pub newer_noncurrent_versions: ::std::option::Option<i32>,
+}
+impl Struct for NoncurrentVersionTransition {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_NONCURRENT_VERSION_TRANSITION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.noncurrent_days,
+            1 => &self.storage_class,
+            2 => &self.newer_noncurrent_versions,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.noncurrent_days,
+            1 => &mut self.storage_class,
+            2 => &mut self.newer_noncurrent_versions,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct NotificationConfiguration {
+    pub topic_configurations: ::std::option::Option<::std::vec::Vec<TopicConfiguration>>,
+    pub queue_configurations: ::std::option::Option<::std::vec::Vec<QueueConfiguration>>,
+    pub lambda_function_configurations:
+        ::std::option::Option<::std::vec::Vec<LambdaFunctionConfiguration>>,
+    pub event_bridge_configuration: ::std::option::Option<EventBridgeConfiguration>,
+}
+impl Struct for NotificationConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_NOTIFICATION_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.topic_configurations,
+            1 => &self.queue_configurations,
+            2 => &self.lambda_function_configurations,
+            3 => &self.event_bridge_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.topic_configurations,
+            1 => &mut self.queue_configurations,
+            2 => &mut self.lambda_function_configurations,
+            3 => &mut self.event_bridge_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct NotificationConfigurationFilter {
+    pub key: ::std::option::Option<S3KeyFilter>,
+}
+impl Struct for NotificationConfigurationFilter {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_NOTIFICATION_CONFIGURATION_FILTER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Object {
     pub key: ::std::option::Option<::std::string::String>,
     pub last_modified: ::std::option::Option<::base::Timestamp>,
@@ -3069,6 +6036,102 @@ impl Struct for ObjectIdentifier {
     }
 }
 #[derive(Clone, Default)]
+pub struct ObjectLockConfiguration {
+    pub object_lock_enabled: ::std::option::Option<::std::string::String>,
+    pub rule: ::std::option::Option<ObjectLockRule>,
+}
+impl Struct for ObjectLockConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OBJECT_LOCK_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.object_lock_enabled,
+            1 => &self.rule,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.object_lock_enabled,
+            1 => &mut self.rule,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ObjectLockLegalHold {
+    pub status: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ObjectLockLegalHold {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OBJECT_LOCK_LEGAL_HOLD
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ObjectLockRetention {
+    pub mode: ::std::option::Option<::std::string::String>,
+    pub retain_until_date: ::std::option::Option<::base::Timestamp>,
+    pub event_hold: ::std::option::Option<::std::string::String>,
+    pub event_hold_duration: ::std::option::Option<EventHoldDuration>,
+}
+impl Struct for ObjectLockRetention {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OBJECT_LOCK_RETENTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.mode,
+            1 => &self.retain_until_date,
+            2 => &self.event_hold,
+            3 => &self.event_hold_duration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.mode,
+            1 => &mut self.retain_until_date,
+            2 => &mut self.event_hold,
+            3 => &mut self.event_hold_duration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ObjectLockRule {
+    pub default_retention: ::std::option::Option<DefaultRetention>,
+}
+impl Struct for ObjectLockRule {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OBJECT_LOCK_RULE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.default_retention,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.default_retention,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ObjectNotInActiveTierError {}
 impl Struct for ObjectNotInActiveTierError {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -3079,6 +6142,60 @@ impl Struct for ObjectNotInActiveTierError {
     }
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ObjectPart {
+    pub part_number: ::std::option::Option<i32>,
+    pub size: ::std::option::Option<i64>,
+    pub checksum_crc32: ::std::option::Option<::std::string::String>,
+    pub checksum_crc32c: ::std::option::Option<::std::string::String>,
+    pub checksum_crc64nvme: ::std::option::Option<::std::string::String>,
+    pub checksum_sha1: ::std::option::Option<::std::string::String>,
+    pub checksum_sha256: ::std::option::Option<::std::string::String>,
+    pub checksum_sha512: ::std::option::Option<::std::string::String>,
+    pub checksum_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash64: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash3: ::std::option::Option<::std::string::String>,
+    pub checksum_xxhash128: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ObjectPart {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OBJECT_PART
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.part_number,
+            1 => &self.size,
+            2 => &self.checksum_crc32,
+            3 => &self.checksum_crc32c,
+            4 => &self.checksum_crc64nvme,
+            5 => &self.checksum_sha1,
+            6 => &self.checksum_sha256,
+            7 => &self.checksum_sha512,
+            8 => &self.checksum_md5,
+            9 => &self.checksum_xxhash64,
+            10 => &self.checksum_xxhash3,
+            11 => &self.checksum_xxhash128,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.part_number,
+            1 => &mut self.size,
+            2 => &mut self.checksum_crc32,
+            3 => &mut self.checksum_crc32c,
+            4 => &mut self.checksum_crc64nvme,
+            5 => &mut self.checksum_sha1,
+            6 => &mut self.checksum_sha256,
+            7 => &mut self.checksum_sha512,
+            8 => &mut self.checksum_md5,
+            9 => &mut self.checksum_xxhash64,
+            10 => &mut self.checksum_xxhash3,
+            11 => &mut self.checksum_xxhash128,
             _ => panic!("no member {index}"),
         }
     }
@@ -3159,6 +6276,48 @@ impl Struct for Owner {
     }
 }
 #[derive(Clone, Default)]
+pub struct OwnershipControls {
+    pub rules: ::std::vec::Vec<OwnershipControlsRule>,
+}
+impl Struct for OwnershipControls {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OWNERSHIP_CONTROLS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.rules,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct OwnershipControlsRule {
+    pub object_ownership: ::std::string::String,
+}
+impl Struct for OwnershipControlsRule {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OWNERSHIP_CONTROLS_RULE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.object_ownership,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.object_ownership,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Part {
     pub part_number: ::std::option::Option<i32>,
     pub last_modified: ::std::option::Option<::base::Timestamp>,
@@ -3219,6 +6378,108 @@ impl Struct for Part {
     }
 }
 #[derive(Clone, Default)]
+pub struct PartitionedPrefix {
+    pub partition_date_source: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PartitionedPrefix {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PARTITIONED_PREFIX
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.partition_date_source,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.partition_date_source,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PolicyStatus {
+    pub is_public: ::std::option::Option<bool>,
+}
+impl Struct for PolicyStatus {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POLICY_STATUS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.is_public,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.is_public,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PublicAccessBlockConfiguration {
+    pub block_public_acls: ::std::option::Option<bool>,
+    pub ignore_public_acls: ::std::option::Option<bool>,
+    pub block_public_policy: ::std::option::Option<bool>,
+    pub restrict_public_buckets: ::std::option::Option<bool>,
+}
+impl Struct for PublicAccessBlockConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUBLIC_ACCESS_BLOCK_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.block_public_acls,
+            1 => &self.ignore_public_acls,
+            2 => &self.block_public_policy,
+            3 => &self.restrict_public_buckets,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.block_public_acls,
+            1 => &mut self.ignore_public_acls,
+            2 => &mut self.block_public_policy,
+            3 => &mut self.restrict_public_buckets,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketAccelerateConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub accelerate_configuration: AccelerateConfiguration,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketAccelerateConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_ACCELERATE_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.accelerate_configuration,
+            2 => &self.expected_bucket_owner,
+            3 => &self.checksum_algorithm,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.accelerate_configuration,
+            2 => &mut self.expected_bucket_owner,
+            3 => &mut self.checksum_algorithm,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct PutBucketAclInput {
     pub acl: ::std::option::Option<::std::string::String>,
     pub access_control_policy: ::std::option::Option<AccessControlPolicy>,
@@ -3270,6 +6531,342 @@ impl Struct for PutBucketAclInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct PutBucketAnalyticsConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub analytics_configuration: AnalyticsConfiguration,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketAnalyticsConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_ANALYTICS_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.analytics_configuration,
+            3 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.analytics_configuration,
+            3 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketCorsInput {
+    pub bucket: ::std::string::String,
+    pub cors_configuration: CORSConfiguration,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketCorsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_CORS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.cors_configuration,
+            2 => &self.content_md5,
+            3 => &self.checksum_algorithm,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.cors_configuration,
+            2 => &mut self.content_md5,
+            3 => &mut self.checksum_algorithm,
+            4 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketEncryptionInput {
+    pub bucket: ::std::string::String,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub server_side_encryption_configuration: ServerSideEncryptionConfiguration,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketEncryptionInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_ENCRYPTION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.content_md5,
+            2 => &self.checksum_algorithm,
+            3 => &self.server_side_encryption_configuration,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.content_md5,
+            2 => &mut self.checksum_algorithm,
+            3 => &mut self.server_side_encryption_configuration,
+            4 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketIntelligentTieringConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub intelligent_tiering_configuration: IntelligentTieringConfiguration,
+}
+impl Struct for PutBucketIntelligentTieringConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.expected_bucket_owner,
+            3 => &self.intelligent_tiering_configuration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.expected_bucket_owner,
+            3 => &mut self.intelligent_tiering_configuration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketInventoryConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub inventory_configuration: InventoryConfiguration,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketInventoryConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_INVENTORY_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.inventory_configuration,
+            3 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.inventory_configuration,
+            3 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketLifecycleConfigurationOutput {
+    pub transition_default_minimum_object_size: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketLifecycleConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_LIFECYCLE_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.transition_default_minimum_object_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.transition_default_minimum_object_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketLifecycleConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub lifecycle_configuration: ::std::option::Option<BucketLifecycleConfiguration>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub transition_default_minimum_object_size: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketLifecycleConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_LIFECYCLE_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.checksum_algorithm,
+            2 => &self.lifecycle_configuration,
+            3 => &self.expected_bucket_owner,
+            4 => &self.transition_default_minimum_object_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.checksum_algorithm,
+            2 => &mut self.lifecycle_configuration,
+            3 => &mut self.expected_bucket_owner,
+            4 => &mut self.transition_default_minimum_object_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketLoggingInput {
+    pub bucket: ::std::string::String,
+    pub bucket_logging_status: BucketLoggingStatus,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketLoggingInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_LOGGING_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.bucket_logging_status,
+            2 => &self.content_md5,
+            3 => &self.checksum_algorithm,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.bucket_logging_status,
+            2 => &mut self.content_md5,
+            3 => &mut self.checksum_algorithm,
+            4 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketMetricsConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub id: ::std::string::String,
+    pub metrics_configuration: MetricsConfiguration,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketMetricsConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_METRICS_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.id,
+            2 => &self.metrics_configuration,
+            3 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.id,
+            2 => &mut self.metrics_configuration,
+            3 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketNotificationConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub notification_configuration: NotificationConfiguration,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub skip_destination_validation: ::std::option::Option<bool>,
+}
+impl Struct for PutBucketNotificationConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_NOTIFICATION_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.notification_configuration,
+            2 => &self.expected_bucket_owner,
+            3 => &self.skip_destination_validation,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.notification_configuration,
+            2 => &mut self.expected_bucket_owner,
+            3 => &mut self.skip_destination_validation,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketOwnershipControlsInput {
+    pub bucket: ::std::string::String,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub ownership_controls: OwnershipControls,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketOwnershipControlsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_OWNERSHIP_CONTROLS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.content_md5,
+            2 => &self.expected_bucket_owner,
+            3 => &self.ownership_controls,
+            4 => &self.checksum_algorithm,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.content_md5,
+            2 => &mut self.expected_bucket_owner,
+            3 => &mut self.ownership_controls,
+            4 => &mut self.checksum_algorithm,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct PutBucketPolicyInput {
     pub bucket: ::std::string::String,
     pub content_md5: ::std::option::Option<::std::string::String>,
@@ -3306,6 +6903,108 @@ impl Struct for PutBucketPolicyInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct PutBucketReplicationInput {
+    pub bucket: ::std::string::String,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub replication_configuration: ReplicationConfiguration,
+    pub token: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketReplicationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_REPLICATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.content_md5,
+            2 => &self.checksum_algorithm,
+            3 => &self.replication_configuration,
+            4 => &self.token,
+            5 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.content_md5,
+            2 => &mut self.checksum_algorithm,
+            3 => &mut self.replication_configuration,
+            4 => &mut self.token,
+            5 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketRequestPaymentInput {
+    pub bucket: ::std::string::String,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub request_payment_configuration: RequestPaymentConfiguration,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketRequestPaymentInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_REQUEST_PAYMENT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.content_md5,
+            2 => &self.checksum_algorithm,
+            3 => &self.request_payment_configuration,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.content_md5,
+            2 => &mut self.checksum_algorithm,
+            3 => &mut self.request_payment_configuration,
+            4 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketTaggingInput {
+    pub bucket: ::std::string::String,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub tagging: Tagging,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketTaggingInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_TAGGING_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.content_md5,
+            2 => &self.checksum_algorithm,
+            3 => &self.tagging,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.content_md5,
+            2 => &mut self.checksum_algorithm,
+            3 => &mut self.tagging,
+            4 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct PutBucketVersioningInput {
     pub bucket: ::std::string::String,
     pub content_md5: ::std::option::Option<::std::string::String>,
@@ -3337,6 +7036,39 @@ impl Struct for PutBucketVersioningInput {
             3 => &mut self.mfa,
             4 => &mut self.versioning_configuration,
             5 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketWebsiteInput {
+    pub bucket: ::std::string::String,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub website_configuration: WebsiteConfiguration,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutBucketWebsiteInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_WEBSITE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.content_md5,
+            2 => &self.checksum_algorithm,
+            3 => &self.website_configuration,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.content_md5,
+            2 => &mut self.checksum_algorithm,
+            3 => &mut self.website_configuration,
+            4 => &mut self.expected_bucket_owner,
             _ => panic!("no member {index}"),
         }
     }
@@ -3418,6 +7150,129 @@ impl Struct for PutObjectAclInput {
             11 => &mut self.request_payer,
             12 => &mut self.version_id,
             13 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutObjectLegalHoldOutput {
+    pub request_charged: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectLegalHoldOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_LEGAL_HOLD_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.request_charged,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.request_charged,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutObjectLegalHoldInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub legal_hold: ::std::option::Option<ObjectLockLegalHold>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectLegalHoldInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_LEGAL_HOLD_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.legal_hold,
+            3 => &self.request_payer,
+            4 => &self.version_id,
+            5 => &self.content_md5,
+            6 => &self.checksum_algorithm,
+            7 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.legal_hold,
+            3 => &mut self.request_payer,
+            4 => &mut self.version_id,
+            5 => &mut self.content_md5,
+            6 => &mut self.checksum_algorithm,
+            7 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutObjectLockConfigurationOutput {
+    pub request_charged: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectLockConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_LOCK_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.request_charged,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.request_charged,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutObjectLockConfigurationInput {
+    pub bucket: ::std::string::String,
+    pub object_lock_configuration: ::std::option::Option<ObjectLockConfiguration>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub token: ::std::option::Option<::std::string::String>,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectLockConfigurationInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_LOCK_CONFIGURATION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.object_lock_configuration,
+            2 => &self.request_payer,
+            3 => &self.token,
+            4 => &self.content_md5,
+            5 => &self.checksum_algorithm,
+            6 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.object_lock_configuration,
+            2 => &mut self.request_payer,
+            3 => &mut self.token,
+            4 => &mut self.content_md5,
+            5 => &mut self.checksum_algorithm,
+            6 => &mut self.expected_bucket_owner,
             _ => panic!("no member {index}"),
         }
     }
@@ -3674,6 +7529,462 @@ impl Struct for PutObjectInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct PutObjectRetentionOutput {
+    pub request_charged: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectRetentionOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_RETENTION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.request_charged,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.request_charged,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutObjectRetentionInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub retention: ::std::option::Option<ObjectLockRetention>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub bypass_governance_retention: ::std::option::Option<bool>,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectRetentionInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_RETENTION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.retention,
+            3 => &self.request_payer,
+            4 => &self.version_id,
+            5 => &self.bypass_governance_retention,
+            6 => &self.content_md5,
+            7 => &self.checksum_algorithm,
+            8 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.retention,
+            3 => &mut self.request_payer,
+            4 => &mut self.version_id,
+            5 => &mut self.bypass_governance_retention,
+            6 => &mut self.content_md5,
+            7 => &mut self.checksum_algorithm,
+            8 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutObjectTaggingOutput {
+    pub version_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectTaggingOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_TAGGING_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.version_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.version_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutObjectTaggingInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub tagging: Tagging,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutObjectTaggingInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_OBJECT_TAGGING_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.version_id,
+            3 => &self.content_md5,
+            4 => &self.checksum_algorithm,
+            5 => &self.tagging,
+            6 => &self.expected_bucket_owner,
+            7 => &self.request_payer,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.version_id,
+            3 => &mut self.content_md5,
+            4 => &mut self.checksum_algorithm,
+            5 => &mut self.tagging,
+            6 => &mut self.expected_bucket_owner,
+            7 => &mut self.request_payer,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutPublicAccessBlockInput {
+    pub bucket: ::std::string::String,
+    pub content_md5: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub public_access_block_configuration: PublicAccessBlockConfiguration,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutPublicAccessBlockInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_PUBLIC_ACCESS_BLOCK_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.content_md5,
+            2 => &self.checksum_algorithm,
+            3 => &self.public_access_block_configuration,
+            4 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.content_md5,
+            2 => &mut self.checksum_algorithm,
+            3 => &mut self.public_access_block_configuration,
+            4 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct QueueConfiguration {
+    pub id: ::std::option::Option<::std::string::String>,
+    pub queue_arn: ::std::string::String,
+    pub events: ::std::vec::Vec<::std::string::String>,
+    pub filter: ::std::option::Option<NotificationConfigurationFilter>,
+}
+impl Struct for QueueConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_QUEUE_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.id,
+            1 => &self.queue_arn,
+            2 => &self.events,
+            3 => &self.filter,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.id,
+            1 => &mut self.queue_arn,
+            2 => &mut self.events,
+            3 => &mut self.filter,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Redirect {
+    pub host_name: ::std::option::Option<::std::string::String>,
+    pub http_redirect_code: ::std::option::Option<::std::string::String>,
+    pub protocol: ::std::option::Option<::std::string::String>,
+    pub replace_key_prefix_with: ::std::option::Option<::std::string::String>,
+    pub replace_key_with: ::std::option::Option<::std::string::String>,
+}
+impl Struct for Redirect {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REDIRECT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.host_name,
+            1 => &self.http_redirect_code,
+            2 => &self.protocol,
+            3 => &self.replace_key_prefix_with,
+            4 => &self.replace_key_with,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.host_name,
+            1 => &mut self.http_redirect_code,
+            2 => &mut self.protocol,
+            3 => &mut self.replace_key_prefix_with,
+            4 => &mut self.replace_key_with,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct RedirectAllRequestsTo {
+    pub host_name: ::std::string::String,
+    pub protocol: ::std::option::Option<::std::string::String>,
+}
+impl Struct for RedirectAllRequestsTo {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REDIRECT_ALL_REQUESTS_TO
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.host_name,
+            1 => &self.protocol,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.host_name,
+            1 => &mut self.protocol,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ReplicaModifications {
+    pub status: ::std::string::String,
+}
+impl Struct for ReplicaModifications {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REPLICA_MODIFICATIONS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ReplicationConfiguration {
+    pub role: ::std::string::String,
+    pub rules: ::std::vec::Vec<ReplicationRule>,
+}
+impl Struct for ReplicationConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REPLICATION_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.role,
+            1 => &self.rules,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.role,
+            1 => &mut self.rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ReplicationRule {
+    pub id: ::std::option::Option<::std::string::String>,
+    pub priority: ::std::option::Option<i32>,
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub filter: ::std::option::Option<ReplicationRuleFilter>,
+    pub status: ::std::string::String,
+    pub source_selection_criteria: ::std::option::Option<SourceSelectionCriteria>,
+    pub existing_object_replication: ::std::option::Option<ExistingObjectReplication>,
+    pub destination: Destination,
+    pub delete_marker_replication: ::std::option::Option<DeleteMarkerReplication>,
+}
+impl Struct for ReplicationRule {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REPLICATION_RULE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.id,
+            1 => &self.priority,
+            2 => &self.prefix,
+            3 => &self.filter,
+            4 => &self.status,
+            5 => &self.source_selection_criteria,
+            6 => &self.existing_object_replication,
+            7 => &self.destination,
+            8 => &self.delete_marker_replication,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.id,
+            1 => &mut self.priority,
+            2 => &mut self.prefix,
+            3 => &mut self.filter,
+            4 => &mut self.status,
+            5 => &mut self.source_selection_criteria,
+            6 => &mut self.existing_object_replication,
+            7 => &mut self.destination,
+            8 => &mut self.delete_marker_replication,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ReplicationRuleAndOperator {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for ReplicationRuleAndOperator {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REPLICATION_RULE_AND_OPERATOR
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ReplicationRuleFilter {
+    pub prefix: ::std::option::Option<::std::string::String>,
+    pub tag: ::std::option::Option<Tag>,
+    pub and: ::std::option::Option<ReplicationRuleAndOperator>,
+}
+impl Struct for ReplicationRuleFilter {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REPLICATION_RULE_FILTER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.prefix,
+            1 => &self.tag,
+            2 => &self.and,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.prefix,
+            1 => &mut self.tag,
+            2 => &mut self.and,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ReplicationTime {
+    pub status: ::std::string::String,
+    pub time: ReplicationTimeValue,
+}
+impl Struct for ReplicationTime {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REPLICATION_TIME
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            1 => &self.time,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
+            1 => &mut self.time,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ReplicationTimeValue {
+    pub minutes: ::std::option::Option<i32>,
+}
+impl Struct for ReplicationTimeValue {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REPLICATION_TIME_VALUE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.minutes,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.minutes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct RequestPaymentConfiguration {
+    pub payer: ::std::string::String,
+}
+impl Struct for RequestPaymentConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REQUEST_PAYMENT_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.payer,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.payer,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct RestoreStatus {
     pub is_restore_in_progress: ::std::option::Option<bool>,
     pub restore_expiry_date: ::std::option::Option<::base::Timestamp>,
@@ -3693,6 +8004,265 @@ impl Struct for RestoreStatus {
         match index {
             0 => &mut self.is_restore_in_progress,
             1 => &mut self.restore_expiry_date,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct RoutingRule {
+    pub condition: ::std::option::Option<Condition>,
+    pub redirect: Redirect,
+}
+impl Struct for RoutingRule {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ROUTING_RULE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.condition,
+            1 => &self.redirect,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.condition,
+            1 => &mut self.redirect,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct S3KeyFilter {
+    pub filter_rules: ::std::option::Option<::std::vec::Vec<FilterRule>>,
+}
+impl Struct for S3KeyFilter {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_S3_KEY_FILTER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.filter_rules,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.filter_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SSEKMS {
+    pub key_id: ::std::string::String,
+}
+impl Struct for SSEKMS {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SSEKMS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SSES3 {}
+impl Struct for SSES3 {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SSES3
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ServerSideEncryptionByDefault {
+    pub sse_algorithm: ::std::string::String,
+    pub kms_master_key_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ServerSideEncryptionByDefault {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SERVER_SIDE_ENCRYPTION_BY_DEFAULT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.sse_algorithm,
+            1 => &self.kms_master_key_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.sse_algorithm,
+            1 => &mut self.kms_master_key_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ServerSideEncryptionConfiguration {
+    pub rules: ::std::vec::Vec<ServerSideEncryptionRule>,
+}
+impl Struct for ServerSideEncryptionConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SERVER_SIDE_ENCRYPTION_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.rules,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ServerSideEncryptionRule {
+    pub apply_server_side_encryption_by_default:
+        ::std::option::Option<ServerSideEncryptionByDefault>,
+    pub bucket_key_enabled: ::std::option::Option<bool>,
+    pub blocked_encryption_types: ::std::option::Option<BlockedEncryptionTypes>,
+}
+impl Struct for ServerSideEncryptionRule {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SERVER_SIDE_ENCRYPTION_RULE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.apply_server_side_encryption_by_default,
+            1 => &self.bucket_key_enabled,
+            2 => &self.blocked_encryption_types,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.apply_server_side_encryption_by_default,
+            1 => &mut self.bucket_key_enabled,
+            2 => &mut self.blocked_encryption_types,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SimplePrefix {}
+impl Struct for SimplePrefix {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SIMPLE_PREFIX
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SourceSelectionCriteria {
+    pub sse_kms_encrypted_objects: ::std::option::Option<SseKmsEncryptedObjects>,
+    pub replica_modifications: ::std::option::Option<ReplicaModifications>,
+}
+impl Struct for SourceSelectionCriteria {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SOURCE_SELECTION_CRITERIA
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.sse_kms_encrypted_objects,
+            1 => &self.replica_modifications,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.sse_kms_encrypted_objects,
+            1 => &mut self.replica_modifications,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SseKmsEncryptedObjects {
+    pub status: ::std::string::String,
+}
+impl Struct for SseKmsEncryptedObjects {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SSE_KMS_ENCRYPTED_OBJECTS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct StorageClassAnalysis {
+    pub data_export: ::std::option::Option<StorageClassAnalysisDataExport>,
+}
+impl Struct for StorageClassAnalysis {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_STORAGE_CLASS_ANALYSIS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.data_export,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.data_export,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct StorageClassAnalysisDataExport {
+    pub output_schema_version: ::std::string::String,
+    pub destination: AnalyticsExportDestination,
+}
+impl Struct for StorageClassAnalysisDataExport {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_STORAGE_CLASS_ANALYSIS_DATA_EXPORT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.output_schema_version,
+            1 => &self.destination,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.output_schema_version,
+            1 => &mut self.destination,
             _ => panic!("no member {index}"),
         }
     }
@@ -3722,6 +8292,99 @@ impl Struct for Tag {
     }
 }
 #[derive(Clone, Default)]
+pub struct Tagging {
+    pub tag_set: ::std::vec::Vec<Tag>,
+}
+impl Struct for Tagging {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAGGING
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tag_set,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tag_set,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TargetGrant {
+    pub grantee: ::std::option::Option<Grantee>,
+    pub permission: ::std::option::Option<::std::string::String>,
+}
+impl Struct for TargetGrant {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TARGET_GRANT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.grantee,
+            1 => &self.permission,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.grantee,
+            1 => &mut self.permission,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TargetObjectKeyFormat {
+    pub simple_prefix: ::std::option::Option<SimplePrefix>,
+    pub partitioned_prefix: ::std::option::Option<PartitionedPrefix>,
+}
+impl Struct for TargetObjectKeyFormat {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TARGET_OBJECT_KEY_FORMAT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.simple_prefix,
+            1 => &self.partitioned_prefix,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.simple_prefix,
+            1 => &mut self.partitioned_prefix,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Tiering {
+    pub days: i32,
+    pub access_tier: ::std::string::String,
+}
+impl Struct for Tiering {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TIERING
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.days,
+            1 => &self.access_tier,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.days,
+            1 => &mut self.access_tier,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct TooManyParts {}
 impl Struct for TooManyParts {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -3732,6 +8395,63 @@ impl Struct for TooManyParts {
     }
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TopicConfiguration {
+    pub id: ::std::option::Option<::std::string::String>,
+    pub topic_arn: ::std::string::String,
+    pub events: ::std::vec::Vec<::std::string::String>,
+    pub filter: ::std::option::Option<NotificationConfigurationFilter>,
+}
+impl Struct for TopicConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TOPIC_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.id,
+            1 => &self.topic_arn,
+            2 => &self.events,
+            3 => &self.filter,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.id,
+            1 => &mut self.topic_arn,
+            2 => &mut self.events,
+            3 => &mut self.filter,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Transition {
+    pub date: ::std::option::Option<::base::Timestamp>,
+    pub days: ::std::option::Option<i32>,
+    pub storage_class: ::std::option::Option<::std::string::String>,
+}
+impl Struct for Transition {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRANSITION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.date,
+            1 => &self.days,
+            2 => &self.storage_class,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.date,
+            1 => &mut self.days,
+            2 => &mut self.storage_class,
             _ => panic!("no member {index}"),
         }
     }
@@ -4040,10 +8760,144 @@ impl Struct for VersioningConfiguration {
     }
 }
 #[derive(Clone, Default)]
+pub struct WebsiteConfiguration {
+    pub error_document: ::std::option::Option<ErrorDocument>,
+    pub index_document: ::std::option::Option<IndexDocument>,
+    pub redirect_all_requests_to: ::std::option::Option<RedirectAllRequestsTo>,
+    pub routing_rules: ::std::option::Option<::std::vec::Vec<RoutingRule>>,
+}
+impl Struct for WebsiteConfiguration {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_WEBSITE_CONFIGURATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.error_document,
+            1 => &self.index_document,
+            2 => &self.redirect_all_requests_to,
+            3 => &self.routing_rules,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.error_document,
+            1 => &mut self.index_document,
+            2 => &mut self.redirect_all_requests_to,
+            3 => &mut self.routing_rules,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct DeleteBucketOutput {}
 impl Struct for DeleteBucketOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_DELETE_BUCKET_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketAnalyticsConfigurationOutput {}
+impl Struct for DeleteBucketAnalyticsConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketCorsOutput {}
+impl Struct for DeleteBucketCorsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_CORS_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketEncryptionOutput {}
+impl Struct for DeleteBucketEncryptionOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_ENCRYPTION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketIntelligentTieringConfigurationOutput {}
+impl Struct for DeleteBucketIntelligentTieringConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketInventoryConfigurationOutput {}
+impl Struct for DeleteBucketInventoryConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_INVENTORY_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketLifecycleOutput {}
+impl Struct for DeleteBucketLifecycleOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_LIFECYCLE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketMetricsConfigurationOutput {}
+impl Struct for DeleteBucketMetricsConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_METRICS_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketOwnershipControlsOutput {}
+impl Struct for DeleteBucketOwnershipControlsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_OWNERSHIP_CONTROLS_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -4066,10 +8920,192 @@ impl Struct for DeleteBucketPolicyOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DeleteBucketReplicationOutput {}
+impl Struct for DeleteBucketReplicationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_REPLICATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketTaggingOutput {}
+impl Struct for DeleteBucketTaggingOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_TAGGING_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBucketWebsiteOutput {}
+impl Struct for DeleteBucketWebsiteOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BUCKET_WEBSITE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeletePublicAccessBlockOutput {}
+impl Struct for DeletePublicAccessBlockOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_PUBLIC_ACCESS_BLOCK_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketAccelerateConfigurationOutput {}
+impl Struct for PutBucketAccelerateConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_ACCELERATE_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct PutBucketAclOutput {}
 impl Struct for PutBucketAclOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_PUT_BUCKET_ACL_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketAnalyticsConfigurationOutput {}
+impl Struct for PutBucketAnalyticsConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketCorsOutput {}
+impl Struct for PutBucketCorsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_CORS_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketEncryptionOutput {}
+impl Struct for PutBucketEncryptionOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_ENCRYPTION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketIntelligentTieringConfigurationOutput {}
+impl Struct for PutBucketIntelligentTieringConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketInventoryConfigurationOutput {}
+impl Struct for PutBucketInventoryConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_INVENTORY_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketLoggingOutput {}
+impl Struct for PutBucketLoggingOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_LOGGING_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketMetricsConfigurationOutput {}
+impl Struct for PutBucketMetricsConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_METRICS_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketNotificationConfigurationOutput {}
+impl Struct for PutBucketNotificationConfigurationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_NOTIFICATION_CONFIGURATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketOwnershipControlsOutput {}
+impl Struct for PutBucketOwnershipControlsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_OWNERSHIP_CONTROLS_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -4092,6 +9128,45 @@ impl Struct for PutBucketPolicyOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct PutBucketReplicationOutput {}
+impl Struct for PutBucketReplicationOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_REPLICATION_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketRequestPaymentOutput {}
+impl Struct for PutBucketRequestPaymentOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_REQUEST_PAYMENT_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutBucketTaggingOutput {}
+impl Struct for PutBucketTaggingOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_TAGGING_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct PutBucketVersioningOutput {}
 impl Struct for PutBucketVersioningOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -4104,19 +9179,62 @@ impl Struct for PutBucketVersioningOutput {
         panic!("no member {index}")
     }
 }
+#[derive(Clone, Default)]
+pub struct PutBucketWebsiteOutput {}
+impl Struct for PutBucketWebsiteOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_BUCKET_WEBSITE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutPublicAccessBlockOutput {}
+impl Struct for PutPublicAccessBlockOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_PUBLIC_ACCESS_BLOCK_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+pub type GetBucketNotificationConfigurationInput = GetBucketNotificationConfigurationRequest;
+pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
 ::smithy::field_for_struct!(
+    AbortIncompleteMultipartUpload,
     AbortMultipartUploadOutput,
     AbortMultipartUploadInput,
+    AccelerateConfiguration,
     AccessControlPolicy,
+    AccessControlTranslation,
+    AnalyticsAndOperator,
+    AnalyticsConfiguration,
+    AnalyticsExportDestination,
+    AnalyticsFilter,
+    AnalyticsS3BucketDestination,
+    BlockedEncryptionTypes,
     Bucket,
     BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     BucketInfo,
+    BucketLifecycleConfiguration,
+    BucketLoggingStatus,
+    CORSConfiguration,
+    CORSRule,
+    Checksum,
     CommonPrefix,
     CompleteMultipartUploadOutput,
     CompleteMultipartUploadInput,
     CompletedMultipartUpload,
     CompletedPart,
+    Condition,
     CopyObjectOutput,
     CopyObjectInput,
     CopyObjectResult,
@@ -4126,39 +9244,129 @@ impl Struct for PutBucketVersioningOutput {
     CreateBucketInput,
     CreateMultipartUploadOutput,
     CreateMultipartUploadInput,
+    DefaultRetention,
     Delete,
+    DeleteBucketAnalyticsConfigurationInput,
+    DeleteBucketCorsInput,
+    DeleteBucketEncryptionInput,
+    DeleteBucketIntelligentTieringConfigurationInput,
+    DeleteBucketInventoryConfigurationInput,
+    DeleteBucketLifecycleInput,
+    DeleteBucketMetricsConfigurationInput,
+    DeleteBucketOwnershipControlsInput,
     DeleteBucketPolicyInput,
+    DeleteBucketReplicationInput,
     DeleteBucketInput,
+    DeleteBucketTaggingInput,
+    DeleteBucketWebsiteInput,
     DeleteMarkerEntry,
+    DeleteMarkerReplication,
     DeleteObjectOutput,
     DeleteObjectInput,
+    DeleteObjectTaggingOutput,
+    DeleteObjectTaggingInput,
     DeleteObjectsOutput,
     DeleteObjectsInput,
+    DeletePublicAccessBlockInput,
     DeletedObject,
+    Destination,
+    EncryptionConfiguration,
     EncryptionTypeMismatch,
     Error,
+    ErrorDocument,
+    EventBridgeConfiguration,
+    EventHoldDuration,
+    ExistingObjectReplication,
+    FilterRule,
+    GetBucketAccelerateConfigurationOutput,
+    GetBucketAccelerateConfigurationInput,
     GetBucketAclOutput,
     GetBucketAclInput,
+    GetBucketAnalyticsConfigurationOutput,
+    GetBucketAnalyticsConfigurationInput,
+    GetBucketCorsOutput,
+    GetBucketCorsInput,
+    GetBucketEncryptionOutput,
+    GetBucketEncryptionInput,
+    GetBucketIntelligentTieringConfigurationOutput,
+    GetBucketIntelligentTieringConfigurationInput,
+    GetBucketInventoryConfigurationOutput,
+    GetBucketInventoryConfigurationInput,
+    GetBucketLifecycleConfigurationOutput,
+    GetBucketLifecycleConfigurationInput,
     GetBucketLocationOutput,
     GetBucketLocationInput,
+    GetBucketLoggingOutput,
+    GetBucketLoggingInput,
+    GetBucketMetricsConfigurationOutput,
+    GetBucketMetricsConfigurationInput,
+    GetBucketNotificationConfigurationRequest,
+    GetBucketOwnershipControlsOutput,
+    GetBucketOwnershipControlsInput,
     GetBucketPolicyOutput,
     GetBucketPolicyInput,
+    GetBucketPolicyStatusOutput,
+    GetBucketPolicyStatusInput,
+    GetBucketReplicationOutput,
+    GetBucketReplicationInput,
+    GetBucketRequestPaymentOutput,
+    GetBucketRequestPaymentInput,
+    GetBucketTaggingOutput,
+    GetBucketTaggingInput,
     GetBucketVersioningOutput,
     GetBucketVersioningInput,
+    GetBucketWebsiteOutput,
+    GetBucketWebsiteInput,
     GetObjectAclOutput,
     GetObjectAclInput,
+    GetObjectAttributesOutput,
+    GetObjectAttributesParts,
+    GetObjectAttributesInput,
+    GetObjectLegalHoldOutput,
+    GetObjectLegalHoldInput,
+    GetObjectLockConfigurationOutput,
+    GetObjectLockConfigurationInput,
     GetObjectOutput,
     GetObjectInput,
+    GetObjectRetentionOutput,
+    GetObjectRetentionInput,
+    GetObjectTaggingOutput,
+    GetObjectTaggingInput,
+    GetPublicAccessBlockOutput,
+    GetPublicAccessBlockInput,
     Grant,
     Grantee,
     HeadBucketOutput,
     HeadBucketInput,
     HeadObjectOutput,
     HeadObjectInput,
+    IndexDocument,
     Initiator,
+    IntelligentTieringAndOperator,
+    IntelligentTieringConfiguration,
+    IntelligentTieringFilter,
     InvalidObjectState,
     InvalidRequest,
     InvalidWriteOffset,
+    InventoryConfiguration,
+    InventoryDestination,
+    InventoryEncryption,
+    InventoryFilter,
+    InventoryS3BucketDestination,
+    InventorySchedule,
+    LambdaFunctionConfiguration,
+    LifecycleExpiration,
+    LifecycleRule,
+    LifecycleRuleAndOperator,
+    LifecycleRuleFilter,
+    ListBucketAnalyticsConfigurationsOutput,
+    ListBucketAnalyticsConfigurationsInput,
+    ListBucketIntelligentTieringConfigurationsOutput,
+    ListBucketIntelligentTieringConfigurationsInput,
+    ListBucketInventoryConfigurationsOutput,
+    ListBucketInventoryConfigurationsInput,
+    ListBucketMetricsConfigurationsOutput,
+    ListBucketMetricsConfigurationsInput,
     ListBucketsOutput,
     ListBucketsInput,
     ListMultipartUploadsOutput,
@@ -4172,34 +9380,135 @@ impl Struct for PutBucketVersioningOutput {
     ListPartsOutput,
     ListPartsInput,
     LocationInfo,
+    LoggingEnabled,
+    Metrics,
+    MetricsAndOperator,
+    MetricsConfiguration,
+    MetricsFilter,
     MultipartUpload,
     NoSuchBucket,
     NoSuchKey,
     NoSuchUpload,
+    NoncurrentVersionExpiration,
+    NoncurrentVersionTransition,
+    NotificationConfiguration,
+    NotificationConfigurationFilter,
     Object,
     ObjectIdentifier,
+    ObjectLockConfiguration,
+    ObjectLockLegalHold,
+    ObjectLockRetention,
+    ObjectLockRule,
     ObjectNotInActiveTierError,
+    ObjectPart,
     ObjectVersion,
     Owner,
+    OwnershipControls,
+    OwnershipControlsRule,
     Part,
+    PartitionedPrefix,
+    PolicyStatus,
+    PublicAccessBlockConfiguration,
+    PutBucketAccelerateConfigurationInput,
     PutBucketAclInput,
+    PutBucketAnalyticsConfigurationInput,
+    PutBucketCorsInput,
+    PutBucketEncryptionInput,
+    PutBucketIntelligentTieringConfigurationInput,
+    PutBucketInventoryConfigurationInput,
+    PutBucketLifecycleConfigurationOutput,
+    PutBucketLifecycleConfigurationInput,
+    PutBucketLoggingInput,
+    PutBucketMetricsConfigurationInput,
+    PutBucketNotificationConfigurationInput,
+    PutBucketOwnershipControlsInput,
     PutBucketPolicyInput,
+    PutBucketReplicationInput,
+    PutBucketRequestPaymentInput,
+    PutBucketTaggingInput,
     PutBucketVersioningInput,
+    PutBucketWebsiteInput,
     PutObjectAclOutput,
     PutObjectAclInput,
+    PutObjectLegalHoldOutput,
+    PutObjectLegalHoldInput,
+    PutObjectLockConfigurationOutput,
+    PutObjectLockConfigurationInput,
     PutObjectOutput,
     PutObjectInput,
+    PutObjectRetentionOutput,
+    PutObjectRetentionInput,
+    PutObjectTaggingOutput,
+    PutObjectTaggingInput,
+    PutPublicAccessBlockInput,
+    QueueConfiguration,
+    Redirect,
+    RedirectAllRequestsTo,
+    ReplicaModifications,
+    ReplicationConfiguration,
+    ReplicationRule,
+    ReplicationRuleAndOperator,
+    ReplicationRuleFilter,
+    ReplicationTime,
+    ReplicationTimeValue,
+    RequestPaymentConfiguration,
     RestoreStatus,
+    RoutingRule,
+    S3KeyFilter,
+    SSEKMS,
+    SSES3,
+    ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration,
+    ServerSideEncryptionRule,
+    SimplePrefix,
+    SourceSelectionCriteria,
+    SseKmsEncryptedObjects,
+    StorageClassAnalysis,
+    StorageClassAnalysisDataExport,
     Tag,
+    Tagging,
+    TargetGrant,
+    TargetObjectKeyFormat,
+    Tiering,
     TooManyParts,
+    TopicConfiguration,
+    Transition,
     UploadPartCopyOutput,
     UploadPartCopyInput,
     UploadPartOutput,
     UploadPartInput,
     VersioningConfiguration,
+    WebsiteConfiguration,
     DeleteBucketOutput,
+    DeleteBucketAnalyticsConfigurationOutput,
+    DeleteBucketCorsOutput,
+    DeleteBucketEncryptionOutput,
+    DeleteBucketIntelligentTieringConfigurationOutput,
+    DeleteBucketInventoryConfigurationOutput,
+    DeleteBucketLifecycleOutput,
+    DeleteBucketMetricsConfigurationOutput,
+    DeleteBucketOwnershipControlsOutput,
     DeleteBucketPolicyOutput,
+    DeleteBucketReplicationOutput,
+    DeleteBucketTaggingOutput,
+    DeleteBucketWebsiteOutput,
+    DeletePublicAccessBlockOutput,
+    PutBucketAccelerateConfigurationOutput,
     PutBucketAclOutput,
+    PutBucketAnalyticsConfigurationOutput,
+    PutBucketCorsOutput,
+    PutBucketEncryptionOutput,
+    PutBucketIntelligentTieringConfigurationOutput,
+    PutBucketInventoryConfigurationOutput,
+    PutBucketLoggingOutput,
+    PutBucketMetricsConfigurationOutput,
+    PutBucketNotificationConfigurationOutput,
+    PutBucketOwnershipControlsOutput,
     PutBucketPolicyOutput,
-    PutBucketVersioningOutput
+    PutBucketReplicationOutput,
+    PutBucketRequestPaymentOutput,
+    PutBucketTaggingOutput,
+    PutBucketVersioningOutput,
+    PutBucketWebsiteOutput,
+    PutPublicAccessBlockOutput
 );

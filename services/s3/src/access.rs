@@ -2,12 +2,12 @@
 
 use crate::acl::{self, Asked};
 use crate::rows::*;
-use crate::{bucket, names, object};
+use crate::{bucket, get_object, names, object, public_access};
 use api::{Ask, Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
 use policy::{Policy, PolicyError};
-use store::{Desc, Scope};
+use store::Scope;
 
 pub fn put_policy(
     tx: &mut Tx,
@@ -15,10 +15,12 @@ pub fn put_policy(
     input: &PutBucketPolicyInput,
 ) -> Result<PutBucketPolicyOutput, Error> {
     let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    Policy::check_bucket(&input.policy, &input.bucket).map_err(|error| match &error {
-        PolicyError::Malformed(text) => Error::new(&e::MALFORMED_POLICY, text),
-        PolicyError::TooLarge { .. } => Error::new(&e::MALFORMED_POLICY, error.to_string()),
-    })?;
+    let policy =
+        Policy::check_bucket(&input.policy, &input.bucket).map_err(|error| match &error {
+            PolicyError::Malformed(text) => Error::new(&e::MALFORMED_POLICY, text),
+            PolicyError::TooLarge { .. } => Error::new(&e::MALFORMED_POLICY, error.to_string()),
+        })?;
+    public_access::check_policy(&bucket, &policy)?;
     bucket.policy = Some(input.policy.clone());
     bucket.policy_version = tx.version() + 1;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
@@ -100,6 +102,7 @@ pub fn put_bucket_acl(
         write_acp: &input.grant_write_acp,
     };
     bucket.acl = list_given(&input.access_control_policy, &asked, bucket.owner, None)?;
+    public_access::check_acl(&bucket, &bucket.acl)?;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
     Ok(PutBucketAclOutput::default())
 }
@@ -138,26 +141,6 @@ pub fn authorize_get_object_acl(cx: &Cx, input: &GetObjectAclInput) -> Vec<Ask> 
     vec![object_ask(cx, "Get", &input.bucket, &input.key, &input.version_id)]
 }
 
-/// The version whose list is meant. A delete marker has none.
-fn find_object(
-    tx: &Tx,
-    bucket: &BucketRow,
-    key: &str,
-    version: &Option<String>,
-) -> Result<ObjectRow, Error> {
-    match object::find(tx, bucket, key, version.as_deref())? {
-        Some(row) if row.delete_marker && version.is_some() => {
-            let text = "The specified method is not allowed against this resource.";
-            Err(Error::new(&e::METHOD_NOT_ALLOWED, text).header("x-amz-delete-marker", "true"))
-        }
-        Some(row) if !row.delete_marker => Ok(row),
-        _ => Err(match version {
-            Some(version) => object::no_such_version(key, version),
-            None => object::no_such_key(key),
-        }),
-    }
-}
-
 pub fn put_object_acl(
     tx: &mut Tx,
     _: &Cx,
@@ -165,7 +148,7 @@ pub fn put_object_acl(
 ) -> Result<PutObjectAclOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     refuse_if_enforced(&bucket)?;
-    let mut row = find_object(tx, &bucket, &input.key, &input.version_id)?;
+    let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
     let asked = Asked {
         canned: &input.acl,
         full_control: &input.grant_full_control,
@@ -175,13 +158,8 @@ pub fn put_object_acl(
         write_acp: &input.grant_write_acp,
     };
     row.acl = list_given(&input.access_control_policy, &asked, row.owner, Some(bucket.owner))?;
-    let (scope, key) = (bucket::scope(&bucket), input.key.as_str());
-    let latest = tx.get(&OBJECTS, &scope, &(bucket.number, key))?;
-    if latest.is_some_and(|latest| latest.sequence == row.sequence) {
-        tx.put(&OBJECTS, &scope, &(bucket.number, key), &row)?;
-    } else {
-        tx.put(&VERSIONS, &scope, &(bucket.number, key, Desc(row.sequence)), &row)?;
-    }
+    public_access::check_acl(&bucket, &row.acl)?;
+    object::rewrite(tx, &bucket, &input.key, &row)?;
     Ok(PutObjectAclOutput::default())
 }
 
@@ -191,7 +169,7 @@ pub fn get_object_acl(
     input: &GetObjectAclInput,
 ) -> Result<GetObjectAclOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let row = find_object(tx, &bucket, &input.key, &input.version_id)?;
+    let row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
     Ok(GetObjectAclOutput {
         owner: Some(acl::owner(row.owner)),
         grants: Some(acl::to_document(&row.acl)),

@@ -252,12 +252,19 @@ pub fn to_document(grants: &[GrantRow]) -> Vec<s3::Grant> {
         .collect()
 }
 
+/// Whether everybody, or everybody with an account, has a part in the list.
+pub fn is_public(grants: &[GrantRow]) -> bool {
+    let public = [Grantee::AllUsers, Grantee::AuthenticatedUsers];
+    grants.iter().any(|row| public.contains(&row.grantee))
+}
+
 /// Whether a list gives the caller the permission.
-fn gives(grants: &[GrantRow], caller: &Caller, wanted: Permission) -> bool {
+fn gives(grants: &[GrantRow], bucket: &BucketRow, caller: &Caller, wanted: Permission) -> bool {
+    let public = !bucket.public_access.is_some_and(|block| block.ignore_acls);
     grants.iter().any(|row| {
         let who = match row.grantee {
-            Grantee::AllUsers => true,
-            Grantee::AuthenticatedUsers => caller.account.is_some(),
+            Grantee::AllUsers => public,
+            Grantee::AuthenticatedUsers => public && caller.account.is_some(),
             Grantee::LogDelivery => false,
             Grantee::CanonicalUser => caller.account.is_some_and(|account| {
                 row.id == account.to_string() || row.id == account.canonical_user_id()
@@ -288,14 +295,19 @@ pub fn bucket_allows(bucket: &BucketRow, caller: &Caller, action: &str) -> Optio
         | "s3:PutObjectVersionAcl" => return None,
         _ => return Some(false),
     };
-    Some(gives(&bucket.acl, caller, wanted))
+    Some(gives(&bucket.acl, bucket, caller, wanted))
 }
 
-pub fn object_allows(object: &ObjectRow, caller: &Caller, action: &str) -> bool {
+pub fn object_allows(
+    bucket: &BucketRow,
+    object: &ObjectRow,
+    caller: &Caller,
+    action: &str,
+) -> bool {
     let wanted = match action {
         "s3:GetObject" | "s3:GetObjectVersion" => Permission::Read,
         "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" => Permission::ReadAcp,
         _ => Permission::WriteAcp,
     };
-    gives(&object.acl, caller, wanted)
+    gives(&object.acl, bucket, caller, wanted)
 }

@@ -1,6 +1,7 @@
 //! Buckets themselves: made, found, listed, removed; location and versioning.
 
 use crate::acl::{self, Asked};
+use crate::config;
 use crate::names::check_bucket_name;
 use crate::rows::*;
 use api::{Cx, Error, Tx};
@@ -114,6 +115,10 @@ pub fn create(
         policy_version: 0,
         ownership,
         location,
+        public_access: None,
+        lock: input.object_lock_enabled_for_bucket.unwrap_or(false).then(LockRow::default),
+        encryption: None,
+        ownership_said: input.object_ownership.is_some(),
     };
     tx.put(&BUCKETS, &Scope::Global, name, &bucket)?;
     tx.put(&BUCKETS_OF_ACCOUNT, &owned, name, &())?;
@@ -177,6 +182,7 @@ pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBu
         .detail("BucketName", name));
     }
     tx.mark_freeing();
+    config::delete_all(tx, &bucket)?;
     tx.delete(&BUCKETS, &Scope::Global, name)?;
     tx.delete(&BUCKETS_OF_ACCOUNT, &scope, name)?;
     Ok(DeleteBucketOutput::default())
@@ -246,7 +252,14 @@ pub fn put_versioning(
     input: &PutBucketVersioningInput,
 ) -> Result<PutBucketVersioningOutput, Error> {
     let mut bucket = find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    bucket.versioning = match input.versioning_configuration.status.as_deref() {
+    let wanted = input.versioning_configuration.status.as_deref();
+    if bucket.lock.is_some() && wanted == Some("Suspended") {
+        return Err(Error::new(
+            &e::INVALID_BUCKET_STATE,
+            "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",
+        ));
+    }
+    bucket.versioning = match wanted {
         Some("Enabled") => Versioning::Enabled,
         Some("Suspended") => Versioning::Suspended,
         _ => {

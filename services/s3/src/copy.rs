@@ -8,7 +8,9 @@ use crate::acl::Asked;
 use crate::checksum::{self, Declared, Digests};
 use crate::conditions::Reading;
 use crate::rows::*;
-use crate::{body, bucket, conditions, meta, multipart, names, object, put_object};
+use crate::{
+    body, bucket, conditions, encryption, lock, meta, multipart, names, object, put_object, tagging,
+};
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base::{Timestamp, percent};
 use gen_s3::errors as e;
@@ -98,6 +100,22 @@ fn asked(input: &CopyObjectInput) -> Asked<'_> {
     }
 }
 
+fn locked(input: &CopyObjectInput) -> lock::Asked<'_> {
+    lock::Asked {
+        mode: &input.object_lock_mode,
+        until: input.object_lock_retain_until_date,
+        legal_hold: &input.object_lock_legal_hold_status,
+    }
+}
+
+fn encrypted(input: &CopyObjectInput) -> encryption::Asked<'_> {
+    encryption::Asked {
+        algorithm: &input.server_side_encryption,
+        kms_key_id: &input.ssekms_key_id,
+        bucket_key: input.bucket_key_enabled,
+    }
+}
+
 pub fn authorize(cx: &Cx, input: &CopyObjectInput) -> Result<Vec<Ask>, Error> {
     let source = Source::parse(&input.copy_source)?;
     let from = format!("{}/{}", source.bucket, source.key);
@@ -114,8 +132,10 @@ pub fn authorize(cx: &Cx, input: &CopyObjectInput) -> Result<Vec<Ask>, Error> {
         asks.push(ask);
     }
     if input.tagging.is_some() {
-        asks.push(Ask::new("s3:PutObjectTagging", &arn));
+        let ask = Ask::new("s3:PutObjectTagging", &arn);
+        asks.push(tagging::with_header(ask, &input.tagging));
     }
+    locked(input).asks(&arn, &mut asks);
     Ok(asks)
 }
 
@@ -167,7 +187,9 @@ fn meta_of(cx: &Cx, input: &CopyObjectInput, source: &Meta) -> Result<Meta, Erro
         true => meta::tagging_header(&input.tagging)?,
         false => source.tags.clone(),
     };
-    meta::encryption(&input.server_side_encryption, &input.ssekms_key_id, &mut meta)?;
+    // The lock of the source does not come along.
+    (meta.retention, meta.legal_hold) = (None, None);
+    encrypted(input).check()?;
     Ok(meta)
 }
 
@@ -279,6 +301,9 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
                 tx.retain_blob(blob)?;
             }
             let owner = put_object::object_owner(&bucket, cx, &input.acl);
+            let mut meta = meta.clone();
+            encrypted(input).apply(&bucket, &mut meta)?;
+            locked(input).apply(&bucket, tx.now(), &mut meta)?;
             let row = ObjectRow {
                 sequence: 0,
                 version_id: String::new(),
@@ -287,7 +312,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
                 size_bytes: copied.source.size_bytes,
                 e_tag: copied.e_tag.clone(),
                 blobs: copied.source.blobs.clone(),
-                meta: meta.clone(),
+                meta,
                 owner,
                 acl: put_object::object_acl(&bucket, &asked(input), owner)?,
                 checksum: copied.checksum.clone(),
@@ -312,6 +337,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
         version_id: object::shown_id(&bucket, &row),
         server_side_encryption: meta::shown_encryption(&row.meta),
         ssekms_key_id: row.meta.kms_key_id.clone(),
+        bucket_key_enabled: row.meta.bucket_key.then_some(true),
         ..CopyObjectOutput::default()
     }))
 }

@@ -1,7 +1,7 @@
 //! DeleteObject and DeleteObjects.
 
 use crate::rows::*;
-use crate::{acl, bucket, names, object};
+use crate::{acl, bucket, lock, names, object};
 use api::{Ask, Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::{
@@ -28,6 +28,13 @@ struct Deleted {
     marker: bool,
 }
 
+/// The bucket's name, and whether the request bypasses a retention in governance mode.
+#[derive(Clone, Copy)]
+struct Hold<'a> {
+    bucket: &'a str,
+    bypass: bool,
+}
+
 /// Deletes one key or one version. What is not there is deleted already.
 fn delete(
     tx: &mut Tx,
@@ -36,10 +43,12 @@ fn delete(
     key: &str,
     version: Option<&str>,
     nth: u64,
+    hold: Hold<'_>,
 ) -> Result<Deleted, Error> {
     if let Some(version) = version {
         let found = object::find(tx, bucket, key, Some(version))?;
         if let Some(row) = &found {
+            lock::check_delete(tx, cx, (hold.bucket, key), row, hold.bypass)?;
             object::remove(tx, bucket, key, row)?;
         }
         let marker = found.is_some_and(|row| row.delete_marker);
@@ -78,7 +87,9 @@ pub fn one(tx: &mut Tx, cx: &Cx, input: &DeleteObjectInput) -> Result<DeleteObje
         crate::conditions::writing(&Some(tags.clone()), &None, &input.key, there.as_ref())?;
     }
     let version = input.version_id.as_deref();
-    let deleted = delete(tx, cx, &bucket, &input.key, version, 0)?;
+    let bypass = input.bypass_governance_retention == Some(true);
+    let hold = Hold { bucket: &input.bucket, bypass };
+    let deleted = delete(tx, cx, &bucket, &input.key, version, 0, hold)?;
     Ok(DeleteObjectOutput {
         delete_marker: deleted.marker.then_some(true),
         version_id: deleted.version_id,
@@ -141,7 +152,9 @@ fn delete_listed(
         let there = object::find(tx, bucket, key, version_id.as_deref())?;
         crate::conditions::writing(&wanted.e_tag, &None, key, there.as_ref())?;
     }
-    let deleted = delete(tx, cx, bucket, key, version_id.as_deref(), nth)?;
+    let bypass = input.bypass_governance_retention == Some(true);
+    let hold = Hold { bucket: &input.bucket, bypass };
+    let deleted = delete(tx, cx, bucket, key, version_id.as_deref(), nth, hold)?;
     let made_marker = deleted.marker && version_id.is_none();
     Ok(DeletedObject {
         key: Some(key.clone()),

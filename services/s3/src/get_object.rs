@@ -2,7 +2,7 @@
 
 use crate::conditions::Reading;
 use crate::rows::*;
-use crate::{body, bucket, checksum, meta, names, object};
+use crate::{body, bucket, checksum, lock, meta, names, object};
 use api::{Ask, AsyncCx, Body, Cx, Error, Reply, Tx};
 use base::Timestamp;
 use gen_s3::errors as e;
@@ -17,6 +17,26 @@ pub fn asks(cx: &Cx, bucket: &str, key: &str, version: &Option<String>) -> Vec<A
         }
         None => Ask::new("s3:GetObject", arn),
     }]
+}
+
+/// The version that is meant where its metadata is read or changed. A delete marker has none.
+pub fn version(
+    tx: &Tx,
+    bucket: &BucketRow,
+    key: &str,
+    version: &Option<String>,
+) -> Result<ObjectRow, Error> {
+    match object::find(tx, bucket, key, version.as_deref())? {
+        Some(row) if row.delete_marker && version.is_some() => {
+            let text = "The specified method is not allowed against this resource.";
+            Err(Error::new(&e::METHOD_NOT_ALLOWED, text).header("x-amz-delete-marker", "true"))
+        }
+        Some(row) if !row.delete_marker => Ok(row),
+        _ => Err(match version {
+            Some(version) => object::no_such_version(key, version),
+            None => object::no_such_key(key),
+        }),
+    }
 }
 
 /// What both operations find before they differ.
@@ -69,12 +89,18 @@ fn look(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Found, Error> {
 
 /// Whoever may not list the bucket does not learn whether a key exists.
 fn missing(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Error, Error> {
-    let arn = names::bucket_arn(cx.partition(), wanted.bucket);
-    cx.authorize(tx, &Ask::new("s3:ListBucket", arn))?;
-    Ok(match wanted.version {
+    let error = match wanted.version {
         Some(version) => object::no_such_version(wanted.key, version),
         None => object::no_such_key(wanted.key),
-    })
+    };
+    hide_missing(tx, cx, wanted.bucket, error)
+}
+
+/// The error, if the caller may list the bucket.
+pub fn hide_missing(tx: &Tx, cx: &Cx, bucket: &str, error: Error) -> Result<Error, Error> {
+    let arn = names::bucket_arn(cx.partition(), bucket);
+    cx.authorize(tx, &Ask::new("s3:ListBucket", arn))?;
+    Ok(error)
 }
 
 fn marker(bucket: &BucketRow, key: &str, version: Option<&str>, row: &ObjectRow) -> Error {
@@ -181,6 +207,10 @@ macro_rules! shared_output {
             server_side_encryption: meta::shown_encryption(meta),
             ssekms_key_id: meta.kms_key_id.clone(),
             metadata: (!meta.user.is_empty()).then(|| meta.user.clone()),
+            object_lock_mode: lock::shown_mode(meta),
+            object_lock_retain_until_date: lock::shown_until(meta),
+            object_lock_legal_hold_status: lock::shown_hold(meta),
+            bucket_key_enabled: meta.bucket_key.then_some(true),
             storage_class: meta::shown_class(meta),
             tag_count: (!meta.tags.is_empty()).then_some(meta.tags.len() as i32),
             parts_count: ($input.part_number.is_some() && !row.parts.is_empty())

@@ -1,9 +1,11 @@
 //! What buckets and objects say about who may use them.
 
 use crate::rows::BucketRow;
-use crate::{S3, acl, bucket, checksum, object};
+use crate::{S3, acl, bucket, checksum, object, tagging};
 use api::{Ask, Cx, Error, Grants, Hooks, NamedPolicy, Tx};
-use policy::{Kind, Policy};
+use gen_s3::errors as e;
+use gen_s3::{CreateBucketInput, ListObjectVersionsInput, ListObjectsInput, ListObjectsV2Input};
+use policy::{Kind, Policy, PrincipalKind};
 use smithy::Headers;
 use smithy::model::Operation;
 use std::collections::BTreeMap;
@@ -42,6 +44,63 @@ fn split_arn(resource: &str) -> Option<(&str, &str)> {
     Some(rest.split_once('/').unwrap_or((rest, "")))
 }
 
+fn version_asked(ask: &Ask) -> Option<&str> {
+    let version = ask.context.iter().find(|(name, _)| name == "s3:versionid");
+    version.and_then(|(_, values)| values.first()).map(String::as_str)
+}
+
+/// A restricted bucket with a public policy is for its owner's account and for services alone.
+fn refuse_restricted(
+    bucket: &BucketRow,
+    policy: Option<&NamedPolicy>,
+    cx: &Cx,
+) -> Result<(), Error> {
+    let restricted = bucket.public_access.is_some_and(|block| block.restrict);
+    let stranger = cx.caller.account != Some(bucket.owner)
+        && cx.caller.principal.kind() != PrincipalKind::Service;
+    if restricted && stranger && policy.is_some_and(|policy| policy.policy.is_public()) {
+        return Err(Error::new(&e::ACCESS_DENIED, "Access Denied"));
+    }
+    Ok(())
+}
+
+/// Whether somebody's policy may ask for the tags of the object: looking them up costs a read.
+fn wants_tags(bucket: &BucketRow, cx: &Cx, action: &str) -> bool {
+    const NAME: &str = "existingobjecttag";
+    let about_tags = |text: &String| text.to_ascii_lowercase().contains(NAME);
+    let takes = !matches!(action, "s3:DeleteObject" | "s3:DeleteObjectVersion");
+    let identity = matches!(
+        cx.caller.principal.kind(),
+        PrincipalKind::User | PrincipalKind::Session | PrincipalKind::FederatedUser
+    );
+    takes && (identity || bucket.policy.as_ref().is_some_and(about_tags))
+}
+
+fn existing_tags(
+    tx: &Tx,
+    bucket: &BucketRow,
+    key: &str,
+    ask: &Ask,
+) -> Result<api::AskContext, Error> {
+    let object = object::find(tx, bucket, key, version_asked(ask))?;
+    Ok(object
+        .filter(|row| !row.delete_marker)
+        .map(|row| tagging::existing(&row))
+        .unwrap_or_default())
+}
+
+/// What a listing is asked for, as conditions name it.
+fn listing(ask: &mut Ask, prefix: &Option<String>, delimiter: &Option<String>, max: Option<i32>) {
+    let max = max.map(|max| max.to_string());
+    let keys =
+        [("s3:prefix", prefix.clone()), ("s3:delimiter", delimiter.clone()), ("s3:max-keys", max)];
+    for (name, value) in keys {
+        if let Some(value) = value {
+            ask.context.push((name.into(), vec![value]));
+        }
+    }
+}
+
 impl Hooks for S3 {
     fn check_body(
         &self,
@@ -53,14 +112,52 @@ impl Hooks for S3 {
         checksum::check_whole(operation, headers, body, trailers)
     }
 
-    fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
-        let Some((name, _)) = split_arn(&ask.resource) else { return Ok(Grants::default()) };
+    fn context(&self, operation: &str, _: &Cx, input: &dyn smithy::Struct, ask: &mut Ask) {
+        match operation {
+            "ListObjects" => {
+                let input: &ListObjectsInput = api::cast(input);
+                listing(ask, &input.prefix, &input.delimiter, input.max_keys);
+            }
+            "ListObjectsV2" => {
+                let input: &ListObjectsV2Input = api::cast(input);
+                listing(ask, &input.prefix, &input.delimiter, input.max_keys);
+            }
+            "ListObjectVersions" => {
+                let input: &ListObjectVersionsInput = api::cast(input);
+                listing(ask, &input.prefix, &input.delimiter, input.max_keys);
+            }
+            "CreateBucket" => {
+                let input: &CreateBucketInput = api::cast(input);
+                let location = input.create_bucket_configuration.as_ref();
+                let location = location.and_then(|c| c.location_constraint.clone());
+                let keys = [
+                    ("s3:x-amz-acl", input.acl.clone()),
+                    ("s3:locationconstraint", location),
+                    ("s3:x-amz-object-ownership", input.object_ownership.clone()),
+                ];
+                for (name, value) in keys {
+                    if let Some(value) = value {
+                        ask.context.push((name.into(), vec![value]));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        let Some((name, key)) = split_arn(&ask.resource) else { return Ok(Grants::default()) };
         if ask.action == "s3:CreateBucket" {
             return Ok(Grants::default());
         }
         let bucket = bucket::find(tx, name)?;
         let policy = self.policies.get(&bucket)?;
-        Ok(Grants { owner: Some(bucket.owner), policy, ..Grants::default() })
+        refuse_restricted(&bucket, policy.as_ref(), cx)?;
+        let context = match !key.is_empty() && wants_tags(&bucket, cx, &ask.action) {
+            true => existing_tags(tx, &bucket, key, ask)?,
+            false => Vec::new(),
+        };
+        Ok(Grants { owner: Some(bucket.owner), policy, context, ..Grants::default() })
     }
 
     fn acl_allows(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<bool, Error> {
@@ -69,11 +166,9 @@ impl Hooks for S3 {
         if let Some(allowed) = acl::bucket_allows(&bucket, &cx.caller, &ask.action) {
             return Ok(allowed);
         }
-        let version = ask.context.iter().find(|(name, _)| name == "s3:versionid");
-        let version = version.and_then(|(_, values)| values.first()).map(String::as_str);
-        match object::find(tx, &bucket, key, version)? {
+        match object::find(tx, &bucket, key, version_asked(ask))? {
             Some(object) if !object.delete_marker => {
-                Ok(acl::object_allows(&object, &cx.caller, &ask.action))
+                Ok(acl::object_allows(&bucket, &object, &cx.caller, &ask.action))
             }
             // What is not there is answered as what may not be listed.
             _ => Ok(acl::bucket_allows(&bucket, &cx.caller, "s3:ListBucket").unwrap_or(false)),

@@ -10,22 +10,32 @@
 
 mod access;
 mod acl;
+mod attributes;
 mod body;
 mod bucket;
 mod checksum;
 mod conditions;
+mod config;
 mod copy;
+mod cors;
 mod delete;
+mod encryption;
 mod get_object;
 mod grants;
+mod kept;
+mod lifecycle;
 mod list;
 mod list_versions;
+mod lock;
 mod meta;
 mod multipart;
 mod names;
 mod object;
+mod public_access;
 mod put_object;
 mod rows;
+mod tagging;
+mod website;
 
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use gen_s3::*;
@@ -40,6 +50,37 @@ impl S3 {
     pub fn new() -> S3 {
         S3::default()
     }
+}
+
+/// Methods that hand over to a function of the same shape.
+macro_rules! reads {
+    ($($name:ident($input:ty) -> $output:ty = $run:path;)*) => {$(
+        fn $name(&self, tx: &Tx, cx: &Cx, input: &$input) -> Result<$output, Error> {
+            $run(tx, cx, input)
+        }
+    )*};
+}
+macro_rules! writes {
+    ($($name:ident($input:ty) -> $output:ty = $run:path;)*) => {$(
+        fn $name(&self, tx: &mut Tx, cx: &Cx, input: &$input) -> Result<$output, Error> {
+            $run(tx, cx, input)
+        }
+    )*};
+}
+macro_rules! asks {
+    ($($name:ident($input:ty) = $run:path;)*) => {$(
+        fn $name(&self, cx: &Cx, input: &$input) -> Result<Vec<Ask>, Error> {
+            Ok($run(cx, input))
+        }
+    )*};
+}
+
+/// A document that is none of S3's, or that contradicts itself.
+fn malformed_xml() -> Error {
+    Error::new(
+        &gen_s3::errors::MALFORMED_XML,
+        "The XML you provided was not well-formed or did not validate against our published schema",
+    )
 }
 
 impl S3Api for S3 {
@@ -375,5 +416,81 @@ impl S3Api for S3 {
         input: &GetObjectAclInput,
     ) -> Result<GetObjectAclOutput, Error> {
         access::get_object_acl(tx, cx, input)
+    }
+
+    reads! {
+        get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput = tagging::get_bucket;
+        get_object_tagging(GetObjectTaggingInput) -> GetObjectTaggingOutput = tagging::get;
+        get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput = attributes::get;
+        get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = public_access::get;
+        get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput = public_access::policy_status;
+        get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput = public_access::get_ownership;
+        get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput = cors::get;
+        get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput = encryption::get;
+        get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput = lock::get_configuration;
+        get_object_retention(GetObjectRetentionInput) -> GetObjectRetentionOutput = lock::get_retention;
+        get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput = lock::get_hold;
+        get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = lifecycle::get;
+        get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = website::get;
+        get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = kept::get_notification;
+        get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = kept::get_logging;
+        get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = kept::get_payment;
+        get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = kept::get_accelerate;
+        get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = kept::get_replication;
+        get_bucket_analytics_configuration(GetBucketAnalyticsConfigurationInput) -> GetBucketAnalyticsConfigurationOutput = kept::analytics::get;
+        list_bucket_analytics_configurations(ListBucketAnalyticsConfigurationsInput) -> ListBucketAnalyticsConfigurationsOutput = kept::analytics::list;
+        get_bucket_inventory_configuration(GetBucketInventoryConfigurationInput) -> GetBucketInventoryConfigurationOutput = kept::inventory::get;
+        list_bucket_inventory_configurations(ListBucketInventoryConfigurationsInput) -> ListBucketInventoryConfigurationsOutput = kept::inventory::list;
+        get_bucket_metrics_configuration(GetBucketMetricsConfigurationInput) -> GetBucketMetricsConfigurationOutput = kept::metrics::get;
+        list_bucket_metrics_configurations(ListBucketMetricsConfigurationsInput) -> ListBucketMetricsConfigurationsOutput = kept::metrics::list;
+        get_bucket_intelligent_tiering_configuration(GetBucketIntelligentTieringConfigurationInput) -> GetBucketIntelligentTieringConfigurationOutput = kept::tiering::get;
+        list_bucket_intelligent_tiering_configurations(ListBucketIntelligentTieringConfigurationsInput) -> ListBucketIntelligentTieringConfigurationsOutput = kept::tiering::list;
+    }
+
+    writes! {
+        put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = tagging::put_bucket;
+        delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput = tagging::delete_bucket;
+        put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put;
+        delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput = tagging::delete;
+        put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput = public_access::put;
+        delete_public_access_block(DeletePublicAccessBlockInput) -> DeletePublicAccessBlockOutput = public_access::delete;
+        put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput = public_access::put_ownership;
+        delete_bucket_ownership_controls(DeleteBucketOwnershipControlsInput) -> DeleteBucketOwnershipControlsOutput = public_access::delete_ownership;
+        put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput = cors::put;
+        delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput = cors::delete;
+        put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput = encryption::put;
+        delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput = encryption::delete;
+        put_object_lock_configuration(PutObjectLockConfigurationInput) -> PutObjectLockConfigurationOutput = lock::put_configuration;
+        put_object_retention(PutObjectRetentionInput) -> PutObjectRetentionOutput = lock::put_retention;
+        put_object_legal_hold(PutObjectLegalHoldInput) -> PutObjectLegalHoldOutput = lock::put_hold;
+        put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput = lifecycle::put;
+        delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = lifecycle::delete;
+        put_bucket_website(PutBucketWebsiteInput) -> PutBucketWebsiteOutput = website::put;
+        delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = website::delete;
+        put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = kept::put_notification;
+        put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = kept::put_logging;
+        put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput = kept::put_payment;
+        put_bucket_accelerate_configuration(PutBucketAccelerateConfigurationInput) -> PutBucketAccelerateConfigurationOutput = kept::put_accelerate;
+        put_bucket_replication(PutBucketReplicationInput) -> PutBucketReplicationOutput = kept::put_replication;
+        delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput = kept::delete_replication;
+        put_bucket_analytics_configuration(PutBucketAnalyticsConfigurationInput) -> PutBucketAnalyticsConfigurationOutput = kept::analytics::put;
+        delete_bucket_analytics_configuration(DeleteBucketAnalyticsConfigurationInput) -> DeleteBucketAnalyticsConfigurationOutput = kept::analytics::delete;
+        put_bucket_inventory_configuration(PutBucketInventoryConfigurationInput) -> PutBucketInventoryConfigurationOutput = kept::inventory::put;
+        delete_bucket_inventory_configuration(DeleteBucketInventoryConfigurationInput) -> DeleteBucketInventoryConfigurationOutput = kept::inventory::delete;
+        put_bucket_metrics_configuration(PutBucketMetricsConfigurationInput) -> PutBucketMetricsConfigurationOutput = kept::metrics::put;
+        delete_bucket_metrics_configuration(DeleteBucketMetricsConfigurationInput) -> DeleteBucketMetricsConfigurationOutput = kept::metrics::delete;
+        put_bucket_intelligent_tiering_configuration(PutBucketIntelligentTieringConfigurationInput) -> PutBucketIntelligentTieringConfigurationOutput = kept::tiering::put;
+        delete_bucket_intelligent_tiering_configuration(DeleteBucketIntelligentTieringConfigurationInput) -> DeleteBucketIntelligentTieringConfigurationOutput = kept::tiering::delete;
+    }
+
+    asks! {
+        authorize_get_object_tagging(GetObjectTaggingInput) = tagging::authorize_get;
+        authorize_put_object_tagging(PutObjectTaggingInput) = tagging::authorize_put;
+        authorize_delete_object_tagging(DeleteObjectTaggingInput) = tagging::authorize_delete;
+        authorize_get_object_attributes(GetObjectAttributesInput) = attributes::authorize;
+        authorize_get_object_retention(GetObjectRetentionInput) = lock::authorize_get_retention;
+        authorize_put_object_retention(PutObjectRetentionInput) = lock::authorize_put_retention;
+        authorize_get_object_legal_hold(GetObjectLegalHoldInput) = lock::authorize_get_hold;
+        authorize_put_object_legal_hold(PutObjectLegalHoldInput) = lock::authorize_put_hold;
     }
 }

@@ -114,13 +114,27 @@ pub fn list(
     let mut walk = Walk { bucket: &bucket, encoding, max, count: 0, output, last };
     let scope = bucket::scope(&bucket);
     if !id_marker.is_empty() {
-        let from = object::find(tx, &bucket, &key_marker, Some(&id_marker))?;
-        let from = from.ok_or_else(|| {
-            Error::new(&e::INVALID_ARGUMENT, "Invalid version id specified")
-                .detail("ArgumentName", "version-id-marker")
-                .detail("ArgumentValue", &id_marker)
-        })?;
-        if !walk.older(tx, &key_marker, from.sequence)? {
+        // The marker names a place, whether or not the version is still there.
+        let found = object::find(tx, &bucket, &key_marker, Some(&id_marker))?;
+        let before = match (found, object::sequence_of(&id_marker)) {
+            (Some(row), _) => row.sequence,
+            (None, Some(sequence)) => sequence,
+            (None, None) if id_marker == object::NULL => u64::MAX,
+            (None, None) => {
+                let text = "Invalid version id specified";
+                return Err(Error::new(&e::INVALID_ARGUMENT, text)
+                    .detail("ArgumentName", "version-id-marker")
+                    .detail("ArgumentValue", &id_marker));
+            }
+        };
+        let latest = tx.get(&OBJECTS, &scope, &(bucket.number, key_marker.as_str()))?;
+        if let Some(row) = latest.filter(|row| row.sequence < before) {
+            if !walk.room() {
+                return Ok(finish(walk));
+            }
+            walk.add(&key_marker, &row, true);
+        }
+        if !walk.older(tx, &key_marker, before)? {
             return Ok(finish(walk));
         }
     }

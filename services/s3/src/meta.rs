@@ -74,17 +74,19 @@ pub fn tagging_header(header: &Option<String>) -> Result<BTreeMap<String, String
         };
         tags.push((key, value));
     }
-    tags_checked(tags, TAGS_MAX)
+    object_tags(tags)
 }
 
-pub fn tags_checked(
-    given: Vec<(String, String)>,
-    max: usize,
-) -> Result<BTreeMap<String, String>, Error> {
-    if given.len() > max {
-        let text = format!("Object tags cannot be greater than {max}");
+/// Tags of one object.
+pub fn object_tags(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Error> {
+    if given.len() > TAGS_MAX {
+        let text = format!("Object tags cannot be greater than {TAGS_MAX}");
         return Err(Error::with_code("BadRequest", 400, text));
     }
+    tags_checked(given)
+}
+
+pub fn tags_checked(given: Vec<(String, String)>) -> Result<BTreeMap<String, String>, Error> {
     let mut tags = BTreeMap::new();
     for (key, value) in given {
         if key.is_empty() || key.chars().count() > TAG_KEY_MAX || !is_tag_text(&key) {
@@ -106,33 +108,6 @@ pub fn tags_checked(
 /// Letters, digits and spaces of any script, and `+ - = . _ : / @`.
 fn is_tag_text(text: &str) -> bool {
     text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "+-=._:/@".contains(c))
-}
-
-/// What a request asks of encryption; customer keys come later and are refused by the overlay.
-pub fn encryption(
-    asked: &Option<String>,
-    kms_key_id: &Option<String>,
-    meta: &mut Meta,
-) -> Result<(), Error> {
-    meta.encryption = match asked.as_deref() {
-        None | Some("AES256") => String::new(),
-        Some(kind @ ("aws:kms" | "aws:kms:dsse")) => kind.to_owned(),
-        Some(other) => {
-            let text = "The encryption method specified is not supported";
-            return Err(Error::new(&e::INVALID_ENCRYPTION_ALGORITHM_ERROR, text)
-                .detail("ArgumentName", "x-amz-server-side-encryption")
-                .detail("ArgumentValue", other));
-        }
-    };
-    if kms_key_id.is_some() && meta.encryption.is_empty() {
-        return Err(Error::new(
-            &e::INVALID_ARGUMENT,
-            "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms",
-        )
-        .detail("ArgumentName", "x-amz-server-side-encryption"));
-    }
-    meta.kms_key_id = kms_key_id.clone();
-    Ok(())
 }
 
 /// The encryption as responses show it: everything is encrypted, by S3's own keys at least.

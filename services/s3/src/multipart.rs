@@ -4,7 +4,9 @@
 use crate::acl::Asked;
 use crate::checksum::{self, Declared, Values};
 use crate::rows::*;
-use crate::{body, bucket, conditions, list, meta, names, object, put_object};
+use crate::{
+    body, bucket, conditions, encryption, list, lock, meta, names, object, put_object, tagging,
+};
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -41,6 +43,14 @@ fn asked(input: &CreateMultipartUploadInput) -> Asked<'_> {
     }
 }
 
+fn locked(input: &CreateMultipartUploadInput) -> lock::Asked<'_> {
+    lock::Asked {
+        mode: &input.object_lock_mode,
+        until: input.object_lock_retain_until_date,
+        legal_hold: &input.object_lock_legal_hold_status,
+    }
+}
+
 pub fn authorize_create(cx: &Cx, input: &CreateMultipartUploadInput) -> Vec<Ask> {
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
     let mut asks = vec![
@@ -54,8 +64,10 @@ pub fn authorize_create(cx: &Cx, input: &CreateMultipartUploadInput) -> Vec<Ask>
         asks.push(ask);
     }
     if input.tagging.is_some() {
-        asks.push(Ask::new("s3:PutObjectTagging", &arn));
+        let ask = Ask::new("s3:PutObjectTagging", &arn);
+        asks.push(tagging::with_header(ask, &input.tagging));
     }
+    locked(input).asks(&arn, &mut asks);
     asks
 }
 
@@ -113,7 +125,13 @@ pub fn create(
         tags: meta::tagging_header(&input.tagging)?,
         ..Meta::default()
     };
-    meta::encryption(&input.server_side_encryption, &input.ssekms_key_id, &mut meta)?;
+    let encrypted = encryption::Asked {
+        algorithm: &input.server_side_encryption,
+        kms_key_id: &input.ssekms_key_id,
+        bucket_key: input.bucket_key_enabled,
+    };
+    encrypted.apply(&bucket, &mut meta)?;
+    locked(input).apply(&bucket, tx.now(), &mut meta)?;
     let (algorithm, composite) = checksum_asked(&input.checksum_algorithm, &input.checksum_type)?;
     let owner = put_object::object_owner(&bucket, cx, &input.acl);
     let upload = UploadRow {
@@ -366,7 +384,7 @@ pub fn complete(
         checksum,
         parts: parts
             .iter()
-            .map(|(number, part)| ObjectPart {
+            .map(|(number, part)| PartOfObject {
                 number: *number,
                 size_bytes: part.size_bytes,
                 checksum: part.checksum.clone(),

@@ -85,7 +85,8 @@ fn new_id(entropy: &dyn Entropy, sequence: u64) -> String {
     id
 }
 
-fn sequence_of(id: &str) -> Option<u64> {
+/// The sequence that a version id begins with.
+pub fn sequence_of(id: &str) -> Option<u64> {
     if id.len() != 32 {
         return None;
     }
@@ -123,6 +124,18 @@ pub fn install(
     }
     tx.put(&OBJECTS, &scope, &(bucket.number, key), &row)?;
     Ok(row)
+}
+
+/// Writes a version again where it stands, with other metadata or another access control list.
+pub fn rewrite(tx: &mut Tx, bucket: &BucketRow, key: &str, row: &ObjectRow) -> Result<(), Error> {
+    let scope = scope(bucket);
+    let latest = tx.get(&OBJECTS, &scope, &(bucket.number, key))?;
+    if latest.is_some_and(|latest| latest.sequence == row.sequence) {
+        tx.put(&OBJECTS, &scope, &(bucket.number, key), row)?;
+    } else {
+        tx.put(&VERSIONS, &scope, &(bucket.number, key, Desc(row.sequence)), row)?;
+    }
+    Ok(())
 }
 
 fn remove_older_null(tx: &mut Tx, bucket: &BucketRow, key: &str) -> Result<(), Error> {

@@ -3,7 +3,9 @@
 use crate::acl::Asked;
 use crate::checksum::{self, Declared, Values};
 use crate::rows::*;
-use crate::{acl, body, bucket, conditions, meta, names, object};
+use crate::{
+    acl, body, bucket, conditions, encryption, lock, meta, names, object, public_access, tagging,
+};
 use api::{Ask, AsyncCx, Cx, Error, Reply};
 use base::AccountId;
 use gen_s3::errors as e;
@@ -18,14 +20,16 @@ pub fn authorize(cx: &Cx, input: &PutObjectInput) -> Result<Vec<Ask>, Error> {
         .key("s3:x-amz-server-side-encryption-aws-kms-key-id", input.ssekms_key_id.as_deref())
         .key("s3:if-none-match", input.if_none_match.as_deref())
         .key("s3:if-match", input.if_match.as_deref());
-    let mut asks = vec![put];
+    let mut asks = vec![tagging::with_header(put, &input.tagging)];
     if !asked(input).is_empty() {
         let ask = Ask::new("s3:PutObjectAcl", &arn).key("s3:x-amz-acl", input.acl.as_deref());
         asks.push(ask);
     }
     if input.tagging.is_some() {
-        asks.push(Ask::new("s3:PutObjectTagging", &arn));
+        let ask = Ask::new("s3:PutObjectTagging", &arn);
+        asks.push(tagging::with_header(ask, &input.tagging));
     }
+    locked(input).asks(&arn, &mut asks);
     Ok(asks)
 }
 
@@ -40,8 +44,24 @@ fn asked(input: &PutObjectInput) -> Asked<'_> {
     }
 }
 
+fn locked(input: &PutObjectInput) -> lock::Asked<'_> {
+    lock::Asked {
+        mode: &input.object_lock_mode,
+        until: input.object_lock_retain_until_date,
+        legal_hold: &input.object_lock_legal_hold_status,
+    }
+}
+
+fn encrypted(input: &PutObjectInput) -> encryption::Asked<'_> {
+    encryption::Asked {
+        algorithm: &input.server_side_encryption,
+        kms_key_id: &input.ssekms_key_id,
+        bucket_key: input.bucket_key_enabled,
+    }
+}
+
 fn meta_of(cx: &Cx, input: &PutObjectInput) -> Result<Meta, Error> {
-    let mut meta = Meta {
+    Ok(Meta {
         content_type: meta::content_type(&input.content_type, cx),
         cache_control: input.cache_control.clone(),
         content_disposition: input.content_disposition.clone(),
@@ -53,9 +73,7 @@ fn meta_of(cx: &Cx, input: &PutObjectInput) -> Result<Meta, Error> {
         storage_class: meta::storage_class(&input.storage_class)?,
         tags: meta::tagging_header(&input.tagging)?,
         ..Meta::default()
-    };
-    meta::encryption(&input.server_side_encryption, &input.ssekms_key_id, &mut meta)?;
-    Ok(meta)
+    })
 }
 
 /// Who owns a new object: its writer, unless the bucket's owner takes all.
@@ -84,7 +102,9 @@ pub fn object_acl(
         }
         return Ok(vec![acl::full_control(bucket.owner)]);
     }
-    asked.grants(owner, Some(bucket.owner))
+    let grants = asked.grants(owner, Some(bucket.owner))?;
+    public_access::check_acl(bucket, &grants)?;
+    Ok(grants)
 }
 
 pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObjectOutput>, Error> {
@@ -102,7 +122,11 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
         ]),
     )?;
     // Before the body is taken: whether it may come at all.
-    cx.read(|tx| bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner))?;
+    cx.read(|tx| {
+        let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+        encrypted(input).check()?;
+        locked(input).apply(&bucket, tx.now(), &mut meta.clone())
+    })?;
     let received = body::receive(cx, declared).await?;
     let (e_tag, checksum) = (received.digested.e_tag(), received.digested.checksum_row());
     let size_bytes = received.digested.size_bytes;
@@ -120,6 +144,9 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
                 latest.as_ref(),
             )?;
             let owner = object_owner(&bucket, cx, &input.acl);
+            let mut meta = meta.clone();
+            encrypted(input).apply(&bucket, &mut meta)?;
+            locked(input).apply(&bucket, tx.now(), &mut meta)?;
             let row = ObjectRow {
                 sequence: 0,
                 version_id: String::new(),
@@ -128,7 +155,7 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
                 size_bytes,
                 e_tag: e_tag.clone(),
                 blobs: vec![tx.adopt_blob(&received.blob)?],
-                meta: meta.clone(),
+                meta,
                 owner,
                 acl: object_acl(&bucket, &asked(input), owner)?,
                 checksum: Some(checksum.clone()),
@@ -143,6 +170,7 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
         version_id: object::shown_id(&bucket, &row),
         server_side_encryption: meta::shown_encryption(&row.meta),
         ssekms_key_id: row.meta.kms_key_id.clone(),
+        bucket_key_enabled: row.meta.bucket_key.then_some(true),
         checksum_type: Some("FULL_OBJECT".into()),
         ..PutObjectOutput::default()
     };

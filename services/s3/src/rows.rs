@@ -21,6 +21,8 @@ pub const VERSIONS: Table<(u64, String, Desc<u64>), ObjectRow> = Table::new(0x01
 pub const UPLOADS: Table<(u64, String, String), UploadRow> = Table::new(0x0105, "s3.upload");
 /// By bucket number, upload id and part number.
 pub const PARTS: Table<(u64, String, u32), PartRow> = Table::new(0x0106, "s3.part");
+/// By bucket number, kind of configuration and its id, which is empty where there can be but one.
+pub const CONFIGS: Table<(u64, String, String), ConfigRow> = Table::new(0x0107, "s3.config");
 
 row! {
     pub struct BucketRow {
@@ -37,6 +39,68 @@ row! {
         9 => ownership: Ownership,
         /// What the client asked for as location; empty for us-east-1.
         10 => location: String,
+        11 => public_access: Option<PublicAccessRow>,
+        /// Set where object lock is on.
+        12 => lock: Option<LockRow>,
+        13 => encryption: Option<EncryptionRow>,
+        /// Whether the ownership was said, and not only assumed.
+        14 => ownership_said: bool,
+    }
+}
+
+row! {
+    /// The four switches of a bucket's public access block.
+    #[derive(Copy, Default)]
+    pub struct PublicAccessRow {
+        1 => block_acls: bool,
+        2 => ignore_acls: bool,
+        3 => block_policy: bool,
+        4 => restrict: bool,
+    }
+}
+
+row! {
+    /// What new versions are kept for, unless they say so themselves.
+    #[derive(Default)]
+    pub struct LockRow {
+        1 => mode: Option<LockMode>,
+        2 => days: Option<u32>,
+        3 => years: Option<u32>,
+    }
+}
+
+row_enum! {
+    #[derive(Copy, Eq)]
+    pub enum LockMode {
+        0 => Governance,
+        1 => Compliance,
+    }
+}
+
+row! {
+    pub struct RetentionRow {
+        1 => mode: LockMode,
+        2 => until: Timestamp,
+    }
+}
+
+row! {
+    /// The default encryption of new objects.
+    #[derive(Default)]
+    pub struct EncryptionRow {
+        /// `AES256`, `aws:kms`, `aws:kms:dsse`.
+        1 => algorithm: String,
+        2 => kms_key_id: Option<String>,
+        3 => bucket_key: Option<bool>,
+        /// Kinds that requests may not ask for: `SSE-C`, `NONE`.
+        4 => blocked: Vec<String>,
+    }
+}
+
+row! {
+    /// A configuration that is given back as it came: its document, in JSON by the model's names.
+    pub struct ConfigRow {
+        1 => document: String,
     }
 }
 
@@ -77,7 +141,7 @@ row! {
         10 => acl: Vec<GrantRow>,
         11 => checksum: Option<ChecksumRow>,
         /// For objects made of parts: size and checksum of each.
-        12 => parts: Vec<ObjectPart>,
+        12 => parts: Vec<PartOfObject>,
     }
 }
 
@@ -100,6 +164,10 @@ row! {
         /// What was asked for: `AES256`, `aws:kms`. Empty for the default, which is `AES256` too.
         11 => encryption: String,
         12 => kms_key_id: Option<String>,
+        13 => retention: Option<RetentionRow>,
+        /// Absent where it was never said.
+        14 => legal_hold: Option<bool>,
+        15 => bucket_key: bool,
     }
 }
 
@@ -125,7 +193,7 @@ row_enum! {
 }
 
 row! {
-    pub struct ObjectPart {
+    pub struct PartOfObject {
         1 => number: u32,
         2 => size_bytes: u64,
         3 => checksum: Option<ChecksumRow>,

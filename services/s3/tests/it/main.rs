@@ -1,9 +1,12 @@
 //! S3 over a store in memory: what an operation answers, and what is there afterwards.
 
 mod access;
+mod documents;
 mod listing;
+mod locks;
 mod model;
 mod objects;
+mod settings;
 mod uploads;
 
 use api::Error;

@@ -1,0 +1,369 @@
+//! Configurations that are checked and kept, and that nothing acts on yet: notifications, logging,
+//! request payment, acceleration, replication, analytics, inventory, metrics, tiering.
+
+use crate::rows::*;
+use crate::{bucket, config, malformed_xml};
+use api::{Cx, Error, Tx};
+use gen_s3::errors as e;
+use gen_s3::*;
+use smithy::Struct;
+
+fn invalid_argument(text: &str) -> Error {
+    Error::new(&e::INVALID_ARGUMENT, text)
+}
+
+fn not_found(bucket: &str) -> Error {
+    let text = "The specified configuration does not exist.";
+    Error::new(&e::NO_SUCH_CONFIGURATION, text).detail("BucketName", bucket)
+}
+
+const NOTIFICATION: &str = "notification";
+
+/// Families of events; each covers those that begin with it and a colon.
+const EVENTS: &str = "s3:ObjectCreated:* s3:ObjectCreated:Put s3:ObjectCreated:Post \
+    s3:ObjectCreated:Copy s3:ObjectCreated:CompleteMultipartUpload s3:ObjectRemoved:* \
+    s3:ObjectRemoved:Delete s3:ObjectRemoved:DeleteMarkerCreated s3:ObjectRestore:* \
+    s3:ObjectRestore:Post s3:ObjectRestore:Completed s3:ObjectRestore:Delete \
+    s3:ReducedRedundancyLostObject s3:Replication:* s3:Replication:OperationFailedReplication \
+    s3:Replication:OperationMissedThreshold s3:Replication:OperationReplicatedAfterThreshold \
+    s3:Replication:OperationNotTracked s3:LifecycleExpiration:* s3:LifecycleExpiration:Delete \
+    s3:LifecycleExpiration:DeleteMarkerCreated s3:LifecycleTransition s3:IntelligentTiering \
+    s3:ObjectAcl:Put s3:ObjectTagging:* s3:ObjectTagging:Put s3:ObjectTagging:Delete";
+
+fn check_events(
+    arn: &str,
+    service: &str,
+    events: &[String],
+    filter: &Option<NotificationConfigurationFilter>,
+) -> Result<(), Error> {
+    if arn.split(':').nth(2) != Some(service) || arn.split(':').count() < 6 {
+        return Err(invalid_argument("The ARN could not be parsed")
+            .detail("ArgumentName", "arn")
+            .detail("ArgumentValue", arn));
+    }
+    if events.is_empty() {
+        return Err(malformed_xml());
+    }
+    for event in events {
+        if !EVENTS.split_ascii_whitespace().any(|known| known == event) {
+            let text = "The event is not supported for notifications";
+            return Err(invalid_argument(text)
+                .detail("ArgumentName", "Event")
+                .detail("ArgumentValue", event));
+        }
+    }
+    let key = filter.as_ref().and_then(|filter| filter.key.as_ref());
+    let mut seen = Vec::new();
+    for rule in key.iter().filter_map(|key| key.filter_rules.as_ref()).flatten() {
+        let name = rule.name.as_deref().unwrap_or_default().to_ascii_lowercase();
+        if name != "prefix" && name != "suffix" {
+            let text = "filter rule name must be either prefix or suffix";
+            return Err(invalid_argument(text).detail("ArgumentName", "FilterRule.Name"));
+        }
+        if seen.contains(&name) {
+            let text = "Cannot specify more than one prefix or suffix rule in a filter.";
+            return Err(invalid_argument(text).detail("ArgumentName", "FilterRule"));
+        }
+        seen.push(name);
+    }
+    Ok(())
+}
+
+pub fn put_notification(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &PutBucketNotificationConfigurationInput,
+) -> Result<PutBucketNotificationConfigurationOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut document = input.notification_configuration.clone();
+    let new_id = || Some(cx.entropy.uuid());
+    for one in document.topic_configurations.iter_mut().flatten() {
+        check_events(&one.topic_arn, "sns", &one.events, &one.filter)?;
+        one.id = one.id.take().or_else(new_id);
+    }
+    for one in document.queue_configurations.iter_mut().flatten() {
+        check_events(&one.queue_arn, "sqs", &one.events, &one.filter)?;
+        one.id = one.id.take().or_else(new_id);
+    }
+    for one in document.lambda_function_configurations.iter_mut().flatten() {
+        check_events(&one.lambda_function_arn, "lambda", &one.events, &one.filter)?;
+        one.id = one.id.take().or_else(new_id);
+    }
+    config::put(tx, cx, &bucket, NOTIFICATION, "", &document)?;
+    Ok(PutBucketNotificationConfigurationOutput::default())
+}
+
+pub fn get_notification(
+    tx: &Tx,
+    cx: &Cx,
+    input: &GetBucketNotificationConfigurationInput,
+) -> Result<GetBucketNotificationConfigurationOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    Ok(config::get(tx, cx, &bucket, NOTIFICATION, "")?.unwrap_or_default())
+}
+
+const LOGGING: &str = "logging";
+
+pub fn put_logging(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &PutBucketLoggingInput,
+) -> Result<PutBucketLoggingOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let Some(enabled) = &input.bucket_logging_status.logging_enabled else {
+        config::delete(tx, &bucket, LOGGING, "")?;
+        return Ok(PutBucketLoggingOutput::default());
+    };
+    let invalid = |text: &str| {
+        Error::new(&e::INVALID_TARGET_BUCKET_FOR_LOGGING, text)
+            .detail("TargetBucket", &enabled.target_bucket)
+    };
+    let target = bucket::find(tx, &enabled.target_bucket)
+        .map_err(|_| invalid("The target bucket for logging does not exist"))?;
+    if target.owner != bucket.owner || target.region != bucket.region {
+        let text = "The owner for the bucket to be logged and the target bucket must be the same.";
+        return Err(invalid(text));
+    }
+    let granted = enabled.target_grants.as_ref().is_some_and(|grants| !grants.is_empty());
+    if granted && target.ownership == Ownership::BucketOwnerEnforced {
+        return Err(invalid_argument(
+            "Bucket ownership enforced buckets do not support target grants",
+        ));
+    }
+    config::put(tx, cx, &bucket, LOGGING, "", &input.bucket_logging_status)?;
+    Ok(PutBucketLoggingOutput::default())
+}
+
+pub fn get_logging(
+    tx: &Tx,
+    cx: &Cx,
+    input: &GetBucketLoggingInput,
+) -> Result<GetBucketLoggingOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let status: BucketLoggingStatus =
+        config::get(tx, cx, &bucket, LOGGING, "")?.unwrap_or_default();
+    Ok(GetBucketLoggingOutput { logging_enabled: status.logging_enabled })
+}
+
+const PAYMENT: &str = "payment";
+
+pub fn put_payment(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &PutBucketRequestPaymentInput,
+) -> Result<PutBucketRequestPaymentOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let document = &input.request_payment_configuration;
+    if !["Requester", "BucketOwner"].contains(&document.payer.as_str()) {
+        return Err(malformed_xml());
+    }
+    config::put(tx, cx, &bucket, PAYMENT, "", document)?;
+    Ok(PutBucketRequestPaymentOutput::default())
+}
+
+pub fn get_payment(
+    tx: &Tx,
+    cx: &Cx,
+    input: &GetBucketRequestPaymentInput,
+) -> Result<GetBucketRequestPaymentOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let kept: Option<RequestPaymentConfiguration> = config::get(tx, cx, &bucket, PAYMENT, "")?;
+    let payer = kept.map_or_else(|| "BucketOwner".into(), |kept| kept.payer);
+    Ok(GetBucketRequestPaymentOutput { payer: Some(payer) })
+}
+
+const ACCELERATE: &str = "accelerate";
+
+pub fn put_accelerate(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &PutBucketAccelerateConfigurationInput,
+) -> Result<PutBucketAccelerateConfigurationOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    if input.bucket.contains('.') {
+        let text =
+            "S3 Transfer Acceleration is not supported for buckets with periods (.) in their names";
+        return Err(Error::new(&e::INVALID_REQUEST, text));
+    }
+    let document = &input.accelerate_configuration;
+    if !matches!(document.status.as_deref(), Some("Enabled" | "Suspended")) {
+        return Err(malformed_xml());
+    }
+    config::put(tx, cx, &bucket, ACCELERATE, "", document)?;
+    Ok(PutBucketAccelerateConfigurationOutput::default())
+}
+
+pub fn get_accelerate(
+    tx: &Tx,
+    cx: &Cx,
+    input: &GetBucketAccelerateConfigurationInput,
+) -> Result<GetBucketAccelerateConfigurationOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let kept: AccelerateConfiguration =
+        config::get(tx, cx, &bucket, ACCELERATE, "")?.unwrap_or_default();
+    Ok(GetBucketAccelerateConfigurationOutput { status: kept.status, request_charged: None })
+}
+
+const REPLICATION: &str = "replication";
+
+pub fn put_replication(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &PutBucketReplicationInput,
+) -> Result<PutBucketReplicationOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let document = &input.replication_configuration;
+    if document.rules.is_empty() || document.rules.len() > 1000 {
+        return Err(malformed_xml());
+    }
+    if bucket.versioning != Versioning::Enabled {
+        let text =
+            "Versioning must be 'Enabled' on the bucket to apply a replication configuration";
+        return Err(Error::new(&e::INVALID_REQUEST, text));
+    }
+    config::put(tx, cx, &bucket, REPLICATION, "", document)?;
+    Ok(PutBucketReplicationOutput::default())
+}
+
+pub fn get_replication(
+    tx: &Tx,
+    cx: &Cx,
+    input: &GetBucketReplicationInput,
+) -> Result<GetBucketReplicationOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    match config::get(tx, cx, &bucket, REPLICATION, "")? {
+        Some(kept) => Ok(GetBucketReplicationOutput { replication_configuration: Some(kept) }),
+        None => {
+            let text = "The replication configuration was not found";
+            Err(Error::new(&e::REPLICATION_CONFIGURATION_NOT_FOUND_ERROR, text)
+                .detail("BucketName", &input.bucket))
+        }
+    }
+}
+
+pub fn delete_replication(
+    tx: &mut Tx,
+    _: &Cx,
+    input: &DeleteBucketReplicationInput,
+) -> Result<DeleteBucketReplicationOutput, Error> {
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    config::delete(tx, &bucket, REPLICATION, "")?;
+    Ok(DeleteBucketReplicationOutput::default())
+}
+
+/// Where a configuration with an id is kept, and for whom.
+struct Place<'a> {
+    bucket: &'a str,
+    owner: &'a Option<String>,
+    kind: &'a str,
+    id: &'a str,
+}
+
+impl Place<'_> {
+    fn put(&self, tx: &mut Tx, cx: &Cx, own_id: &str, document: &dyn Struct) -> Result<(), Error> {
+        let bucket = bucket::find_expected(tx, self.bucket, self.owner)?;
+        if self.id.is_empty() || self.id.len() > 64 || self.id != own_id {
+            return Err(invalid_argument(
+                "Specified id does not match the one in the configuration",
+            )
+            .detail("ArgumentName", "Id")
+            .detail("ArgumentValue", self.id));
+        }
+        config::put(tx, cx, &bucket, self.kind, self.id, document)
+    }
+
+    fn get<T: Struct + Default>(&self, tx: &Tx, cx: &Cx) -> Result<T, Error> {
+        let bucket = bucket::find_expected(tx, self.bucket, self.owner)?;
+        config::get(tx, cx, &bucket, self.kind, self.id)?.ok_or_else(|| not_found(self.bucket))
+    }
+
+    fn delete(&self, tx: &mut Tx) -> Result<(), Error> {
+        let bucket = bucket::find_expected(tx, self.bucket, self.owner)?;
+        match config::delete(tx, &bucket, self.kind, self.id)? {
+            true => Ok(()),
+            false => Err(not_found(self.bucket)),
+        }
+    }
+}
+
+/// Put, get, delete and list of one family of configurations with ids.
+macro_rules! family {
+    ($module:ident, $kind:literal, $document:ident, $list_member:ident,
+     $put:ident $put_out:ident, $get:ident $get_out:ident,
+     $delete:ident $delete_out:ident, $list:ident $list_out:ident) => {
+        pub mod $module {
+            use super::*;
+
+            const KIND: &str = $kind;
+
+            pub fn put(tx: &mut Tx, cx: &Cx, input: &$put) -> Result<$put_out, Error> {
+                let ($put { bucket, id, expected_bucket_owner: owner, .. }, kind) = (input, KIND);
+                let own_id = &input.$document.id;
+                Place { bucket, owner, kind, id }.put(tx, cx, own_id, &input.$document)?;
+                Ok($put_out::default())
+            }
+
+            pub fn get(tx: &Tx, cx: &Cx, input: &$get) -> Result<$get_out, Error> {
+                let ($get { bucket, id, expected_bucket_owner: owner, .. }, kind) = (input, KIND);
+                let kept = Place { bucket, owner, kind, id }.get(tx, cx)?;
+                Ok($get_out { $document: Some(kept) })
+            }
+
+            pub fn delete(tx: &mut Tx, _: &Cx, input: &$delete) -> Result<$delete_out, Error> {
+                let ($delete { bucket, id, expected_bucket_owner: owner, .. }, kind) =
+                    (input, KIND);
+                Place { bucket, owner, kind, id }.delete(tx)?;
+                Ok($delete_out::default())
+            }
+
+            pub fn list(tx: &Tx, cx: &Cx, input: &$list) -> Result<$list_out, Error> {
+                let owner = &input.expected_bucket_owner;
+                let bucket = bucket::find_expected(tx, &input.bucket, owner)?;
+                let place = cx.token_place(&[&input.bucket]);
+                let after = match &input.continuation_token {
+                    None => None,
+                    Some(token) => Some(cx.door.open_token(&place, token).ok_or_else(|| {
+                        invalid_argument("The continuation token provided is incorrect")
+                            .detail("ArgumentName", "continuation-token")
+                    })?),
+                };
+                let (page, last) = config::list(tx, cx, &bucket, KIND, after.as_deref())?;
+                Ok($list_out {
+                    is_truncated: Some(last.is_some()),
+                    continuation_token: input.continuation_token.clone(),
+                    next_continuation_token: last.map(|last| cx.door.seal_token(&place, &last)),
+                    $list_member: Some(page),
+                })
+            }
+        }
+    };
+}
+
+family!(
+    analytics, "analytics", analytics_configuration, analytics_configuration_list,
+    PutBucketAnalyticsConfigurationInput PutBucketAnalyticsConfigurationOutput,
+    GetBucketAnalyticsConfigurationInput GetBucketAnalyticsConfigurationOutput,
+    DeleteBucketAnalyticsConfigurationInput DeleteBucketAnalyticsConfigurationOutput,
+    ListBucketAnalyticsConfigurationsInput ListBucketAnalyticsConfigurationsOutput
+);
+family!(
+    inventory, "inventory", inventory_configuration, inventory_configuration_list,
+    PutBucketInventoryConfigurationInput PutBucketInventoryConfigurationOutput,
+    GetBucketInventoryConfigurationInput GetBucketInventoryConfigurationOutput,
+    DeleteBucketInventoryConfigurationInput DeleteBucketInventoryConfigurationOutput,
+    ListBucketInventoryConfigurationsInput ListBucketInventoryConfigurationsOutput
+);
+family!(
+    metrics, "metrics", metrics_configuration, metrics_configuration_list,
+    PutBucketMetricsConfigurationInput PutBucketMetricsConfigurationOutput,
+    GetBucketMetricsConfigurationInput GetBucketMetricsConfigurationOutput,
+    DeleteBucketMetricsConfigurationInput DeleteBucketMetricsConfigurationOutput,
+    ListBucketMetricsConfigurationsInput ListBucketMetricsConfigurationsOutput
+);
+family!(
+    tiering, "tiering", intelligent_tiering_configuration, intelligent_tiering_configuration_list,
+    PutBucketIntelligentTieringConfigurationInput PutBucketIntelligentTieringConfigurationOutput,
+    GetBucketIntelligentTieringConfigurationInput GetBucketIntelligentTieringConfigurationOutput,
+    DeleteBucketIntelligentTieringConfigurationInput DeleteBucketIntelligentTieringConfigurationOutput,
+    ListBucketIntelligentTieringConfigurationsInput ListBucketIntelligentTieringConfigurationsOutput
+);
