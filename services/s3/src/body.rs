@@ -1,19 +1,19 @@
 //! A request's body into a blob, with its digests; a blob into a response's body.
 
 use crate::checksum::{Declared, Digested, Digests};
-use api::{AsyncCx, Body, ByteStream, Error};
+use api::{AsyncCx, Body, ByteStream, Error, RequestBody};
 use bytes::Bytes;
 use gen_s3::errors as e;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use store::blobs::{BlobReader, BlobStream, PinnedBlob, ROW_BLOB_BYTES_MAX};
+use store::blobs::{Aside, BlobReader, BlobStream, BlobWriter, PinnedBlob, ROW_BLOB_BYTES_MAX};
 
 /// The largest body of one request: 5 GiB.
 pub const BODY_BYTES_MAX: u64 = 5 << 30;
-/// Bytes digested before others get a turn.
-const PIECE_BYTES: usize = 256 * 1024;
+/// What is digested by the thread that receives it: for less, waking another one does not pay.
+const DIGESTED_HERE_BYTES_MAX: u64 = 256 * 1024;
 
 /// A body that has arrived whole and matches all that was declared of it.
 pub struct Received {
@@ -36,38 +36,92 @@ pub async fn receive(cx: &AsyncCx, mut declared: Declared) -> Result<Received, E
         return Err(too_large(length.unwrap_or_default()));
     }
     declared.announce(body.announced());
-    let mut digests = Digests::new(declared.algorithm());
+    let digests = Digests::new(declared.algorithm());
     let small = length.is_some_and(|length| length <= ROW_BLOB_BYTES_MAX as u64);
-    let mut whole = Bytes::new();
-    let mut writer = (!small).then(|| cx.blobs().writer(length));
-    let mut size: u64 = 0;
-    while let Some(piece) = body.next().await {
-        let piece = piece?;
-        size += piece.len() as u64;
-        if size > length.unwrap_or(BODY_BYTES_MAX) {
-            return Err(too_large(size));
-        }
-        match &mut writer {
-            Some(writer) => {
-                for part in piece.chunks(PIECE_BYTES) {
-                    digests.update(part);
-                    writer.write(part).await.map_err(write_failed)?;
-                }
-            }
-            None => {
-                digests.update(&piece);
-                whole = joined(whole, piece);
-            }
-        }
-    }
+    let taken = match small {
+        true => take_small(&mut body, digests, length).await?,
+        false => take_large(cx, &mut body, digests, length).await?,
+    };
     declared.take_trailers(body.trailers())?;
-    let digested = digests.finish();
+    let digested = taken.digests.finish();
     declared.check(&digested)?;
-    let blob = match writer {
-        Some(writer) => writer.finish().await.map_err(write_failed)?,
-        None => cx.blobs().small(whole).ok_or_else(|| Error::internal("small body too large"))?,
+    let blob = match taken.content {
+        Content::Writer(writer) => writer.finish().await.map_err(write_failed)?,
+        Content::Whole(whole) => {
+            cx.blobs().small(whole).ok_or_else(|| Error::internal("small body too large"))?
+        }
     };
     Ok(Received { blob, digested })
+}
+
+/// What came, not yet compared with what was declared.
+struct Taken {
+    content: Content,
+    digests: Digests,
+}
+
+enum Content {
+    Whole(Bytes),
+    Writer(BlobWriter),
+}
+
+#[allow(clippy::large_enum_variant, reason = "one for each upload")]
+enum Digesting {
+    Here(Digests),
+    Aside(Aside<Digests>),
+}
+
+fn counted(size: u64, piece: &Bytes, length: Option<u64>) -> Result<u64, Error> {
+    let size = size + piece.len() as u64;
+    if size > length.unwrap_or(BODY_BYTES_MAX) {
+        return Err(too_large(size));
+    }
+    Ok(size)
+}
+
+async fn take_small(
+    body: &mut RequestBody,
+    mut digests: Digests,
+    length: Option<u64>,
+) -> Result<Taken, Error> {
+    let (mut whole, mut size) = (Bytes::new(), 0);
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        size = counted(size, &piece, length)?;
+        digests.update(&piece);
+        whole = joined(whole, piece);
+    }
+    Ok(Taken { content: Content::Whole(whole), digests })
+}
+
+/// MD5 alone takes longer than all else that happens to a byte, so the digests of what is long are
+/// worked out beside its writing.
+async fn take_large(
+    cx: &AsyncCx,
+    body: &mut RequestBody,
+    digests: Digests,
+    length: Option<u64>,
+) -> Result<Taken, Error> {
+    let mut writer = cx.blobs().writer(length);
+    let mut digesting = match length.is_some_and(|length| length <= DIGESTED_HERE_BYTES_MAX) {
+        true => Digesting::Here(digests),
+        false => Digesting::Aside(cx.blobs().aside(digests, Digests::update)),
+    };
+    let mut size = 0;
+    while let Some(piece) = body.next().await {
+        let piece = piece?;
+        size = counted(size, &piece, length)?;
+        writer.write(&piece).await.map_err(write_failed)?;
+        match &mut digesting {
+            Digesting::Here(digests) => digests.update(&piece),
+            Digesting::Aside(aside) => aside.feed(piece).await,
+        }
+    }
+    let digests = match digesting {
+        Digesting::Here(digests) => digests,
+        Digesting::Aside(aside) => aside.finish().await.map_err(Error::internal)?,
+    };
+    Ok(Taken { content: Content::Writer(writer), digests })
 }
 
 /// One piece is the rule for small bodies, so that nothing is copied then.

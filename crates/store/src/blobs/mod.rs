@@ -23,6 +23,7 @@
 //! that knows what the bytes mean. A blob made of several is a list of [`BlobRef`]s in the service's
 //! row, read as one by [`Blobs::open_all`].
 
+mod aside;
 mod blocking;
 mod check;
 mod file;
@@ -33,6 +34,7 @@ mod rows;
 mod segment;
 mod writer;
 
+pub use aside::Aside;
 pub use blocking::{Blocking, Inline, block_on};
 pub use check::{BlobCheck, FrozenBlobs};
 pub use keeper::BlobKeeper;
@@ -212,6 +214,11 @@ impl Blobs {
     /// Begins a blob. `size_hint` is what the client said; it may be wrong.
     pub fn writer(&self, size_hint: Option<u64>) -> BlobWriter {
         BlobWriter::new(Arc::clone(&self.0), size_hint)
+    }
+
+    /// Works bytes into `value` off the caller's thread: hashes of what a writer is given, say.
+    pub fn aside<T: Send + 'static>(&self, value: T, work: fn(&mut T, &[u8])) -> Aside<T> {
+        Aside::new(Arc::clone(&self.0.blocking), value, work)
     }
 
     /// A blob small enough for a row, made without any I/O; `None` if it is too large for that.
