@@ -33,6 +33,8 @@ fn main() -> ExitCode {
     let done = match words.as_slice() {
         // The bench starts itself as the floor: a process of its own has a CPU time of its own.
         ["hyper-floor", address, threads] => hyper_floor::serve(address, threads),
+        // For profilers: load alone, on a server that runs already.
+        ["load", address, pid, what, seconds] => measure::load(address, pid, what, seconds),
         words => options::parse(words).and_then(|options| measure::run(&options)),
     };
     match done {

@@ -18,7 +18,9 @@ const START_S_MAX: u64 = 60;
 pub struct Server {
     pub name: &'static str,
     pub address: SocketAddr,
-    child: Child,
+    pid: u32,
+    /// None for one that somebody else started, and will end.
+    child: Option<Child>,
     log: PathBuf,
 }
 
@@ -47,7 +49,13 @@ impl Server {
             .stderr(errors)
             .spawn()
             .map_err(|e| format!("cannot start {name}: {e}"))?;
-        Ok(Server { name, address: SocketAddr::from(([127, 0, 0, 1], port)), child, log })
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        Ok(Server { name, address, pid: child.id(), child: Some(child), log })
+    }
+
+    /// One that is running already.
+    pub fn attach(address: SocketAddr, pid: u32) -> Server {
+        Server { name: "server", address, pid, child: None, log: PathBuf::new() }
     }
 
     /// Waits until it takes connections.
@@ -65,16 +73,20 @@ impl Server {
 
     /// An error with the end of its log if it is gone.
     pub fn still_runs(&mut self) -> Result<(), String> {
-        match self.child.try_wait() {
-            Ok(None) => Ok(()),
-            Ok(Some(status)) => {
+        match self.child.as_mut().map(Child::try_wait) {
+            None | Some(Ok(None)) => Ok(()),
+            Some(Ok(Some(status))) => {
                 let log = fs::read_to_string(&self.log).unwrap_or_default();
                 let from = log.len().saturating_sub(2000);
                 let tail = log.get(from..).unwrap_or(&log);
                 Err(format!("{} ended with {status}:\n{tail}", self.name))
             }
-            Err(e) => Err(format!("{}: {e}", self.name)),
+            Some(Err(e)) => Err(format!("{}: {e}", self.name)),
         }
+    }
+
+    fn runs(&mut self) -> bool {
+        self.child.as_mut().is_some_and(|child| matches!(child.try_wait(), Ok(None)))
     }
 
     /// Processor time of all its processes since they started.
@@ -93,7 +105,7 @@ impl Server {
     }
 
     fn processes(&self) -> Vec<u32> {
-        let mut all = vec![self.child.id()];
+        let mut all = vec![self.pid];
         let mut next = 0;
         while let Some(pid) = all.get(next) {
             let children = children(*pid);
@@ -106,11 +118,11 @@ impl Server {
     fn end(&mut self, signal: Signal) {
         // A master that dies hard leaves its workers behind.
         let below = self.processes();
-        signal_to(self.child.id(), signal);
+        signal_to(self.pid, signal);
         let deadline = Instant::now() + Duration::from_secs(20);
-        while matches!(self.child.try_wait(), Ok(None)) {
+        while self.runs() {
             if Instant::now() > deadline {
-                signal_to(self.child.id(), Signal::KILL);
+                signal_to(self.pid, Signal::KILL);
             }
             thread::sleep(Duration::from_millis(1));
         }
@@ -122,7 +134,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if matches!(self.child.try_wait(), Ok(None)) {
+        if self.runs() {
             self.end(Signal::TERM);
         }
     }

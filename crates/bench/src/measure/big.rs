@@ -15,11 +15,11 @@ const CPU: &str = "cpu";
 const DD: &str = "dd conv=fsync";
 const COLUMNS: [&str; 3] = ["", "MiB/s", "server CPU ms/request"];
 
-fn path() -> String {
+pub fn path() -> String {
     format!("/{BUCKET}/big")
 }
 
-fn body() -> Body {
+pub fn body() -> Body {
     Body::whole(noise(usize::try_from(MEBIBYTES).unwrap_or_default() * 1024 * 1024))
 }
 

@@ -80,6 +80,40 @@ pub fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// One kind of load on a running server, so that a profiler can watch it:
+/// `bench load 127.0.0.1:4566 PID get|put|big-get|big-put SECONDS`.
+pub fn load(address: &str, pid: &str, what: &str, seconds: &str) -> Result<(), String> {
+    let address = address.parse().map_err(|_| "an address is 127.0.0.1:4566".to_owned())?;
+    let pid = pid.parse().map_err(|_| "the server's process number is a number".to_owned())?;
+    let seconds = seconds.parse().map_err(|_| "seconds are a number".to_owned())?;
+    let server = Server::attach(address, pid);
+    // It may be there from the last time.
+    let _ = make_bucket(&server);
+    let until = client::Until::Passed(Duration::from_secs(seconds));
+    let paths = |count| (0..count).map(crate::request::object);
+    let big = || std::iter::once(big::path());
+    let (small, large) = (small::object_body, big::body);
+    let sign = |method, paths: &mut dyn Iterator<Item = String>, body| {
+        Requests::sign(address, method, paths, body)
+    };
+    let outcome = match what {
+        "get" => {
+            fill(&server, 0..1000, &small())?;
+            client::drive(&server, sign("GET", &mut paths(1000), Body::none()), 32, until)?
+        }
+        "put" => client::drive(&server, sign("PUT", &mut paths(200_000), small()), 64, until)?,
+        "big-get" => {
+            ask(address, "PUT", &big::path(), &large())?;
+            client::drive(&server, sign("GET", &mut big(), Body::none()), 1, until)?
+        }
+        "big-put" => client::drive(&server, sign("PUT", &mut big(), large()), 1, until)?,
+        other => return Err(format!("no such load: {other}")),
+    };
+    let (rate, cpu_us) = (outcome.per_second(), outcome.cpu_us_each());
+    println!("{what}: {rate:.1} requests/s, {cpu_us:.1} us of server CPU each");
+    Ok(())
+}
+
 fn section(group: Group, tables: &[Table], options: &Options) -> String {
     let mut text = format!("## {}\n\n{}: {}.\n", group.title(), machine::today(), machine::line());
     if !options.missing.is_empty() {
