@@ -64,6 +64,8 @@ def test_sync_both_ways(account, bucket, tmp_path):
         path = here / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+        # Objects have whole seconds: a file of this very second would seem newer than its copy.
+        os.utime(path, (1_700_000_000, 1_700_000_000))
     account.cli("s3", "sync", str(here), f"s3://{bucket}/x", "--no-progress")
     listed = account.s3.list_objects_v2(Bucket=bucket, Prefix="x/")["Contents"]
     assert {o["Key"][2:]: o["Size"] for o in listed} == {n: len(d) for n, d in files.items()}
