@@ -7,6 +7,8 @@
 use crate::access::LocalRules;
 use crate::encode::{Response, ResponseStream, add_headers};
 use crate::head::Head;
+use crate::host::HostStyle;
+use crate::identify::Target;
 use api::Error;
 
 const REQUEST_HEADERS: &str = "authorization, content-type, content-md5, cache-control, \
@@ -24,6 +26,14 @@ pub(crate) fn is_preflight(head: &Head<'_>) -> bool {
     head.method == "OPTIONS"
         && head.header("origin").is_some()
         && head.header("access-control-request-method").is_some()
+}
+
+/// Whether the request that is to come is for a bucket. A preflight has neither signature nor body, so
+/// nothing may name its service; but S3 takes no POST that names no bucket.
+pub(crate) fn is_for_bucket(head: &Head<'_>, target: &Target<'_, '_>) -> bool {
+    let names_none = head.path == "/" && !matches!(target.host, HostStyle::Bucket { .. });
+    let posts = head.text("access-control-request-method") == Some("POST");
+    target.entry.is_s3 && !(names_none && posts)
 }
 
 pub(crate) fn preflight(

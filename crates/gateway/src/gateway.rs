@@ -200,7 +200,7 @@ impl Gateway {
         let mut target = self.identify(&head, scope, seen)?;
         if cors::is_preflight(&head) {
             seen.recorded = true;
-            return cors::preflight(&head, target.entry.is_s3, &self.local);
+            return cors::preflight(&head, cors::is_for_bucket(&head, &target), &self.local);
         }
         let protocol = target.entry.protocol(&head);
         seen.protocol = Some(protocol);

@@ -104,7 +104,8 @@ impl smithy::Headers for Head<'_> {
 }
 
 /// Headers as an operation sees them. In a presigned URL of S3 the query has those that whoever uses it
-/// could not send; a header proper comes first.
+/// could not send; a header proper comes first. Checksums in a URL count for nothing, as on S3: the
+/// signer has no body, and the JavaScript SDK writes down that of an empty one.
 pub(crate) struct Hoisted<'h, 'a> {
     pub head: &'h Head<'a>,
     pub in_query: bool,
@@ -115,7 +116,9 @@ impl Hoisted<'_, '_> {
         let query = if self.in_query { &self.head.query[..] } else { &[] };
         query.iter().filter_map(|(name, value)| {
             let name = name.to_ascii_lowercase();
-            let is_header = name.starts_with("x-amz-")
+            let is_checksum = name.starts_with("x-amz-checksum-") && name != "x-amz-checksum-mode"
+                || name == "x-amz-sdk-checksum-algorithm";
+            let is_header = name.starts_with("x-amz-") && !is_checksum
                 || matches!(name.as_str(), "content-type" | "content-md5");
             (is_header && self.head.header(&name).is_none()).then_some((name, value.as_bytes()))
         })
@@ -250,7 +253,8 @@ mod tests {
 
     #[test]
     fn headers_in_the_query_of_a_presigned_url() {
-        let uri = "/k?x-amz-meta-a=b%20c&X-Amz-Acl=private&content-type=a&other=1&x-amz-b=1";
+        let uri = "/k?x-amz-meta-a=b%20c&X-Amz-Acl=private&content-type=a&other=1&x-amz-b=1\
+                   &x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32";
         let parts = parts(|b| b.uri(uri).header("x-amz-b", "2").header("range", "r"));
         let head = Head::read(&parts).unwrap();
         let hoisted = Hoisted { head: &head, in_query: true };
