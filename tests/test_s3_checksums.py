@@ -236,3 +236,47 @@ def test_delete_many_needs_a_digest(account, bucket):
     right = [("x-amz-checksum-crc32", text("CRC32", body))]
     answer = wire.call(account, "POST", f"/{bucket}?delete=", body, headers=right)
     assert answer.status == 200 and "<Key>k</Key>" in answer.text
+
+
+POLICY = b'{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Principal":"*",\
+"Action":"s3:GetObject","Resource":"arn:aws:s3:::%s/*"}]}'
+
+
+def md5(data):
+    return base64.b64encode(hashlib.md5(data).digest()).decode()
+
+
+def test_bodies_that_are_read_whole(account, bucket):
+    """Nothing of a body counts that is not the one declared."""
+    body = POLICY % bucket.encode()
+    cases = [
+        (("Content-MD5", md5(b"other")), "BadDigest"),
+        (("Content-MD5", "x"), "InvalidDigest"),
+        (("x-amz-checksum-sha256", text("SHA256", b"other")), "BadDigest"),
+        (("x-amz-checksum-sha256", "x"), "InvalidRequest"),
+    ]
+    for header, expected in cases:
+        answer = wire.call(account, "PUT", f"/{bucket}?policy=", body, headers=[header])
+        assert (answer.status, answer.code) == (400, expected), (header, answer)
+    with refused("NoSuchBucketPolicy"):
+        account.s3.get_bucket_policy(Bucket=bucket)
+    right = [("Content-MD5", md5(body)), ("x-amz-checksum-sha256", text("SHA256", body))]
+    answer = wire.call(account, "PUT", f"/{bucket}?policy=", body, headers=right)
+    assert answer.status in (200, 204), answer
+    account.s3.get_bucket_policy(Bucket=bucket)
+
+
+def test_the_list_of_parts(account, bucket):
+    """A checksum in its headers is the object's, but Content-MD5 is the list's."""
+    where = {"Bucket": bucket, "Key": "k"}
+    upload = account.s3.create_multipart_upload(**where)["UploadId"]
+    part = account.s3.upload_part(**where, UploadId=upload, PartNumber=1, Body=b"data")
+    body = (
+        "<CompleteMultipartUpload><Part><PartNumber>1</PartNumber>"
+        f"<ETag>{part['ETag']}</ETag></Part></CompleteMultipartUpload>"
+    ).encode()
+    target = f"/{bucket}/k?uploadId={upload}"
+    for declared, expected in ((b"other", 400), (body, 200)):
+        headers = [("Content-MD5", md5(declared))]
+        answer = wire.call(account, "POST", target, body, headers=headers)
+        assert answer.status == expected, answer

@@ -190,7 +190,9 @@ pub(crate) async fn read(raw: RequestStream, boundary: &str) -> Result<FormStart
         }
         if reader.held.starts_with(b"--") {
             let text = "POST requires exactly one file upload per request.";
-            return Err(Error::with_code("IncorrectNumberOfFilesInPostRequest", 400, text));
+            return Err(Error::with_code("InvalidArgument", 400, text)
+                .detail("ArgumentName", "file")
+                .detail("ArgumentValue", "0"));
         }
         // The rest of the delimiter's line counts as the start of the header.
         let head = reader.until(b"\r\n\r\n").await?;
@@ -339,7 +341,7 @@ mod tests {
             assert_eq!(in_pieces(text, 50).expect_err(text).code(), code, "{text}");
         };
         check("", "MalformedPOSTRequest");
-        check("--xYz--", "IncorrectNumberOfFilesInPostRequest");
+        check("--xYz--", "InvalidArgument");
         check("--xYz\r\n\r\n\r\n", "MalformedPOSTRequest");
         check(
             "--xYz\r\nContent-Disposition: form-data\r\n\r\nx\r\n--xYz--",
