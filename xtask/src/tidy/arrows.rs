@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/cloud", 5),
     ("crates/sim", 6),
     ("crates/bench", 6),
+    ("crates/soak", 6),
     ("xtask", 7),
 ];
 

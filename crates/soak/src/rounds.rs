@@ -1,0 +1,260 @@
+//! Rounds of: load, strike, start again, look at everything.
+
+use crate::client::Client;
+use crate::fuse::Session;
+use crate::load::{BUCKET, Load};
+use crate::server::{Program, Server};
+use crate::volume::{Ignore, Loss, Volume};
+use base::{Entropy, SeededEntropy};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// "Back within a second."
+const BACK_MAX: Duration = Duration::from_secs(1);
+const LOAD_TIME_MAX: Duration = Duration::from_secs(60);
+const ACKNOWLEDGED_MAX: u64 = 250;
+const CALLS_MAX: u64 = 700;
+/// A first start on an empty folder makes about as many calls as that.
+const CALLS_OF_A_START: u64 = 60;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Strike {
+    /// SIGKILL: what was written stays in the page cache.
+    Kill,
+    /// SIGKILL, and what was not synced is dropped or torn.
+    Cut(Ignore),
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub program: Program,
+    pub strike: Strike,
+    pub rounds: u64,
+    pub seed: u64,
+    /// Stop at the first failure: it is what is looked for.
+    pub until_failure: bool,
+    pub quiet: bool,
+}
+
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub passed: u64,
+    pub failed: u64,
+    pub acknowledged: u64,
+    pub busy: u64,
+    pub slowest_start: Duration,
+    pub loss: Loss,
+    pub first_failure: Option<String>,
+}
+
+/// Where the data lies.
+#[derive(Debug)]
+enum Ground {
+    Folder,
+    /// None only between two mounts.
+    Mounted(Option<Session>),
+}
+
+/// One data folder, from its first start to a failure or the end.
+#[derive(Debug)]
+struct Life<'a> {
+    plan: &'a Plan,
+    at: PathBuf,
+    ground: Ground,
+    load: Load,
+    server: Option<Server>,
+    address: SocketAddr,
+    slowest_start: Duration,
+    loss: Loss,
+}
+
+pub fn run(plan: &Plan) -> Result<Outcome, String> {
+    let mut outcome = Outcome::default();
+    let mut life: Option<Life> = None;
+    for round in plan.seed..plan.seed + plan.rounds {
+        let mut current = match life.take() {
+            Some(life) => life,
+            None => Life::begin(plan)?,
+        };
+        let result = current.round(round);
+        let findings = current.load.take_findings();
+        let wrong = result.err().into_iter().chain(findings).collect::<Vec<_>>().join("\n  ");
+        outcome.take(&mut current);
+        if wrong.is_empty() {
+            outcome.passed += 1;
+            life = Some(current);
+            continue;
+        }
+        outcome.failed += 1;
+        if !plan.quiet {
+            println!("round {round}:\n  {wrong}");
+        }
+        outcome.first_failure.get_or_insert(format!("round {round}: {wrong}"));
+        current.discard();
+        if plan.until_failure {
+            break;
+        }
+    }
+    if let Some(life) = life {
+        life.discard();
+    }
+    Ok(outcome)
+}
+
+impl Outcome {
+    fn take(&mut self, life: &mut Life) {
+        self.acknowledged += life.load.acknowledged.swap(0, Relaxed);
+        self.busy += life.load.busy.swap(0, Relaxed);
+        self.slowest_start = self.slowest_start.max(life.slowest_start);
+        let loss = std::mem::take(&mut life.loss);
+        self.loss.sectors_lost += loss.sectors_lost;
+        self.loss.sectors_kept += loss.sectors_kept;
+        self.loss.names_lost += loss.names_lost;
+        self.loss.names_kept += loss.names_kept;
+    }
+}
+
+impl<'a> Life<'a> {
+    fn begin(plan: &'a Plan) -> Result<Life<'a>, String> {
+        let at = scratch()?;
+        let ground = match plan.strike {
+            Strike::Kill => Ground::Folder,
+            Strike::Cut(ignore) => Ground::Mounted(Some(Session::start(Volume::new(ignore), &at)?)),
+        };
+        let mut life = Life {
+            plan,
+            at,
+            ground,
+            load: Load::default(),
+            server: None,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            slowest_start: Duration::ZERO,
+            loss: Loss::default(),
+        };
+        life.start()?;
+        let answer = Client::new(life.address).ask("PUT", BUCKET, "", b"")?;
+        if answer.status == 200 { Ok(life) } else { Err(format!("bucket: {}", answer.text())) }
+    }
+
+    fn start(&mut self) -> Result<Duration, String> {
+        let mut server = Server::spawn(&self.plan.program, &self.at)?;
+        let answered = server.answers(BUCKET);
+        self.server = Some(server);
+        let (address, took) = answered?;
+        self.address = address;
+        Ok(took)
+    }
+
+    fn round(&mut self, seed: u64) -> Result<(), String> {
+        let chance = SeededEntropy::new(seed);
+        self.strike_under_load(&chance)?;
+        if chance.below(4) == 0 {
+            self.strike_at_start(&chance)?;
+        }
+        let took = self.start()?;
+        self.slowest_start = self.slowest_start.max(took);
+        if took > BACK_MAX {
+            self.load.found(format!("back after {} ms", took.as_millis()));
+        }
+        self.load.verify(self.address)
+    }
+
+    fn strike_under_load(&mut self, chance: &SeededEntropy) -> Result<(), String> {
+        let mut server = self.server.take().ok_or("no server")?;
+        let pid = server.pid();
+        let (load, ground) = (&self.load, &self.ground);
+        let mut alone = false;
+        if let Ground::Mounted(Some(session)) = ground {
+            session.arm(pid, 1 + chance.below(CALLS_MAX));
+        }
+        let goal = load.acknowledged.load(Relaxed) + 1 + chance.below(ACKNOWLEDGED_MAX);
+        load.run(self.address, chance.next_u64(), || {
+            let end = Instant::now() + LOAD_TIME_MAX;
+            match ground {
+                Ground::Folder => {
+                    while load.acknowledged.load(Relaxed) < goal && Instant::now() < end {
+                        std::thread::sleep(Duration::from_micros(500));
+                    }
+                    alone = server.ended();
+                }
+                Ground::Mounted(session) => {
+                    let cut = session.as_ref().is_some_and(|s| s.wait_for_cut(LOAD_TIME_MAX));
+                    alone = !cut && server.ended();
+                    if let (false, Some(session)) = (cut, session) {
+                        session.cut_now(pid);
+                    }
+                }
+            }
+            server.kill();
+        });
+        self.after(&mut server, alone, chance)
+    }
+
+    /// Once more, while it recovers.
+    fn strike_at_start(&mut self, chance: &SeededEntropy) -> Result<(), String> {
+        let mut server = Server::spawn(&self.plan.program, &self.at)?;
+        match &self.ground {
+            Ground::Folder => {
+                std::thread::sleep(Duration::from_micros(chance.below(40_000)));
+            }
+            Ground::Mounted(Some(session)) => {
+                session.arm(server.pid(), 1 + chance.below(CALLS_OF_A_START));
+                if !session.wait_for_cut(Duration::from_millis(300)) {
+                    session.cut_now(server.pid());
+                }
+            }
+            Ground::Mounted(None) => return Err("no volume".to_owned()),
+        }
+        let alone = matches!(self.ground, Ground::Folder) && server.ended();
+        server.kill();
+        self.after(&mut server, alone, chance)
+    }
+
+    /// What a strike leaves behind is made the new state of the disk.
+    fn after(
+        &mut self,
+        server: &mut Server,
+        alone: bool,
+        chance: &SeededEntropy,
+    ) -> Result<(), String> {
+        server.wait();
+        if let Some(log) = server.panicked() {
+            self.load.found(format!("it panicked:\n{log}"));
+        }
+        if alone {
+            return Err(format!("it ended by itself:\n{}", server.log()));
+        }
+        if let Ground::Mounted(session) = &mut self.ground {
+            let mut volume = session.take().ok_or("no volume")?.end()?;
+            let loss = volume.cut(chance.next_u64());
+            self.loss.sectors_lost += loss.sectors_lost;
+            self.loss.sectors_kept += loss.sectors_kept;
+            self.loss.names_lost += loss.names_lost;
+            self.loss.names_kept += loss.names_kept;
+            *session = Some(Session::start(volume, &self.at)?);
+        }
+        Ok(())
+    }
+
+    fn discard(mut self) {
+        self.server = None;
+        self.ground = Ground::Folder;
+        let _ = std::fs::remove_dir_all(&self.at);
+    }
+}
+
+/// An empty folder of this process's own.
+pub fn scratch() -> Result<PathBuf, String> {
+    let root = std::env::temp_dir();
+    for number in 0..1000 {
+        let at = root.join(format!("cumulet-soak-{}-{number}", std::process::id()));
+        match std::fs::create_dir(&at) {
+            Ok(()) => return Ok(at),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(format!("{}: {e}", at.display())),
+        }
+    }
+    Err(format!("{} is full of old folders", Path::new(&root).display()))
+}
