@@ -27,7 +27,7 @@ const LAYERS: &[(&str, u32)] = &[
 const AT_HOME: &[(&str, &[&str])] = &[
     ("hyper", &["gateway", "bench", "sim"]),
     ("hyper-util", &["gateway", "bench", "sim"]),
-    ("rustls", &["gateway", "bench"]),
+    ("rustls", &["gateway", "cloud", "bench"]),
     ("tokio-rustls", &["gateway", "bench"]),
     ("clap", &["cloud", "bench"]),
     ("clap_complete", &["cloud"]),
