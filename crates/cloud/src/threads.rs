@@ -22,6 +22,8 @@ const WAITERS_MAX: usize = 8;
 const WAITER_IDLE: Duration = Duration::from_secs(10);
 /// How often is looked for what may be freed and logged.
 const KEEPER_PAUSE: Duration = Duration::from_secs(1);
+/// In so many pauses old records of the audit trail are looked for once.
+const FORGET_EVERY: u64 = 600;
 
 #[allow(clippy::disallowed_methods, reason = "this module owns the threads")]
 fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -81,10 +83,14 @@ impl Upkeep {
 
     /// Writes reads and failures to their log from time to time.
     pub fn log_audit(&mut self, gateway: Arc<Gateway>, mut log: AuditLog) -> std::io::Result<()> {
-        let stopping = self.stop.clone();
+        let (stopping, store) = (self.stop.clone(), self.store.clone());
         self.threads.push(spawn("audit", move || {
-            loop {
+            for round in 0u64.. {
                 log.write(gateway.audit());
+                if round % FORGET_EVERY == FORGET_EVERY - 1 {
+                    // Tried again in the next round: a full or busy store forgets later.
+                    while matches!(gateway.audit().forget_old(&store), Ok(true)) {}
+                }
                 let mut stopped = stopping.0.lock();
                 if *stopped {
                     return;

@@ -18,7 +18,7 @@ use smithy::{Struct, Value};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::Arc;
-use store::{Scope, StoreError, Table, row};
+use store::{Scope, Store, StoreError, Table, row};
 
 /// How long rows of mutations are kept, as CloudTrail's event history keeps them.
 pub const RETENTION_DAYS: i64 = 90;
@@ -26,6 +26,8 @@ pub const RETENTION_DAYS: i64 = 90;
 pub const KEPT_MAX: usize = 4096;
 /// Parameters of a request are cut beyond this.
 const PARAMETERS_BYTES_MAX: usize = 2048;
+/// Rows that are forgotten in one transaction.
+const FORGOTTEN_MAX: usize = 500;
 /// Rows that one look at the trail reads.
 const ROWS_MAX: usize = 10_000;
 
@@ -132,6 +134,27 @@ impl Audit {
             recent.unwritten = recent.events.len();
             recent.dropped += 1;
         }
+    }
+
+    /// Removes rows older than [`RETENTION_DAYS`], a bounded number at a time; `true` if there may be
+    /// more. Blocks until that is durable: for a thread of its own.
+    pub fn forget_old(&self, store: &Store) -> Result<bool, StoreError> {
+        let old = |tx: &Tx| {
+            let end = tx.now().plus_secs(-RETENTION_DAYS * 86_400);
+            let rows = tx.scan(&EVENTS, &Scope::Global).to(&(end, ""));
+            rows.keys().take(FORGOTTEN_MAX).collect::<Result<Vec<_>, _>>()
+        };
+        if store.read(old)?.is_empty() {
+            return Ok(false);
+        }
+        let commit = store.write(|tx| {
+            let keys = old(tx)?;
+            for (at, id) in &keys {
+                tx.delete(&EVENTS, &Scope::Global, &(*at, id.as_str()))?;
+            }
+            Ok::<_, StoreError>(keys.len() == FORGOTTEN_MAX)
+        });
+        store::blobs::block_on(commit)
     }
 
     /// Events that fell out before they were written.
@@ -434,5 +457,60 @@ fn write_value(out: &mut Writer, value: Value<'_>, room: &mut usize, depth: usiz
             out.close('}');
         }
         Value::Document(_) => out.string("…"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{ManualClock, SeededEntropy};
+
+    fn row(operation: &str) -> EventRow {
+        EventRow {
+            service: "s3".into(),
+            operation: operation.into(),
+            account: Some(AccountId::DEFAULT),
+            kind: "Root".into(),
+            arn: "arn:aws:iam::000000000000:root".into(),
+            access_key_id: "test".into(),
+            user_id: "000000000000".into(),
+            region: "us-east-1".into(),
+            source_ip: "127.0.0.1".into(),
+            user_agent: String::new(),
+            parameters: "{\"Bucket\":\"b\"}".into(),
+        }
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
+        let store = Store::memory(clock.clone(), Arc::new(SeededEntropy::new(1)));
+        let put = |count: usize, name: &str| {
+            let write = store.write(|tx| {
+                for n in 0..count {
+                    let key = (tx.now(), format!("{name}{n}"));
+                    tx.put(&EVENTS, &Scope::Global, &key, &row(name))?;
+                }
+                Ok::<_, StoreError>(())
+            });
+            write.now().unwrap().unwrap();
+        };
+        put(FORGOTTEN_MAX + 10, "Old");
+        clock.jump_to(clock_day(&*clock, RETENTION_DAYS));
+        put(3, "New");
+        let audit = Audit::default();
+        assert!(!audit.forget_old(&store).unwrap());
+        clock.jump_to(clock_day(&*clock, 1));
+        assert!(audit.forget_old(&store).unwrap());
+        assert!(!audit.forget_old(&store).unwrap());
+        assert!(!audit.forget_old(&store).unwrap());
+        let lines = store.read(|tx| audit.lines(tx, &Filter::default(), 100)).unwrap();
+        assert_eq!(lines.len(), 3);
+        assert!(lines.iter().all(|line| line.text.contains("\"eventName\":\"New\"")));
+        assert!(lines[0].text.contains("\"requestParameters\":{\"Bucket\":\"b\"}"));
+    }
+
+    fn clock_day(clock: &dyn base::Clock, days: i64) -> Timestamp {
+        clock.now().plus_secs(days * 86_400)
     }
 }

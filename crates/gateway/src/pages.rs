@@ -1,7 +1,7 @@
 //! What the gateway answers by itself: `/health`, `/metrics` and the administrators' pages below
 //! `/_cumulet/`, where no bucket can be.
 
-use crate::encode::{Response, ResponseStream};
+use crate::encode::{Ids, Response, ResponseStream};
 use crate::gateway::{Gateway, Peer, Seen};
 use crate::head::Head;
 use crate::host::HostStyle;
@@ -35,6 +35,7 @@ impl Gateway {
             _ => return None,
         };
         seen.recorded = true;
+        seen.ids = Some(Ids::new(&*self.entropy, false));
         Some(Ok(page))
     }
 
