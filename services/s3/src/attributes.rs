@@ -72,8 +72,9 @@ pub fn get(
         return Err(Error::new(&e::INVALID_ARGUMENT, "Invalid attribute name specified.")
             .detail("ArgumentName", "x-amz-object-attributes"));
     }
-    let row = get_object::version(tx, &bucket, &input.key, &input.version_id)
-        .or_else(|error| Err(get_object::hide_missing(tx, cx, &input.bucket, error)?))?;
+    let row = get_object::version(tx, &bucket, &input.key, &input.version_id).or_else(|error| {
+        Err(get_object::hide_missing(tx, cx, &input.bucket, &input.key, error)?)
+    })?;
     let asked = |name: &str| wanted.iter().any(|one| one == name);
     let class = match row.meta.storage_class.as_str() {
         "" => "STANDARD".to_owned(),

@@ -83,6 +83,33 @@ pub fn writing(
     }
 }
 
+/// Preconditions of a delete.
+pub struct Deleting<'a> {
+    pub if_match: &'a Option<String>,
+    pub modified: Option<Timestamp>,
+    pub size: Option<i64>,
+}
+
+impl Deleting<'_> {
+    pub fn any(&self) -> bool {
+        self.if_match.is_some() || self.modified.is_some() || self.size.is_some()
+    }
+
+    pub fn check(&self, key: &str, there: Option<&ObjectRow>) -> Result<(), Error> {
+        writing(self.if_match, &None, key, there)?;
+        let Some(row) = there.filter(|row| !row.delete_marker) else {
+            return Err(crate::object::no_such_key(key));
+        };
+        if self.modified.is_some_and(|at| at.to_secs() != row.modified.to_secs()) {
+            return Err(failed("If-Match-Last-Modified-Time"));
+        }
+        if self.size.is_some_and(|size| u64::try_from(size) != Ok(row.size_bytes)) {
+            return Err(failed("If-Match-Size"));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -317,6 +317,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
                 acl: put_object::object_acl(&bucket, &asked(input), owner)?,
                 checksum: copied.checksum.clone(),
                 parts: Vec::new(),
+                upload_id: None,
             };
             let row = object::install(tx, cx, &bucket, &input.key, row, 0)?;
             Ok((bucket, row))

@@ -1,7 +1,7 @@
 //! DeleteObject and DeleteObjects.
 
 use crate::rows::*;
-use crate::{acl, bucket, lock, names, object};
+use crate::{acl, bucket, conditions, lock, names, object};
 use api::{Ask, Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::{
@@ -74,6 +74,7 @@ fn delete(
         acl: vec![acl::full_control(owner)],
         checksum: None,
         parts: Vec::new(),
+        upload_id: None,
     };
     let row = object::install(tx, cx, bucket, key, marker, nth)?;
     Ok(Deleted { version_id: object::shown_id(bucket, &row), marker: true })
@@ -82,9 +83,14 @@ fn delete(
 pub fn one(tx: &mut Tx, cx: &Cx, input: &DeleteObjectInput) -> Result<DeleteObjectOutput, Error> {
     tx.mark_freeing();
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    if let Some(tags) = &input.if_match {
+    let only_if = conditions::Deleting {
+        if_match: &input.if_match,
+        modified: input.if_match_last_modified_time,
+        size: input.if_match_size,
+    };
+    if only_if.any() {
         let there = object::find(tx, &bucket, &input.key, input.version_id.as_deref())?;
-        crate::conditions::writing(&Some(tags.clone()), &None, &input.key, there.as_ref())?;
+        only_if.check(&input.key, there.as_ref())?;
     }
     let version = input.version_id.as_deref();
     let bypass = input.bypass_governance_retention == Some(true);
@@ -148,9 +154,14 @@ fn delete_listed(
             "User key must have a length greater than 0.",
         ));
     }
-    if wanted.e_tag.is_some() {
+    let only_if = conditions::Deleting {
+        if_match: &wanted.e_tag,
+        modified: wanted.last_modified_time,
+        size: wanted.size,
+    };
+    if only_if.any() {
         let there = object::find(tx, bucket, key, version_id.as_deref())?;
-        crate::conditions::writing(&wanted.e_tag, &None, key, there.as_ref())?;
+        only_if.check(key, there.as_ref())?;
     }
     let bypass = input.bypass_governance_retention == Some(true);
     let hold = Hold { bucket: &input.bucket, bypass };

@@ -98,7 +98,7 @@ impl Asked<'_> {
             && !ALGORITHMS.contains(&other.as_str())
         {
             let text = "The encryption method specified is not supported";
-            return Err(Error::new(&e::INVALID_ENCRYPTION_ALGORITHM_ERROR, text)
+            return Err(Error::new(&e::INVALID_ARGUMENT, text)
                 .detail("ArgumentName", "x-amz-server-side-encryption")
                 .detail("ArgumentValue", other));
         }

@@ -93,13 +93,19 @@ fn missing(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Error, Error> {
         Some(version) => object::no_such_version(wanted.key, version),
         None => object::no_such_key(wanted.key),
     };
-    hide_missing(tx, cx, wanted.bucket, error)
+    hide_missing(tx, cx, wanted.bucket, wanted.key, error)
 }
 
 /// The error, if the caller may list the bucket.
-pub fn hide_missing(tx: &Tx, cx: &Cx, bucket: &str, error: Error) -> Result<Error, Error> {
+pub fn hide_missing(
+    tx: &Tx,
+    cx: &Cx,
+    bucket: &str,
+    key: &str,
+    error: Error,
+) -> Result<Error, Error> {
     let arn = names::bucket_arn(cx.partition(), bucket);
-    cx.authorize(tx, &Ask::new("s3:ListBucket", arn))?;
+    cx.authorize(tx, &Ask::new("s3:ListBucket", arn).key("s3:prefix", Some(key)))?;
     Ok(error)
 }
 

@@ -122,7 +122,11 @@ pub fn content_type(given: &Option<String>, _: &Cx) -> Option<String> {
 
 /// `Content-Encoding` without the framing of the upload.
 pub fn content_encoding(given: &Option<String>) -> Option<String> {
-    let codings = given.as_ref()?.split(',').map(str::trim).filter(|c| *c != "aws-chunked");
+    let given = given.as_ref()?;
+    if !given.contains("aws-chunked") {
+        return Some(given.clone());
+    }
+    let codings = given.split(',').map(str::trim).filter(|c| *c != "aws-chunked");
     let kept = codings.collect::<Vec<_>>().join(",");
     (!kept.is_empty()).then_some(kept)
 }
@@ -140,6 +144,7 @@ mod tests {
         check("gzip,aws-chunked", Some("gzip"));
         check("aws-chunked, br", Some("br"));
         check("gzip", Some("gzip"));
+        check("deflate, gzip", Some("deflate, gzip"));
     }
 
     #[test]

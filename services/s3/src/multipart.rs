@@ -357,7 +357,15 @@ pub fn complete(
 ) -> Result<CompleteMultipartUploadOutput, Error> {
     let (key, id) = (&input.key, &input.upload_id);
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let upload = find(tx, &bucket, key, id)?;
+    let upload = match find(tx, &bucket, key, id) {
+        Err(error) if error.is(&e::NO_SUCH_UPLOAD) => {
+            // A client that heard nothing of its success asks again.
+            let row = object::find(tx, &bucket, key, None)?;
+            let row = row.filter(|row| row.upload_id.as_ref() == Some(id)).ok_or(error)?;
+            return Ok(completed(cx, input, &bucket, &row));
+        }
+        found => found?,
+    };
     let parts = chosen(tx, &bucket, input)?;
     if input.if_match.is_some() || input.if_none_match.is_some() {
         let latest = object::find(tx, &bucket, key, None)?;
@@ -390,15 +398,26 @@ pub fn complete(
                 checksum: part.checksum.clone(),
             })
             .collect(),
+        upload_id: Some(id.clone()),
     };
     forget(tx, &bucket, key, id, |blob| row.blobs.contains(blob))?;
     let row = object::install(tx, cx, &bucket, key, row, 0)?;
+    Ok(completed(cx, input, &bucket, &row))
+}
+
+fn completed(
+    cx: &Cx,
+    input: &CompleteMultipartUploadInput,
+    bucket: &BucketRow,
+    row: &ObjectRow,
+) -> CompleteMultipartUploadOutput {
+    let key = &input.key;
     let mut output = CompleteMultipartUploadOutput {
         location: Some(format!("http://{}/{}/{key}", cx.http.host, input.bucket)),
         bucket: Some(input.bucket.clone()),
         key: Some(key.clone()),
         e_tag: Some(format!("\"{}\"", row.e_tag)),
-        version_id: object::shown_id(&bucket, &row),
+        version_id: object::shown_id(bucket, row),
         server_side_encryption: meta::shown_encryption(&row.meta),
         ssekms_key_id: row.meta.kms_key_id.clone(),
         ..CompleteMultipartUploadOutput::default()
@@ -407,7 +426,7 @@ pub fn complete(
         checksum::show!(output, checksum);
         output.checksum_type = Some(checksum::kind(checksum.composite));
     }
-    Ok(output)
+    output
 }
 
 /// Removes an upload and its parts; those whose bytes live on in an object keep them.

@@ -160,6 +160,7 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
                 acl: object_acl(&bucket, &asked(input), owner)?,
                 checksum: Some(checksum.clone()),
                 parts: Vec::new(),
+                upload_id: None,
             };
             let row = object::install(tx, cx, &bucket, &input.key, row, 0)?;
             Ok((bucket, row))

@@ -142,6 +142,8 @@ row! {
         11 => checksum: Option<ChecksumRow>,
         /// For objects made of parts: size and checksum of each.
         12 => parts: Vec<PartOfObject>,
+        /// The upload that made it: completing that once more is answered as done.
+        13 => upload_id: Option<String>,
     }
 }
 

@@ -171,3 +171,57 @@ fn buckets_are_their_owners() {
     let taken = cloud.call::<CreateBucketOutput>("CreateBucket", &input);
     assert_eq!(taken.unwrap_err().code(), "BucketAlreadyExists");
 }
+
+/// Clients delete a page of versions before they ask for the next one.
+#[test]
+fn versions_go_on_after_a_marker_that_is_gone() {
+    let cloud = Cloud::new();
+    cloud.versioning("Enabled");
+    for _ in 0..5 {
+        cloud.put("a", b"x");
+    }
+    cloud.put("b", b"x");
+    let mut seen = Vec::new();
+    let mut input =
+        ListObjectVersionsInput { bucket: "box".into(), max_keys: Some(2), ..Default::default() };
+    loop {
+        let page: ListObjectVersionsOutput = cloud.call("ListObjectVersions", &input).unwrap();
+        for version in page.versions.into_iter().flatten() {
+            let (key, id) = (version.key.unwrap(), version.version_id.unwrap());
+            assert!(!seen.contains(&id));
+            cloud.delete(&key, Some(&id));
+            seen.push(id);
+        }
+        if page.is_truncated != Some(true) {
+            break;
+        }
+        (input.key_marker, input.version_id_marker) =
+            (page.next_key_marker, page.next_version_id_marker);
+    }
+    assert_eq!(seen.len(), 6);
+    let bad = ListObjectVersionsInput {
+        key_marker: Some("a".into()),
+        version_id_marker: Some("bad".into()),
+        ..input
+    };
+    let result = cloud.call::<ListObjectVersionsOutput>("ListObjectVersions", &bad);
+    assert_eq!(result.unwrap_err().code(), "InvalidArgument");
+}
+
+#[test]
+fn listings_tell_policies_what_they_list() {
+    use api::{Ask, Hooks};
+    let cloud = Cloud::new();
+    let cx = cloud.world.cx(&cloud.s3, "ListObjectsV2");
+    let input = ListObjectsV2Input {
+        bucket: "box".into(),
+        prefix: Some("home/".into()),
+        max_keys: Some(7),
+        ..Default::default()
+    };
+    let mut ask = Ask::new("s3:ListBucket", "arn:aws:s3:::box");
+    service_s3::S3::new().context("ListObjectsV2", &cx, &input, &mut ask);
+    let expected = [("s3:prefix", "home/"), ("s3:max-keys", "7")];
+    let got = ask.context.iter().map(|(name, values)| (&**name, values[0].as_str()));
+    assert_eq!(got.collect::<Vec<_>>(), expected);
+}

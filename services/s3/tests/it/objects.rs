@@ -258,3 +258,23 @@ fn bad_names_are_refused() {
         assert_eq!(cloud.get(key, None).unwrap().body, key.as_bytes(), "{key:?}");
     }
 }
+
+#[test]
+fn conditions_of_deletes() {
+    let cloud = Cloud::new();
+    cloud.put("k", b"hello");
+    let base = DeleteObjectInput { bucket: "box".into(), key: "k".into(), ..Default::default() };
+    let check = |input: DeleteObjectInput, expected: &str| {
+        let result = cloud.call::<DeleteObjectOutput>("DeleteObject", &input);
+        assert_eq!(code(result).0, expected);
+    };
+    let size = |size| DeleteObjectInput { if_match_size: Some(size), ..base.clone() };
+    check(size(4), "PreconditionFailed");
+    check(size(-5), "PreconditionFailed");
+    let long_ago = Some(base::Timestamp::from_secs(1));
+    let modified = DeleteObjectInput { if_match_last_modified_time: long_ago, ..base.clone() };
+    check(modified, "PreconditionFailed");
+    check(DeleteObjectInput { if_match: Some("abc".into()), ..base.clone() }, "PreconditionFailed");
+    check(size(5), "ok");
+    check(size(5), "NoSuchKey");
+}
