@@ -31,7 +31,7 @@ fn an_object_there_and_back() {
 fn what_is_not_served_names_itself() {
     let world = world();
     let not = "is not implemented";
-    let told = world.check(ask("s3", "GET", "/photos?accelerate"), 501, not);
+    let told = world.check(ask("s3", "GET", "/photos?metadataTable"), 501, not);
     assert_eq!(told.element("Code"), "NotImplemented");
     world.check(
         query("iam", "Action=CreateSAMLProvider&Version=2010-05-08"),
