@@ -24,7 +24,8 @@ cargo xtask COMMAND
 
   test [STEP...]                     install what the tests need and run everything, or the named
                                      steps
-  soak                               the long versions: hours, not minutes
+  soak [--kills N] [--cuts N] [--seeds N]
+                                     the long versions: hours, not minutes; or only those named
   install                            only install what the tests need
   tidy                               only the rules about the checkout itself
   black-box [PYTEST ARGUMENTS]       build the binary and drive it with real clients
@@ -64,7 +65,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<bool, String> {
             Ok(true)
         }
         ["test", steps @ ..] => test::run(root, steps),
-        ["soak"] => soak::run(root),
+        ["soak", words @ ..] => soak::run(root, words),
         ["install"] => install::everything(root).map(|()| true),
         ["tidy"] => one_step("tidy", || tidy::check(root)),
         ["black-box", extra @ ..] => one_step("black-box", || black_box::suite(root, extra)),

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 /// What a finished program left behind.
 pub struct Finished {
     pub ok: bool,
+    /// None if a signal ended it.
+    pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
@@ -48,6 +50,7 @@ pub fn capture_env(
         .map_err(|e| format!("cannot start `{}`: {e}", line(program, args)))?;
     Ok(Finished {
         ok: output.status.success(),
+        code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })

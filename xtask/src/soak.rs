@@ -1,18 +1,161 @@
-//! `cargo xtask soak`: the long versions of what the test command does a few rounds of.
+//! `cargo xtask soak`: the real binary killed, its power cut, its disk filled, and the simulator's
+//! seeds; hours of them here, a few of each in the test command.
 
 use std::path::Path;
 
-use crate::report::Report;
-use crate::{black_box, install};
+use crate::report::{Report, Tally};
+use crate::{black_box, install, run};
 
-pub fn run(root: &Path) -> Result<bool, String> {
+/// How much of each.
+struct Amounts {
+    kills: u64,
+    cuts: u64,
+    seeds: u64,
+}
+
+const LONG: Amounts = Amounts { kills: 100, cuts: 100, seeds: 10_000 };
+const SHORT: Amounts = Amounts { kills: 5, cuts: 5, seeds: 200 };
+/// The exit code of a run that cannot be done by this user.
+const SKIPPED: i32 = 77;
+
+/// `[--kills N] [--cuts N] [--seeds N]`; with any of them only what they name is run.
+pub fn run(root: &Path, words: &[&str]) -> Result<bool, String> {
+    let amounts = parse(words)?;
     let mut report = Report::new();
-    report.step("install", || {
-        install::everything(root)?;
-        Ok(crate::report::Tally::passed(1))
-    });
-    report.step("black-box, long versions", || black_box::suite(root, &["-m", "soak"]));
-    report
-        .step("black-box under kill -9", || black_box::suite(root, &["-m", "not soak", "--kill"]));
+    strikes(root, &mut report, &amounts);
+    if words.is_empty() {
+        report.step("canaries", || soak(root, "canaries", 0));
+        report.step("disk-full", || soak(root, "disk-full", 0));
+        report.step("planted bugs", || simulator(root, &["--bugs"]));
+        report.step("install", || {
+            install::everything(root)?;
+            Ok(Tally::passed(1))
+        });
+        report.step("black-box, long versions", || black_box::suite(root, &["-m", "soak"]));
+        let killed = ["-m", "not soak", "--kill"];
+        report.step("black-box under kill -9", || black_box::suite(root, &killed));
+    }
     Ok(report.close())
+}
+
+fn strikes(root: &Path, report: &mut Report, amounts: &Amounts) {
+    if amounts.kills > 0 {
+        report.step("kills", || soak(root, "kills", amounts.kills));
+    }
+    if amounts.cuts > 0 {
+        report.step("cuts", || soak(root, "cuts", amounts.cuts));
+    }
+    if amounts.seeds > 0 {
+        report.step("simulator", || simulator(root, &["--seeds", &amounts.seeds.to_string()]));
+    }
+}
+
+/// Five kills, for the test command.
+pub fn kills(root: &Path) -> Result<Tally, String> {
+    soak(root, "kills", SHORT.kills)
+}
+
+/// Five power cuts, and the programs without syncs that they must find.
+pub fn cuts(root: &Path) -> Result<Tally, String> {
+    let cuts = soak(root, "cuts", SHORT.cuts)?;
+    Ok(sum(cuts, soak(root, "canaries", 0)?))
+}
+
+pub fn disk_full(root: &Path) -> Result<Tally, String> {
+    soak(root, "disk-full", 0)
+}
+
+/// Seeds of a thousand operations and three crashes each, and the planted bugs.
+pub fn simulated(root: &Path) -> Result<Tally, String> {
+    let seeds = simulator(root, &["--seeds", &SHORT.seeds.to_string()])?;
+    Ok(sum(seeds, simulator(root, &["--bugs"])?))
+}
+
+fn sum(a: Tally, b: Tally) -> Tally {
+    let detail = [a.detail, b.detail].join("\n").trim().to_owned();
+    Tally { passed: a.passed + b.passed, failed: a.failed + b.failed, detail }
+}
+
+fn parse(words: &[&str]) -> Result<Amounts, String> {
+    if words.is_empty() {
+        return Ok(LONG);
+    }
+    let mut amounts = Amounts { kills: 0, cuts: 0, seeds: 0 };
+    for pair in words.chunks(2) {
+        let [name, number] = pair else { return Err(format!("{} takes a number", pair[0])) };
+        let number = number.parse().map_err(|_| format!("{name} takes a number, not {number}"))?;
+        match *name {
+            "--kills" => amounts.kills = number,
+            "--cuts" => amounts.cuts = number,
+            "--seeds" => amounts.seeds = number,
+            _ => return Err(format!("soak knows --kills, --cuts and --seeds, not {name}")),
+        }
+    }
+    Ok(amounts)
+}
+
+fn soak(root: &Path, command: &str, rounds: u64) -> Result<Tally, String> {
+    let binary = black_box::build(root)?;
+    let (binary, rounds) = (binary.to_string_lossy(), rounds.max(1).to_string());
+    let args = ["run", "--quiet", "--package", "soak", "--", command, "--binary", &binary];
+    counted(root, &[&args[..], &["--rounds", &rounds]].concat())
+}
+
+fn simulator(root: &Path, extra: &[&str]) -> Result<Tally, String> {
+    let args = ["run", "--quiet", "--release", "--package", "sim", "--"];
+    counted(root, &[&args[..], extra].concat())
+}
+
+/// Runs a program of ours that ends with `NAME: N passed, N failed`.
+fn counted(root: &Path, args: &[&str]) -> Result<Tally, String> {
+    let finished = run::capture(root, &run::cargo(), args)?;
+    if finished.code == Some(SKIPPED) {
+        println!("    {}", finished.stdout.trim());
+        return Ok(Tally::default());
+    }
+    let text = finished.text();
+    let Some((passed, failed)) = closing_line(&finished.stdout) else {
+        return Err(format!("it did not run to its end:\n{}", run::tail(&text, 60)));
+    };
+    print!(
+        "{}",
+        run::tail(&finished.stdout, 3)
+            .lines()
+            .fold(String::new(), |all, line| { format!("{all}    {line}\n") })
+    );
+    let failed = if finished.ok { failed } else { failed.max(1) };
+    let detail = if failed > 0 { run::tail(&text, 60) } else { String::new() };
+    Ok(Tally { passed, failed, detail })
+}
+
+fn closing_line(text: &str) -> Option<(u64, u64)> {
+    let (_, counts) = text.lines().next_back()?.split_once(": ")?;
+    let (passed, failed) = counts.split_once(" passed, ")?;
+    Some((passed.parse().ok()?, failed.strip_suffix(" failed")?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn amounts() {
+        let check = |words: &[&str], expected: Option<[u64; 3]>| {
+            let found = parse(words).ok().map(|a| [a.kills, a.cuts, a.seeds]);
+            assert_eq!(found, expected, "{words:?}");
+        };
+        check(&[], Some([100, 100, 10_000]));
+        check(&["--cuts", "7"], Some([0, 7, 0]));
+        check(&["--seeds", "1", "--kills", "2"], Some([2, 0, 1]));
+        check(&["--cuts"], None);
+        check(&["--cuts", "x"], None);
+        check(&["--floods", "1"], None);
+    }
+
+    #[test]
+    fn closing_lines() {
+        assert_eq!(closing_line("x\nkills: 4 passed, 1 failed\n"), Some((4, 1)));
+        assert_eq!(closing_line("kills: 4 passed\n"), None);
+        assert_eq!(closing_line(""), None);
+    }
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::report::{Report, Tally};
-use crate::{codegen, install, run, tidy, unit};
+use crate::{codegen, install, run, soak, tidy, unit};
 
 /// The services that the labs need, by their botocore names: the generator must know all that their
 /// models contain, long before they are served.
@@ -62,6 +62,10 @@ const STEPS: &[(&str, Step)] = &[
     ("digest", digested),
     ("lint", linted),
     ("unit", unit::tests),
+    ("simulator", soak::simulated),
+    ("kills", soak::kills),
+    ("power cuts", soak::cuts),
+    ("disk full", soak::disk_full),
 ];
 
 pub fn names() -> String {

@@ -9,9 +9,9 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const SIZE: &std::ffi::CStr = c"size=192m,mode=0700";
-const OBJECT_BYTES: usize = 1 << 20;
-const OBJECTS_MAX: usize = 400;
+const SIZE: &std::ffi::CStr = c"size=640m,mode=0700";
+const OBJECT_BYTES: usize = 2 << 20;
+const OBJECTS_MAX: usize = 1000;
 /// Freed blobs wait for old readers and the sweeper.
 const SPACE_COMES_BACK: Duration = Duration::from_secs(20);
 
@@ -55,7 +55,7 @@ fn fill(program: &Program, at: &Path) -> Result<String, String> {
     for key in stored.iter().step_by(2) {
         delete(&load, &mut http, key)?;
     }
-    let resumed = resumes(&load, &mut http)?;
+    let resumed = resumes(&load, &mut http, stored.len())?;
     load.verify(address)?;
     server.kill();
     let mut server = Server::spawn(program, at)?;
@@ -71,7 +71,7 @@ fn fill(program: &Program, at: &Path) -> Result<String, String> {
     let small =
         small.map_or("none of 5,000 small ones".to_owned(), |n| format!("small ones at {n}"));
     Ok(format!(
-        "full after {} objects of 1 MiB, {small} refused; writes resumed {} ms after the deletes",
+        "full after {} objects of 2 MiB, {small} refused; writes resumed {} ms after the deletes",
         stored.len(),
         resumed.as_millis()
     ))
@@ -99,7 +99,7 @@ fn delete(load: &Load, http: &mut Client, key: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn resumes(load: &Load, http: &mut Client) -> Result<Duration, String> {
+fn resumes(load: &Load, http: &mut Client, stored: usize) -> Result<Duration, String> {
     let started = Instant::now();
     while started.elapsed() < SPACE_COMES_BACK {
         if load.put(http, "again", OBJECT_BYTES)?.is_some() {
@@ -107,5 +107,8 @@ fn resumes(load: &Load, http: &mut Client) -> Result<Duration, String> {
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Err(format!("no writes {} s after half was deleted", SPACE_COMES_BACK.as_secs()))
+    Err(format!(
+        "no writes {} s after half of {stored} objects was deleted",
+        SPACE_COMES_BACK.as_secs()
+    ))
 }
