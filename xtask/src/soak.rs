@@ -61,6 +61,7 @@ pub fn cuts(root: &Path) -> Result<Tally, String> {
     Ok(sum(cuts, soak(root, "canaries", 0)?))
 }
 
+/// A file system that fills up.
 pub fn disk_full(root: &Path) -> Result<Tally, String> {
     soak(root, "disk-full", 0)
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const SIZE: &std::ffi::CStr = c"size=640m,mode=0700";
-const OBJECT_BYTES: usize = 2 << 20;
+const OBJECT_BYTES: usize = 1 << 20;
 const OBJECTS_MAX: usize = 1000;
 /// Freed blobs wait for old readers and the sweeper.
 const SPACE_COMES_BACK: Duration = Duration::from_secs(20);
@@ -52,7 +52,7 @@ fn fill(program: &Program, at: &Path) -> Result<String, String> {
     });
     let small = small.transpose()?;
     load.verify(address)?;
-    for key in stored.iter().step_by(2) {
+    for key in stored.iter().take(stored.len() / 2) {
         delete(&load, &mut http, key)?;
     }
     let resumed = resumes(&load, &mut http, stored.len())?;
@@ -71,7 +71,7 @@ fn fill(program: &Program, at: &Path) -> Result<String, String> {
     let small =
         small.map_or("none of 5,000 small ones".to_owned(), |n| format!("small ones at {n}"));
     Ok(format!(
-        "full after {} objects of 2 MiB, {small} refused; writes resumed {} ms after the deletes",
+        "full after {} objects of 1 MiB, {small} refused; writes resumed {} ms after the deletes",
         stored.len(),
         resumed.as_millis()
     ))
