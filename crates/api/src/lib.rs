@@ -18,7 +18,7 @@ pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo};
 pub use error::Error;
 pub use identity::{Credential, Identities, IdentityPolicies, NamedPolicy};
 pub use service::{
-    Answer, Ask, AskContext, Grants, Hooks, Reply, Service, Started, answer, cast, not_started,
-    started,
+    Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginRule, Reply, Service, Started,
+    answer, cast, not_started, started,
 };
 pub use store::{Store, StoreError, Tx};

@@ -71,6 +71,27 @@ pub struct Grants {
     pub context: AskContext,
 }
 
+/// What a page of another origin asks for: its origin, the method, and in a preflight the names of
+/// the headers that it wants to send.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossOrigin<'a> {
+    pub origin: &'a str,
+    pub method: &'a str,
+    pub headers: &'a [&'a str],
+}
+
+/// The rule that lets it.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct OriginRule {
+    /// `*` where the rule is for every origin; else the origin, which may then send credentials.
+    pub origin: String,
+    pub methods: Vec<String>,
+    /// Of the headers asked for, all of which are allowed.
+    pub headers: Vec<String>,
+    pub exposed: Vec<String>,
+    pub max_age_secs: Option<i32>,
+}
+
 /// What a service adds to what the gateway does for all: to authorisation, and to the checks of a body.
 pub trait Hooks: Send + Sync {
     /// Looked up in the operation's own snapshot. May answer that the resource does not exist, where
@@ -98,6 +119,18 @@ pub trait Hooks: Send + Sync {
         trailers: &[(String, String)],
     ) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// What the rules of a bucket (S3) let a page of another origin do with it; `None` where no
+    /// rule fits, or there are none.
+    #[allow(unused_variables)]
+    fn cross_origin(
+        &self,
+        tx: &Tx,
+        bucket: &str,
+        asked: &CrossOrigin<'_>,
+    ) -> Result<Option<OriginRule>, Error> {
+        Ok(None)
     }
 
     /// Condition keys that an operation's input gives, for rules in the overlay.
