@@ -64,24 +64,23 @@ impl Headers for NoHeaders {
     }
 }
 
-fn read<T: Struct + Default>(cx: &Cx, row: &ConfigRow) -> Result<T, Error> {
+fn read<T: Struct + Default>(row: &ConfigRow) -> Result<T, Error> {
     let mut document = T::default();
     let body = Bytes::copy_from_slice(row.document.as_bytes());
     let request = Request { labels: &[], query: &[], headers: &NoHeaders, body: &body };
-    smithy::decode_request(Protocol::AwsJson11, cx.service, &request, &mut document)
+    smithy::decode_request(Protocol::AwsJson11, &gen_s3::MODEL, &request, &mut document)
         .map_err(|e| Error::internal(format!("a kept configuration: {e:?}")))?;
     Ok(document)
 }
 
 pub fn get<T: Struct + Default>(
     tx: &Tx,
-    cx: &Cx,
     bucket: &BucketRow,
     kind: &str,
     id: &str,
 ) -> Result<Option<T>, Error> {
     match tx.get(&CONFIGS, &scope(bucket), &place(bucket, kind, id))? {
-        Some(row) => Ok(Some(read(cx, &row)?)),
+        Some(row) => Ok(Some(read(&row)?)),
         None => Ok(None),
     }
 }
@@ -97,7 +96,6 @@ pub fn delete(tx: &mut Tx, bucket: &BucketRow, kind: &str, id: &str) -> Result<b
 /// A page of those of a kind, and the id after which the next one begins.
 pub fn list<T: Struct + Default>(
     tx: &Tx,
-    cx: &Cx,
     bucket: &BucketRow,
     kind: &str,
     after: Option<&str>,
@@ -113,7 +111,7 @@ pub fn list<T: Struct + Default>(
         if page.len() == PAGE_MAX {
             return Ok((page, Some(last)));
         }
-        page.push(read(cx, &row)?);
+        page.push(read(&row)?);
         last = id;
     }
     Ok((page, None))

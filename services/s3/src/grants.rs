@@ -1,8 +1,8 @@
 //! What buckets and objects say about who may use them.
 
 use crate::rows::BucketRow;
-use crate::{S3, acl, bucket, checksum, object, tagging};
-use api::{Ask, Cx, Error, Grants, Hooks, NamedPolicy, Tx};
+use crate::{S3, acl, bucket, checksum, cors, object, tagging};
+use api::{Ask, CrossOrigin, Cx, Error, Grants, Hooks, NamedPolicy, OriginRule, Tx};
 use gen_s3::errors as e;
 use gen_s3::{CreateBucketInput, ListObjectVersionsInput, ListObjectsInput, ListObjectsV2Input};
 use policy::{Kind, Policy, PrincipalKind};
@@ -102,6 +102,15 @@ fn listing(ask: &mut Ask, prefix: &Option<String>, delimiter: &Option<String>, m
 }
 
 impl Hooks for S3 {
+    fn cross_origin(
+        &self,
+        tx: &Tx,
+        bucket: &str,
+        asked: &CrossOrigin<'_>,
+    ) -> Result<Option<OriginRule>, Error> {
+        cors::allowed(tx, bucket, asked)
+    }
+
     fn check_body(
         &self,
         operation: &'static Operation,

@@ -95,11 +95,11 @@ pub fn put_notification(
 
 pub fn get_notification(
     tx: &Tx,
-    cx: &Cx,
+    _: &Cx,
     input: &GetBucketNotificationConfigurationInput,
 ) -> Result<GetBucketNotificationConfigurationOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    Ok(config::get(tx, cx, &bucket, NOTIFICATION, "")?.unwrap_or_default())
+    Ok(config::get(tx, &bucket, NOTIFICATION, "")?.unwrap_or_default())
 }
 
 const LOGGING: &str = "logging";
@@ -136,12 +136,11 @@ pub fn put_logging(
 
 pub fn get_logging(
     tx: &Tx,
-    cx: &Cx,
+    _: &Cx,
     input: &GetBucketLoggingInput,
 ) -> Result<GetBucketLoggingOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let status: BucketLoggingStatus =
-        config::get(tx, cx, &bucket, LOGGING, "")?.unwrap_or_default();
+    let status: BucketLoggingStatus = config::get(tx, &bucket, LOGGING, "")?.unwrap_or_default();
     Ok(GetBucketLoggingOutput { logging_enabled: status.logging_enabled })
 }
 
@@ -163,11 +162,11 @@ pub fn put_payment(
 
 pub fn get_payment(
     tx: &Tx,
-    cx: &Cx,
+    _: &Cx,
     input: &GetBucketRequestPaymentInput,
 ) -> Result<GetBucketRequestPaymentOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let kept: Option<RequestPaymentConfiguration> = config::get(tx, cx, &bucket, PAYMENT, "")?;
+    let kept: Option<RequestPaymentConfiguration> = config::get(tx, &bucket, PAYMENT, "")?;
     let payer = kept.map_or_else(|| "BucketOwner".into(), |kept| kept.payer);
     Ok(GetBucketRequestPaymentOutput { payer: Some(payer) })
 }
@@ -195,12 +194,12 @@ pub fn put_accelerate(
 
 pub fn get_accelerate(
     tx: &Tx,
-    cx: &Cx,
+    _: &Cx,
     input: &GetBucketAccelerateConfigurationInput,
 ) -> Result<GetBucketAccelerateConfigurationOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let kept: AccelerateConfiguration =
-        config::get(tx, cx, &bucket, ACCELERATE, "")?.unwrap_or_default();
+        config::get(tx, &bucket, ACCELERATE, "")?.unwrap_or_default();
     Ok(GetBucketAccelerateConfigurationOutput { status: kept.status, request_charged: None })
 }
 
@@ -227,11 +226,11 @@ pub fn put_replication(
 
 pub fn get_replication(
     tx: &Tx,
-    cx: &Cx,
+    _: &Cx,
     input: &GetBucketReplicationInput,
 ) -> Result<GetBucketReplicationOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    match config::get(tx, cx, &bucket, REPLICATION, "")? {
+    match config::get(tx, &bucket, REPLICATION, "")? {
         Some(kept) => Ok(GetBucketReplicationOutput { replication_configuration: Some(kept) }),
         None => {
             let text = "The replication configuration was not found";
@@ -272,9 +271,9 @@ impl Place<'_> {
         config::put(tx, cx, &bucket, self.kind, self.id, document)
     }
 
-    fn get<T: Struct + Default>(&self, tx: &Tx, cx: &Cx) -> Result<T, Error> {
+    fn get<T: Struct + Default>(&self, tx: &Tx) -> Result<T, Error> {
         let bucket = bucket::find_expected(tx, self.bucket, self.owner)?;
-        config::get(tx, cx, &bucket, self.kind, self.id)?.ok_or_else(|| not_found(self.bucket))
+        config::get(tx, &bucket, self.kind, self.id)?.ok_or_else(|| not_found(self.bucket))
     }
 
     fn delete(&self, tx: &mut Tx) -> Result<(), Error> {
@@ -303,9 +302,9 @@ macro_rules! family {
                 Ok($put_out::default())
             }
 
-            pub fn get(tx: &Tx, cx: &Cx, input: &$get) -> Result<$get_out, Error> {
+            pub fn get(tx: &Tx, _: &Cx, input: &$get) -> Result<$get_out, Error> {
                 let ($get { bucket, id, expected_bucket_owner: owner, .. }, kind) = (input, KIND);
-                let kept = Place { bucket, owner, kind, id }.get(tx, cx)?;
+                let kept = Place { bucket, owner, kind, id }.get(tx)?;
                 Ok($get_out { $document: Some(kept) })
             }
 
@@ -327,7 +326,7 @@ macro_rules! family {
                             .detail("ArgumentName", "continuation-token")
                     })?),
                 };
-                let (page, last) = config::list(tx, cx, &bucket, KIND, after.as_deref())?;
+                let (page, last) = config::list(tx, &bucket, KIND, after.as_deref())?;
                 Ok($list_out {
                     is_truncated: Some(last.is_some()),
                     continuation_token: input.continuation_token.clone(),

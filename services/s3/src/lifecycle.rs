@@ -196,11 +196,11 @@ fn base64_id(uuid: &str) -> String {
 
 pub fn get(
     tx: &Tx,
-    cx: &Cx,
+    _: &Cx,
     input: &GetBucketLifecycleConfigurationInput,
 ) -> Result<GetBucketLifecycleConfigurationOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let kept: Option<BucketLifecycleConfiguration> = config::get(tx, cx, &bucket, KIND, "")?;
+    let kept: Option<BucketLifecycleConfiguration> = config::get(tx, &bucket, KIND, "")?;
     let Some(kept) = kept else {
         let text = "The lifecycle configuration does not exist";
         return Err(Error::new(&e::NO_SUCH_LIFECYCLE_CONFIGURATION, text)

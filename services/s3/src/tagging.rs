@@ -102,11 +102,11 @@ pub fn delete(
 
 pub fn get_bucket(
     tx: &Tx,
-    cx: &Cx,
+    _: &Cx,
     input: &GetBucketTaggingInput,
 ) -> Result<GetBucketTaggingOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    match config::get::<Tagging>(tx, cx, &bucket, KIND, "")? {
+    match config::get::<Tagging>(tx, &bucket, KIND, "")? {
         Some(tagging) => Ok(GetBucketTaggingOutput { tag_set: tagging.tag_set }),
         None => Err(Error::new(&e::NO_SUCH_TAG_SET, "The TagSet does not exist")
             .detail("BucketName", &input.bucket)),

@@ -97,11 +97,11 @@ pub fn put(
 
 pub fn get(
     tx: &Tx,
-    cx: &Cx,
+    _: &Cx,
     input: &GetBucketWebsiteInput,
 ) -> Result<GetBucketWebsiteOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let kept: Option<WebsiteConfiguration> = config::get(tx, cx, &bucket, KIND, "")?;
+    let kept: Option<WebsiteConfiguration> = config::get(tx, &bucket, KIND, "")?;
     let Some(kept) = kept else {
         let text = "The specified bucket does not have a website configuration";
         return Err(

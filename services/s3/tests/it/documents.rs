@@ -38,6 +38,14 @@ fn rules_for_other_origins() {
     let kept = get().unwrap().cors_rules.unwrap();
     assert_eq!(kept[0].allowed_origins, rule.allowed_origins);
     assert_eq!(kept[0].max_age_seconds, Some(5));
+    let allowed = |bucket: &str| {
+        let origin = "https://a.example.com";
+        let asked = api::CrossOrigin { origin, method: "GET", headers: &[] };
+        let hooks = service_s3::S3::new();
+        cloud.world.store.read(|tx| api::Hooks::cross_origin(&hooks, tx, bucket, &asked)).unwrap()
+    };
+    assert_eq!(allowed("box").unwrap().max_age_secs, Some(5));
+    assert_eq!(allowed("nowhere"), None);
     let bad = CORSRule { allowed_methods: texts(&["PATCH"]), ..rule.clone() };
     assert_eq!(code(put(bad)), "InvalidRequest");
     let bad = CORSRule { allowed_origins: texts(&["*.*"]), ..rule.clone() };
