@@ -856,60 +856,60 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             35 => {
                 ::api::answer(self.0.get_bucket_inventory_configuration(tx, cx, ::api::cast(input)))
             }
-            37 => {
+            36 => {
                 ::api::answer(self.0.get_bucket_lifecycle_configuration(tx, cx, ::api::cast(input)))
             }
-            38 => ::api::answer(self.0.get_bucket_location(tx, cx, ::api::cast(input))),
-            39 => ::api::answer(self.0.get_bucket_logging(tx, cx, ::api::cast(input))),
-            42 => {
+            37 => ::api::answer(self.0.get_bucket_location(tx, cx, ::api::cast(input))),
+            38 => ::api::answer(self.0.get_bucket_logging(tx, cx, ::api::cast(input))),
+            41 => {
                 ::api::answer(self.0.get_bucket_metrics_configuration(tx, cx, ::api::cast(input)))
             }
-            44 => ::api::answer(self.0.get_bucket_notification_configuration(
+            42 => ::api::answer(self.0.get_bucket_notification_configuration(
                 tx,
                 cx,
                 ::api::cast(input),
             )),
-            45 => ::api::answer(self.0.get_bucket_ownership_controls(tx, cx, ::api::cast(input))),
-            46 => ::api::answer(self.0.get_bucket_policy(tx, cx, ::api::cast(input))),
-            47 => ::api::answer(self.0.get_bucket_policy_status(tx, cx, ::api::cast(input))),
-            48 => ::api::answer(self.0.get_bucket_replication(tx, cx, ::api::cast(input))),
-            49 => ::api::answer(self.0.get_bucket_request_payment(tx, cx, ::api::cast(input))),
-            50 => ::api::answer(self.0.get_bucket_tagging(tx, cx, ::api::cast(input))),
-            51 => ::api::answer(self.0.get_bucket_versioning(tx, cx, ::api::cast(input))),
-            52 => ::api::answer(self.0.get_bucket_website(tx, cx, ::api::cast(input))),
-            54 => ::api::answer(self.0.get_object_acl(tx, cx, ::api::cast(input))),
-            56 => ::api::answer(self.0.get_object_attributes(tx, cx, ::api::cast(input))),
-            57 => ::api::answer(self.0.get_object_legal_hold(tx, cx, ::api::cast(input))),
-            58 => ::api::answer(self.0.get_object_lock_configuration(tx, cx, ::api::cast(input))),
-            59 => ::api::answer(self.0.get_object_retention(tx, cx, ::api::cast(input))),
-            60 => ::api::answer(self.0.get_object_tagging(tx, cx, ::api::cast(input))),
-            62 => ::api::answer(self.0.get_public_access_block(tx, cx, ::api::cast(input))),
-            63 => ::api::answer(self.0.head_bucket(tx, cx, ::api::cast(input))),
-            64 => ::api::answer(self.0.head_object(tx, cx, ::api::cast(input))),
-            65 => ::api::answer(self.0.list_bucket_analytics_configurations(
+            43 => ::api::answer(self.0.get_bucket_ownership_controls(tx, cx, ::api::cast(input))),
+            44 => ::api::answer(self.0.get_bucket_policy(tx, cx, ::api::cast(input))),
+            45 => ::api::answer(self.0.get_bucket_policy_status(tx, cx, ::api::cast(input))),
+            46 => ::api::answer(self.0.get_bucket_replication(tx, cx, ::api::cast(input))),
+            47 => ::api::answer(self.0.get_bucket_request_payment(tx, cx, ::api::cast(input))),
+            48 => ::api::answer(self.0.get_bucket_tagging(tx, cx, ::api::cast(input))),
+            49 => ::api::answer(self.0.get_bucket_versioning(tx, cx, ::api::cast(input))),
+            50 => ::api::answer(self.0.get_bucket_website(tx, cx, ::api::cast(input))),
+            52 => ::api::answer(self.0.get_object_acl(tx, cx, ::api::cast(input))),
+            54 => ::api::answer(self.0.get_object_attributes(tx, cx, ::api::cast(input))),
+            55 => ::api::answer(self.0.get_object_legal_hold(tx, cx, ::api::cast(input))),
+            56 => ::api::answer(self.0.get_object_lock_configuration(tx, cx, ::api::cast(input))),
+            57 => ::api::answer(self.0.get_object_retention(tx, cx, ::api::cast(input))),
+            58 => ::api::answer(self.0.get_object_tagging(tx, cx, ::api::cast(input))),
+            60 => ::api::answer(self.0.get_public_access_block(tx, cx, ::api::cast(input))),
+            61 => ::api::answer(self.0.head_bucket(tx, cx, ::api::cast(input))),
+            62 => ::api::answer(self.0.head_object(tx, cx, ::api::cast(input))),
+            63 => ::api::answer(self.0.list_bucket_analytics_configurations(
                 tx,
                 cx,
                 ::api::cast(input),
             )),
-            66 => ::api::answer(self.0.list_bucket_intelligent_tiering_configurations(
+            64 => ::api::answer(self.0.list_bucket_intelligent_tiering_configurations(
                 tx,
                 cx,
                 ::api::cast(input),
             )),
-            67 => ::api::answer(self.0.list_bucket_inventory_configurations(
+            65 => ::api::answer(self.0.list_bucket_inventory_configurations(
                 tx,
                 cx,
                 ::api::cast(input),
             )),
-            68 => {
+            66 => {
                 ::api::answer(self.0.list_bucket_metrics_configurations(tx, cx, ::api::cast(input)))
             }
-            69 => ::api::answer(self.0.list_buckets(tx, cx, ::api::cast(input))),
-            71 => ::api::answer(self.0.list_multipart_uploads(tx, cx, ::api::cast(input))),
-            73 => ::api::answer(self.0.list_object_versions(tx, cx, ::api::cast(input))),
-            74 => ::api::answer(self.0.list_objects(tx, cx, ::api::cast(input))),
-            75 => ::api::answer(self.0.list_objects_v2(tx, cx, ::api::cast(input))),
-            76 => ::api::answer(self.0.list_parts(tx, cx, ::api::cast(input))),
+            67 => ::api::answer(self.0.list_buckets(tx, cx, ::api::cast(input))),
+            69 => ::api::answer(self.0.list_multipart_uploads(tx, cx, ::api::cast(input))),
+            71 => ::api::answer(self.0.list_object_versions(tx, cx, ::api::cast(input))),
+            72 => ::api::answer(self.0.list_objects(tx, cx, ::api::cast(input))),
+            73 => ::api::answer(self.0.list_objects_v2(tx, cx, ::api::cast(input))),
+            74 => ::api::answer(self.0.list_parts(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -961,50 +961,50 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             25 => ::api::answer(self.0.delete_object_tagging(tx, cx, ::api::cast(input))),
             26 => ::api::answer(self.0.delete_objects(tx, cx, ::api::cast(input))),
             27 => ::api::answer(self.0.delete_public_access_block(tx, cx, ::api::cast(input))),
-            78 => ::api::answer(self.0.put_bucket_accelerate_configuration(
+            76 => ::api::answer(self.0.put_bucket_accelerate_configuration(
                 tx,
                 cx,
                 ::api::cast(input),
             )),
-            79 => ::api::answer(self.0.put_bucket_acl(tx, cx, ::api::cast(input))),
-            80 => {
+            77 => ::api::answer(self.0.put_bucket_acl(tx, cx, ::api::cast(input))),
+            78 => {
                 ::api::answer(self.0.put_bucket_analytics_configuration(tx, cx, ::api::cast(input)))
             }
-            81 => ::api::answer(self.0.put_bucket_cors(tx, cx, ::api::cast(input))),
-            82 => ::api::answer(self.0.put_bucket_encryption(tx, cx, ::api::cast(input))),
-            83 => ::api::answer(self.0.put_bucket_intelligent_tiering_configuration(
+            79 => ::api::answer(self.0.put_bucket_cors(tx, cx, ::api::cast(input))),
+            80 => ::api::answer(self.0.put_bucket_encryption(tx, cx, ::api::cast(input))),
+            81 => ::api::answer(self.0.put_bucket_intelligent_tiering_configuration(
                 tx,
                 cx,
                 ::api::cast(input),
             )),
-            84 => {
+            82 => {
                 ::api::answer(self.0.put_bucket_inventory_configuration(tx, cx, ::api::cast(input)))
             }
-            86 => {
+            83 => {
                 ::api::answer(self.0.put_bucket_lifecycle_configuration(tx, cx, ::api::cast(input)))
             }
-            87 => ::api::answer(self.0.put_bucket_logging(tx, cx, ::api::cast(input))),
-            88 => {
+            84 => ::api::answer(self.0.put_bucket_logging(tx, cx, ::api::cast(input))),
+            85 => {
                 ::api::answer(self.0.put_bucket_metrics_configuration(tx, cx, ::api::cast(input)))
             }
-            90 => ::api::answer(self.0.put_bucket_notification_configuration(
+            86 => ::api::answer(self.0.put_bucket_notification_configuration(
                 tx,
                 cx,
                 ::api::cast(input),
             )),
-            91 => ::api::answer(self.0.put_bucket_ownership_controls(tx, cx, ::api::cast(input))),
-            92 => ::api::answer(self.0.put_bucket_policy(tx, cx, ::api::cast(input))),
-            93 => ::api::answer(self.0.put_bucket_replication(tx, cx, ::api::cast(input))),
-            94 => ::api::answer(self.0.put_bucket_request_payment(tx, cx, ::api::cast(input))),
-            95 => ::api::answer(self.0.put_bucket_tagging(tx, cx, ::api::cast(input))),
-            96 => ::api::answer(self.0.put_bucket_versioning(tx, cx, ::api::cast(input))),
-            97 => ::api::answer(self.0.put_bucket_website(tx, cx, ::api::cast(input))),
-            99 => ::api::answer(self.0.put_object_acl(tx, cx, ::api::cast(input))),
-            101 => ::api::answer(self.0.put_object_legal_hold(tx, cx, ::api::cast(input))),
-            102 => ::api::answer(self.0.put_object_lock_configuration(tx, cx, ::api::cast(input))),
-            103 => ::api::answer(self.0.put_object_retention(tx, cx, ::api::cast(input))),
-            104 => ::api::answer(self.0.put_object_tagging(tx, cx, ::api::cast(input))),
-            105 => ::api::answer(self.0.put_public_access_block(tx, cx, ::api::cast(input))),
+            87 => ::api::answer(self.0.put_bucket_ownership_controls(tx, cx, ::api::cast(input))),
+            88 => ::api::answer(self.0.put_bucket_policy(tx, cx, ::api::cast(input))),
+            89 => ::api::answer(self.0.put_bucket_replication(tx, cx, ::api::cast(input))),
+            90 => ::api::answer(self.0.put_bucket_request_payment(tx, cx, ::api::cast(input))),
+            91 => ::api::answer(self.0.put_bucket_tagging(tx, cx, ::api::cast(input))),
+            92 => ::api::answer(self.0.put_bucket_versioning(tx, cx, ::api::cast(input))),
+            93 => ::api::answer(self.0.put_bucket_website(tx, cx, ::api::cast(input))),
+            95 => ::api::answer(self.0.put_object_acl(tx, cx, ::api::cast(input))),
+            97 => ::api::answer(self.0.put_object_legal_hold(tx, cx, ::api::cast(input))),
+            98 => ::api::answer(self.0.put_object_lock_configuration(tx, cx, ::api::cast(input))),
+            99 => ::api::answer(self.0.put_object_retention(tx, cx, ::api::cast(input))),
+            100 => ::api::answer(self.0.put_object_tagging(tx, cx, ::api::cast(input))),
+            101 => ::api::answer(self.0.put_public_access_block(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -1017,10 +1017,10 @@ impl<T: S3Api> ::api::Service for Handler<T> {
     ) -> ::api::Started<'a> {
         match operation {
             2 => ::api::started(self.0.copy_object(cx, ::api::cast(input))),
-            53 => ::api::started(self.0.get_object(cx, ::api::cast(input))),
-            98 => ::api::started(self.0.put_object(cx, ::api::cast(input))),
-            113 => ::api::started(self.0.upload_part(cx, ::api::cast(input))),
-            114 => ::api::started(self.0.upload_part_copy(cx, ::api::cast(input))),
+            51 => ::api::started(self.0.get_object(cx, ::api::cast(input))),
+            94 => ::api::started(self.0.put_object(cx, ::api::cast(input))),
+            109 => ::api::started(self.0.upload_part(cx, ::api::cast(input))),
+            110 => ::api::started(self.0.upload_part_copy(cx, ::api::cast(input))),
             _ => ::api::not_started(operation),
         }
     }
@@ -1037,20 +1037,20 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             23 => self.0.authorize_delete_object(cx, ::api::cast(input)),
             25 => self.0.authorize_delete_object_tagging(cx, ::api::cast(input)),
             26 => self.0.authorize_delete_objects(cx, ::api::cast(input)),
-            53 => self.0.authorize_get_object(cx, ::api::cast(input)),
-            54 => self.0.authorize_get_object_acl(cx, ::api::cast(input)),
-            56 => self.0.authorize_get_object_attributes(cx, ::api::cast(input)),
-            57 => self.0.authorize_get_object_legal_hold(cx, ::api::cast(input)),
-            59 => self.0.authorize_get_object_retention(cx, ::api::cast(input)),
-            60 => self.0.authorize_get_object_tagging(cx, ::api::cast(input)),
-            64 => self.0.authorize_head_object(cx, ::api::cast(input)),
-            79 => self.0.authorize_put_bucket_acl(cx, ::api::cast(input)),
-            98 => self.0.authorize_put_object(cx, ::api::cast(input)),
-            99 => self.0.authorize_put_object_acl(cx, ::api::cast(input)),
-            101 => self.0.authorize_put_object_legal_hold(cx, ::api::cast(input)),
-            103 => self.0.authorize_put_object_retention(cx, ::api::cast(input)),
-            104 => self.0.authorize_put_object_tagging(cx, ::api::cast(input)),
-            114 => self.0.authorize_upload_part_copy(cx, ::api::cast(input)),
+            51 => self.0.authorize_get_object(cx, ::api::cast(input)),
+            52 => self.0.authorize_get_object_acl(cx, ::api::cast(input)),
+            54 => self.0.authorize_get_object_attributes(cx, ::api::cast(input)),
+            55 => self.0.authorize_get_object_legal_hold(cx, ::api::cast(input)),
+            57 => self.0.authorize_get_object_retention(cx, ::api::cast(input)),
+            58 => self.0.authorize_get_object_tagging(cx, ::api::cast(input)),
+            62 => self.0.authorize_head_object(cx, ::api::cast(input)),
+            77 => self.0.authorize_put_bucket_acl(cx, ::api::cast(input)),
+            94 => self.0.authorize_put_object(cx, ::api::cast(input)),
+            95 => self.0.authorize_put_object_acl(cx, ::api::cast(input)),
+            97 => self.0.authorize_put_object_legal_hold(cx, ::api::cast(input)),
+            99 => self.0.authorize_put_object_retention(cx, ::api::cast(input)),
+            100 => self.0.authorize_put_object_tagging(cx, ::api::cast(input)),
+            110 => self.0.authorize_upload_part_copy(cx, ::api::cast(input)),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -2017,19 +2017,8 @@ pub static MODEL: ServiceModel = ServiceModel {
             }),
         },
         Operation {
-            name: "GetBucketLifecycle",
-            index: 36,
-            http: HttpRule {
-                method: "GET",
-                path: &[Segment::Label("Bucket")],
-                query: &[("lifecycle", None)],
-                headers: &[],
-            },
-            served: None,
-        },
-        Operation {
             name: "GetBucketLifecycleConfiguration",
-            index: 37,
+            index: 36,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2059,7 +2048,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketLocation",
-            index: 38,
+            index: 37,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2089,7 +2078,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketLogging",
-            index: 39,
+            index: 38,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2119,7 +2108,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketMetadataConfiguration",
-            index: 40,
+            index: 39,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2130,7 +2119,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketMetadataTableConfiguration",
-            index: 41,
+            index: 40,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2141,7 +2130,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketMetricsConfiguration",
-            index: 42,
+            index: 41,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2170,19 +2159,8 @@ pub static MODEL: ServiceModel = ServiceModel {
             }),
         },
         Operation {
-            name: "GetBucketNotification",
-            index: 43,
-            http: HttpRule {
-                method: "GET",
-                path: &[Segment::Label("Bucket")],
-                query: &[("notification", None)],
-                headers: &[],
-            },
-            served: None,
-        },
-        Operation {
             name: "GetBucketNotificationConfiguration",
-            index: 44,
+            index: 42,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2191,7 +2169,7 @@ pub static MODEL: ServiceModel = ServiceModel {
             },
             served: Some(Served {
                 kind: Kind::Read,
-                input: &tables::S_GET_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST,
+                input: &tables::S_GET_BUCKET_NOTIFICATION_CONFIGURATION_INPUT,
                 output: &tables::S_NOTIFICATION_CONFIGURATION,
                 new_input: || {
                     ::std::boxed::Box::<GetBucketNotificationConfigurationInput>::default()
@@ -2214,7 +2192,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketOwnershipControls",
-            index: 45,
+            index: 43,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2244,7 +2222,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketPolicy",
-            index: 46,
+            index: 44,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2274,7 +2252,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketPolicyStatus",
-            index: 47,
+            index: 45,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2304,7 +2282,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketReplication",
-            index: 48,
+            index: 46,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2334,7 +2312,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketRequestPayment",
-            index: 49,
+            index: 47,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2364,7 +2342,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketTagging",
-            index: 50,
+            index: 48,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2394,7 +2372,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketVersioning",
-            index: 51,
+            index: 49,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2424,7 +2402,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetBucketWebsite",
-            index: 52,
+            index: 50,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2454,7 +2432,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetObject",
-            index: 53,
+            index: 51,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2476,7 +2454,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetObjectAcl",
-            index: 54,
+            index: 52,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2498,7 +2476,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetObjectAnnotation",
-            index: 55,
+            index: 53,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2509,7 +2487,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetObjectAttributes",
-            index: 56,
+            index: 54,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2531,7 +2509,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetObjectLegalHold",
-            index: 57,
+            index: 55,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2553,7 +2531,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetObjectLockConfiguration",
-            index: 58,
+            index: 56,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2583,7 +2561,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetObjectRetention",
-            index: 59,
+            index: 57,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2605,7 +2583,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetObjectTagging",
-            index: 60,
+            index: 58,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2627,7 +2605,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetObjectTorrent",
-            index: 61,
+            index: 59,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2638,7 +2616,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "GetPublicAccessBlock",
-            index: 62,
+            index: 60,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2668,7 +2646,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "HeadBucket",
-            index: 63,
+            index: 61,
             http: HttpRule {
                 method: "HEAD",
                 path: &[Segment::Label("Bucket")],
@@ -2698,7 +2676,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "HeadObject",
-            index: 64,
+            index: 62,
             http: HttpRule {
                 method: "HEAD",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2720,7 +2698,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListBucketAnalyticsConfigurations",
-            index: 65,
+            index: 63,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2752,7 +2730,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListBucketIntelligentTieringConfigurations",
-            index: 66,
+            index: 64,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2784,7 +2762,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListBucketInventoryConfigurations",
-            index: 67,
+            index: 65,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2816,7 +2794,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListBucketMetricsConfigurations",
-            index: 68,
+            index: 66,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2846,7 +2824,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListBuckets",
-            index: 69,
+            index: 67,
             http: HttpRule { method: "GET", path: &[], query: &[], headers: &[] },
             served: Some(Served {
                 kind: Kind::Read,
@@ -2866,13 +2844,13 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListDirectoryBuckets",
-            index: 70,
+            index: 68,
             http: HttpRule { method: "GET", path: &[], query: &[], headers: &[] },
             served: None,
         },
         Operation {
             name: "ListMultipartUploads",
-            index: 71,
+            index: 69,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2902,7 +2880,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListObjectAnnotations",
-            index: 72,
+            index: 70,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -2913,7 +2891,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListObjectVersions",
-            index: 73,
+            index: 71,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2943,7 +2921,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListObjects",
-            index: 74,
+            index: 72,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -2973,7 +2951,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListObjectsV2",
-            index: 75,
+            index: 73,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket")],
@@ -3003,7 +2981,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "ListParts",
-            index: 76,
+            index: 74,
             http: HttpRule {
                 method: "GET",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3035,7 +3013,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketAbac",
-            index: 77,
+            index: 75,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3046,7 +3024,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketAccelerateConfiguration",
-            index: 78,
+            index: 76,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3076,7 +3054,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketAcl",
-            index: 79,
+            index: 77,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3098,7 +3076,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketAnalyticsConfiguration",
-            index: 80,
+            index: 78,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3128,7 +3106,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketCors",
-            index: 81,
+            index: 79,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3158,7 +3136,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketEncryption",
-            index: 82,
+            index: 80,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3188,7 +3166,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketIntelligentTieringConfiguration",
-            index: 83,
+            index: 81,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3220,7 +3198,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketInventoryConfiguration",
-            index: 84,
+            index: 82,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3249,19 +3227,8 @@ pub static MODEL: ServiceModel = ServiceModel {
             }),
         },
         Operation {
-            name: "PutBucketLifecycle",
-            index: 85,
-            http: HttpRule {
-                method: "PUT",
-                path: &[Segment::Label("Bucket")],
-                query: &[("lifecycle", None)],
-                headers: &[],
-            },
-            served: None,
-        },
-        Operation {
             name: "PutBucketLifecycleConfiguration",
-            index: 86,
+            index: 83,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3291,7 +3258,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketLogging",
-            index: 87,
+            index: 84,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3321,7 +3288,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketMetricsConfiguration",
-            index: 88,
+            index: 85,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3350,19 +3317,8 @@ pub static MODEL: ServiceModel = ServiceModel {
             }),
         },
         Operation {
-            name: "PutBucketNotification",
-            index: 89,
-            http: HttpRule {
-                method: "PUT",
-                path: &[Segment::Label("Bucket")],
-                query: &[("notification", None)],
-                headers: &[],
-            },
-            served: None,
-        },
-        Operation {
             name: "PutBucketNotificationConfiguration",
-            index: 90,
+            index: 86,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3394,7 +3350,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketOwnershipControls",
-            index: 91,
+            index: 87,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3424,7 +3380,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketPolicy",
-            index: 92,
+            index: 88,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3454,7 +3410,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketReplication",
-            index: 93,
+            index: 89,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3484,7 +3440,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketRequestPayment",
-            index: 94,
+            index: 90,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3514,7 +3470,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketTagging",
-            index: 95,
+            index: 91,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3544,7 +3500,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketVersioning",
-            index: 96,
+            index: 92,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3574,7 +3530,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutBucketWebsite",
-            index: 97,
+            index: 93,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3604,7 +3560,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutObject",
-            index: 98,
+            index: 94,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3649,7 +3605,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutObjectAcl",
-            index: 99,
+            index: 95,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3671,7 +3627,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutObjectAnnotation",
-            index: 100,
+            index: 96,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3682,7 +3638,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutObjectLegalHold",
-            index: 101,
+            index: 97,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3704,7 +3660,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutObjectLockConfiguration",
-            index: 102,
+            index: 98,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3734,7 +3690,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutObjectRetention",
-            index: 103,
+            index: 99,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3756,7 +3712,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutObjectTagging",
-            index: 104,
+            index: 100,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3778,7 +3734,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "PutPublicAccessBlock",
-            index: 105,
+            index: 101,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3808,7 +3764,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "RenameObject",
-            index: 106,
+            index: 102,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3819,7 +3775,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "RestoreObject",
-            index: 107,
+            index: 103,
             http: HttpRule {
                 method: "POST",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3830,7 +3786,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "SelectObjectContent",
-            index: 108,
+            index: 104,
             http: HttpRule {
                 method: "POST",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3841,7 +3797,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "UpdateBucketMetadataAnnotationTableConfiguration",
-            index: 109,
+            index: 105,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3852,7 +3808,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "UpdateBucketMetadataInventoryTableConfiguration",
-            index: 110,
+            index: 106,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3863,7 +3819,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "UpdateBucketMetadataJournalTableConfiguration",
-            index: 111,
+            index: 107,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket")],
@@ -3874,7 +3830,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "UpdateObjectEncryption",
-            index: 112,
+            index: 108,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3885,7 +3841,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "UploadPart",
-            index: 113,
+            index: 109,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3926,7 +3882,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "UploadPartCopy",
-            index: 114,
+            index: 110,
             http: HttpRule {
                 method: "PUT",
                 path: &[Segment::Label("Bucket"), Segment::Greedy("Key")],
@@ -3955,7 +3911,7 @@ pub static MODEL: ServiceModel = ServiceModel {
         },
         Operation {
             name: "WriteGetObjectResponse",
-            index: 115,
+            index: 111,
             http: HttpRule {
                 method: "POST",
                 path: &[Segment::Text("WriteGetObjectResponse")],

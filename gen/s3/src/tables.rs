@@ -6543,8 +6543,8 @@ pub static S_GET_BUCKET_METRICS_CONFIGURATION_INPUT: StructShape = StructShape {
         },
     ],
 };
-pub static S_GET_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST: StructShape = StructShape {
-    name: "GetBucketNotificationConfigurationRequest",
+pub static S_GET_BUCKET_NOTIFICATION_CONFIGURATION_INPUT: StructShape = StructShape {
+    name: "GetBucketNotificationConfigurationInput",
     payload: None,
     union: false,
     xml_root: None,

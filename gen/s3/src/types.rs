@@ -2844,13 +2844,13 @@ impl Struct for GetBucketMetricsConfigurationInput {
     }
 }
 #[derive(Clone, Default)]
-pub struct GetBucketNotificationConfigurationRequest {
+pub struct GetBucketNotificationConfigurationInput {
     pub bucket: ::std::string::String,
     pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
 }
-impl Struct for GetBucketNotificationConfigurationRequest {
+impl Struct for GetBucketNotificationConfigurationInput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
-        &t::S_GET_BUCKET_NOTIFICATION_CONFIGURATION_REQUEST
+        &t::S_GET_BUCKET_NOTIFICATION_CONFIGURATION_INPUT
     }
     fn field(&self, index: usize) -> &dyn Field {
         match index {
@@ -9205,7 +9205,6 @@ impl Struct for PutPublicAccessBlockOutput {
         panic!("no member {index}")
     }
 }
-pub type GetBucketNotificationConfigurationInput = GetBucketNotificationConfigurationRequest;
 pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
 ::smithy::field_for_struct!(
     AbortIncompleteMultipartUpload,
@@ -9300,7 +9299,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     GetBucketLoggingInput,
     GetBucketMetricsConfigurationOutput,
     GetBucketMetricsConfigurationInput,
-    GetBucketNotificationConfigurationRequest,
+    GetBucketNotificationConfigurationInput,
     GetBucketOwnershipControlsOutput,
     GetBucketOwnershipControlsInput,
     GetBucketPolicyOutput,
