@@ -195,14 +195,18 @@ impl Settings {
                     _ => value.clone(),
                 })
                 .collect();
-            let source = match source {
-                Source::File(path) => path.display().to_string(),
-                Source::Variable => format!("CUMULET_{}", key.name.to_ascii_uppercase()),
-                Source::Flag => format!("--{}", key.name.replace('_', "-")),
-            };
+            let source = source_text(key.name, source);
             let _ = writeln!(out, "  {} = {}  ({source})", key.name, values.join(", "));
         }
         out
+    }
+}
+
+fn source_text(name: &str, source: &Source) -> String {
+    match source {
+        Source::File(path) => path.display().to_string(),
+        Source::Variable => format!("CUMULET_{}", name.to_ascii_uppercase()),
+        Source::Flag => format!("--{}", name.replace('_', "-")),
     }
 }
 
@@ -248,7 +252,20 @@ pub fn default_data(get: impl Fn(&str) -> Option<String>) -> PathBuf {
 }
 
 impl Config {
+    /// An error says where the setting came from.
     pub fn new(settings: &Settings, default_data: PathBuf) -> Result<Config, SettingError> {
+        Config::read(settings, default_data).map_err(|SettingError(text)| {
+            let name = text.split(' ').next().unwrap_or("");
+            match settings.0.get(name) {
+                Some((_, source)) => {
+                    SettingError(format!("{text} ({})", source_text(name, source)))
+                }
+                None => SettingError(text),
+            }
+        })
+    }
+
+    fn read(settings: &Settings, default_data: PathBuf) -> Result<Config, SettingError> {
         let path = |name| Some(settings.text(name)).filter(|t| !t.is_empty()).map(PathBuf::from);
         let listen = settings.text("listen");
         let Ok(listen) = listen.replace("localhost", "127.0.0.1").parse::<SocketAddr>() else {

@@ -101,9 +101,12 @@ pub fn with_store<R>(
 
 fn open_disk(config: &Config) -> Result<Arc<FsDisk>, Failure> {
     let holder = format!("process {}", std::process::id());
-    let disk = FsDisk::open(&config.data, &holder).map_err(|error| {
-        let code = if error.kind() == ErrorKind::WouldBlock { exit::HELD } else { exit::DATA };
-        Failure::new(code, error.to_string())
+    let disk = FsDisk::open(&config.data, &holder).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => Failure::new(exit::HELD, error.to_string()),
+        _ => {
+            let text = format!("cannot keep data in {}: {error}", config.data.display());
+            Failure::new(exit::DATA, text)
+        }
     });
     disk.map(Arc::new)
 }

@@ -404,7 +404,7 @@ fn write_struct(out: &mut Writer, value: &dyn Struct, room: &mut usize, depth: u
         if matches!(field, Value::Absent) || *room == 0 {
             continue;
         }
-        out.key(member.name);
+        out.key(&trail_name(member.name));
         if smithy::value::is_sensitive(member) {
             out.string("***");
         } else {
@@ -412,6 +412,16 @@ fn write_struct(out: &mut Writer, value: &dyn Struct, room: &mut usize, depth: u
         }
     }
     out.close('}');
+}
+
+/// As CloudTrail writes the names of parameters.
+fn trail_name(name: &str) -> String {
+    if name == "Bucket" {
+        return "bucketName".to_owned();
+    }
+    let mut chars = name.chars();
+    let first = chars.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(chars).collect()
 }
 
 fn write_value(out: &mut Writer, value: Value<'_>, room: &mut usize, depth: usize) {

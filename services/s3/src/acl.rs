@@ -200,7 +200,7 @@ fn canonical(id: &str, permission: Permission) -> Result<GrantRow, Error> {
 /// The list of a document that a client sent.
 pub fn from_document(document: &s3::AccessControlPolicy) -> Result<Vec<GrantRow>, Error> {
     let mut grants = Vec::new();
-    for row in document.grants.iter().flatten() {
+    for row in document.grants.as_ref().ok_or_else(malformed)? {
         let permission =
             row.permission.as_deref().and_then(Permission::parse).ok_or_else(malformed)?;
         let grantee = row.grantee.as_ref().ok_or_else(malformed)?;

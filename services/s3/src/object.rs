@@ -18,6 +18,11 @@ pub fn no_such_key(key: &str) -> Error {
 }
 
 pub fn no_such_version(key: &str, version: &str) -> Error {
+    if version != NULL && sequence_of(version).is_none() {
+        return Error::new(&e::INVALID_ARGUMENT, "Invalid version id specified")
+            .detail("ArgumentName", "versionId")
+            .detail("ArgumentValue", version);
+    }
     Error::new(&e::NO_SUCH_VERSION, "The specified version does not exist.")
         .detail("Key", key)
         .detail("VersionId", version)
