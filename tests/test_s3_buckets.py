@@ -1,7 +1,7 @@
 """Buckets: making, finding, listing, deleting, and every refusal on the way."""
 
 import pytest
-
+import wire
 from accounts import refused
 
 
@@ -168,21 +168,14 @@ def test_expected_bucket_owner(account, other, bucket):
 
 
 def test_an_operation_that_is_not_served_says_so(account, bucket):
-    with refused("NotImplemented", 501, part="PutBucketLifecycle"):
-        account.s3.put_bucket_lifecycle_configuration(
-            Bucket=bucket,
-            LifecycleConfiguration={
-                "Rules": [
-                    {"ID": "r", "Filter": {"Prefix": ""}, "Status": "Enabled",
-                     "Expiration": {"Days": 1}}
-                ]
-            },
-        )
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    with refused("NotImplemented", 501, part="GetObjectTorrent"):
+        account.s3.get_object_torrent(Bucket=bucket, Key="k")
 
 
 def test_a_member_that_is_refused_names_itself(account, bucket):
-    with refused("NotImplemented", 501, part="ObjectLockMode"):
-        account.s3.put_object(
-            Bucket=bucket, Key="k", Body=b"x", ObjectLockMode="GOVERNANCE",
-            ObjectLockRetainUntilDate="2040-01-01T00:00:00Z",
-        )
+    headers = [("x-amz-server-side-encryption-customer-algorithm", "AES256")]
+    answer = wire.call(account, "PUT", f"/{bucket}/k", b"x", headers)
+    assert (answer.status, answer.code) == (501, "NotImplemented"), answer
+    assert "SSECustomerAlgorithm" in answer.message
+    assert account.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0

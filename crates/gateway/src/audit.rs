@@ -382,11 +382,20 @@ fn request(
 fn end(out: &mut Writer, request_id: &str, is_read: bool) {
     out.key("requestID");
     out.string(request_id);
+    out.key("eventID");
+    out.string(&event_id(request_id));
     out.key("readOnly");
     out.boolean(is_read);
     out.key("eventType");
     out.string("AwsApiCall");
     out.close('}');
+}
+
+/// The id of a record, in the form of a UUID: the same whenever and by whomever it is read.
+fn event_id(request_id: &str) -> String {
+    let digest = base::hex::encode(&sigv4::sha256(request_id.as_bytes())[..16]);
+    let parts = [&digest[..8], &digest[8..12], &digest[12..16], &digest[16..20], &digest[20..]];
+    parts.join("-")
 }
 
 /// An input as JSON, sensitive members covered, cut where it is long.

@@ -3,8 +3,8 @@
 use crate::gateway::{Gateway, Peer};
 use crate::payload::RequestStream;
 use crate::stream::{IncomingStream, Socket, Unread};
-use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
+use http::{HeaderValue, Method, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -179,9 +179,14 @@ impl Shared {
         let service = service_fn(move |request: http::Request<Incoming>| {
             let gateway = gateway.clone();
             async move {
-                let unread = (!request.body().is_end_stream()).then(Unread::default);
                 let waits = request.headers().contains_key(EXPECT);
                 let closes = request.version() < Version::HTTP_2;
+                // A PUT that says nothing of a body is no empty object: S3 wants to be told so.
+                let untold = closes
+                    && request.method() == Method::PUT
+                    && !request.headers().contains_key(CONTENT_LENGTH);
+                let is_empty = request.body().is_end_stream() && !untold;
+                let unread = (!is_empty).then(Unread::default);
                 let request = request.map(|incoming| match &unread {
                     None => RequestStream::Empty,
                     Some(unread) => RequestStream::Flowing(Box::pin(IncomingStream::new(

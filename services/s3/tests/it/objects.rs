@@ -160,7 +160,8 @@ fn versions_come_and_go() {
     assert_eq!(body(Some(&first)).unwrap(), "first");
     cloud.delete("k", None);
     assert_eq!(code(body(Some("null"))).0, "MethodNotAllowed");
-    assert_eq!(code(body(Some("never"))).0, "NoSuchVersion");
+    assert_eq!(code(body(Some("never"))).0, "InvalidArgument");
+    assert_eq!(code(body(Some(&"a".repeat(32)))).0, "NoSuchVersion");
 }
 
 #[test]
