@@ -341,12 +341,17 @@ impl Identity<'_> {
         out.key("userIdentity");
         out.open('{');
         let account = self.account.map(|account| account.to_string()).unwrap_or_default();
+        let user = match self.kind {
+            "IAMUser" => self.arn.rsplit('/').next().unwrap_or_default(),
+            _ => "",
+        };
         let fields = [
             ("type", self.kind),
             ("principalId", self.principal_id),
             ("arn", self.arn),
             ("accountId", &account),
             ("accessKeyId", self.access_key_id),
+            ("userName", user),
         ];
         for (name, value) in fields.iter().filter(|(_, value)| !value.is_empty()) {
             out.key(name);
