@@ -3394,7 +3394,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 new_input: || ::std::boxed::Box::<PutBucketPolicyInput>::default(),
                 errors: &[],
                 result_wrapper: None,
-                status: 200,
+                status: 204,
                 auth: Auth::Rules(&[AuthRule {
                     action: "s3:PutBucketPolicy",
                     resource: &[
