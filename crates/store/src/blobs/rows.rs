@@ -54,7 +54,7 @@ impl Tx {
     /// transaction is committed: what is pinned by nobody and named by no row is removed.
     pub fn adopt_blob(&mut self, blob: &PinnedBlob) -> Result<BlobRef, StoreError> {
         let reference = blob.blob();
-        if self.exists(&BLOBS, &SCOPE, &reference.id)? {
+        if blob.offer() && self.exists(&BLOBS, &SCOPE, &reference.id)? {
             self.retain_blob(&reference)?;
             return Ok(reference);
         }

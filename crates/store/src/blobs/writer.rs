@@ -10,7 +10,7 @@ use bytes::Bytes;
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the head can grow to.
 const HEAD_BYTES_MAX: usize = HEADER_BYTES + SEGMENT_BLOB_BYTES_MAX;
@@ -214,11 +214,19 @@ pub(super) enum Content {
 /// A finished blob that stays as long as this lives, whether or not a row refers to it. Cheap to
 /// clone. Once the last clone is dropped, what no committed row has adopted is removed.
 #[derive(Clone, Debug)]
-pub struct PinnedBlob(Arc<(BlobRef, Content)>);
+pub struct PinnedBlob(Arc<Pinned>);
+
+#[derive(Debug)]
+struct Pinned {
+    blob: BlobRef,
+    content: Content,
+    /// Whether a transaction may have adopted it: before that no row of it can be there.
+    is_offered: AtomicBool,
+}
 
 impl PinnedBlob {
     fn new(blob: BlobRef, content: Content) -> PinnedBlob {
-        PinnedBlob(Arc::new((blob, content)))
+        PinnedBlob(Arc::new(Pinned { blob, content, is_offered: AtomicBool::new(false) }))
     }
 
     pub(super) fn of_row(id: BlobId, content: Bytes) -> Option<PinnedBlob> {
@@ -229,15 +237,20 @@ impl PinnedBlob {
     }
 
     pub fn blob(&self) -> BlobRef {
-        self.0.0
+        self.0.blob
+    }
+
+    /// Whether this was asked before. The first transaction to adopt a blob need not look for it.
+    pub(super) fn offer(&self) -> bool {
+        self.0.is_offered.swap(true, Ordering::Relaxed)
     }
 
     pub fn size_bytes(&self) -> u64 {
-        self.0.0.size_bytes
+        self.0.blob.size_bytes
     }
 
     pub(super) fn row(&self) -> BlobRow {
-        let (blob, content) = &*self.0;
+        let Pinned { blob, content, .. } = &*self.0;
         let (place, sums, content) = match content {
             Content::Row(bytes) => (Place::Row, Vec::new(), bytes.clone()),
             Content::Segment { place, sums, .. } => {
