@@ -22,6 +22,20 @@ pub fn load() -> String {
     read("/proc/loadavg").split(' ').next().unwrap_or("?").to_owned()
 }
 
+/// Ticks that all processors have spent since the machine started: at work, and in all.
+pub fn ticks() -> (u64, u64) {
+    sums(&read("/proc/stat"))
+}
+
+fn sums(stat: &str) -> (u64, u64) {
+    let line = stat.lines().next().unwrap_or_default();
+    let ticks: Vec<u64> = line.split_whitespace().skip(1).flat_map(str::parse).collect();
+    // user nice system idle iowait irq softirq steal; guests are counted in user already.
+    let all: u64 = ticks.iter().take(8).sum();
+    let idle: u64 = ticks.iter().skip(3).take(2).sum();
+    (all - idle, all)
+}
+
 pub fn today() -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = Timestamp::from_secs(i64::try_from(now.as_secs()).unwrap_or_default());
@@ -35,4 +49,15 @@ fn read(path: &str) -> String {
 fn field(text: &str, name: &str) -> Option<String> {
     let line = text.lines().find(|line| line.starts_with(name))?;
     line.split_once(':').map(|(_, value)| value.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_and_waiting_are_no_work() {
+        assert_eq!(sums("cpu  10 1 5 70 4 1 2 7 3 0\ncpu0 1 1 1 1\n"), (26, 100));
+        assert_eq!(sums(""), (0, 0));
+    }
 }

@@ -5,6 +5,7 @@ use crate::client::{self, Outcome, Until};
 use crate::contestant::Kind;
 use crate::disk_floor;
 use crate::hyper_floor::OBJECT_BYTES;
+use crate::machine;
 use crate::process::Server;
 use crate::report::{Samples, Table, Verdict, figure};
 use crate::request::{Body, Chance, Requests, noise, object};
@@ -22,6 +23,8 @@ const RATE: &str = "rate";
 const CPU: &str = "cpu";
 const MIDDLE: &str = "middle";
 const LATE: &str = "late";
+/// Share of the machine's processors that worked, in percent.
+const BUSY: &str = "busy";
 const RAW_LOG: &str = "raw log";
 
 pub fn object_body() -> Body {
@@ -149,9 +152,13 @@ pub fn put(bench: &Bench) -> Result<Table, String> {
             let paths = (from..from + REQUESTS).map(object);
             let requests = Requests::sign(server.address, "PUT", paths, body.clone());
             let until = Until::Passed(bench.scale.time);
+            let before = machine::ticks();
             let mut outcome = client::drive(server, requests, PUT_CONNECTIONS, until)?;
+            let after = machine::ticks();
             if round > 0 {
                 keep(&mut samples, server.name, &mut outcome);
+                let (busy, all) = (after.0 - before.0, after.1 - before.1);
+                samples.add(server.name, BUSY, busy as f64 * 100.0 / all.max(1) as f64);
             }
             Ok(())
         })?;
@@ -168,6 +175,12 @@ pub fn put(bench: &Bench) -> Result<Table, String> {
     }
     let names = field.servers.iter().map(|(_, server)| server.name);
     let mut remarks = field.remarks.clone();
+    if let Some(busy) = samples.median("cumulet", BUSY) {
+        remarks.push(format!(
+            "the machine's processors were {busy:.0} % busy under cumulet's load, with the load \
+             generator and whatever else ran: near 100 % the raw log cannot be reached"
+        ));
+    }
     remarks.push("moto and bare hyper keep nothing on the disk; s3s-fs does not sync".to_owned());
     Ok(Table {
         title: format!("PutObject, 1 KiB, durable, {PUT_CONNECTIONS} connections"),
