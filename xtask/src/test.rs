@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::report::{Report, Tally};
-use crate::{codegen, install, run, soak, tidy, unit};
+use crate::{black_box, codegen, install, run, soak, tidy, unit};
 
 /// The services that the labs need, by their botocore names: the generator must know all that their
 /// models contain, long before they are served.
@@ -62,6 +62,7 @@ const STEPS: &[(&str, Step)] = &[
     ("digest", digested),
     ("lint", linted),
     ("unit", unit::tests),
+    ("black-box", driven),
     ("simulator", soak::simulated),
     ("kills", soak::kills),
     ("power cuts", soak::cuts),
@@ -122,6 +123,11 @@ fn botocore_data(root: &Path) -> Result<PathBuf, String> {
     let python = install::python(root);
     let printed = run::must(root, &python.to_string_lossy(), &["-c", script])?;
     Ok(PathBuf::from(printed.trim()))
+}
+
+/// On two workers, which share one cloud.
+fn driven(root: &Path) -> Result<Tally, String> {
+    black_box::suite(root, &["-n", "2", "-m", "not soak"])
 }
 
 fn linted(root: &Path) -> Result<Tally, String> {
