@@ -84,6 +84,14 @@ def pytest_configure(config):
     config.cumulet_cloud = cloud.start()
 
 
+def pytest_collection_modifyitems(config, items):
+    if not config.option.kill:
+        return
+    out = [item for item in items if item.get_closest_marker("unkilled")]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in out]
+
+
 def pytest_configure_node(node):
     cloud = getattr(node.config, "cumulet_cloud", None)
     if cloud:

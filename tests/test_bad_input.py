@@ -12,6 +12,8 @@ from accounts import Account, refused
 from cloud import memory_kb
 from deadline import wait_until
 
+pytestmark = pytest.mark.unkilled
+
 MIB = 1 << 20
 
 

@@ -2,6 +2,8 @@
 
 The pages know the well-known pair, as everybody does, so they sign correctly. Each way is also tried
 from an allowed origin, where it must work: otherwise the refusals would prove nothing.
+
+pytestmark = pytest.mark.unkilled
 """
 
 import http.server

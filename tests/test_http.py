@@ -8,6 +8,8 @@ import requests
 import wire
 from deadline import wait_until
 
+pytestmark = pytest.mark.unkilled
+
 MIB = 1 << 20
 
 

@@ -7,6 +7,8 @@ import subprocess
 import pytest
 from accounts import REGION
 
+pytestmark = pytest.mark.unkilled
+
 HERE = os.path.join(os.path.dirname(__file__), "node")
 
 

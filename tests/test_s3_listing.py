@@ -114,6 +114,7 @@ def test_max_keys_of_zero_and_too_many(account, filled):
         account.s3.list_objects_v2(Bucket=filled, MaxKeys=-1)
 
 
+@pytest.mark.unkilled
 def test_a_thousand_and_one(account, bucket):
     import concurrent.futures
 

@@ -251,6 +251,7 @@ def test_part_copy(account, bucket, upload):
         )
 
 
+@pytest.mark.unkilled
 def test_a_managed_transfer(account, bucket, tmp_path):
     import boto3.s3.transfer as transfer
 

@@ -7,6 +7,8 @@ import pytest
 import wire
 from cloud import memory_kb
 
+pytestmark = pytest.mark.unkilled
+
 MIB = 1 << 20
 BLOCK = bytes(range(256)) * 4096
 
