@@ -2,8 +2,6 @@
 
 The pages know the well-known pair, as everybody does, so they sign correctly. Each way is also tried
 from an allowed origin, where it must work: otherwise the refusals would prove nothing.
-
-pytestmark = pytest.mark.unkilled
 """
 
 import http.server
@@ -15,6 +13,8 @@ import wire
 from accounts import Account, allow
 from browser import Browser
 from deadline import wait_until
+
+pytestmark = pytest.mark.unkilled
 
 REBIND = "rebind.example"
 
