@@ -20,11 +20,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// The bytes with which a TLS connection begins.
 const TLS_HANDSHAKE: u8 = 0x16;
 const HEAD_BYTES_MAX: usize = base::limits::REQUEST_HEAD_BYTES_MAX;
+
+/// At the end, for requests that were sent before it and are not read yet.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// How patient the listener is.
 #[derive(Clone, Debug)]
@@ -104,17 +107,28 @@ pub async fn serve(
                 continue;
             }
         };
-        let (shared, watcher) = (shared.clone(), graceful.watcher());
-        #[allow(clippy::disallowed_methods, reason = "the listener owns its runtime's tasks")]
-        tokio::spawn(async move {
-            shared.gateway.totals.connections.fetch_add(1, Relaxed);
-            shared.connection(stream, address, watcher).await;
-            shared.gateway.totals.connections.fetch_sub(1, Relaxed);
-            drop(permit);
-        });
+        shared.start(stream, address, graceful.watcher(), permit.ok());
+    }
+    // Who has connected already was promised an answer: those in the queue, and those whose first
+    // request is on its way from the socket.
+    while let Some(Ok((stream, address))) = at_once(listener.accept()).await {
+        shared.start(stream, address, graceful.watcher(), None);
     }
     drop(listener);
+    if shared.gateway.totals.connections.load(Relaxed) > 0 {
+        tokio::time::sleep(LINGER).await;
+    }
     let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
+}
+
+/// What the future gives if it has it already.
+async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(Some(value)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// What the future gives, unless `stop` becomes true before.
@@ -129,6 +143,23 @@ async fn unless<T>(stop: &mut watch::Receiver<bool>, future: impl Future<Output 
 }
 
 impl Shared {
+    fn start(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        address: SocketAddr,
+        watcher: hyper_util::server::graceful::Watcher,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
+        let shared = self.clone();
+        shared.gateway.totals.connections.fetch_add(1, Relaxed);
+        #[allow(clippy::disallowed_methods, reason = "the listener owns its runtime's tasks")]
+        tokio::spawn(async move {
+            shared.connection(stream, address, watcher).await;
+            shared.gateway.totals.connections.fetch_sub(1, Relaxed);
+            drop(permit);
+        });
+    }
+
     async fn connection(
         &self,
         stream: TcpStream,
