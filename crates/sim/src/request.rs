@@ -12,6 +12,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+/// How the error of a body that ended early begins.
+pub const BROKEN_BODY: &str = "the body broke";
 const HOST: &str = "localhost:4566";
 
 /// A request before it is signed.
@@ -39,6 +41,12 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// Stands for the answer to a request that was cut off.
+    pub fn never_came() -> Answer {
+        let (status, headers) = (StatusCode::SERVICE_UNAVAILABLE, http::HeaderMap::new());
+        Answer { status, headers, body: Bytes::new() }
+    }
+
     pub fn header(&self, name: &str) -> Option<String> {
         self.headers.get(name)?.to_str().ok().map(str::to_owned)
     }
@@ -138,7 +146,7 @@ async fn collect(response: Response) -> Result<Answer, String> {
                     all.extend_from_slice(&data);
                 }
             }
-            Some(Err(error)) => return Err(format!("the body broke: {error:?}")),
+            Some(Err(error)) => return Err(format!("{BROKEN_BODY}: {error:?}")),
         }
         pause().await;
     }

@@ -165,6 +165,13 @@ impl World {
     }
 }
 
+impl Drop for Life {
+    /// Jobs that never got their turn hold on to the store, which holds on to their queue.
+    fn drop(&mut self) {
+        self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+}
+
 impl Life {
     /// Lets one of all those that are not clients do something; false if none has anything to do.
     fn step(&mut self, dice: &SeededEntropy) -> bool {
