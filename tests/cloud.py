@@ -1,5 +1,6 @@
 """One running cloud: starting it, stopping it in every way, and looking at it from outside."""
 
+import ctypes
 import os
 import queue
 import re
@@ -19,6 +20,15 @@ def clean_env(**more):
     env = {name: os.environ[name] for name in kept if name in os.environ}
     env.update(more)
     return env
+
+
+_libc = ctypes.CDLL(None)
+PR_SET_PDEATHSIG = 1
+
+
+def _end_with_parent():
+    """A run that is killed leaves no cloud behind."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def binary():
@@ -50,6 +60,7 @@ class Cloud:
             stderr=log,
             env=clean_env(**self.env),
             start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
         log.close()
         lines = queue.Queue()
