@@ -25,6 +25,27 @@ const STORAGE_CLASSES: [&str; 9] = [
     "SNOW",
 ];
 
+/// What the input of an operation that makes an object says of it. PutObject and
+/// CreateMultipartUpload have the same members in different types.
+macro_rules! of_input {
+    ($cx:expr, $input:expr) => {
+        $crate::rows::Meta {
+            content_type: $crate::meta::content_type(&$input.content_type, $cx),
+            cache_control: $input.cache_control.clone(),
+            content_disposition: $input.content_disposition.clone(),
+            content_encoding: $crate::meta::content_encoding(&$input.content_encoding),
+            content_language: $input.content_language.clone(),
+            expires: $input.expires.clone(),
+            website_redirect: $input.website_redirect_location.clone(),
+            user: $crate::meta::user(&$input.metadata)?,
+            storage_class: $crate::meta::storage_class(&$input.storage_class)?,
+            tags: $crate::meta::tagging_header(&$input.tagging)?,
+            ..$crate::rows::Meta::default()
+        }
+    };
+}
+pub(crate) use of_input;
+
 pub fn user(given: &Option<BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, Error> {
     let mut user = BTreeMap::new();
     for (name, value) in given.iter().flatten() {

@@ -112,19 +112,7 @@ pub fn create(
 ) -> Result<CreateMultipartUploadOutput, Error> {
     names::check_key(&input.key)?;
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let mut meta = Meta {
-        content_type: meta::content_type(&input.content_type, cx),
-        cache_control: input.cache_control.clone(),
-        content_disposition: input.content_disposition.clone(),
-        content_encoding: meta::content_encoding(&input.content_encoding),
-        content_language: input.content_language.clone(),
-        expires: input.expires.clone(),
-        website_redirect: input.website_redirect_location.clone(),
-        user: meta::user(&input.metadata)?,
-        storage_class: meta::storage_class(&input.storage_class)?,
-        tags: meta::tagging_header(&input.tagging)?,
-        ..Meta::default()
-    };
+    let mut meta = meta::of_input!(cx, input);
     let encrypted = encryption::Asked {
         algorithm: &input.server_side_encryption,
         kms_key_id: &input.ssekms_key_id,

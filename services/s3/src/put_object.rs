@@ -61,19 +61,7 @@ fn encrypted(input: &PutObjectInput) -> encryption::Asked<'_> {
 }
 
 fn meta_of(cx: &Cx, input: &PutObjectInput) -> Result<Meta, Error> {
-    Ok(Meta {
-        content_type: meta::content_type(&input.content_type, cx),
-        cache_control: input.cache_control.clone(),
-        content_disposition: input.content_disposition.clone(),
-        content_encoding: meta::content_encoding(&input.content_encoding),
-        content_language: input.content_language.clone(),
-        expires: input.expires.clone(),
-        website_redirect: input.website_redirect_location.clone(),
-        user: meta::user(&input.metadata)?,
-        storage_class: meta::storage_class(&input.storage_class)?,
-        tags: meta::tagging_header(&input.tagging)?,
-        ..Meta::default()
-    })
+    Ok(meta::of_input!(cx, input))
 }
 
 /// Who owns a new object: its writer, unless the bucket's owner takes all.
