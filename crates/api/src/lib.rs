@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: HTTP, sockets, credentials, how a decision is made. Those are behind [`Door`].
 
+mod background;
 mod body;
 mod cx;
 mod error;
@@ -13,6 +14,7 @@ mod identity;
 mod service;
 pub mod testing;
 
+pub use background::Background;
 pub use body::{Body, ByteStream, RequestBody};
 pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo};
 pub use error::Error;
@@ -21,4 +23,4 @@ pub use service::{
     Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginRule, Reply, Service, Started,
     answer, cast, not_started, started,
 };
-pub use store::{Store, StoreError, Tx};
+pub use store::{Jobs, Store, StoreError, Tx};

@@ -1,6 +1,6 @@
 //! The untyped door of a service, and the pieces that generated dispatch is made of.
 
-use crate::{AsyncCx, Body, Cx, Error, NamedPolicy};
+use crate::{AsyncCx, Background, Body, Cx, Error, NamedPolicy};
 use base::AccountId;
 use policy::ResourceRole;
 use smithy::model::{Operation, ServiceModel};
@@ -8,7 +8,7 @@ use smithy::{Headers, Struct};
 use std::any::Any;
 use std::borrow::Cow;
 use std::pin::Pin;
-use store::Tx;
+use store::{Jobs, Tx};
 
 /// What an operation gives back, untyped.
 pub type Answer = Result<Box<dyn Struct>, Error>;
@@ -132,6 +132,10 @@ pub trait Hooks: Send + Sync {
     ) -> Result<Option<OriginRule>, Error> {
         Ok(None)
     }
+
+    /// Says how the service's jobs are done: called once, when the cloud starts.
+    #[allow(unused_variables)]
+    fn jobs(&self, jobs: &mut Jobs, with: &Background) {}
 
     /// Condition keys that an operation's input gives, for rules in the overlay.
     #[allow(unused_variables)]

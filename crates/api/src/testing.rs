@@ -2,7 +2,8 @@
 //! door that allows all but what a test forbids. No runtime, no sockets.
 
 use crate::{
-    Ask, AsyncCx, Body, Caller, Cx, CxParts, Door, Error, HttpInfo, Reply, RequestBody, Service,
+    Ask, AsyncCx, Background, Body, Caller, Cx, CxParts, Door, Error, HttpInfo, Reply, RequestBody,
+    Service,
 };
 use base::{AccountId, Clock, Entropy, ManualClock, Partition, Region, SeededEntropy, Timestamp};
 use bytes::Bytes;
@@ -15,7 +16,8 @@ use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
 use store::blobs::block_on;
-use store::{Store, Tx};
+use store::engine::Step;
+use store::{Jobs, Store, Tx};
 
 /// What an operation gave, with its body.
 #[derive(Debug)]
@@ -79,6 +81,21 @@ impl World {
             entropy: Arc::clone(&self.entropy) as Arc<dyn Entropy>,
             door: Arc::clone(&self.door) as Arc<dyn Door>,
         })
+    }
+
+    /// Does all jobs of a service that are due, and says how many attempts that took.
+    pub fn run_jobs(&self, service: &dyn Service) -> usize {
+        let mut jobs = Jobs::new(self.store.clone());
+        let with = Background {
+            entropy: Arc::clone(&self.entropy) as Arc<dyn Entropy>,
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            door: Arc::clone(&self.door) as Arc<dyn Door>,
+        };
+        service.hooks().jobs(&mut jobs, &with);
+        let attempts = (0..).take_while(|_| jobs.step() == Step::Worked).count();
+        let parked = self.store.read(|tx| jobs.parked(tx, 1)).expect("rows decode");
+        assert!(parked.is_empty(), "a job failed: {parked:?}");
+        attempts
     }
 
     /// Calls an operation without a body.

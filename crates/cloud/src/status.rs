@@ -1,8 +1,9 @@
-//! `cumulet status`: is a cloud running, and where.
+//! `cumulet status`: is a cloud running, where, and what of its background work is stuck.
 
-use crate::client::{Client, holder};
+use crate::client::{Client, holder, text};
 use crate::exit::{self, Failure};
 use crate::settings::Config;
+use smithy::Document;
 
 pub fn run(config: &Config) -> Result<(), Failure> {
     let data = config.data.display();
@@ -15,9 +16,26 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     let client = Client::new(config);
     let (status, body) = client.health()?;
     println!("health {status} {}", String::from_utf8_lossy(&body));
+    show_jobs(&client);
     if status == 200 {
         Ok(())
     } else {
         Err(Failure::new(exit::FAILED, format!("{} is not well", client.address())))
+    }
+}
+
+/// Jobs that failed too often, and why. Whoever may not see them is told of their number alone.
+fn show_jobs(client: &Client) {
+    let Ok(Document::Map(answer)) = client.ask("GET", "/_cumulet/jobs", "") else { return };
+    let Some(Document::List(parked)) = answer.get("parked") else { return };
+    for job in parked {
+        let own = |name| text(job, name).unwrap_or("");
+        println!(
+            "parked {} {} since {}: {}",
+            own("kind"),
+            own("key"),
+            own("enqueued"),
+            own("error")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The threads of the process beside those that answer requests: they drive the store, wait for the
-//! disk, and write the audit log.
+//! The threads of the process beside those that answer requests: they drive the store and the jobs,
+//! wait for the disk, and write the audit log.
 
 use gateway::Gateway;
 use parking_lot::{Condvar, Mutex};
@@ -22,6 +22,10 @@ const WAITERS_MAX: usize = 8;
 const WAITER_IDLE: Duration = Duration::from_secs(10);
 /// How often is looked for what may be freed and logged.
 const KEEPER_PAUSE: Duration = Duration::from_secs(1);
+/// How often is looked for jobs that have become due, if nobody rings.
+const JOBS_PAUSE: Duration = Duration::from_millis(500);
+/// While requests are being answered, jobs rest for so many times as long as they worked.
+const JOBS_GIVE_WAY: u64 = 4;
 /// In so many pauses old records of the audit trail are looked for once.
 const FORGET_EVERY: u64 = 600;
 
@@ -96,6 +100,32 @@ impl Upkeep {
                     return;
                 }
                 stopping.1.wait_for(&mut stopped, KEEPER_PAUSE);
+            }
+        })?);
+        Ok(())
+    }
+
+    /// Does the services' jobs as they become due.
+    pub fn run_jobs(&mut self, gateway: Arc<Gateway>) -> std::io::Result<()> {
+        let stopping = self.stop.clone();
+        self.threads.push(spawn("jobs", move || {
+            let jobs = gateway.jobs();
+            while matches!(jobs.retry_parked(), Ok(true)) {}
+            while !*stopping.0.lock() {
+                let began_ns = gateway.monotonic_ns();
+                if jobs.step() == Step::Idle {
+                    jobs.wait(JOBS_PAUSE);
+                    continue;
+                }
+                let took_ns = gateway.monotonic_ns().saturating_sub(began_ns);
+                if gateway.in_flight() > 0 {
+                    // Who waits for an answer goes before what nobody waits for.
+                    let pause = Duration::from_nanos(took_ns.saturating_mul(JOBS_GIVE_WAY));
+                    let mut stopped = stopping.0.lock();
+                    if !*stopped {
+                        stopping.1.wait_for(&mut stopped, pause.min(JOBS_PAUSE));
+                    }
+                }
             }
         })?);
         Ok(())

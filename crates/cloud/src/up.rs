@@ -46,6 +46,7 @@ async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     let log = AuditLog::new(disk);
     let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no thread: {error}"));
     upkeep.log_audit(gateway.clone(), log).map_err(failed)?;
+    upkeep.run_jobs(gateway.clone()).map_err(failed)?;
     let options = ListenOptions {
         connections_max: config.connections,
         head_timeout: config.head_timeout,

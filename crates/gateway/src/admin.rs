@@ -1,4 +1,4 @@
-//! Pages for whoever runs the cloud, below `/_cumulet/`: the audit trail and snapshots. Signed like
+//! Pages for whoever runs the cloud, below `/_cumulet/`: the audit trail, jobs and snapshots. Signed like
 //! every other request (service `cumulet`) and authorised as `cumulet:*` actions.
 //!
 //! Principals of the default account run the cloud; those of other accounts see the events of their
@@ -25,6 +25,7 @@ use store::SnapshotError;
 /// What credential scopes and actions call it.
 pub const SERVICE: &str = "cumulet";
 const EVENTS_MAX: usize = 1000;
+const PARKED_SHOWN_MAX: usize = 100;
 
 const NO_RULE: HttpRule = HttpRule { method: "GET", path: &[], query: &[], headers: &[] };
 
@@ -48,8 +49,9 @@ static MODEL: ServiceModel = ServiceModel {
     operations: &[
         operation("DeleteSnapshot", 0),
         operation("ListEvents", 1),
-        operation("ListSnapshots", 2),
-        operation("SaveSnapshot", 3),
+        operation("ListJobs", 2),
+        operation("ListSnapshots", 3),
+        operation("SaveSnapshot", 4),
     ],
 };
 
@@ -96,6 +98,7 @@ impl Gateway {
         seen.ids = Some(Ids::new(&*self.entropy, false));
         let name = match (head.method, head.path) {
             ("GET", "/_cumulet/events") => "ListEvents",
+            ("GET", "/_cumulet/jobs") => "ListJobs",
             ("GET", "/_cumulet/snapshots") => "ListSnapshots",
             ("POST", "/_cumulet/snapshots") => "SaveSnapshot",
             ("DELETE", "/_cumulet/snapshots") => "DeleteSnapshot",
@@ -118,6 +121,7 @@ impl Gateway {
         let snapshot = || head.query_value("name").unwrap_or("");
         match name {
             "ListEvents" => self.events(head, account.filter(|_| !runs)),
+            "ListJobs" => self.job_list(),
             "ListSnapshots" => self.snapshots(),
             "SaveSnapshot" => {
                 self.store.snapshot_save(snapshot()).map_err(snapshot_error)?;
@@ -196,6 +200,57 @@ impl Gateway {
         }
         out.push_str("]}");
         Ok(page("application/json", out))
+    }
+
+    /// How many jobs there are of each kind, and those that failed too often, with the reason.
+    fn job_list(&self) -> Result<Response, Error> {
+        let (counts, parked) = self.store.read(|tx| {
+            Ok::<_, Error>((self.jobs.counts(tx)?, self.jobs.parked(tx, PARKED_SHOWN_MAX)?))
+        })?;
+        let mut out = Writer::with_capacity(256);
+        out.open('{');
+        out.key("kinds");
+        out.open('[');
+        for count in counts {
+            out.open('{');
+            out.key("kind");
+            out.string(count.kind);
+            if let Some(due) = count.next_due {
+                out.key("nextDue");
+                out.string(&due.iso8601_secs());
+            }
+            let numbers = [
+                ("waiting", count.waiting as i64),
+                ("parked", count.parked as i64),
+                ("done", count.done as i64),
+                ("failed", count.failed as i64),
+            ];
+            for (name, value) in numbers {
+                out.key(name);
+                out.integer(value);
+            }
+            out.close('}');
+        }
+        out.close(']');
+        out.key("parked");
+        out.open('[');
+        for job in parked {
+            out.open('{');
+            out.key("kind");
+            out.string(&job.kind);
+            out.key("key");
+            out.string(&base::hex::encode(&job.key));
+            out.key("enqueued");
+            out.string(&job.row.enqueued.iso8601_secs());
+            out.key("attempts");
+            out.integer(job.row.attempts.into());
+            out.key("error");
+            out.string(&job.row.error);
+            out.close('}');
+        }
+        out.close(']');
+        out.close('}');
+        Ok(page("application/json", out.finish()))
     }
 
     fn snapshots(&self) -> Result<Response, Error> {

@@ -17,7 +17,10 @@ use crate::metrics::Totals;
 use crate::payload::{Checked, RequestStream, refusal};
 use crate::refuse;
 use crate::secret;
-use api::{AsyncCx, Caller, Cx, CxParts, Error, HttpInfo, Identities, Reply, RequestBody, Service};
+use api::{
+    AsyncCx, Background, Caller, Cx, CxParts, Error, HttpInfo, Identities, Reply, RequestBody,
+    Service,
+};
 use base::limits::REQUEST_BODY_BYTES_MAX;
 use base::{Clock, Entropy, Region};
 use bytes::Bytes;
@@ -33,7 +36,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
-use store::Store;
+use store::{Jobs, Store};
 use tracing::Instrument;
 
 /// All that a gateway is made of.
@@ -87,6 +90,7 @@ pub struct Gateway {
     pub(crate) guard: Arc<Guard>,
     pub(crate) local: LocalRules,
     pub(crate) totals: Totals,
+    pub(crate) jobs: Jobs,
     /// The place of a service for the administrators' pages.
     pub(crate) admin: Entry,
     pub(crate) region: Region,
@@ -123,11 +127,18 @@ impl Gateway {
             token_key,
             own: own.clone(),
         });
+        let mut jobs = Jobs::new(store.clone());
+        let (own_clock, own_entropy) = (clock.clone(), entropy.clone());
+        let with = Background { entropy: own_entropy, clock: own_clock, door: guard.clone() };
+        for entry in guard.directory.entries() {
+            entry.service.hooks().jobs(&mut jobs, &with);
+        }
         Ok(Gateway {
             store,
             clock,
             entropy,
             guard,
+            jobs,
             local: LocalRules { origins: access.allowed_origins, host_names: access.host_names },
             totals: Totals::default(),
             admin: admin::entry(),
@@ -139,6 +150,21 @@ impl Gateway {
     /// The audit trail.
     pub fn audit(&self) -> &Audit {
         &self.guard.audit
+    }
+
+    /// What the services have still to do; whoever owns the gateway drives them.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// The clock's, for whoever drives the jobs.
+    pub fn monotonic_ns(&self) -> u64 {
+        self.clock.monotonic_ns()
+    }
+
+    /// Requests that are being answered.
+    pub fn in_flight(&self) -> u64 {
+        self.totals.in_flight.load(Relaxed)
     }
 
     /// Answers a request. Never fails: what goes wrong is an answer too.

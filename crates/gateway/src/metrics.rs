@@ -103,6 +103,22 @@ impl Exposition {
         let _ = writeln!(self.others, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
     }
 
+    /// A family with a series for each value of one label.
+    pub fn labelled(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        label: &str,
+        values: impl Iterator<Item = (&'static str, u64)>,
+    ) {
+        let out = &mut self.others;
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+        for (of, value) in values {
+            let _ = writeln!(out, "{name}{{{label}=\"{of}\"}} {value}");
+        }
+    }
+
     /// A histogram of one series, with bounds in nanoseconds and one count more than bounds.
     pub fn histogram_ns(
         &mut self,

@@ -10,7 +10,7 @@ use api::Error;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use std::sync::atomic::Ordering::Relaxed;
-use store::BOUNDS_NS;
+use store::{BOUNDS_NS, JobCount};
 
 const PREFIX: &str = "/_cumulet/";
 
@@ -48,6 +48,15 @@ impl Gateway {
         if let Some(why) = &stopped {
             out.key("reason");
             out.string(why);
+        }
+        if let Ok(counts) = self.store.read(|tx| self.jobs.counts(tx)) {
+            out.key("jobs");
+            out.open('{');
+            out.key("waiting");
+            out.integer(counts.iter().map(|kind| kind.waiting as i64).sum());
+            out.key("parked");
+            out.integer(counts.iter().map(|kind| kind.parked as i64).sum());
+            out.close('}');
         }
         out.close('}');
         let mut response = page("application/json", out.finish());
@@ -106,7 +115,33 @@ impl Gateway {
             out.single(name, kind, help, value);
         }
         self.store_metrics(&mut out);
+        self.job_metrics(&mut out);
         out.finish()
+    }
+
+    fn job_metrics(&self, out: &mut Exposition) {
+        let Ok(counts) = self.store.read(|tx| self.jobs.counts(tx)) else { return };
+        type Value = fn(&JobCount) -> u64;
+        let families: [(&str, &str, &str, Value); 4] = [
+            (
+                "cumulet_jobs_waiting",
+                "gauge",
+                "Jobs that are to run, counted up to 10,000 of a kind.",
+                |kind| kind.waiting as u64,
+            ),
+            (
+                "cumulet_jobs_parked",
+                "gauge",
+                "Jobs that failed too often: `cumulet status` shows why.",
+                |kind| kind.parked as u64,
+            ),
+            ("cumulet_jobs_done_total", "counter", "Attempts that went well.", |kind| kind.done),
+            ("cumulet_jobs_failed_total", "counter", "Attempts that failed.", |kind| kind.failed),
+        ];
+        for (name, kind, help, value) in families {
+            let values = counts.iter().map(|count| (count.kind, value(count)));
+            out.labelled(name, kind, help, "kind", values);
+        }
     }
 
     fn store_metrics(&self, out: &mut Exposition) {

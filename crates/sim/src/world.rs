@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use store::blobs::Blocking;
 use store::disk::{Disk, FaultyDisk};
 use store::engine::Step;
-use store::{Drivers, Durability, Index, Jobs, Store, StoreOptions};
+use store::{Drivers, Durability, Index, Store, StoreOptions};
 
 /// What to run.
 #[derive(Clone, Copy, Debug)]
@@ -82,7 +82,7 @@ impl Waiting {
 struct Life {
     store: Store,
     drivers: Drivers,
-    jobs: Jobs,
+    gateway: Arc<Gateway>,
     waiting: Arc<Waiting>,
 }
 
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    fn start(&self) -> Result<(Life, Gateway), String> {
+    fn start(&self) -> Result<(Life, Arc<Gateway>), String> {
         let waiting = Arc::new(Waiting::default());
         let disk: Arc<dyn Disk> = match self.options.bug {
             Some(bug) => Arc::new(BuggyDisk { inner: Arc::new(self.disk.clone()), bug }),
@@ -160,8 +160,9 @@ impl World {
             access: AccessRules::default(),
         };
         let gateway = Gateway::new(parts).map_err(|e| format!("cannot start again: {e:?}"))?;
-        let jobs = Jobs::new(store.clone());
-        Ok((Life { store, drivers, jobs, waiting }, gateway))
+        while gateway.jobs().retry_parked().map_err(|e| format!("cannot start again: {e}"))? {}
+        let gateway = Arc::new(gateway);
+        Ok((Life { store, drivers, gateway: gateway.clone(), waiting }, gateway))
     }
 }
 
@@ -181,7 +182,7 @@ impl Life {
             1 => self.drivers.maintenance.step() == Step::Worked,
             2 => matches!(self.drivers.blobs.step(), Ok(Step::Worked)),
             3 => self.waiting.step(dice),
-            _ => self.jobs.step() == Step::Worked,
+            _ => self.gateway.jobs().step() == Step::Worked,
         })
     }
 }
@@ -389,6 +390,11 @@ fn finish(
         if !life.step(&world.dice) {
             break;
         }
+    }
+    let parked = life.store.read(|tx| life.gateway.jobs().parked(tx, 10));
+    match parked.map_err(|e| format!("the jobs are unreadable: {e}"))? {
+        none if none.is_empty() => {}
+        parked => return Err(format!("jobs that failed too often: {parked:?}")),
     }
     let found = life.store.blobs().check(&life.store);
     let found = found.map_err(|e| format!("the check failed: {e}"))?;

@@ -4,7 +4,7 @@
 //! its key alone, reads the state anew and must be idempotent: it runs at least once, alone, in a
 //! transaction in which it is already gone, so that it may enqueue itself again. One that fails is
 //! tried again after a growing pause and parked after so many attempts; parked ones stay, are listed,
-//! and run again when enqueued again.
+//! and run again when enqueued again. That the store is busy or full is no failure of a job: it waits.
 //!
 //! Kinds take turns, so that a flood of one does not starve another. Deliberately absent: jobs that
 //! wait for anything. What must be awaited is a reconciler that reads rows.
@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 crate::row! {
@@ -39,10 +40,14 @@ crate::row! {
 const JOBS: Table<(u16, Vec<u8>), JobRow> = Table::internal(0x0002, "store.job");
 /// Those that are not parked, in the order in which they are due.
 const DUE: Table<(u16, Timestamp, Vec<u8>), ()> = Table::internal(0x0003, "store.job_due");
+/// Those that are.
+const PARKED: Table<(u16, Vec<u8>), ()> = Table::internal(0x0004, "store.job_parked");
 
 const PAUSE_MS: i64 = 500;
 const PAUSE_MS_MAX: i64 = 300_000;
 const ERROR_BYTES_MAX: usize = 1000;
+/// Jobs of a kind are counted up to here, so that a look at them costs little.
+pub const JOBS_COUNTED_MAX: usize = 10_000;
 
 /// A kind of job, declared as a constant by the service that does it. The number is what is stored.
 pub struct JobKind<K> {
@@ -127,8 +132,11 @@ impl Tx {
 }
 
 fn enqueue_raw(tx: &mut Tx, kind: u16, key: &[u8], due: Timestamp) -> Result<(), StoreError> {
-    let old = tx.get(&JOBS, &Scope::Global, &(kind, key))?.filter(|old| !old.is_parked);
-    let (enqueued, due) = match old {
+    let old = tx.get(&JOBS, &Scope::Global, &(kind, key))?;
+    if old.as_ref().is_some_and(|old| old.is_parked) {
+        tx.delete(&PARKED, &Scope::Global, &(kind, key))?;
+    }
+    let (enqueued, due) = match old.filter(|old| !old.is_parked) {
         Some(old) if old.attempts == 0 && old.due <= due => return Ok(()),
         Some(old) => {
             tx.delete(&DUE, &Scope::Global, &(kind, old.due, key))?;
@@ -141,7 +149,9 @@ fn enqueue_raw(tx: &mut Tx, kind: u16, key: &[u8], due: Timestamp) -> Result<(),
 }
 
 fn put(tx: &mut Tx, kind: u16, key: &[u8], row: &JobRow) -> Result<(), StoreError> {
-    if !row.is_parked {
+    if row.is_parked {
+        tx.put(&PARKED, &Scope::Global, &(kind, key), &())?;
+    } else {
         tx.put(&DUE, &Scope::Global, &(kind, row.due, key), &())?;
         tx.mark_enqueued();
     }
@@ -159,6 +169,8 @@ struct Registered {
     name: &'static str,
     attempts_max: u32,
     run: Box<Handler>,
+    done: AtomicU64,
+    failed: AtomicU64,
 }
 
 /// A job as it stands.
@@ -168,6 +180,20 @@ pub struct JobInfo {
     pub kind: String,
     pub key: Vec<u8>,
     pub row: JobRow,
+}
+
+/// How many there are of a kind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JobCount {
+    pub kind: &'static str,
+    /// Those that are to run, up to [`JOBS_COUNTED_MAX`], and when the first of them is due.
+    pub waiting: usize,
+    pub next_due: Option<Timestamp>,
+    /// Those that failed too often, up to the same number.
+    pub parked: usize,
+    /// Attempts since the start that went well, and that failed.
+    pub done: u64,
+    pub failed: u64,
 }
 
 /// Runs jobs. One of them, driven by one thread or task.
@@ -193,18 +219,9 @@ enum Attempt {
     Ended,
 }
 
-/// An attempt that failed, to be written down.
-struct Failure {
-    kind: u16,
-    key: Vec<u8>,
-    error: JobError,
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Failure {
-        // Not a job's own: key and kind are filled in by whoever knows them.
-        Failure { kind: 0, key: Vec::new(), error: error.into() }
-    }
+/// Whether the same attempt may go well when the store has caught its breath.
+fn is_passing(error: &JobError) -> bool {
+    matches!(error, JobError::Store(StoreError::Busy | StoreError::Full | StoreError::Stopped(_)))
 }
 
 impl Jobs {
@@ -225,7 +242,8 @@ impl Jobs {
             let key = K::read(&mut from).and_then(|key| from.finish().map(|()| key));
             run(tx, cx, key.map_err(|error| StoreError::Corrupt { table: name, error })?)
         };
-        let registered = Registered { name, attempts_max, run: Box::new(run) };
+        let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+        let registered = Registered { name, attempts_max, run: Box::new(run), done, failed };
         let old = self.kinds.insert(kind.id, registered);
         assert!(old.is_none(), "two kinds of job have the number of {name}");
     }
@@ -235,23 +253,32 @@ impl Jobs {
         let mut picked = None;
         let attempt = self.store.write(|tx| self.attempt(tx, &mut picked));
         // The next step sees this one's outcome, so there is no need to wait for the disk.
-        match attempt.into_outcome() {
-            Ok(Attempt::Nothing) => Step::Idle,
-            Ok(Attempt::Ended) => Step::Worked,
-            Err(failure) => {
-                let (kind, key) = match (failure.key.is_empty(), picked) {
-                    (false, _) => (failure.kind, failure.key),
-                    (true, Some(picked)) => picked,
-                    (true, None) => return Step::Idle,
-                };
-                let why = failure.error.to_string();
+        match (attempt.into_outcome(), picked) {
+            (Ok(Attempt::Nothing), _) => Step::Idle,
+            (Ok(Attempt::Ended), picked) => {
+                self.count(picked.as_ref(), |kind| &kind.done);
+                Step::Worked
+            }
+            // It is the store that cannot: the job stays due, and is tried at the next ring.
+            (Err(error), _) if is_passing(&error) => Step::Idle,
+            (Err(_), None) => Step::Idle,
+            (Err(error), Some((kind, key))) => {
+                let why = error.to_string();
                 let noted = self.store.write(|tx| self.note_failure(tx, kind, &key, &why));
                 match noted.into_outcome() {
-                    Ok(()) => Step::Worked,
-                    // Busy, full or stopped: the job stays due, and is tried at the next ring.
+                    Ok(()) => {
+                        self.count(Some(&(kind, key)), |kind| &kind.failed);
+                        Step::Worked
+                    }
                     Err(_) => Step::Idle,
                 }
             }
+        }
+    }
+
+    fn count(&self, picked: Option<&(u16, Vec<u8>)>, which: impl Fn(&Registered) -> &AtomicU64) {
+        if let Some(registered) = picked.and_then(|(kind, _)| self.kinds.get(kind)) {
+            which(registered).fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -259,7 +286,7 @@ impl Jobs {
         &self,
         tx: &mut Tx,
         picked: &mut Option<(u16, Vec<u8>)>,
-    ) -> Result<Attempt, Failure> {
+    ) -> Result<Attempt, JobError> {
         let Some((kind, registered, key)) = self.pick(tx)? else { return Ok(Attempt::Nothing) };
         *picked = Some((kind, key.clone()));
         *self.turn.lock() = kind;
@@ -271,14 +298,10 @@ impl Jobs {
         let run = AssertUnwindSafe(|| (registered.run)(tx, &cx, &key));
         let outcome = std::panic::catch_unwind(run)
             .unwrap_or_else(|_| Err(JobError::Failed("it panicked".into())));
-        match outcome {
-            Ok(JobOutcome::Done) => Ok(Attempt::Ended),
-            Ok(JobOutcome::Again(due)) => {
-                enqueue_raw(tx, kind, &key, due)?;
-                Ok(Attempt::Ended)
-            }
-            Err(error) => Err(Failure { kind, key, error }),
+        if let JobOutcome::Again(due) = outcome? {
+            enqueue_raw(tx, kind, &key, due)?;
         }
+        Ok(Attempt::Ended)
     }
 
     /// The kind after the last one that has something due.
@@ -324,12 +347,67 @@ impl Jobs {
         })
     }
 
+    /// How many there are of each kind.
+    pub fn counts(&self, tx: &Tx) -> Result<Vec<JobCount>, StoreError> {
+        let mut counts = Vec::with_capacity(self.kinds.len());
+        for (&id, kind) in &self.kinds {
+            let (mut waiting, mut next_due) = (0, None);
+            let mut due = tx.scan(&DUE, &Scope::Global).prefix(&(id,));
+            while waiting < JOBS_COUNTED_MAX
+                && let Some((_, at, _)) = due.next_key()?
+            {
+                waiting += 1;
+                next_due = next_due.or(Some(at));
+            }
+            let parked = tx.scan(&PARKED, &Scope::Global).prefix(&(id,)).keys();
+            let parked = parked.take(JOBS_COUNTED_MAX).try_fold(0, |n, key| key.map(|_| n + 1))?;
+            let (done, failed) =
+                (kind.done.load(Ordering::Relaxed), kind.failed.load(Ordering::Relaxed));
+            counts.push(JobCount { kind: kind.name, waiting, next_due, parked, done, failed });
+        }
+        Ok(counts)
+    }
+
+    /// Those that failed too often, by kind and key.
+    pub fn parked(&self, tx: &Tx, limit: usize) -> Result<Vec<JobInfo>, StoreError> {
+        let mut all = Vec::new();
+        for key in tx.scan(&PARKED, &Scope::Global).keys().take(limit) {
+            let (kind, key) = key?;
+            if let Some(row) = tx.get(&JOBS, &Scope::Global, &(kind, &key))? {
+                all.push(JobInfo { kind: self.name(kind), key, row });
+            }
+        }
+        Ok(all)
+    }
+
+    /// The kind's name; of an unknown one its number.
+    fn name(&self, kind: u16) -> String {
+        let known = self.kinds.get(&kind).map(|kind| kind.name.to_owned());
+        known.unwrap_or_else(|| format!("kind {kind:#06x}"))
+    }
+
+    /// Tries those that are parked anew, some in one transaction; false when there are none. For a
+    /// start: a newer build or a mended disk may do what failed before.
+    pub fn retry_parked(&self) -> Result<bool, StoreError> {
+        const AT_ONCE: usize = 100;
+        let outcome = self.store.write(|tx| {
+            let known = tx.scan(&PARKED, &Scope::Global).keys().take(AT_ONCE);
+            let known: Vec<(u16, Vec<u8>)> = known.collect::<Result<_, _>>()?;
+            for (kind, key) in &known {
+                enqueue_raw(tx, *kind, key, tx.now())?;
+            }
+            Ok::<_, StoreError>(!known.is_empty())
+        });
+        outcome.into_outcome()
+    }
+
     /// Jobs that wait or are parked, by kind and key.
     pub fn list(&self, tx: &Tx, limit: usize) -> Result<Vec<JobInfo>, StoreError> {
         let jobs = tx.scan(&JOBS, &Scope::Global).take(limit);
-        let info = |((kind, key), row): ((u16, Vec<u8>), JobRow)| {
-            let name = self.kinds.get(&kind).map(|kind| kind.name.to_owned());
-            JobInfo { kind: name.unwrap_or_else(|| format!("kind {kind:#06x}")), key, row }
+        let info = |((kind, key), row): ((u16, Vec<u8>), JobRow)| JobInfo {
+            kind: self.name(kind),
+            key,
+            row,
         };
         jobs.map(|job| job.map(info)).collect()
     }

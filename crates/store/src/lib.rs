@@ -45,7 +45,9 @@ mod tx;
 
 pub use check::Check;
 pub use error::{DecodeError, OpenError, StoreError};
-pub use jobs::{JobCx, JobError, JobInfo, JobKind, JobOutcome, JobRow, Jobs};
+pub use jobs::{
+    JOBS_COUNTED_MAX, JobCount, JobCx, JobError, JobInfo, JobKind, JobOutcome, JobRow, Jobs,
+};
 pub use key::{Desc, Key, KeyReader, KeyRef, KeyWriter, PrefixOf, Stem};
 pub use log::LogDriver;
 pub use maintenance::MaintenanceDriver;

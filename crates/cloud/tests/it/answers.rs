@@ -165,7 +165,16 @@ fn a_browser_form() {
 /// Panics, and forgets to ask for permission.
 struct Careless;
 
-impl Hooks for Careless {}
+const GREET: store::JobKind<String> = store::JobKind::new(0xfe01, "test.greet");
+
+impl Hooks for Careless {
+    fn jobs(&self, jobs: &mut store::Jobs, _: &api::Background) {
+        jobs.register(&GREET, 2, |tx, _, name: String| match name.as_str() {
+            "nobody" => Err(store::JobError::Failed("nobody is there".into())),
+            _ => Ok(store::JobOutcome::Again(tx.now().plus_secs(3600))),
+        });
+    }
+}
 
 impl gen_sts::STSApi for Careless {
     fn authorize_assume_role(
@@ -222,4 +231,32 @@ fn bugs_of_ours_cost_one_request() {
     world.check(query("sts", &assume), 500, "InternalFailure");
     let metrics = world.send(ask("", "GET", "/metrics").anonymous()).body;
     assert!(metrics.contains("cumulet_panics_total 1"), "{metrics}");
+}
+
+#[test]
+fn jobs_are_run_counted_and_shown() {
+    let world = with(vec![Arc::new(gen_sts::Handler(Careless))], AccessRules::default());
+    let enqueue = |name: &str| {
+        let commit = world.store.write(|tx| tx.enqueue(&GREET, name));
+        commit.now().unwrap().unwrap();
+    };
+    enqueue("ann");
+    enqueue("nobody");
+    let jobs = world.gateway.jobs();
+    for _ in 0..3 {
+        while jobs.step() == store::engine::Step::Worked {}
+        world.clock.advance_ms(2_000);
+    }
+    let health = "\"jobs\":{\"waiting\":1,\"parked\":1}";
+    world.check(ask("", "GET", "/health").anonymous(), 200, health);
+    let metrics = world.send(ask("", "GET", "/metrics").anonymous()).body;
+    for line in ["waiting", "parked", "done_total"] {
+        let line = format!("cumulet_jobs_{line}{{kind=\"test.greet\"}} 1");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    assert!(metrics.contains("cumulet_jobs_failed_total{kind=\"test.greet\"} 2"), "{metrics}");
+    let told = world.check(ask("cumulet", "GET", "/_cumulet/jobs"), 200, "nobody is there");
+    assert!(told.body.contains("\"attempts\":2"), "{}", told.body);
+    let other = ask("cumulet", "GET", "/_cumulet/jobs").key("123456789012", "test");
+    world.check(other, 403, "Only principals of the default account");
 }

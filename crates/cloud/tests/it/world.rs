@@ -14,6 +14,7 @@ use store::Store;
 use store::blobs::block_on;
 
 pub struct World {
+    pub store: Store,
     pub gateway: Gateway,
     pub clock: Arc<ManualClock>,
 }
@@ -52,8 +53,9 @@ pub fn with(services: Vec<Arc<dyn Service>>, access: AccessRules) -> World {
     let entropy = Arc::new(SeededEntropy::new(1));
     let store = Store::memory(clock.clone(), entropy.clone());
     let identities = Arc::new(directory::Directory::default());
+    let own = store.clone();
     let parts = GatewayParts { store, clock: clock.clone(), entropy, services, identities, access };
-    World { gateway: Gateway::new(parts).unwrap(), clock }
+    World { store: own, gateway: Gateway::new(parts).unwrap(), clock }
 }
 
 /// A request before it is signed.

@@ -1,6 +1,7 @@
 use super::basics::{THINGS, ThingRow};
+use crate::disk::MemDisk;
 use crate::engine::Step;
-use crate::{JobError, JobKind, JobOutcome, Jobs, Scope, Store, StoreError, Tx};
+use crate::{JobError, JobKind, JobOutcome, Jobs, Scope, Store, StoreError, StoreOptions, Tx};
 use base::{Clock, ManualClock, SeededEntropy, Timestamp};
 use std::sync::Arc;
 
@@ -38,6 +39,11 @@ fn start() -> (Store, Jobs, Arc<ManualClock>) {
 
 fn commit(store: &Store, f: impl FnMut(&mut Tx) -> Result<(), StoreError>) {
     store.write(f).now().unwrap().unwrap();
+}
+
+/// The same where somebody else drives the store.
+fn commit_in(store: &Store, f: impl FnMut(&mut Tx) -> Result<(), StoreError>) {
+    store.write(f).into_outcome().unwrap();
 }
 
 fn keys(store: &Store) -> String {
@@ -103,9 +109,48 @@ fn failures_are_paused_parked_and_listed() {
     let parked = &list()[0];
     assert_eq!((parked.kind.as_str(), parked.row.attempts), ("test.fail", 3));
     assert!(parked.row.is_parked);
+    let counts = || store.read(|tx| jobs.counts(tx).unwrap());
+    let of_fail = counts()[2];
+    assert_eq!((of_fail.kind, of_fail.waiting, of_fail.parked), ("test.fail", 1, 1));
+    assert_eq!((of_fail.done, of_fail.failed), (2, 4));
+    let parked = || store.read(|tx| jobs.parked(tx, 10).unwrap());
+    assert_eq!(parked()[0].row.error, "no such thing");
     clock.advance_ms(1_000_000);
     assert_eq!(run(&jobs), 1, "only the one that asked for more");
     commit(&store, |tx| tx.enqueue(&FAIL, &1));
-    assert!(!list()[0].row.is_parked);
+    assert!(!list()[0].row.is_parked && parked().is_empty());
     assert_eq!(run(&jobs), 1);
+    while parked().is_empty() {
+        clock.advance_ms(1_000);
+        run(&jobs);
+    }
+    // A new start tries them anew.
+    assert!(jobs.retry_parked().unwrap() && !jobs.retry_parked().unwrap());
+    assert_eq!((counts()[2].parked, list()[0].row.attempts), (0, 0));
+    assert_eq!(run(&jobs), 1);
+}
+
+#[test]
+fn a_store_that_is_full_parks_nothing() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
+    let disk = Arc::new(MemDisk::new());
+    let mut options = StoreOptions::new(clock.clone(), Arc::new(SeededEntropy::new(1)));
+    options.log_zero_fill = false;
+    options.pending_bytes_max = 100_000;
+    let (store, mut drivers) = Store::open(disk, options).unwrap();
+    let mut jobs = Jobs::new(store.clone());
+    jobs.register(&COPY, 1, |tx, _, key| {
+        let row = ThingRow { name: "x".repeat(5_000), size: 1 };
+        tx.put(&THINGS, &Scope::Global, &("copied", key), &row)?;
+        Ok(JobOutcome::Done)
+    });
+    commit_in(&store, |tx| (0..30u64).try_for_each(|n| tx.enqueue(&COPY, &n.to_string())));
+    let first = run(&jobs);
+    assert!(first > 0 && first < 30, "{first}: nothing is written, so the store is busy");
+    for _ in 0..100 {
+        drivers.run();
+        run(&jobs);
+    }
+    let left = store.read(|tx| jobs.counts(tx).unwrap())[0];
+    assert_eq!((left.waiting, left.parked, left.done, left.failed), (0, 0, 30, 0));
 }
