@@ -14,6 +14,7 @@
 //!
 //! Deliberately absent: passwords, certificates and second factors; the AWS API itself.
 
+mod account;
 mod ids;
 mod lookup;
 mod managed;
@@ -21,9 +22,14 @@ mod rows;
 mod session;
 #[cfg(test)]
 mod tests;
+mod trust;
+mod uses;
 
+pub use account::*;
 pub use ids::{Kind, access_key_account, new_access_key_id, new_secret, new_unique_id};
 pub use lookup::Directory;
 pub use managed::{MANAGED, ManagedPolicy, managed};
 pub use rows::*;
 pub use session::{NewSession, issue};
+pub use trust::{principal_id, trust_now};
+pub use uses::*;

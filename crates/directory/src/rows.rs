@@ -87,6 +87,10 @@ row! {
         8 => trust: String,
         9 => description: Option<String>,
         10 => session_s_max: u32,
+        /// The unique ids of the users and roles that the trust policy names, by the ARNs that it
+        /// names them by, as of when it was put: one who is made later under the same name is
+        /// somebody else.
+        11 => trust_ids: BTreeMap<String, String>,
     }
 
     pub struct InstanceProfileRow {

@@ -168,6 +168,7 @@ fn role_row(world: &World) -> RoleRow {
         trust: String::new(),
         description: None,
         session_s_max: 3600,
+        trust_ids: Default::default(),
     }
 }
 

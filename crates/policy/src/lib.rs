@@ -30,6 +30,7 @@ mod refusal;
 mod statement;
 #[cfg(test)]
 mod tests;
+mod texts;
 
 pub use context::{Context, Value};
 pub use document::{Kind, POLICY_TEXT_BYTES_MAX, Policy};
@@ -40,3 +41,4 @@ pub use evaluate::{
 pub use explain::{Explained, Missed, explain};
 pub use principal::{Principal, PrincipalKind, Who};
 pub use statement::{Effect, Statement};
+pub use texts::{Place, replace_texts, statement_places};

@@ -14,6 +14,19 @@ use ::smithy::model::*;
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
 pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
+    fn authorize_add_client_id_to_open_id_connect_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &AddClientIDToOpenIDConnectProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn add_client_id_to_open_id_connect_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &AddClientIDToOpenIDConnectProviderInput,
+    ) -> Result<AddClientIDToOpenIDConnectProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("AddClientIDToOpenIDConnectProvider"))
+    }
     fn authorize_add_role_to_instance_profile(
         &self,
         cx: &::api::Cx,
@@ -92,6 +105,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<CreateAccessKeyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CreateAccessKey"))
     }
+    fn authorize_create_account_alias(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateAccountAliasInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn create_account_alias(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &CreateAccountAliasInput,
+    ) -> Result<CreateAccountAliasOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateAccountAlias"))
+    }
     fn authorize_create_group(
         &self,
         cx: &::api::Cx,
@@ -117,6 +143,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &CreateInstanceProfileInput,
     ) -> Result<CreateInstanceProfileOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CreateInstanceProfile"))
+    }
+    fn authorize_create_open_id_connect_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateOpenIDConnectProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn create_open_id_connect_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &CreateOpenIDConnectProviderInput,
+    ) -> Result<CreateOpenIDConnectProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateOpenIDConnectProvider"))
     }
     fn authorize_create_policy(
         &self,
@@ -157,6 +196,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<CreateRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CreateRole"))
     }
+    fn authorize_create_saml_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateSAMLProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn create_saml_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &CreateSAMLProviderInput,
+    ) -> Result<CreateSAMLProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateSAMLProvider"))
+    }
+    fn authorize_create_service_linked_role(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateServiceLinkedRoleInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn create_service_linked_role(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &CreateServiceLinkedRoleInput,
+    ) -> Result<CreateServiceLinkedRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateServiceLinkedRole"))
+    }
     fn authorize_create_user(
         &self,
         cx: &::api::Cx,
@@ -182,6 +247,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &DeleteAccessKeyInput,
     ) -> Result<DeleteAccessKeyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteAccessKey"))
+    }
+    fn authorize_delete_account_alias(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteAccountAliasInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_account_alias(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteAccountAliasInput,
+    ) -> Result<DeleteAccountAliasOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteAccountAlias"))
+    }
+    fn authorize_delete_account_password_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteAccountPasswordPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_account_password_policy(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteAccountPasswordPolicyInput,
+    ) -> Result<DeleteAccountPasswordPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteAccountPasswordPolicy"))
     }
     fn authorize_delete_group(
         &self,
@@ -221,6 +312,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &DeleteInstanceProfileInput,
     ) -> Result<DeleteInstanceProfileOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteInstanceProfile"))
+    }
+    fn authorize_delete_open_id_connect_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteOpenIDConnectProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_open_id_connect_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteOpenIDConnectProviderInput,
+    ) -> Result<DeleteOpenIDConnectProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteOpenIDConnectProvider"))
     }
     fn authorize_delete_policy(
         &self,
@@ -286,6 +390,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &DeleteRolePolicyInput,
     ) -> Result<DeleteRolePolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteRolePolicy"))
+    }
+    fn authorize_delete_saml_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteSAMLProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_saml_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteSAMLProviderInput,
+    ) -> Result<DeleteSAMLProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteSAMLProvider"))
+    }
+    fn authorize_delete_service_linked_role(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteServiceLinkedRoleInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_service_linked_role(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteServiceLinkedRoleInput,
+    ) -> Result<DeleteServiceLinkedRoleOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteServiceLinkedRole"))
     }
     fn authorize_delete_user(
         &self,
@@ -378,6 +508,45 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<GetAccessKeyLastUsedOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetAccessKeyLastUsed"))
     }
+    fn authorize_get_account_authorization_details(
+        &self,
+        cx: &::api::Cx,
+        input: &GetAccountAuthorizationDetailsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_account_authorization_details(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetAccountAuthorizationDetailsInput,
+    ) -> Result<GetAccountAuthorizationDetailsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetAccountAuthorizationDetails"))
+    }
+    fn authorize_get_account_password_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &GetAccountPasswordPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_account_password_policy(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetAccountPasswordPolicyInput,
+    ) -> Result<GetAccountPasswordPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetAccountPasswordPolicy"))
+    }
+    fn authorize_get_account_summary(
+        &self,
+        cx: &::api::Cx,
+        input: &GetAccountSummaryInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_account_summary(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetAccountSummaryInput,
+    ) -> Result<GetAccountSummaryOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetAccountSummary"))
+    }
     fn authorize_get_group(
         &self,
         cx: &::api::Cx,
@@ -416,6 +585,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &GetInstanceProfileInput,
     ) -> Result<GetInstanceProfileOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetInstanceProfile"))
+    }
+    fn authorize_get_open_id_connect_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &GetOpenIDConnectProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_open_id_connect_provider(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetOpenIDConnectProviderInput,
+    ) -> Result<GetOpenIDConnectProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetOpenIDConnectProvider"))
     }
     fn authorize_get_policy(
         &self,
@@ -469,6 +651,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<GetRolePolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetRolePolicy"))
     }
+    fn authorize_get_saml_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &GetSAMLProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_saml_provider(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetSAMLProviderInput,
+    ) -> Result<GetSAMLProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetSAMLProvider"))
+    }
+    fn authorize_get_service_linked_role_deletion_status(
+        &self,
+        cx: &::api::Cx,
+        input: &GetServiceLinkedRoleDeletionStatusInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_service_linked_role_deletion_status(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetServiceLinkedRoleDeletionStatusInput,
+    ) -> Result<GetServiceLinkedRoleDeletionStatusOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetServiceLinkedRoleDeletionStatus"))
+    }
     fn authorize_get_user(
         &self,
         cx: &::api::Cx,
@@ -507,6 +715,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &ListAccessKeysInput,
     ) -> Result<ListAccessKeysOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListAccessKeys"))
+    }
+    fn authorize_list_account_aliases(
+        &self,
+        cx: &::api::Cx,
+        input: &ListAccountAliasesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_account_aliases(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListAccountAliasesInput,
+    ) -> Result<ListAccountAliasesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListAccountAliases"))
     }
     fn authorize_list_attached_group_policies(
         &self,
@@ -599,6 +820,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<ListGroupsForUserOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListGroupsForUser"))
     }
+    fn authorize_list_instance_profile_tags(
+        &self,
+        cx: &::api::Cx,
+        input: &ListInstanceProfileTagsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_instance_profile_tags(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListInstanceProfileTagsInput,
+    ) -> Result<ListInstanceProfileTagsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListInstanceProfileTags"))
+    }
     fn authorize_list_instance_profiles(
         &self,
         cx: &::api::Cx,
@@ -625,6 +859,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<ListInstanceProfilesForRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListInstanceProfilesForRole"))
     }
+    fn authorize_list_open_id_connect_provider_tags(
+        &self,
+        cx: &::api::Cx,
+        input: &ListOpenIDConnectProviderTagsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_open_id_connect_provider_tags(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListOpenIDConnectProviderTagsInput,
+    ) -> Result<ListOpenIDConnectProviderTagsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListOpenIDConnectProviderTags"))
+    }
+    fn authorize_list_open_id_connect_providers(
+        &self,
+        cx: &::api::Cx,
+        input: &ListOpenIDConnectProvidersInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_open_id_connect_providers(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListOpenIDConnectProvidersInput,
+    ) -> Result<ListOpenIDConnectProvidersOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListOpenIDConnectProviders"))
+    }
     fn authorize_list_policies(
         &self,
         cx: &::api::Cx,
@@ -637,6 +897,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &ListPoliciesInput,
     ) -> Result<ListPoliciesOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListPolicies"))
+    }
+    fn authorize_list_policy_tags(
+        &self,
+        cx: &::api::Cx,
+        input: &ListPolicyTagsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_policy_tags(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListPolicyTagsInput,
+    ) -> Result<ListPolicyTagsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListPolicyTags"))
     }
     fn authorize_list_policy_versions(
         &self,
@@ -689,6 +962,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &ListRolesInput,
     ) -> Result<ListRolesOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListRoles"))
+    }
+    fn authorize_list_saml_provider_tags(
+        &self,
+        cx: &::api::Cx,
+        input: &ListSAMLProviderTagsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_saml_provider_tags(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListSAMLProviderTagsInput,
+    ) -> Result<ListSAMLProviderTagsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListSAMLProviderTags"))
+    }
+    fn authorize_list_saml_providers(
+        &self,
+        cx: &::api::Cx,
+        input: &ListSAMLProvidersInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_saml_providers(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListSAMLProvidersInput,
+    ) -> Result<ListSAMLProvidersOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListSAMLProviders"))
     }
     fn authorize_list_user_policies(
         &self,
@@ -794,6 +1093,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<PutUserPolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("PutUserPolicy"))
     }
+    fn authorize_remove_client_id_from_open_id_connect_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &RemoveClientIDFromOpenIDConnectProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn remove_client_id_from_open_id_connect_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &RemoveClientIDFromOpenIDConnectProviderInput,
+    ) -> Result<RemoveClientIDFromOpenIDConnectProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("RemoveClientIDFromOpenIDConnectProvider"))
+    }
     fn authorize_remove_role_from_instance_profile(
         &self,
         cx: &::api::Cx,
@@ -833,6 +1145,58 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<SetDefaultPolicyVersionOutput, ::api::Error> {
         Err(::api::Error::not_implemented("SetDefaultPolicyVersion"))
     }
+    fn authorize_set_security_token_service_preferences(
+        &self,
+        cx: &::api::Cx,
+        input: &SetSecurityTokenServicePreferencesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn set_security_token_service_preferences(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &SetSecurityTokenServicePreferencesInput,
+    ) -> Result<SetSecurityTokenServicePreferencesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("SetSecurityTokenServicePreferences"))
+    }
+    fn authorize_tag_instance_profile(
+        &self,
+        cx: &::api::Cx,
+        input: &TagInstanceProfileInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_instance_profile(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagInstanceProfileInput,
+    ) -> Result<TagInstanceProfileOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagInstanceProfile"))
+    }
+    fn authorize_tag_open_id_connect_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &TagOpenIDConnectProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_open_id_connect_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagOpenIDConnectProviderInput,
+    ) -> Result<TagOpenIDConnectProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagOpenIDConnectProvider"))
+    }
+    fn authorize_tag_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &TagPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_policy(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagPolicyInput,
+    ) -> Result<TagPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagPolicy"))
+    }
     fn authorize_tag_role(
         &self,
         cx: &::api::Cx,
@@ -845,6 +1209,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &TagRoleInput,
     ) -> Result<TagRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("TagRole"))
+    }
+    fn authorize_tag_saml_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &TagSAMLProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_saml_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagSAMLProviderInput,
+    ) -> Result<TagSAMLProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagSAMLProvider"))
     }
     fn authorize_tag_user(
         &self,
@@ -859,6 +1236,45 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<TagUserOutput, ::api::Error> {
         Err(::api::Error::not_implemented("TagUser"))
     }
+    fn authorize_untag_instance_profile(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagInstanceProfileInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn untag_instance_profile(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UntagInstanceProfileInput,
+    ) -> Result<UntagInstanceProfileOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagInstanceProfile"))
+    }
+    fn authorize_untag_open_id_connect_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagOpenIDConnectProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn untag_open_id_connect_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UntagOpenIDConnectProviderInput,
+    ) -> Result<UntagOpenIDConnectProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagOpenIDConnectProvider"))
+    }
+    fn authorize_untag_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn untag_policy(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UntagPolicyInput,
+    ) -> Result<UntagPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagPolicy"))
+    }
     fn authorize_untag_role(
         &self,
         cx: &::api::Cx,
@@ -871,6 +1287,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &UntagRoleInput,
     ) -> Result<UntagRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UntagRole"))
+    }
+    fn authorize_untag_saml_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagSAMLProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn untag_saml_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UntagSAMLProviderInput,
+    ) -> Result<UntagSAMLProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagSAMLProvider"))
     }
     fn authorize_untag_user(
         &self,
@@ -898,6 +1327,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<UpdateAccessKeyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UpdateAccessKey"))
     }
+    fn authorize_update_account_password_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateAccountPasswordPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_account_password_policy(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateAccountPasswordPolicyInput,
+    ) -> Result<UpdateAccountPasswordPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateAccountPasswordPolicy"))
+    }
     fn authorize_update_assume_role_policy(
         &self,
         cx: &::api::Cx,
@@ -911,6 +1353,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<UpdateAssumeRolePolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UpdateAssumeRolePolicy"))
     }
+    fn authorize_update_group(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateGroupInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_group(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateGroupInput,
+    ) -> Result<UpdateGroupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateGroup"))
+    }
+    fn authorize_update_open_id_connect_provider_thumbprint(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateOpenIDConnectProviderThumbprintInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_open_id_connect_provider_thumbprint(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateOpenIDConnectProviderThumbprintInput,
+    ) -> Result<UpdateOpenIDConnectProviderThumbprintOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateOpenIDConnectProviderThumbprint"))
+    }
     fn authorize_update_role(
         &self,
         cx: &::api::Cx,
@@ -923,6 +1391,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &UpdateRoleInput,
     ) -> Result<UpdateRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UpdateRole"))
+    }
+    fn authorize_update_role_description(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateRoleDescriptionInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_role_description(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateRoleDescriptionInput,
+    ) -> Result<UpdateRoleDescriptionOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateRoleDescription"))
+    }
+    fn authorize_update_saml_provider(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateSAMLProviderInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_saml_provider(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateSAMLProviderInput,
+    ) -> Result<UpdateSAMLProviderOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateSAMLProvider"))
     }
     fn authorize_update_user(
         &self,
@@ -959,16 +1453,29 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
     ) -> ::api::Answer {
         match operation {
             62 => ::api::answer(self.0.get_access_key_last_used(tx, cx, ::api::cast(input))),
+            63 => {
+                ::api::answer(self.0.get_account_authorization_details(tx, cx, ::api::cast(input)))
+            }
+            64 => ::api::answer(self.0.get_account_password_policy(tx, cx, ::api::cast(input))),
+            66 => ::api::answer(self.0.get_account_summary(tx, cx, ::api::cast(input))),
             71 => ::api::answer(self.0.get_group(tx, cx, ::api::cast(input))),
             72 => ::api::answer(self.0.get_group_policy(tx, cx, ::api::cast(input))),
             74 => ::api::answer(self.0.get_instance_profile(tx, cx, ::api::cast(input))),
+            77 => ::api::answer(self.0.get_open_id_connect_provider(tx, cx, ::api::cast(input))),
             80 => ::api::answer(self.0.get_policy(tx, cx, ::api::cast(input))),
             81 => ::api::answer(self.0.get_policy_version(tx, cx, ::api::cast(input))),
             82 => ::api::answer(self.0.get_role(tx, cx, ::api::cast(input))),
             83 => ::api::answer(self.0.get_role_policy(tx, cx, ::api::cast(input))),
+            85 => ::api::answer(self.0.get_saml_provider(tx, cx, ::api::cast(input))),
+            90 => ::api::answer(self.0.get_service_linked_role_deletion_status(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             91 => ::api::answer(self.0.get_user(tx, cx, ::api::cast(input))),
             92 => ::api::answer(self.0.get_user_policy(tx, cx, ::api::cast(input))),
             93 => ::api::answer(self.0.list_access_keys(tx, cx, ::api::cast(input))),
+            94 => ::api::answer(self.0.list_account_aliases(tx, cx, ::api::cast(input))),
             95 => ::api::answer(self.0.list_attached_group_policies(tx, cx, ::api::cast(input))),
             96 => ::api::answer(self.0.list_attached_role_policies(tx, cx, ::api::cast(input))),
             97 => ::api::answer(self.0.list_attached_user_policies(tx, cx, ::api::cast(input))),
@@ -976,15 +1483,23 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             100 => ::api::answer(self.0.list_group_policies(tx, cx, ::api::cast(input))),
             101 => ::api::answer(self.0.list_groups(tx, cx, ::api::cast(input))),
             102 => ::api::answer(self.0.list_groups_for_user(tx, cx, ::api::cast(input))),
+            103 => ::api::answer(self.0.list_instance_profile_tags(tx, cx, ::api::cast(input))),
             104 => ::api::answer(self.0.list_instance_profiles(tx, cx, ::api::cast(input))),
             105 => {
                 ::api::answer(self.0.list_instance_profiles_for_role(tx, cx, ::api::cast(input)))
             }
+            108 => {
+                ::api::answer(self.0.list_open_id_connect_provider_tags(tx, cx, ::api::cast(input)))
+            }
+            109 => ::api::answer(self.0.list_open_id_connect_providers(tx, cx, ::api::cast(input))),
             111 => ::api::answer(self.0.list_policies(tx, cx, ::api::cast(input))),
+            113 => ::api::answer(self.0.list_policy_tags(tx, cx, ::api::cast(input))),
             114 => ::api::answer(self.0.list_policy_versions(tx, cx, ::api::cast(input))),
             115 => ::api::answer(self.0.list_role_policies(tx, cx, ::api::cast(input))),
             116 => ::api::answer(self.0.list_role_tags(tx, cx, ::api::cast(input))),
             117 => ::api::answer(self.0.list_roles(tx, cx, ::api::cast(input))),
+            118 => ::api::answer(self.0.list_saml_provider_tags(tx, cx, ::api::cast(input))),
+            119 => ::api::answer(self.0.list_saml_providers(tx, cx, ::api::cast(input))),
             125 => ::api::answer(self.0.list_user_policies(tx, cx, ::api::cast(input))),
             126 => ::api::answer(self.0.list_user_tags(tx, cx, ::api::cast(input))),
             127 => ::api::answer(self.0.list_users(tx, cx, ::api::cast(input))),
@@ -1000,22 +1515,34 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
+            2 => ::api::answer(self.0.add_client_id_to_open_id_connect_provider(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             3 => ::api::answer(self.0.add_role_to_instance_profile(tx, cx, ::api::cast(input))),
             4 => ::api::answer(self.0.add_user_to_group(tx, cx, ::api::cast(input))),
             6 => ::api::answer(self.0.attach_group_policy(tx, cx, ::api::cast(input))),
             7 => ::api::answer(self.0.attach_role_policy(tx, cx, ::api::cast(input))),
             8 => ::api::answer(self.0.attach_user_policy(tx, cx, ::api::cast(input))),
             10 => ::api::answer(self.0.create_access_key(tx, cx, ::api::cast(input))),
+            11 => ::api::answer(self.0.create_account_alias(tx, cx, ::api::cast(input))),
             13 => ::api::answer(self.0.create_group(tx, cx, ::api::cast(input))),
             14 => ::api::answer(self.0.create_instance_profile(tx, cx, ::api::cast(input))),
+            16 => ::api::answer(self.0.create_open_id_connect_provider(tx, cx, ::api::cast(input))),
             17 => ::api::answer(self.0.create_policy(tx, cx, ::api::cast(input))),
             18 => ::api::answer(self.0.create_policy_version(tx, cx, ::api::cast(input))),
             19 => ::api::answer(self.0.create_role(tx, cx, ::api::cast(input))),
+            20 => ::api::answer(self.0.create_saml_provider(tx, cx, ::api::cast(input))),
+            21 => ::api::answer(self.0.create_service_linked_role(tx, cx, ::api::cast(input))),
             23 => ::api::answer(self.0.create_user(tx, cx, ::api::cast(input))),
             26 => ::api::answer(self.0.delete_access_key(tx, cx, ::api::cast(input))),
+            27 => ::api::answer(self.0.delete_account_alias(tx, cx, ::api::cast(input))),
+            28 => ::api::answer(self.0.delete_account_password_policy(tx, cx, ::api::cast(input))),
             29 => ::api::answer(self.0.delete_group(tx, cx, ::api::cast(input))),
             30 => ::api::answer(self.0.delete_group_policy(tx, cx, ::api::cast(input))),
             31 => ::api::answer(self.0.delete_instance_profile(tx, cx, ::api::cast(input))),
+            33 => ::api::answer(self.0.delete_open_id_connect_provider(tx, cx, ::api::cast(input))),
             34 => ::api::answer(self.0.delete_policy(tx, cx, ::api::cast(input))),
             35 => ::api::answer(self.0.delete_policy_version(tx, cx, ::api::cast(input))),
             36 => ::api::answer(self.0.delete_role(tx, cx, ::api::cast(input))),
@@ -1023,6 +1550,8 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
                 ::api::answer(self.0.delete_role_permissions_boundary(tx, cx, ::api::cast(input)))
             }
             38 => ::api::answer(self.0.delete_role_policy(tx, cx, ::api::cast(input))),
+            39 => ::api::answer(self.0.delete_saml_provider(tx, cx, ::api::cast(input))),
+            42 => ::api::answer(self.0.delete_service_linked_role(tx, cx, ::api::cast(input))),
             45 => ::api::answer(self.0.delete_user(tx, cx, ::api::cast(input))),
             46 => {
                 ::api::answer(self.0.delete_user_permissions_boundary(tx, cx, ::api::cast(input)))
@@ -1036,18 +1565,45 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             132 => ::api::answer(self.0.put_role_policy(tx, cx, ::api::cast(input))),
             133 => ::api::answer(self.0.put_user_permissions_boundary(tx, cx, ::api::cast(input))),
             134 => ::api::answer(self.0.put_user_policy(tx, cx, ::api::cast(input))),
+            136 => ::api::answer(self.0.remove_client_id_from_open_id_connect_provider(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             137 => {
                 ::api::answer(self.0.remove_role_from_instance_profile(tx, cx, ::api::cast(input)))
             }
             138 => ::api::answer(self.0.remove_user_from_group(tx, cx, ::api::cast(input))),
             142 => ::api::answer(self.0.set_default_policy_version(tx, cx, ::api::cast(input))),
+            143 => ::api::answer(self.0.set_security_token_service_preferences(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
+            146 => ::api::answer(self.0.tag_instance_profile(tx, cx, ::api::cast(input))),
+            148 => ::api::answer(self.0.tag_open_id_connect_provider(tx, cx, ::api::cast(input))),
+            149 => ::api::answer(self.0.tag_policy(tx, cx, ::api::cast(input))),
             150 => ::api::answer(self.0.tag_role(tx, cx, ::api::cast(input))),
+            151 => ::api::answer(self.0.tag_saml_provider(tx, cx, ::api::cast(input))),
             153 => ::api::answer(self.0.tag_user(tx, cx, ::api::cast(input))),
+            154 => ::api::answer(self.0.untag_instance_profile(tx, cx, ::api::cast(input))),
+            156 => ::api::answer(self.0.untag_open_id_connect_provider(tx, cx, ::api::cast(input))),
+            157 => ::api::answer(self.0.untag_policy(tx, cx, ::api::cast(input))),
             158 => ::api::answer(self.0.untag_role(tx, cx, ::api::cast(input))),
+            159 => ::api::answer(self.0.untag_saml_provider(tx, cx, ::api::cast(input))),
             161 => ::api::answer(self.0.untag_user(tx, cx, ::api::cast(input))),
             162 => ::api::answer(self.0.update_access_key(tx, cx, ::api::cast(input))),
+            163 => ::api::answer(self.0.update_account_password_policy(tx, cx, ::api::cast(input))),
             164 => ::api::answer(self.0.update_assume_role_policy(tx, cx, ::api::cast(input))),
+            166 => ::api::answer(self.0.update_group(tx, cx, ::api::cast(input))),
+            168 => ::api::answer(self.0.update_open_id_connect_provider_thumbprint(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             169 => ::api::answer(self.0.update_role(tx, cx, ::api::cast(input))),
+            170 => ::api::answer(self.0.update_role_description(tx, cx, ::api::cast(input))),
+            171 => ::api::answer(self.0.update_saml_provider(tx, cx, ::api::cast(input))),
             176 => ::api::answer(self.0.update_user(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
@@ -1071,27 +1627,37 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
         input: &dyn ::smithy::Struct,
     ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
+            2 => self.0.authorize_add_client_id_to_open_id_connect_provider(cx, ::api::cast(input)),
             3 => self.0.authorize_add_role_to_instance_profile(cx, ::api::cast(input)),
             4 => self.0.authorize_add_user_to_group(cx, ::api::cast(input)),
             6 => self.0.authorize_attach_group_policy(cx, ::api::cast(input)),
             7 => self.0.authorize_attach_role_policy(cx, ::api::cast(input)),
             8 => self.0.authorize_attach_user_policy(cx, ::api::cast(input)),
             10 => self.0.authorize_create_access_key(cx, ::api::cast(input)),
+            11 => self.0.authorize_create_account_alias(cx, ::api::cast(input)),
             13 => self.0.authorize_create_group(cx, ::api::cast(input)),
             14 => self.0.authorize_create_instance_profile(cx, ::api::cast(input)),
+            16 => self.0.authorize_create_open_id_connect_provider(cx, ::api::cast(input)),
             17 => self.0.authorize_create_policy(cx, ::api::cast(input)),
             18 => self.0.authorize_create_policy_version(cx, ::api::cast(input)),
             19 => self.0.authorize_create_role(cx, ::api::cast(input)),
+            20 => self.0.authorize_create_saml_provider(cx, ::api::cast(input)),
+            21 => self.0.authorize_create_service_linked_role(cx, ::api::cast(input)),
             23 => self.0.authorize_create_user(cx, ::api::cast(input)),
             26 => self.0.authorize_delete_access_key(cx, ::api::cast(input)),
+            27 => self.0.authorize_delete_account_alias(cx, ::api::cast(input)),
+            28 => self.0.authorize_delete_account_password_policy(cx, ::api::cast(input)),
             29 => self.0.authorize_delete_group(cx, ::api::cast(input)),
             30 => self.0.authorize_delete_group_policy(cx, ::api::cast(input)),
             31 => self.0.authorize_delete_instance_profile(cx, ::api::cast(input)),
+            33 => self.0.authorize_delete_open_id_connect_provider(cx, ::api::cast(input)),
             34 => self.0.authorize_delete_policy(cx, ::api::cast(input)),
             35 => self.0.authorize_delete_policy_version(cx, ::api::cast(input)),
             36 => self.0.authorize_delete_role(cx, ::api::cast(input)),
             37 => self.0.authorize_delete_role_permissions_boundary(cx, ::api::cast(input)),
             38 => self.0.authorize_delete_role_policy(cx, ::api::cast(input)),
+            39 => self.0.authorize_delete_saml_provider(cx, ::api::cast(input)),
+            42 => self.0.authorize_delete_service_linked_role(cx, ::api::cast(input)),
             45 => self.0.authorize_delete_user(cx, ::api::cast(input)),
             46 => self.0.authorize_delete_user_permissions_boundary(cx, ::api::cast(input)),
             47 => self.0.authorize_delete_user_policy(cx, ::api::cast(input)),
@@ -1099,16 +1665,23 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             50 => self.0.authorize_detach_role_policy(cx, ::api::cast(input)),
             51 => self.0.authorize_detach_user_policy(cx, ::api::cast(input)),
             62 => self.0.authorize_get_access_key_last_used(cx, ::api::cast(input)),
+            63 => self.0.authorize_get_account_authorization_details(cx, ::api::cast(input)),
+            64 => self.0.authorize_get_account_password_policy(cx, ::api::cast(input)),
+            66 => self.0.authorize_get_account_summary(cx, ::api::cast(input)),
             71 => self.0.authorize_get_group(cx, ::api::cast(input)),
             72 => self.0.authorize_get_group_policy(cx, ::api::cast(input)),
             74 => self.0.authorize_get_instance_profile(cx, ::api::cast(input)),
+            77 => self.0.authorize_get_open_id_connect_provider(cx, ::api::cast(input)),
             80 => self.0.authorize_get_policy(cx, ::api::cast(input)),
             81 => self.0.authorize_get_policy_version(cx, ::api::cast(input)),
             82 => self.0.authorize_get_role(cx, ::api::cast(input)),
             83 => self.0.authorize_get_role_policy(cx, ::api::cast(input)),
+            85 => self.0.authorize_get_saml_provider(cx, ::api::cast(input)),
+            90 => self.0.authorize_get_service_linked_role_deletion_status(cx, ::api::cast(input)),
             91 => self.0.authorize_get_user(cx, ::api::cast(input)),
             92 => self.0.authorize_get_user_policy(cx, ::api::cast(input)),
             93 => self.0.authorize_list_access_keys(cx, ::api::cast(input)),
+            94 => self.0.authorize_list_account_aliases(cx, ::api::cast(input)),
             95 => self.0.authorize_list_attached_group_policies(cx, ::api::cast(input)),
             96 => self.0.authorize_list_attached_role_policies(cx, ::api::cast(input)),
             97 => self.0.authorize_list_attached_user_policies(cx, ::api::cast(input)),
@@ -1116,13 +1689,19 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             100 => self.0.authorize_list_group_policies(cx, ::api::cast(input)),
             101 => self.0.authorize_list_groups(cx, ::api::cast(input)),
             102 => self.0.authorize_list_groups_for_user(cx, ::api::cast(input)),
+            103 => self.0.authorize_list_instance_profile_tags(cx, ::api::cast(input)),
             104 => self.0.authorize_list_instance_profiles(cx, ::api::cast(input)),
             105 => self.0.authorize_list_instance_profiles_for_role(cx, ::api::cast(input)),
+            108 => self.0.authorize_list_open_id_connect_provider_tags(cx, ::api::cast(input)),
+            109 => self.0.authorize_list_open_id_connect_providers(cx, ::api::cast(input)),
             111 => self.0.authorize_list_policies(cx, ::api::cast(input)),
+            113 => self.0.authorize_list_policy_tags(cx, ::api::cast(input)),
             114 => self.0.authorize_list_policy_versions(cx, ::api::cast(input)),
             115 => self.0.authorize_list_role_policies(cx, ::api::cast(input)),
             116 => self.0.authorize_list_role_tags(cx, ::api::cast(input)),
             117 => self.0.authorize_list_roles(cx, ::api::cast(input)),
+            118 => self.0.authorize_list_saml_provider_tags(cx, ::api::cast(input)),
+            119 => self.0.authorize_list_saml_providers(cx, ::api::cast(input)),
             125 => self.0.authorize_list_user_policies(cx, ::api::cast(input)),
             126 => self.0.authorize_list_user_tags(cx, ::api::cast(input)),
             127 => self.0.authorize_list_users(cx, ::api::cast(input)),
@@ -1131,16 +1710,35 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             132 => self.0.authorize_put_role_policy(cx, ::api::cast(input)),
             133 => self.0.authorize_put_user_permissions_boundary(cx, ::api::cast(input)),
             134 => self.0.authorize_put_user_policy(cx, ::api::cast(input)),
+            136 => self
+                .0
+                .authorize_remove_client_id_from_open_id_connect_provider(cx, ::api::cast(input)),
             137 => self.0.authorize_remove_role_from_instance_profile(cx, ::api::cast(input)),
             138 => self.0.authorize_remove_user_from_group(cx, ::api::cast(input)),
             142 => self.0.authorize_set_default_policy_version(cx, ::api::cast(input)),
+            143 => self.0.authorize_set_security_token_service_preferences(cx, ::api::cast(input)),
+            146 => self.0.authorize_tag_instance_profile(cx, ::api::cast(input)),
+            148 => self.0.authorize_tag_open_id_connect_provider(cx, ::api::cast(input)),
+            149 => self.0.authorize_tag_policy(cx, ::api::cast(input)),
             150 => self.0.authorize_tag_role(cx, ::api::cast(input)),
+            151 => self.0.authorize_tag_saml_provider(cx, ::api::cast(input)),
             153 => self.0.authorize_tag_user(cx, ::api::cast(input)),
+            154 => self.0.authorize_untag_instance_profile(cx, ::api::cast(input)),
+            156 => self.0.authorize_untag_open_id_connect_provider(cx, ::api::cast(input)),
+            157 => self.0.authorize_untag_policy(cx, ::api::cast(input)),
             158 => self.0.authorize_untag_role(cx, ::api::cast(input)),
+            159 => self.0.authorize_untag_saml_provider(cx, ::api::cast(input)),
             161 => self.0.authorize_untag_user(cx, ::api::cast(input)),
             162 => self.0.authorize_update_access_key(cx, ::api::cast(input)),
+            163 => self.0.authorize_update_account_password_policy(cx, ::api::cast(input)),
             164 => self.0.authorize_update_assume_role_policy(cx, ::api::cast(input)),
+            166 => self.0.authorize_update_group(cx, ::api::cast(input)),
+            168 => {
+                self.0.authorize_update_open_id_connect_provider_thumbprint(cx, ::api::cast(input))
+            }
             169 => self.0.authorize_update_role(cx, ::api::cast(input)),
+            170 => self.0.authorize_update_role_description(cx, ::api::cast(input)),
+            171 => self.0.authorize_update_saml_provider(cx, ::api::cast(input)),
             176 => self.0.authorize_update_user(cx, ::api::cast(input)),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
@@ -1177,7 +1775,26 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "AddClientIDToOpenIDConnectProvider",
             index: 2,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_INPUT,
+                output: &tables::S_ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<AddClientIDToOpenIDConnectProviderInput>::default()
+                },
+                errors: &[
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "AddRoleToInstanceProfile",
@@ -1330,7 +1947,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "CreateAccountAlias",
             index: 11,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_CREATE_ACCOUNT_ALIAS_INPUT,
+                output: &tables::S_CREATE_ACCOUNT_ALIAS_OUTPUT,
+                new_input: || ::std::boxed::Box::<CreateAccountAliasInput>::default(),
+                errors: &[
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "CreateDelegationRequest",
@@ -1393,7 +2026,25 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "CreateOpenIDConnectProvider",
             index: 16,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_CREATE_OPEN_ID_CONNECT_PROVIDER_INPUT,
+                output: &tables::S_CREATE_OPEN_ID_CONNECT_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<CreateOpenIDConnectProviderInput>::default(),
+                errors: &[
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::OPEN_ID_IDP_COMMUNICATION_ERROR_EXCEPTION,
+                ],
+                result_wrapper: Some("CreateOpenIDConnectProviderResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "CreatePolicy",
@@ -1470,13 +2121,46 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "CreateSAMLProvider",
             index: 20,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_CREATE_SAML_PROVIDER_INPUT,
+                output: &tables::S_CREATE_SAML_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<CreateSAMLProviderInput>::default(),
+                errors: &[
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("CreateSAMLProviderResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &["AssertionEncryptionMode", "AddPrivateKey"],
+                stored: &[],
+            }),
         },
         Operation {
             name: "CreateServiceLinkedRole",
             index: 21,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_CREATE_SERVICE_LINKED_ROLE_INPUT,
+                output: &tables::S_CREATE_SERVICE_LINKED_ROLE_OUTPUT,
+                new_input: || ::std::boxed::Box::<CreateServiceLinkedRoleInput>::default(),
+                errors: &[
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("CreateServiceLinkedRoleResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "CreateServiceSpecificCredential",
@@ -1545,13 +2229,44 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteAccountAlias",
             index: 27,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_ACCOUNT_ALIAS_INPUT,
+                output: &tables::S_DELETE_ACCOUNT_ALIAS_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteAccountAliasInput>::default(),
+                errors: &[
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteAccountPasswordPolicy",
             index: 28,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_ACCOUNT_PASSWORD_POLICY_INPUT,
+                output: &tables::S_DELETE_ACCOUNT_PASSWORD_POLICY_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteAccountPasswordPolicyInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteGroup",
@@ -1628,7 +2343,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteOpenIDConnectProvider",
             index: 33,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_OPEN_ID_CONNECT_PROVIDER_INPUT,
+                output: &tables::S_DELETE_OPEN_ID_CONNECT_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteOpenIDConnectProviderInput>::default(),
+                errors: &[
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeletePolicy",
@@ -1747,7 +2477,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteSAMLProvider",
             index: 39,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_SAML_PROVIDER_INPUT,
+                output: &tables::S_DELETE_SAML_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteSAMLProviderInput>::default(),
+                errors: &[
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteSSHPublicKey",
@@ -1765,7 +2511,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteServiceLinkedRole",
             index: 42,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_SERVICE_LINKED_ROLE_INPUT,
+                output: &tables::S_DELETE_SERVICE_LINKED_ROLE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteServiceLinkedRoleInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("DeleteServiceLinkedRoleResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteServiceSpecificCredential",
@@ -1994,13 +2755,35 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetAccountAuthorizationDetails",
             index: 63,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_ACCOUNT_AUTHORIZATION_DETAILS_INPUT,
+                output: &tables::S_GET_ACCOUNT_AUTHORIZATION_DETAILS_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetAccountAuthorizationDetailsInput>::default(),
+                errors: &[&errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("GetAccountAuthorizationDetailsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetAccountPasswordPolicy",
             index: 64,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_ACCOUNT_PASSWORD_POLICY_INPUT,
+                output: &tables::S_GET_ACCOUNT_PASSWORD_POLICY_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetAccountPasswordPolicyInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("GetAccountPasswordPolicyResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetAccountProperties",
@@ -2012,7 +2795,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetAccountSummary",
             index: 66,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_ACCOUNT_SUMMARY_INPUT,
+                output: &tables::S_GET_ACCOUNT_SUMMARY_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetAccountSummaryInput>::default(),
+                errors: &[&errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("GetAccountSummaryResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetContextKeysForCustomPolicy",
@@ -2111,7 +2905,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetOpenIDConnectProvider",
             index: 77,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_OPEN_ID_CONNECT_PROVIDER_INPUT,
+                output: &tables::S_GET_OPEN_ID_CONNECT_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetOpenIDConnectProviderInput>::default(),
+                errors: &[
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("GetOpenIDConnectProviderResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetOrganizationsAccessReport",
@@ -2211,7 +3020,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetSAMLProvider",
             index: 85,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_SAML_PROVIDER_INPUT,
+                output: &tables::S_GET_SAML_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetSAMLProviderInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("GetSAMLProviderResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetSSHPublicKey",
@@ -2241,7 +3065,24 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetServiceLinkedRoleDeletionStatus",
             index: 90,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_SERVICE_LINKED_ROLE_DELETION_STATUS_INPUT,
+                output: &tables::S_GET_SERVICE_LINKED_ROLE_DELETION_STATUS_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<GetServiceLinkedRoleDeletionStatusInput>::default()
+                },
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("GetServiceLinkedRoleDeletionStatusResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetUser",
@@ -2298,7 +3139,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListAccountAliases",
             index: 94,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_ACCOUNT_ALIASES_INPUT,
+                output: &tables::S_LIST_ACCOUNT_ALIASES_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListAccountAliasesInput>::default(),
+                errors: &[&errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("ListAccountAliasesResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListAttachedGroupPolicies",
@@ -2445,7 +3297,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListInstanceProfileTags",
             index: 103,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_INSTANCE_PROFILE_TAGS_INPUT,
+                output: &tables::S_LIST_INSTANCE_PROFILE_TAGS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListInstanceProfileTagsInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("ListInstanceProfileTagsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListInstanceProfiles",
@@ -2497,13 +3360,39 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListOpenIDConnectProviderTags",
             index: 108,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_INPUT,
+                output: &tables::S_LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListOpenIDConnectProviderTagsInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                ],
+                result_wrapper: Some("ListOpenIDConnectProviderTagsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListOpenIDConnectProviders",
             index: 109,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_OPEN_ID_CONNECT_PROVIDERS_INPUT,
+                output: &tables::S_LIST_OPEN_ID_CONNECT_PROVIDERS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListOpenIDConnectProvidersInput>::default(),
+                errors: &[&errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("ListOpenIDConnectProvidersResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListOrganizationsFeatures",
@@ -2538,7 +3427,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListPolicyTags",
             index: 113,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_POLICY_TAGS_INPUT,
+                output: &tables::S_LIST_POLICY_TAGS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListPolicyTagsInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                ],
+                result_wrapper: Some("ListPolicyTagsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListPolicyVersions",
@@ -2616,13 +3520,39 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListSAMLProviderTags",
             index: 118,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_SAML_PROVIDER_TAGS_INPUT,
+                output: &tables::S_LIST_SAML_PROVIDER_TAGS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListSAMLProviderTagsInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                ],
+                result_wrapper: Some("ListSAMLProviderTagsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListSAMLProviders",
             index: 119,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_SAML_PROVIDERS_INPUT,
+                output: &tables::S_LIST_SAML_PROVIDERS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListSAMLProvidersInput>::default(),
+                errors: &[&errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("ListSAMLProvidersResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListSSHPublicKeys",
@@ -2839,7 +3769,25 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "RemoveClientIDFromOpenIDConnectProvider",
             index: 136,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_INPUT,
+                output: &tables::S_REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<RemoveClientIDFromOpenIDConnectProviderInput>::default()
+                },
+                errors: &[
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "RemoveRoleFromInstanceProfile",
@@ -2928,7 +3876,20 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "SetSecurityTokenServicePreferences",
             index: 143,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_SET_SECURITY_TOKEN_SERVICE_PREFERENCES_INPUT,
+                output: &tables::S_SET_SECURITY_TOKEN_SERVICE_PREFERENCES_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<SetSecurityTokenServicePreferencesInput>::default()
+                },
+                errors: &[&errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "SimulateCustomPolicy",
@@ -2946,7 +3907,24 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "TagInstanceProfile",
             index: 146,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_TAG_INSTANCE_PROFILE_INPUT,
+                output: &tables::S_TAG_INSTANCE_PROFILE_OUTPUT,
+                new_input: || ::std::boxed::Box::<TagInstanceProfileInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "TagMFADevice",
@@ -2958,13 +3936,47 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "TagOpenIDConnectProvider",
             index: 148,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_TAG_OPEN_ID_CONNECT_PROVIDER_INPUT,
+                output: &tables::S_TAG_OPEN_ID_CONNECT_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<TagOpenIDConnectProviderInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "TagPolicy",
             index: 149,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_TAG_POLICY_INPUT,
+                output: &tables::S_TAG_POLICY_OUTPUT,
+                new_input: || ::std::boxed::Box::<TagPolicyInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "TagRole",
@@ -2993,7 +4005,24 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "TagSAMLProvider",
             index: 151,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_TAG_SAML_PROVIDER_INPUT,
+                output: &tables::S_TAG_SAML_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<TagSAMLProviderInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "TagServerCertificate",
@@ -3028,7 +4057,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UntagInstanceProfile",
             index: 154,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UNTAG_INSTANCE_PROFILE_INPUT,
+                output: &tables::S_UNTAG_INSTANCE_PROFILE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UntagInstanceProfileInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UntagMFADevice",
@@ -3040,13 +4085,45 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UntagOpenIDConnectProvider",
             index: 156,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UNTAG_OPEN_ID_CONNECT_PROVIDER_INPUT,
+                output: &tables::S_UNTAG_OPEN_ID_CONNECT_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<UntagOpenIDConnectProviderInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UntagPolicy",
             index: 157,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UNTAG_POLICY_INPUT,
+                output: &tables::S_UNTAG_POLICY_OUTPUT,
+                new_input: || ::std::boxed::Box::<UntagPolicyInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UntagRole",
@@ -3073,7 +4150,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UntagSAMLProvider",
             index: 159,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UNTAG_SAML_PROVIDER_INPUT,
+                output: &tables::S_UNTAG_SAML_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<UntagSAMLProviderInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UntagServerCertificate",
@@ -3128,7 +4221,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateAccountPasswordPolicy",
             index: 163,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_ACCOUNT_PASSWORD_POLICY_INPUT,
+                output: &tables::S_UPDATE_ACCOUNT_PASSWORD_POLICY_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateAccountPasswordPolicyInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateAssumeRolePolicy",
@@ -3163,7 +4272,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateGroup",
             index: 166,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_GROUP_INPUT,
+                output: &tables::S_UPDATE_GROUP_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateGroupInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateLoginProfile",
@@ -3175,7 +4300,25 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateOpenIDConnectProviderThumbprint",
             index: 168,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_INPUT,
+                output: &tables::S_UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<UpdateOpenIDConnectProviderThumbprintInput>::default()
+                },
+                errors: &[
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateRole",
@@ -3202,13 +4345,45 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateRoleDescription",
             index: 170,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_ROLE_DESCRIPTION_INPUT,
+                output: &tables::S_UPDATE_ROLE_DESCRIPTION_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateRoleDescriptionInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::UNMODIFIABLE_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("UpdateRoleDescriptionResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateSAMLProvider",
             index: 171,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_SAML_PROVIDER_INPUT,
+                output: &tables::S_UPDATE_SAML_PROVIDER_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateSAMLProviderInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                ],
+                result_wrapper: Some("UpdateSAMLProviderResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &["AssertionEncryptionMode", "AddPrivateKey", "RemovePrivateKey"],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateSSHPublicKey",

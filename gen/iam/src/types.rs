@@ -94,6 +94,30 @@ impl Struct for AccessKeyMetadata {
     }
 }
 #[derive(Clone, Default)]
+pub struct AddClientIDToOpenIDConnectProviderInput {
+    pub open_id_connect_provider_arn: ::std::string::String,
+    pub client_id: ::std::string::String,
+}
+impl Struct for AddClientIDToOpenIDConnectProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_arn,
+            1 => &self.client_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_arn,
+            1 => &mut self.client_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct AddRoleToInstanceProfileInput {
     pub instance_profile_name: ::std::string::String,
     pub role_name: ::std::string::String,
@@ -325,6 +349,27 @@ impl Struct for CreateAccessKeyOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct CreateAccountAliasInput {
+    pub account_alias: ::std::string::String,
+}
+impl Struct for CreateAccountAliasInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_ACCOUNT_ALIAS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.account_alias,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.account_alias,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct CreateGroupInput {
     pub path: ::std::option::Option<::std::string::String>,
     pub group_name: ::std::string::String,
@@ -413,6 +458,60 @@ impl Struct for CreateInstanceProfileOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.instance_profile,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateOpenIDConnectProviderInput {
+    pub url: ::std::string::String,
+    pub client_id_list: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub thumbprint_list: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for CreateOpenIDConnectProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_OPEN_ID_CONNECT_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.url,
+            1 => &self.client_id_list,
+            2 => &self.thumbprint_list,
+            3 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.url,
+            1 => &mut self.client_id_list,
+            2 => &mut self.thumbprint_list,
+            3 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateOpenIDConnectProviderOutput {
+    pub open_id_connect_provider_arn: ::std::option::Option<::std::string::String>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for CreateOpenIDConnectProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_OPEN_ID_CONNECT_PROVIDER_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_arn,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_arn,
+            1 => &mut self.tags,
             _ => panic!("no member {index}"),
         }
     }
@@ -580,6 +679,111 @@ impl Struct for CreateRoleOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct CreateSAMLProviderInput {
+    pub saml_metadata_document: ::std::string::String,
+    pub name: ::std::string::String,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+    pub assertion_encryption_mode: ::std::option::Option<::std::string::String>,
+    pub add_private_key: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CreateSAMLProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_SAML_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_metadata_document,
+            1 => &self.name,
+            2 => &self.tags,
+            3 => &self.assertion_encryption_mode,
+            4 => &self.add_private_key,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_metadata_document,
+            1 => &mut self.name,
+            2 => &mut self.tags,
+            3 => &mut self.assertion_encryption_mode,
+            4 => &mut self.add_private_key,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateSAMLProviderOutput {
+    pub saml_provider_arn: ::std::option::Option<::std::string::String>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for CreateSAMLProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_SAML_PROVIDER_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_provider_arn,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_provider_arn,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateServiceLinkedRoleInput {
+    pub aws_service_name: ::std::string::String,
+    pub description: ::std::option::Option<::std::string::String>,
+    pub custom_suffix: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CreateServiceLinkedRoleInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_SERVICE_LINKED_ROLE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.aws_service_name,
+            1 => &self.description,
+            2 => &self.custom_suffix,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.aws_service_name,
+            1 => &mut self.description,
+            2 => &mut self.custom_suffix,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateServiceLinkedRoleOutput {
+    pub role: ::std::option::Option<Role>,
+}
+impl Struct for CreateServiceLinkedRoleOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_SERVICE_LINKED_ROLE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.role,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.role,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct CreateUserInput {
     pub path: ::std::option::Option<::std::string::String>,
     pub user_name: ::std::string::String,
@@ -650,6 +854,27 @@ impl Struct for DeleteAccessKeyInput {
         match index {
             0 => &mut self.user_name,
             1 => &mut self.access_key_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteAccountAliasInput {
+    pub account_alias: ::std::string::String,
+}
+impl Struct for DeleteAccountAliasInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_ACCOUNT_ALIAS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.account_alias,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.account_alias,
             _ => panic!("no member {index}"),
         }
     }
@@ -737,6 +962,27 @@ impl Struct for DeleteInstanceProfileInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.instance_profile_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteOpenIDConnectProviderInput {
+    pub open_id_connect_provider_arn: ::std::string::String,
+}
+impl Struct for DeleteOpenIDConnectProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_OPEN_ID_CONNECT_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_arn,
             _ => panic!("no member {index}"),
         }
     }
@@ -853,6 +1099,69 @@ impl Struct for DeleteRoleInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DeleteSAMLProviderInput {
+    pub saml_provider_arn: ::std::string::String,
+}
+impl Struct for DeleteSAMLProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SAML_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_provider_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_provider_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteServiceLinkedRoleInput {
+    pub role_name: ::std::string::String,
+}
+impl Struct for DeleteServiceLinkedRoleInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SERVICE_LINKED_ROLE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.role_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.role_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteServiceLinkedRoleOutput {
+    pub deletion_task_id: ::std::string::String,
+}
+impl Struct for DeleteServiceLinkedRoleOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SERVICE_LINKED_ROLE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.deletion_task_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.deletion_task_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct DeleteUserPermissionsBoundaryInput {
     pub user_name: ::std::string::String,
 }
@@ -914,6 +1223,30 @@ impl Struct for DeleteUserInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.user_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeletionTaskFailureReasonType {
+    pub reason: ::std::option::Option<::std::string::String>,
+    pub role_usage_list: ::std::option::Option<::std::vec::Vec<RoleUsageType>>,
+}
+impl Struct for DeletionTaskFailureReasonType {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETION_TASK_FAILURE_REASON_TYPE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.reason,
+            1 => &self.role_usage_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.reason,
+            1 => &mut self.role_usage_list,
             _ => panic!("no member {index}"),
         }
     }
@@ -1078,6 +1411,112 @@ impl Struct for GetAccessKeyLastUsedOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct GetAccountAuthorizationDetailsInput {
+    pub filter: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub max_items: ::std::option::Option<i32>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetAccountAuthorizationDetailsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_ACCOUNT_AUTHORIZATION_DETAILS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.filter,
+            1 => &self.max_items,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.filter,
+            1 => &mut self.max_items,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetAccountAuthorizationDetailsOutput {
+    pub user_detail_list: ::std::option::Option<::std::vec::Vec<UserDetail>>,
+    pub group_detail_list: ::std::option::Option<::std::vec::Vec<GroupDetail>>,
+    pub role_detail_list: ::std::option::Option<::std::vec::Vec<RoleDetail>>,
+    pub policies: ::std::option::Option<::std::vec::Vec<ManagedPolicyDetail>>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetAccountAuthorizationDetailsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_ACCOUNT_AUTHORIZATION_DETAILS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_detail_list,
+            1 => &self.group_detail_list,
+            2 => &self.role_detail_list,
+            3 => &self.policies,
+            4 => &self.is_truncated,
+            5 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_detail_list,
+            1 => &mut self.group_detail_list,
+            2 => &mut self.role_detail_list,
+            3 => &mut self.policies,
+            4 => &mut self.is_truncated,
+            5 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetAccountPasswordPolicyOutput {
+    pub password_policy: PasswordPolicy,
+}
+impl Struct for GetAccountPasswordPolicyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_ACCOUNT_PASSWORD_POLICY_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.password_policy,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.password_policy,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetAccountSummaryOutput {
+    pub summary_map:
+        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, i32>>,
+}
+impl Struct for GetAccountSummaryOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_ACCOUNT_SUMMARY_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.summary_map,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.summary_map,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetGroupPolicyInput {
     pub group_name: ::std::string::String,
     pub policy_name: ::std::string::String,
@@ -1223,6 +1662,60 @@ impl Struct for GetInstanceProfileOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.instance_profile,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetOpenIDConnectProviderInput {
+    pub open_id_connect_provider_arn: ::std::string::String,
+}
+impl Struct for GetOpenIDConnectProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OPEN_ID_CONNECT_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetOpenIDConnectProviderOutput {
+    pub url: ::std::option::Option<::std::string::String>,
+    pub client_id_list: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub thumbprint_list: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub create_date: ::std::option::Option<::base::Timestamp>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for GetOpenIDConnectProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_OPEN_ID_CONNECT_PROVIDER_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.url,
+            1 => &self.client_id_list,
+            2 => &self.thumbprint_list,
+            3 => &self.create_date,
+            4 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.url,
+            1 => &mut self.client_id_list,
+            2 => &mut self.thumbprint_list,
+            3 => &mut self.create_date,
+            4 => &mut self.tags,
             _ => panic!("no member {index}"),
         }
     }
@@ -1408,6 +1901,111 @@ impl Struct for GetRoleOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct GetSAMLProviderInput {
+    pub saml_provider_arn: ::std::string::String,
+}
+impl Struct for GetSAMLProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SAML_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_provider_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_provider_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetSAMLProviderOutput {
+    pub saml_provider_uuid: ::std::option::Option<::std::string::String>,
+    pub saml_metadata_document: ::std::option::Option<::std::string::String>,
+    pub create_date: ::std::option::Option<::base::Timestamp>,
+    pub valid_until: ::std::option::Option<::base::Timestamp>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+    pub assertion_encryption_mode: ::std::option::Option<::std::string::String>,
+    pub private_key_list: ::std::option::Option<::std::vec::Vec<SAMLPrivateKey>>,
+}
+impl Struct for GetSAMLProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SAML_PROVIDER_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_provider_uuid,
+            1 => &self.saml_metadata_document,
+            2 => &self.create_date,
+            3 => &self.valid_until,
+            4 => &self.tags,
+            5 => &self.assertion_encryption_mode,
+            6 => &self.private_key_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_provider_uuid,
+            1 => &mut self.saml_metadata_document,
+            2 => &mut self.create_date,
+            3 => &mut self.valid_until,
+            4 => &mut self.tags,
+            5 => &mut self.assertion_encryption_mode,
+            6 => &mut self.private_key_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetServiceLinkedRoleDeletionStatusInput {
+    pub deletion_task_id: ::std::string::String,
+}
+impl Struct for GetServiceLinkedRoleDeletionStatusInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SERVICE_LINKED_ROLE_DELETION_STATUS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.deletion_task_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.deletion_task_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetServiceLinkedRoleDeletionStatusOutput {
+    pub status: ::std::string::String,
+    pub reason: ::std::option::Option<DeletionTaskFailureReasonType>,
+}
+impl Struct for GetServiceLinkedRoleDeletionStatusOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SERVICE_LINKED_ROLE_DELETION_STATUS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.status,
+            1 => &self.reason,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.status,
+            1 => &mut self.reason,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetUserPolicyInput {
     pub user_name: ::std::string::String,
     pub policy_name: ::std::string::String,
@@ -1529,6 +2127,45 @@ impl Struct for Group {
             2 => &mut self.group_id,
             3 => &mut self.arn,
             4 => &mut self.create_date,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GroupDetail {
+    pub path: ::std::option::Option<::std::string::String>,
+    pub group_name: ::std::option::Option<::std::string::String>,
+    pub group_id: ::std::option::Option<::std::string::String>,
+    pub arn: ::std::option::Option<::std::string::String>,
+    pub create_date: ::std::option::Option<::base::Timestamp>,
+    pub group_policy_list: ::std::option::Option<::std::vec::Vec<PolicyDetail>>,
+    pub attached_managed_policies: ::std::option::Option<::std::vec::Vec<AttachedPolicy>>,
+}
+impl Struct for GroupDetail {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GROUP_DETAIL
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.path,
+            1 => &self.group_name,
+            2 => &self.group_id,
+            3 => &self.arn,
+            4 => &self.create_date,
+            5 => &self.group_policy_list,
+            6 => &self.attached_managed_policies,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.path,
+            1 => &mut self.group_name,
+            2 => &mut self.group_id,
+            3 => &mut self.arn,
+            4 => &mut self.create_date,
+            5 => &mut self.group_policy_list,
+            6 => &mut self.attached_managed_policies,
             _ => panic!("no member {index}"),
         }
     }
@@ -1662,6 +2299,57 @@ impl Struct for ListAccessKeysOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.access_key_metadata,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListAccountAliasesInput {
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListAccountAliasesInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_ACCOUNT_ALIASES_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.marker,
+            1 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListAccountAliasesOutput {
+    pub account_aliases: ::std::vec::Vec<::std::string::String>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListAccountAliasesOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_ACCOUNT_ALIASES_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.account_aliases,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.account_aliases,
             1 => &mut self.is_truncated,
             2 => &mut self.marker,
             _ => panic!("no member {index}"),
@@ -2071,6 +2759,60 @@ impl Struct for ListGroupsOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct ListInstanceProfileTagsInput {
+    pub instance_profile_name: ::std::string::String,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListInstanceProfileTagsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_INSTANCE_PROFILE_TAGS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.instance_profile_name,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.instance_profile_name,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListInstanceProfileTagsOutput {
+    pub tags: ::std::vec::Vec<Tag>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListInstanceProfileTagsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_INSTANCE_PROFILE_TAGS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tags,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tags,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ListInstanceProfilesForRoleInput {
     pub role_name: ::std::string::String,
     pub marker: ::std::option::Option<::std::string::String>,
@@ -2179,6 +2921,97 @@ impl Struct for ListInstanceProfilesOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct ListOpenIDConnectProviderTagsInput {
+    pub open_id_connect_provider_arn: ::std::string::String,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListOpenIDConnectProviderTagsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_arn,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_arn,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListOpenIDConnectProviderTagsOutput {
+    pub tags: ::std::vec::Vec<Tag>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListOpenIDConnectProviderTagsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_OPEN_ID_CONNECT_PROVIDER_TAGS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tags,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tags,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListOpenIDConnectProvidersInput {}
+impl Struct for ListOpenIDConnectProvidersInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_OPEN_ID_CONNECT_PROVIDERS_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListOpenIDConnectProvidersOutput {
+    pub open_id_connect_provider_list:
+        ::std::option::Option<::std::vec::Vec<OpenIDConnectProviderListEntry>>,
+}
+impl Struct for ListOpenIDConnectProvidersOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_OPEN_ID_CONNECT_PROVIDERS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ListPoliciesInput {
     pub scope: ::std::option::Option<::std::string::String>,
     pub only_attached: ::std::option::Option<bool>,
@@ -2235,6 +3068,60 @@ impl Struct for ListPoliciesOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.policies,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListPolicyTagsInput {
+    pub policy_arn: ::std::string::String,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListPolicyTagsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_POLICY_TAGS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListPolicyTagsOutput {
+    pub tags: ::std::vec::Vec<Tag>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListPolicyTagsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_POLICY_TAGS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tags,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tags,
             1 => &mut self.is_truncated,
             2 => &mut self.marker,
             _ => panic!("no member {index}"),
@@ -2458,6 +3345,96 @@ impl Struct for ListRolesOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct ListSAMLProviderTagsInput {
+    pub saml_provider_arn: ::std::string::String,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListSAMLProviderTagsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SAML_PROVIDER_TAGS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_provider_arn,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_provider_arn,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListSAMLProviderTagsOutput {
+    pub tags: ::std::vec::Vec<Tag>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListSAMLProviderTagsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SAML_PROVIDER_TAGS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tags,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tags,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListSAMLProvidersInput {}
+impl Struct for ListSAMLProvidersInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SAML_PROVIDERS_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListSAMLProvidersOutput {
+    pub saml_provider_list: ::std::option::Option<::std::vec::Vec<SAMLProviderListEntry>>,
+}
+impl Struct for ListSAMLProvidersOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SAML_PROVIDERS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_provider_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_provider_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ListUserPoliciesInput {
     pub user_name: ::std::string::String,
     pub marker: ::std::option::Option<::std::string::String>,
@@ -2641,6 +3618,60 @@ impl Struct for MalformedPolicyDocumentException {
     }
 }
 #[derive(Clone, Default)]
+pub struct ManagedPolicyDetail {
+    pub policy_name: ::std::option::Option<::std::string::String>,
+    pub policy_id: ::std::option::Option<::std::string::String>,
+    pub arn: ::std::option::Option<::std::string::String>,
+    pub path: ::std::option::Option<::std::string::String>,
+    pub default_version_id: ::std::option::Option<::std::string::String>,
+    pub attachment_count: ::std::option::Option<i32>,
+    pub permissions_boundary_usage_count: ::std::option::Option<i32>,
+    pub is_attachable: ::std::option::Option<bool>,
+    pub description: ::std::option::Option<::std::string::String>,
+    pub create_date: ::std::option::Option<::base::Timestamp>,
+    pub update_date: ::std::option::Option<::base::Timestamp>,
+    pub policy_version_list: ::std::option::Option<::std::vec::Vec<PolicyVersion>>,
+}
+impl Struct for ManagedPolicyDetail {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_MANAGED_POLICY_DETAIL
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_name,
+            1 => &self.policy_id,
+            2 => &self.arn,
+            3 => &self.path,
+            4 => &self.default_version_id,
+            5 => &self.attachment_count,
+            6 => &self.permissions_boundary_usage_count,
+            7 => &self.is_attachable,
+            8 => &self.description,
+            9 => &self.create_date,
+            10 => &self.update_date,
+            11 => &self.policy_version_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_name,
+            1 => &mut self.policy_id,
+            2 => &mut self.arn,
+            3 => &mut self.path,
+            4 => &mut self.default_version_id,
+            5 => &mut self.attachment_count,
+            6 => &mut self.permissions_boundary_usage_count,
+            7 => &mut self.is_attachable,
+            8 => &mut self.description,
+            9 => &mut self.create_date,
+            10 => &mut self.update_date,
+            11 => &mut self.policy_version_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct NoSuchEntityException {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -2657,6 +3688,96 @@ impl Struct for NoSuchEntityException {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct OpenIDConnectProviderListEntry {
+    pub arn: ::std::option::Option<::std::string::String>,
+}
+impl Struct for OpenIDConnectProviderListEntry {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OPEN_ID_CONNECT_PROVIDER_LIST_ENTRY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct OpenIdIdpCommunicationErrorException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for OpenIdIdpCommunicationErrorException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OPEN_ID_IDP_COMMUNICATION_ERROR_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PasswordPolicy {
+    pub minimum_password_length: ::std::option::Option<i32>,
+    pub require_symbols: ::std::option::Option<bool>,
+    pub require_numbers: ::std::option::Option<bool>,
+    pub require_uppercase_characters: ::std::option::Option<bool>,
+    pub require_lowercase_characters: ::std::option::Option<bool>,
+    pub allow_users_to_change_password: ::std::option::Option<bool>,
+    pub expire_passwords: ::std::option::Option<bool>,
+    pub max_password_age: ::std::option::Option<i32>,
+    pub password_reuse_prevention: ::std::option::Option<i32>,
+    pub hard_expiry: ::std::option::Option<bool>,
+}
+impl Struct for PasswordPolicy {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PASSWORD_POLICY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.minimum_password_length,
+            1 => &self.require_symbols,
+            2 => &self.require_numbers,
+            3 => &self.require_uppercase_characters,
+            4 => &self.require_lowercase_characters,
+            5 => &self.allow_users_to_change_password,
+            6 => &self.expire_passwords,
+            7 => &self.max_password_age,
+            8 => &self.password_reuse_prevention,
+            9 => &self.hard_expiry,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.minimum_password_length,
+            1 => &mut self.require_symbols,
+            2 => &mut self.require_numbers,
+            3 => &mut self.require_uppercase_characters,
+            4 => &mut self.require_lowercase_characters,
+            5 => &mut self.allow_users_to_change_password,
+            6 => &mut self.expire_passwords,
+            7 => &mut self.max_password_age,
+            8 => &mut self.password_reuse_prevention,
+            9 => &mut self.hard_expiry,
             _ => panic!("no member {index}"),
         }
     }
@@ -2711,6 +3832,30 @@ impl Struct for Policy {
             9 => &mut self.create_date,
             10 => &mut self.update_date,
             11 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PolicyDetail {
+    pub policy_name: ::std::option::Option<::std::string::String>,
+    pub policy_document: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PolicyDetail {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POLICY_DETAIL
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_name,
+            1 => &self.policy_document,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_name,
+            1 => &mut self.policy_document,
             _ => panic!("no member {index}"),
         }
     }
@@ -2968,6 +4113,30 @@ impl Struct for PutUserPolicyInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct RemoveClientIDFromOpenIDConnectProviderInput {
+    pub open_id_connect_provider_arn: ::std::string::String,
+    pub client_id: ::std::string::String,
+}
+impl Struct for RemoveClientIDFromOpenIDConnectProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_arn,
+            1 => &self.client_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_arn,
+            1 => &mut self.client_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct RemoveRoleFromInstanceProfileInput {
     pub instance_profile_name: ::std::string::String,
     pub role_name: ::std::string::String,
@@ -3070,6 +4239,60 @@ impl Struct for Role {
     }
 }
 #[derive(Clone, Default)]
+pub struct RoleDetail {
+    pub path: ::std::option::Option<::std::string::String>,
+    pub role_name: ::std::option::Option<::std::string::String>,
+    pub role_id: ::std::option::Option<::std::string::String>,
+    pub arn: ::std::option::Option<::std::string::String>,
+    pub create_date: ::std::option::Option<::base::Timestamp>,
+    pub assume_role_policy_document: ::std::option::Option<::std::string::String>,
+    pub instance_profile_list: ::std::option::Option<::std::vec::Vec<InstanceProfile>>,
+    pub role_policy_list: ::std::option::Option<::std::vec::Vec<PolicyDetail>>,
+    pub attached_managed_policies: ::std::option::Option<::std::vec::Vec<AttachedPolicy>>,
+    pub permissions_boundary: ::std::option::Option<AttachedPermissionsBoundary>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+    pub role_last_used: ::std::option::Option<RoleLastUsed>,
+}
+impl Struct for RoleDetail {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ROLE_DETAIL
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.path,
+            1 => &self.role_name,
+            2 => &self.role_id,
+            3 => &self.arn,
+            4 => &self.create_date,
+            5 => &self.assume_role_policy_document,
+            6 => &self.instance_profile_list,
+            7 => &self.role_policy_list,
+            8 => &self.attached_managed_policies,
+            9 => &self.permissions_boundary,
+            10 => &self.tags,
+            11 => &self.role_last_used,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.path,
+            1 => &mut self.role_name,
+            2 => &mut self.role_id,
+            3 => &mut self.arn,
+            4 => &mut self.create_date,
+            5 => &mut self.assume_role_policy_document,
+            6 => &mut self.instance_profile_list,
+            7 => &mut self.role_policy_list,
+            8 => &mut self.attached_managed_policies,
+            9 => &mut self.permissions_boundary,
+            10 => &mut self.tags,
+            11 => &mut self.role_last_used,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct RoleLastUsed {
     pub last_used_date: ::std::option::Option<::base::Timestamp>,
     pub region: ::std::option::Option<::std::string::String>,
@@ -3089,6 +4312,81 @@ impl Struct for RoleLastUsed {
         match index {
             0 => &mut self.last_used_date,
             1 => &mut self.region,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct RoleUsageType {
+    pub region: ::std::option::Option<::std::string::String>,
+    pub resources: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+}
+impl Struct for RoleUsageType {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ROLE_USAGE_TYPE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.region,
+            1 => &self.resources,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.region,
+            1 => &mut self.resources,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SAMLPrivateKey {
+    pub key_id: ::std::option::Option<::std::string::String>,
+    pub timestamp: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for SAMLPrivateKey {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SAML_PRIVATE_KEY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key_id,
+            1 => &self.timestamp,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key_id,
+            1 => &mut self.timestamp,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SAMLProviderListEntry {
+    pub arn: ::std::option::Option<::std::string::String>,
+    pub valid_until: ::std::option::Option<::base::Timestamp>,
+    pub create_date: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for SAMLProviderListEntry {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SAML_PROVIDER_LIST_ENTRY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.arn,
+            1 => &self.valid_until,
+            2 => &self.create_date,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.valid_until,
+            2 => &mut self.create_date,
             _ => panic!("no member {index}"),
         }
     }
@@ -3134,6 +4432,27 @@ impl Struct for SetDefaultPolicyVersionInput {
         match index {
             0 => &mut self.policy_arn,
             1 => &mut self.version_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SetSecurityTokenServicePreferencesInput {
+    pub global_endpoint_token_version: ::std::string::String,
+}
+impl Struct for SetSecurityTokenServicePreferencesInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SET_SECURITY_TOKEN_SERVICE_PREFERENCES_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.global_endpoint_token_version,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.global_endpoint_token_version,
             _ => panic!("no member {index}"),
         }
     }
@@ -3187,6 +4506,78 @@ impl Struct for Tag {
     }
 }
 #[derive(Clone, Default)]
+pub struct TagInstanceProfileInput {
+    pub instance_profile_name: ::std::string::String,
+    pub tags: ::std::vec::Vec<Tag>,
+}
+impl Struct for TagInstanceProfileInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_INSTANCE_PROFILE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.instance_profile_name,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.instance_profile_name,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagOpenIDConnectProviderInput {
+    pub open_id_connect_provider_arn: ::std::string::String,
+    pub tags: ::std::vec::Vec<Tag>,
+}
+impl Struct for TagOpenIDConnectProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_OPEN_ID_CONNECT_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_arn,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_arn,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagPolicyInput {
+    pub policy_arn: ::std::string::String,
+    pub tags: ::std::vec::Vec<Tag>,
+}
+impl Struct for TagPolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct TagRoleInput {
     pub role_name: ::std::string::String,
     pub tags: ::std::vec::Vec<Tag>,
@@ -3205,6 +4596,30 @@ impl Struct for TagRoleInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.role_name,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagSAMLProviderInput {
+    pub saml_provider_arn: ::std::string::String,
+    pub tags: ::std::vec::Vec<Tag>,
+}
+impl Struct for TagSAMLProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_SAML_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_provider_arn,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_provider_arn,
             1 => &mut self.tags,
             _ => panic!("no member {index}"),
         }
@@ -3256,6 +4671,78 @@ impl Struct for UnmodifiableEntityException {
     }
 }
 #[derive(Clone, Default)]
+pub struct UntagInstanceProfileInput {
+    pub instance_profile_name: ::std::string::String,
+    pub tag_keys: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for UntagInstanceProfileInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_INSTANCE_PROFILE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.instance_profile_name,
+            1 => &self.tag_keys,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.instance_profile_name,
+            1 => &mut self.tag_keys,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagOpenIDConnectProviderInput {
+    pub open_id_connect_provider_arn: ::std::string::String,
+    pub tag_keys: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for UntagOpenIDConnectProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_OPEN_ID_CONNECT_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_arn,
+            1 => &self.tag_keys,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_arn,
+            1 => &mut self.tag_keys,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagPolicyInput {
+    pub policy_arn: ::std::string::String,
+    pub tag_keys: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for UntagPolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_arn,
+            1 => &self.tag_keys,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_arn,
+            1 => &mut self.tag_keys,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct UntagRoleInput {
     pub role_name: ::std::string::String,
     pub tag_keys: ::std::vec::Vec<::std::string::String>,
@@ -3274,6 +4761,30 @@ impl Struct for UntagRoleInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.role_name,
+            1 => &mut self.tag_keys,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagSAMLProviderInput {
+    pub saml_provider_arn: ::std::string::String,
+    pub tag_keys: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for UntagSAMLProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_SAML_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_provider_arn,
+            1 => &self.tag_keys,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_provider_arn,
             1 => &mut self.tag_keys,
             _ => panic!("no member {index}"),
         }
@@ -3331,6 +4842,51 @@ impl Struct for UpdateAccessKeyInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct UpdateAccountPasswordPolicyInput {
+    pub minimum_password_length: ::std::option::Option<i32>,
+    pub require_symbols: ::std::option::Option<bool>,
+    pub require_numbers: ::std::option::Option<bool>,
+    pub require_uppercase_characters: ::std::option::Option<bool>,
+    pub require_lowercase_characters: ::std::option::Option<bool>,
+    pub allow_users_to_change_password: ::std::option::Option<bool>,
+    pub max_password_age: ::std::option::Option<i32>,
+    pub password_reuse_prevention: ::std::option::Option<i32>,
+    pub hard_expiry: ::std::option::Option<bool>,
+}
+impl Struct for UpdateAccountPasswordPolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_ACCOUNT_PASSWORD_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.minimum_password_length,
+            1 => &self.require_symbols,
+            2 => &self.require_numbers,
+            3 => &self.require_uppercase_characters,
+            4 => &self.require_lowercase_characters,
+            5 => &self.allow_users_to_change_password,
+            6 => &self.max_password_age,
+            7 => &self.password_reuse_prevention,
+            8 => &self.hard_expiry,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.minimum_password_length,
+            1 => &mut self.require_symbols,
+            2 => &mut self.require_numbers,
+            3 => &mut self.require_uppercase_characters,
+            4 => &mut self.require_lowercase_characters,
+            5 => &mut self.allow_users_to_change_password,
+            6 => &mut self.max_password_age,
+            7 => &mut self.password_reuse_prevention,
+            8 => &mut self.hard_expiry,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct UpdateAssumeRolePolicyInput {
     pub role_name: ::std::string::String,
     pub policy_document: ::std::string::String,
@@ -3350,6 +4906,102 @@ impl Struct for UpdateAssumeRolePolicyInput {
         match index {
             0 => &mut self.role_name,
             1 => &mut self.policy_document,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateGroupInput {
+    pub group_name: ::std::string::String,
+    pub new_path: ::std::option::Option<::std::string::String>,
+    pub new_group_name: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UpdateGroupInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_GROUP_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.group_name,
+            1 => &self.new_path,
+            2 => &self.new_group_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.group_name,
+            1 => &mut self.new_path,
+            2 => &mut self.new_group_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateOpenIDConnectProviderThumbprintInput {
+    pub open_id_connect_provider_arn: ::std::string::String,
+    pub thumbprint_list: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for UpdateOpenIDConnectProviderThumbprintInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.open_id_connect_provider_arn,
+            1 => &self.thumbprint_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.open_id_connect_provider_arn,
+            1 => &mut self.thumbprint_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateRoleDescriptionInput {
+    pub role_name: ::std::string::String,
+    pub description: ::std::string::String,
+}
+impl Struct for UpdateRoleDescriptionInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_ROLE_DESCRIPTION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.role_name,
+            1 => &self.description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.role_name,
+            1 => &mut self.description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateRoleDescriptionOutput {
+    pub role: ::std::option::Option<Role>,
+}
+impl Struct for UpdateRoleDescriptionOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_ROLE_DESCRIPTION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.role,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.role,
             _ => panic!("no member {index}"),
         }
     }
@@ -3392,6 +5044,60 @@ impl Struct for UpdateRoleOutput {
     }
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateSAMLProviderInput {
+    pub saml_metadata_document: ::std::option::Option<::std::string::String>,
+    pub saml_provider_arn: ::std::string::String,
+    pub assertion_encryption_mode: ::std::option::Option<::std::string::String>,
+    pub add_private_key: ::std::option::Option<::std::string::String>,
+    pub remove_private_key: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UpdateSAMLProviderInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SAML_PROVIDER_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_metadata_document,
+            1 => &self.saml_provider_arn,
+            2 => &self.assertion_encryption_mode,
+            3 => &self.add_private_key,
+            4 => &self.remove_private_key,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_metadata_document,
+            1 => &mut self.saml_provider_arn,
+            2 => &mut self.assertion_encryption_mode,
+            3 => &mut self.add_private_key,
+            4 => &mut self.remove_private_key,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateSAMLProviderOutput {
+    pub saml_provider_arn: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UpdateSAMLProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SAML_PROVIDER_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.saml_provider_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.saml_provider_arn,
             _ => panic!("no member {index}"),
         }
     }
@@ -3466,6 +5172,67 @@ impl Struct for User {
     }
 }
 #[derive(Clone, Default)]
+pub struct UserDetail {
+    pub path: ::std::option::Option<::std::string::String>,
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub user_id: ::std::option::Option<::std::string::String>,
+    pub arn: ::std::option::Option<::std::string::String>,
+    pub create_date: ::std::option::Option<::base::Timestamp>,
+    pub user_policy_list: ::std::option::Option<::std::vec::Vec<PolicyDetail>>,
+    pub group_list: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub attached_managed_policies: ::std::option::Option<::std::vec::Vec<AttachedPolicy>>,
+    pub permissions_boundary: ::std::option::Option<AttachedPermissionsBoundary>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for UserDetail {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_USER_DETAIL
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.path,
+            1 => &self.user_name,
+            2 => &self.user_id,
+            3 => &self.arn,
+            4 => &self.create_date,
+            5 => &self.user_policy_list,
+            6 => &self.group_list,
+            7 => &self.attached_managed_policies,
+            8 => &self.permissions_boundary,
+            9 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.path,
+            1 => &mut self.user_name,
+            2 => &mut self.user_id,
+            3 => &mut self.arn,
+            4 => &mut self.create_date,
+            5 => &mut self.user_policy_list,
+            6 => &mut self.group_list,
+            7 => &mut self.attached_managed_policies,
+            8 => &mut self.permissions_boundary,
+            9 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct AddClientIDToOpenIDConnectProviderOutput {}
+impl Struct for AddClientIDToOpenIDConnectProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct AddRoleToInstanceProfileOutput {}
 impl Struct for AddRoleToInstanceProfileOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -3531,10 +5298,62 @@ impl Struct for AttachUserPolicyOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct CreateAccountAliasOutput {}
+impl Struct for CreateAccountAliasOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_ACCOUNT_ALIAS_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct DeleteAccessKeyOutput {}
 impl Struct for DeleteAccessKeyOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_DELETE_ACCESS_KEY_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteAccountAliasOutput {}
+impl Struct for DeleteAccountAliasOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_ACCOUNT_ALIAS_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteAccountPasswordPolicyInput {}
+impl Struct for DeleteAccountPasswordPolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_ACCOUNT_PASSWORD_POLICY_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteAccountPasswordPolicyOutput {}
+impl Struct for DeleteAccountPasswordPolicyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_ACCOUNT_PASSWORD_POLICY_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -3574,6 +5393,19 @@ pub struct DeleteInstanceProfileOutput {}
 impl Struct for DeleteInstanceProfileOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_DELETE_INSTANCE_PROFILE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteOpenIDConnectProviderOutput {}
+impl Struct for DeleteOpenIDConnectProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_OPEN_ID_CONNECT_PROVIDER_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -3639,6 +5471,19 @@ pub struct DeleteRolePolicyOutput {}
 impl Struct for DeleteRolePolicyOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_DELETE_ROLE_POLICY_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteSAMLProviderOutput {}
+impl Struct for DeleteSAMLProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SAML_PROVIDER_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -3726,6 +5571,32 @@ impl Struct for DetachUserPolicyOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct GetAccountPasswordPolicyInput {}
+impl Struct for GetAccountPasswordPolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_ACCOUNT_PASSWORD_POLICY_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetAccountSummaryInput {}
+impl Struct for GetAccountSummaryInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_ACCOUNT_SUMMARY_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct PutGroupPolicyOutput {}
 impl Struct for PutGroupPolicyOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -3791,6 +5662,19 @@ impl Struct for PutUserPolicyOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct RemoveClientIDFromOpenIDConnectProviderOutput {}
+impl Struct for RemoveClientIDFromOpenIDConnectProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct RemoveRoleFromInstanceProfileOutput {}
 impl Struct for RemoveRoleFromInstanceProfileOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -3830,10 +5714,75 @@ impl Struct for SetDefaultPolicyVersionOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct SetSecurityTokenServicePreferencesOutput {}
+impl Struct for SetSecurityTokenServicePreferencesOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SET_SECURITY_TOKEN_SERVICE_PREFERENCES_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagInstanceProfileOutput {}
+impl Struct for TagInstanceProfileOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_INSTANCE_PROFILE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagOpenIDConnectProviderOutput {}
+impl Struct for TagOpenIDConnectProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_OPEN_ID_CONNECT_PROVIDER_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagPolicyOutput {}
+impl Struct for TagPolicyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_POLICY_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct TagRoleOutput {}
 impl Struct for TagRoleOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_TAG_ROLE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagSAMLProviderOutput {}
+impl Struct for TagSAMLProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_SAML_PROVIDER_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -3856,10 +5805,62 @@ impl Struct for TagUserOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct UntagInstanceProfileOutput {}
+impl Struct for UntagInstanceProfileOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_INSTANCE_PROFILE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagOpenIDConnectProviderOutput {}
+impl Struct for UntagOpenIDConnectProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_OPEN_ID_CONNECT_PROVIDER_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagPolicyOutput {}
+impl Struct for UntagPolicyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_POLICY_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct UntagRoleOutput {}
 impl Struct for UntagRoleOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_UNTAG_ROLE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagSAMLProviderOutput {}
+impl Struct for UntagSAMLProviderOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_SAML_PROVIDER_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -3895,10 +5896,49 @@ impl Struct for UpdateAccessKeyOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct UpdateAccountPasswordPolicyOutput {}
+impl Struct for UpdateAccountPasswordPolicyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_ACCOUNT_PASSWORD_POLICY_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct UpdateAssumeRolePolicyOutput {}
 impl Struct for UpdateAssumeRolePolicyOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_UPDATE_ASSUME_ROLE_POLICY_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateGroupOutput {}
+impl Struct for UpdateGroupOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_GROUP_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateOpenIDConnectProviderThumbprintOutput {}
+impl Struct for UpdateOpenIDConnectProviderThumbprintOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -3924,6 +5964,7 @@ impl Struct for UpdateUserOutput {
     AccessKey,
     AccessKeyLastUsed,
     AccessKeyMetadata,
+    AddClientIDToOpenIDConnectProviderInput,
     AddRoleToInstanceProfileInput,
     AddUserToGroupInput,
     AttachGroupPolicyInput,
@@ -3934,31 +5975,44 @@ impl Struct for UpdateUserOutput {
     ConcurrentModificationException,
     CreateAccessKeyInput,
     CreateAccessKeyOutput,
+    CreateAccountAliasInput,
     CreateGroupInput,
     CreateGroupOutput,
     CreateInstanceProfileInput,
     CreateInstanceProfileOutput,
+    CreateOpenIDConnectProviderInput,
+    CreateOpenIDConnectProviderOutput,
     CreatePolicyInput,
     CreatePolicyOutput,
     CreatePolicyVersionInput,
     CreatePolicyVersionOutput,
     CreateRoleInput,
     CreateRoleOutput,
+    CreateSAMLProviderInput,
+    CreateSAMLProviderOutput,
+    CreateServiceLinkedRoleInput,
+    CreateServiceLinkedRoleOutput,
     CreateUserInput,
     CreateUserOutput,
     DeleteAccessKeyInput,
+    DeleteAccountAliasInput,
     DeleteConflictException,
     DeleteGroupPolicyInput,
     DeleteGroupInput,
     DeleteInstanceProfileInput,
+    DeleteOpenIDConnectProviderInput,
     DeletePolicyInput,
     DeletePolicyVersionInput,
     DeleteRolePermissionsBoundaryInput,
     DeleteRolePolicyInput,
     DeleteRoleInput,
+    DeleteSAMLProviderInput,
+    DeleteServiceLinkedRoleInput,
+    DeleteServiceLinkedRoleOutput,
     DeleteUserPermissionsBoundaryInput,
     DeleteUserPolicyInput,
     DeleteUserInput,
+    DeletionTaskFailureReasonType,
     DetachGroupPolicyInput,
     DetachRolePolicyInput,
     DetachUserPolicyInput,
@@ -3966,12 +6020,18 @@ impl Struct for UpdateUserOutput {
     EntityTemporarilyUnmodifiableException,
     GetAccessKeyLastUsedInput,
     GetAccessKeyLastUsedOutput,
+    GetAccountAuthorizationDetailsInput,
+    GetAccountAuthorizationDetailsOutput,
+    GetAccountPasswordPolicyOutput,
+    GetAccountSummaryOutput,
     GetGroupPolicyInput,
     GetGroupPolicyOutput,
     GetGroupInput,
     GetGroupOutput,
     GetInstanceProfileInput,
     GetInstanceProfileOutput,
+    GetOpenIDConnectProviderInput,
+    GetOpenIDConnectProviderOutput,
     GetPolicyInput,
     GetPolicyOutput,
     GetPolicyVersionInput,
@@ -3980,16 +6040,23 @@ impl Struct for UpdateUserOutput {
     GetRolePolicyOutput,
     GetRoleInput,
     GetRoleOutput,
+    GetSAMLProviderInput,
+    GetSAMLProviderOutput,
+    GetServiceLinkedRoleDeletionStatusInput,
+    GetServiceLinkedRoleDeletionStatusOutput,
     GetUserPolicyInput,
     GetUserPolicyOutput,
     GetUserInput,
     GetUserOutput,
     Group,
+    GroupDetail,
     InstanceProfile,
     InvalidInputException,
     LimitExceededException,
     ListAccessKeysInput,
     ListAccessKeysOutput,
+    ListAccountAliasesInput,
+    ListAccountAliasesOutput,
     ListAttachedGroupPoliciesInput,
     ListAttachedGroupPoliciesOutput,
     ListAttachedRolePoliciesInput,
@@ -4004,12 +6071,20 @@ impl Struct for UpdateUserOutput {
     ListGroupsForUserOutput,
     ListGroupsInput,
     ListGroupsOutput,
+    ListInstanceProfileTagsInput,
+    ListInstanceProfileTagsOutput,
     ListInstanceProfilesForRoleInput,
     ListInstanceProfilesForRoleOutput,
     ListInstanceProfilesInput,
     ListInstanceProfilesOutput,
+    ListOpenIDConnectProviderTagsInput,
+    ListOpenIDConnectProviderTagsOutput,
+    ListOpenIDConnectProvidersInput,
+    ListOpenIDConnectProvidersOutput,
     ListPoliciesInput,
     ListPoliciesOutput,
+    ListPolicyTagsInput,
+    ListPolicyTagsOutput,
     ListPolicyVersionsInput,
     ListPolicyVersionsOutput,
     ListRolePoliciesInput,
@@ -4018,6 +6093,10 @@ impl Struct for UpdateUserOutput {
     ListRoleTagsOutput,
     ListRolesInput,
     ListRolesOutput,
+    ListSAMLProviderTagsInput,
+    ListSAMLProviderTagsOutput,
+    ListSAMLProvidersInput,
+    ListSAMLProvidersOutput,
     ListUserPoliciesInput,
     ListUserPoliciesOutput,
     ListUserTagsInput,
@@ -4025,8 +6104,13 @@ impl Struct for UpdateUserOutput {
     ListUsersInput,
     ListUsersOutput,
     MalformedPolicyDocumentException,
+    ManagedPolicyDetail,
     NoSuchEntityException,
+    OpenIDConnectProviderListEntry,
+    OpenIdIdpCommunicationErrorException,
+    PasswordPolicy,
     Policy,
+    PolicyDetail,
     PolicyGroup,
     PolicyNotAttachableException,
     PolicyRole,
@@ -4037,58 +6121,102 @@ impl Struct for UpdateUserOutput {
     PutRolePolicyInput,
     PutUserPermissionsBoundaryInput,
     PutUserPolicyInput,
+    RemoveClientIDFromOpenIDConnectProviderInput,
     RemoveRoleFromInstanceProfileInput,
     RemoveUserFromGroupInput,
     Role,
+    RoleDetail,
     RoleLastUsed,
+    RoleUsageType,
+    SAMLPrivateKey,
+    SAMLProviderListEntry,
     ServiceFailureException,
     SetDefaultPolicyVersionInput,
+    SetSecurityTokenServicePreferencesInput,
     SourceRoleTemplate,
     Tag,
+    TagInstanceProfileInput,
+    TagOpenIDConnectProviderInput,
+    TagPolicyInput,
     TagRoleInput,
+    TagSAMLProviderInput,
     TagUserInput,
     UnmodifiableEntityException,
+    UntagInstanceProfileInput,
+    UntagOpenIDConnectProviderInput,
+    UntagPolicyInput,
     UntagRoleInput,
+    UntagSAMLProviderInput,
     UntagUserInput,
     UpdateAccessKeyInput,
+    UpdateAccountPasswordPolicyInput,
     UpdateAssumeRolePolicyInput,
+    UpdateGroupInput,
+    UpdateOpenIDConnectProviderThumbprintInput,
+    UpdateRoleDescriptionInput,
+    UpdateRoleDescriptionOutput,
     UpdateRoleInput,
     UpdateRoleOutput,
+    UpdateSAMLProviderInput,
+    UpdateSAMLProviderOutput,
     UpdateUserInput,
     User,
+    UserDetail,
+    AddClientIDToOpenIDConnectProviderOutput,
     AddRoleToInstanceProfileOutput,
     AddUserToGroupOutput,
     AttachGroupPolicyOutput,
     AttachRolePolicyOutput,
     AttachUserPolicyOutput,
+    CreateAccountAliasOutput,
     DeleteAccessKeyOutput,
+    DeleteAccountAliasOutput,
+    DeleteAccountPasswordPolicyInput,
+    DeleteAccountPasswordPolicyOutput,
     DeleteGroupOutput,
     DeleteGroupPolicyOutput,
     DeleteInstanceProfileOutput,
+    DeleteOpenIDConnectProviderOutput,
     DeletePolicyOutput,
     DeletePolicyVersionOutput,
     DeleteRoleOutput,
     DeleteRolePermissionsBoundaryOutput,
     DeleteRolePolicyOutput,
+    DeleteSAMLProviderOutput,
     DeleteUserOutput,
     DeleteUserPermissionsBoundaryOutput,
     DeleteUserPolicyOutput,
     DetachGroupPolicyOutput,
     DetachRolePolicyOutput,
     DetachUserPolicyOutput,
+    GetAccountPasswordPolicyInput,
+    GetAccountSummaryInput,
     PutGroupPolicyOutput,
     PutRolePermissionsBoundaryOutput,
     PutRolePolicyOutput,
     PutUserPermissionsBoundaryOutput,
     PutUserPolicyOutput,
+    RemoveClientIDFromOpenIDConnectProviderOutput,
     RemoveRoleFromInstanceProfileOutput,
     RemoveUserFromGroupOutput,
     SetDefaultPolicyVersionOutput,
+    SetSecurityTokenServicePreferencesOutput,
+    TagInstanceProfileOutput,
+    TagOpenIDConnectProviderOutput,
+    TagPolicyOutput,
     TagRoleOutput,
+    TagSAMLProviderOutput,
     TagUserOutput,
+    UntagInstanceProfileOutput,
+    UntagOpenIDConnectProviderOutput,
+    UntagPolicyOutput,
     UntagRoleOutput,
+    UntagSAMLProviderOutput,
     UntagUserOutput,
     UpdateAccessKeyOutput,
+    UpdateAccountPasswordPolicyOutput,
     UpdateAssumeRolePolicyOutput,
+    UpdateGroupOutput,
+    UpdateOpenIDConnectProviderThumbprintOutput,
     UpdateUserOutput
 );

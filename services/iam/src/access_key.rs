@@ -5,7 +5,9 @@ use crate::holder::Holds;
 use crate::page::Pager;
 use crate::user::name_or_own;
 use api::{Cx, Error, Tx};
-use directory::{ACCESS_KEYS, AccessKeyRow, UserRow, key_of, new_access_key_id, new_secret, touch};
+use directory::{
+    ACCESS_KEYS, AccessKeyRow, KEY_USES, UserRow, key_of, new_access_key_id, new_secret, touch,
+};
 use gen_iam::*;
 use store::Scope;
 
@@ -98,11 +100,12 @@ pub(crate) fn delete(
     load(tx, &user, &input.access_key_id)?;
     user.access_keys.retain(|id| *id != input.access_key_id);
     tx.delete(&ACCESS_KEYS, &Scope::Global, &input.access_key_id)?;
+    tx.delete(&KEY_USES, &Scope::Global, &input.access_key_id)?;
     user.put(tx, cx)?;
     Ok(DeleteAccessKeyOutput {})
 }
 
-/// Reads leave no trace here, so a key never shows as used: the answer is AWS's for such a key.
+/// As AWS answers for a key that was never used, until a use of it was written down.
 pub(crate) fn last_used(
     tx: &Tx,
     cx: &Cx,
@@ -114,10 +117,17 @@ pub(crate) fn last_used(
     let user = UserRow::load(tx, cx, &row.user)?;
     Ok(GetAccessKeyLastUsedOutput {
         user_name: Some(user.name),
-        access_key_last_used: Some(AccessKeyLastUsed {
-            last_used_date: None,
-            service_name: "N/A".to_owned(),
-            region: "N/A".to_owned(),
+        access_key_last_used: Some(match tx.get(&KEY_USES, &Scope::Global, id)? {
+            Some(used) => AccessKeyLastUsed {
+                last_used_date: Some(used.at),
+                service_name: used.service,
+                region: used.region,
+            },
+            None => AccessKeyLastUsed {
+                last_used_date: None,
+                service_name: "N/A".to_owned(),
+                region: "N/A".to_owned(),
+            },
         }),
     })
 }

@@ -75,6 +75,44 @@ pub(crate) fn bounding(cx: &Cx, kind: &str, name: &str, boundary: &str) -> Asks 
     Ok(vec![ask(cx, &format!("{kind}/{name}")).key("iam:permissionsboundary", Some(boundary))])
 }
 
+/// On what an ARN names.
+pub(crate) fn by_arn(cx: &Cx, arn: &str) -> Asks {
+    Ok(vec![Ask::new(format!("iam:{}", cx.operation.name), arn)])
+}
+
+/// On the account as a whole.
+pub(crate) fn account(cx: &Cx) -> Asks {
+    by_arn(cx, "*")
+}
+
+pub(crate) fn tagging_arn(cx: &Cx, arn: &str, tags: &[Tag]) -> Asks {
+    Ok(vec![with_tags(Ask::new(format!("iam:{}", cx.operation.name), arn), tags)])
+}
+
+pub(crate) fn untagging_arn(cx: &Cx, arn: &str, keys: &[String]) -> Asks {
+    let mut ask = Ask::new(format!("iam:{}", cx.operation.name), arn);
+    ask.context.push((Cow::Borrowed("aws:tagkeys"), keys.to_vec()));
+    Ok(vec![ask])
+}
+
+/// A new provider of OpenID Connect is named by its URL without the scheme.
+pub(crate) fn new_oidc(cx: &Cx, url: &str, tags: Option<&[Tag]>) -> Asks {
+    let name = url.split_once("://").map_or(url, |(_, rest)| rest).trim_end_matches('/');
+    new(cx, "oidc-provider", None, name, tags, None)
+}
+
+/// Making the role of a service.
+pub(crate) fn service_linked(cx: &Cx, service: &str, suffix: Option<&str>) -> Asks {
+    let ask = ask(cx, &crate::service_linked::resource(service, suffix));
+    Ok(vec![ask.key("iam:awsservicename", Some(service))])
+}
+
+/// On the role whose deletion the task is: `task/aws-service-role/SERVICE/ROLE/ID`.
+pub(crate) fn role_of_task(cx: &Cx, task: &str) -> Asks {
+    let role = task.strip_prefix("task/").and_then(|rest| rest.rsplit_once('/'));
+    Ok(vec![ask(cx, &format!("role/{}", role.map_or("*", |(role, _)| role)))])
+}
+
 /// On a managed policy.
 pub(crate) fn policy(cx: &Cx, policy_arn: &str) -> Asks {
     Ok(vec![Ask::new(format!("iam:{}", cx.operation.name), policy_arn)])

@@ -1,7 +1,8 @@
 //! Groups.
 
+use crate::account::{GROUPS_MAX, check_quota};
 use crate::error::{conflict, exists};
-use crate::holder::{Holds, release};
+use crate::holder::{Holds, move_uses, release};
 use crate::page::Pager;
 use crate::{ask, view};
 use api::{Cx, Error, Tx};
@@ -20,6 +21,7 @@ pub(crate) fn create(
     if GroupRow::find(tx, cx.account, name)?.is_some() {
         return Err(exists(&format!("Group with name {name}")));
     }
+    check_quota(tx, cx, &GROUPS, ("GroupsPerAccount", GROUPS_MAX))?;
     let path = input.path.as_deref().unwrap_or("/");
     let row = GroupRow {
         id: new_unique_id(Kind::Group, &*cx.entropy),
@@ -66,6 +68,47 @@ pub(crate) fn list(tx: &Tx, cx: &Cx, input: &ListGroupsInput) -> Result<ListGrou
     }))?;
     let (is_truncated, marker) = (page.is_truncated(), page.marker);
     Ok(ListGroupsOutput { groups: page.items, is_truncated, marker })
+}
+
+/// A new name or path changes the ARN; members and attached policies go along.
+pub(crate) fn update(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &UpdateGroupInput,
+) -> Result<UpdateGroupOutput, Error> {
+    let mut row = GroupRow::load(tx, cx, &input.group_name)?;
+    let scope = Scope::Account(cx.account);
+    let old = key_of(&row.name);
+    if let Some(path) = &input.new_path {
+        row.path = path.clone();
+    }
+    if let Some(name) = &input.new_group_name {
+        row.name = name.clone();
+    }
+    row.arn = ask::arn(cx, &format!("group{}{}", row.path, row.name));
+    let new = key_of(&row.name);
+    if new != old {
+        if tx.exists(&GROUPS, &scope, &new)? {
+            return Err(exists(&format!("Group with name {}", row.name)));
+        }
+        tx.delete(&GROUPS, &scope, &old)?;
+        let members: Vec<(String, String)> = tx
+            .scan(&GROUP_MEMBERS, &scope)
+            .prefix(&(old.as_str(),))
+            .keys()
+            .collect::<Result<_, _>>()?;
+        for (_, name) in members {
+            let mut user = UserRow::load(tx, cx, &name)?;
+            user.groups.remove(&old);
+            user.groups.insert(new.clone());
+            user.put(tx, cx)?;
+            tx.delete(&GROUP_MEMBERS, &scope, &(old.as_str(), name.as_str()))?;
+            tx.put(&GROUP_MEMBERS, &scope, &(new.as_str(), name.as_str()), &())?;
+        }
+        move_uses(tx, cx, &row, &old)?;
+    }
+    row.put(tx, cx)?;
+    Ok(UpdateGroupOutput {})
 }
 
 pub(crate) fn delete(

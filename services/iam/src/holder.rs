@@ -2,7 +2,7 @@
 
 use crate::error::{bad_policy, invalid, no_policy, no_such, not_attachable, quota};
 use crate::page::{Page, Pager};
-use crate::view;
+use crate::{service_linked, view};
 use api::{Cx, Error, Tx};
 use base::AccountId;
 use directory::{
@@ -32,10 +32,19 @@ pub(crate) trait Holds: Sized {
     fn load(tx: &Tx, cx: &Cx, name: &str) -> Result<Self, Error> {
         Self::find(tx, cx.account, name)?.ok_or_else(|| no_such(Self::KIND, name))
     }
+
+    /// For a change of its policies, which a role of a service refuses.
+    fn load_to_change(tx: &Tx, cx: &Cx, name: &str) -> Result<Self, Error> {
+        let row = Self::load(tx, cx, name)?;
+        row.check_modifiable()?;
+        Ok(row)
+    }
+
+    fn check_modifiable(&self) -> Result<(), Error>;
 }
 
 macro_rules! holds {
-    ($row:ident, $holder:ident, $kind:literal, $size:literal, $quota:literal, $find:ident, $put:ident) => {
+    ($row:ident, $holder:ident, $kind:literal, $size:literal, $quota:literal, $find:ident, $put:ident, $check:expr) => {
         impl Holds for $row {
             const HOLDER: Holder = Holder::$holder;
             const KIND: &'static str = $kind;
@@ -57,13 +66,26 @@ macro_rules! holds {
             fn policies_mut(&mut self) -> &mut PoliciesRow {
                 &mut self.policies
             }
+            fn check_modifiable(&self) -> Result<(), Error> {
+                let check: fn(&$row) -> Result<(), Error> = $check;
+                check(self)
+            }
         }
     };
 }
 
-holds!(UserRow, User, "user", 2_048, "PoliciesPerUser", user, put_user);
-holds!(GroupRow, Group, "group", 5_120, "PoliciesPerGroup", group, put_group);
-holds!(RoleRow, Role, "role", 10_240, "PoliciesPerRole", role, put_role);
+holds!(UserRow, User, "user", 2_048, "PoliciesPerUser", user, put_user, |_| Ok(()));
+holds!(GroupRow, Group, "group", 5_120, "PoliciesPerGroup", group, put_group, |_| Ok(()));
+holds!(
+    RoleRow,
+    Role,
+    "role",
+    10_240,
+    "PoliciesPerRole",
+    role,
+    put_role,
+    service_linked::check_modifiable
+);
 
 pub(crate) fn put_inline<T: Holds>(
     tx: &mut Tx,
@@ -72,7 +94,7 @@ pub(crate) fn put_inline<T: Holds>(
     name: &str,
     document: &str,
 ) -> Result<(), Error> {
-    let mut row = T::load(tx, cx, holder)?;
+    let mut row = T::load_to_change(tx, cx, holder)?;
     Policy::parse(Kind::Inline, document).map_err(bad_policy)?;
     let inline = &mut row.policies_mut().inline;
     inline.insert(name.to_owned(), document.to_owned());
@@ -107,7 +129,7 @@ pub(crate) fn delete_inline<T: Holds>(
     holder: &str,
     name: &str,
 ) -> Result<(), Error> {
-    let mut row = T::load(tx, cx, holder)?;
+    let mut row = T::load_to_change(tx, cx, holder)?;
     row.policies_mut().inline.remove(name).ok_or_else(|| no_inline::<T>(name))?;
     row.put(tx, cx)
 }
@@ -164,9 +186,13 @@ pub(crate) fn note_use(
 }
 
 pub(crate) fn attach<T: Holds>(tx: &mut Tx, cx: &Cx, holder: &str, arn: &str) -> Result<(), Error> {
-    let mut row = T::load(tx, cx, holder)?;
+    let mut row = T::load_to_change(tx, cx, holder)?;
     if !policy_exists(tx, cx, arn)? {
         return Err(not_attachable(arn));
+    }
+    if managed(arn).is_some_and(|own| own.path == service_linked::PATH) {
+        let message = "Cannot attach a Service Role Policy to a Customer Role.";
+        return Err(Error::new(&errors::POLICY_NOT_ATTACHABLE_EXCEPTION, message));
     }
     let attached = &mut row.policies_mut().attached;
     if !attached.insert(arn.to_owned()) {
@@ -181,7 +207,7 @@ pub(crate) fn attach<T: Holds>(tx: &mut Tx, cx: &Cx, holder: &str, arn: &str) ->
 }
 
 pub(crate) fn detach<T: Holds>(tx: &mut Tx, cx: &Cx, holder: &str, arn: &str) -> Result<(), Error> {
-    let mut row = T::load(tx, cx, holder)?;
+    let mut row = T::load_to_change(tx, cx, holder)?;
     policy_exists(tx, cx, arn)?;
     if !row.policies_mut().attached.remove(arn) {
         return Err(no_policy(arn));
@@ -209,13 +235,7 @@ pub(crate) fn list_attached<T: Holds>(
     let prefix = path_prefix.unwrap_or("/");
     let pager = Pager::new(cx, &[holder, prefix], marker, max_items)?;
     let attached = row.policies().attached.iter().filter(|arn| path_of(arn).starts_with(prefix));
-    pager.take(attached.map(|arn| {
-        let policy = AttachedPolicy {
-            policy_name: arn.rsplit('/').next().map(str::to_owned),
-            policy_arn: Some(arn.clone()),
-        };
-        Ok((arn.clone(), policy))
-    }))
+    pager.take(attached.map(|arn| Ok((arn.clone(), view::attached(arn)))))
 }
 
 /// Sets the boundary, or takes it away.
@@ -225,7 +245,7 @@ pub(crate) fn put_boundary<T: Holds>(
     holder: &str,
     arn: Option<&str>,
 ) -> Result<(), Error> {
-    let mut row = T::load(tx, cx, holder)?;
+    let mut row = T::load_to_change(tx, cx, holder)?;
     if let Some(arn) = arn
         && !policy_exists(tx, cx, arn)?
     {
@@ -260,6 +280,26 @@ pub(crate) fn new_boundary(
         note_use(tx, cx, arn, holder, name, |used| used.boundary = true)?;
     }
     Ok(PoliciesRow::new(arn.map(str::to_owned)))
+}
+
+/// After a change of the holder's name: its policies are used by the new one.
+pub(crate) fn move_uses<T: Holds>(
+    tx: &mut Tx,
+    cx: &Cx,
+    row: &T,
+    old_name: &str,
+) -> Result<(), Error> {
+    let attached = row.policies().attached.iter().map(|arn| (arn, true));
+    let boundary = row.policies().boundary.iter().map(|arn| (arn, false));
+    for (arn, is_attached) in attached.chain(boundary) {
+        for (name, used) in [(old_name, false), (row.name(), true)] {
+            note_use(tx, cx, arn, T::HOLDER, name, |row| match is_attached {
+                true => row.attached = used,
+                false => row.boundary = used,
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Refuses to delete what still has policies; forgets the boundary.

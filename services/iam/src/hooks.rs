@@ -1,17 +1,32 @@
 //! What the store knows about a resource and the input does not: its path, its tags, its boundary.
 
 use api::{Ask, AskContext, Cx, Error, Grants, Hooks, Tx};
-use directory::{INSTANCE_PROFILES, POLICIES, TagRow, group, key_of, role, user};
+use directory::{
+    INSTANCE_PROFILES, POLICIES, SAML_PROVIDERS, TagRow, group, key_of, oidc_provider, role, user,
+};
 use std::borrow::Cow;
 use store::Scope;
 
 use crate::Iam;
 
+/// Operations whose resource is not there yet.
+const MAKERS: [&str; 9] = [
+    "CreateGroup",
+    "CreateInstanceProfile",
+    "CreateOpenIDConnectProvider",
+    "CreatePolicy",
+    "CreateRole",
+    "CreateSAMLProvider",
+    "CreateServiceLinkedRole",
+    "CreateUser",
+    "CreateVirtualMFADevice",
+];
+
 impl Hooks for Iam {
     fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
         let nothing = Grants::default();
         // What is about to be made has the ARN that was asked for.
-        if ask.action.starts_with("iam:Create") && cx.operation.name != "CreateAccessKey" {
+        if MAKERS.contains(&cx.operation.name) && ask.action.starts_with("iam:Create") {
             return Ok(nothing);
         }
         let Some(resource) = ask.resource.splitn(6, ':').nth(5) else { return Ok(nothing) };
@@ -32,6 +47,13 @@ impl Hooks for Iam {
                 .get(&POLICIES, &scope, &key_of(name))?
                 .filter(|policy| policy.arn == ask.resource)
                 .map(|policy| (policy.arn, policy.tags, None)),
+            "oidc-provider" => {
+                let url = resource.strip_prefix("oidc-provider/").unwrap_or_default();
+                oidc_provider(tx, cx.account, url)?.map(|p| (p.arn, p.tags, None))
+            }
+            "saml-provider" => {
+                tx.get(&SAML_PROVIDERS, &scope, name)?.map(|p| (p.arn, p.tags, None))
+            }
             _ => None,
         };
         let Some((arn, tags, boundary)) = found else { return Ok(nothing) };

@@ -1,5 +1,6 @@
 //! Instance profiles: a role in the form in which EC2 takes it.
 
+use crate::account::{PROFILES_MAX, check_quota};
 use crate::error::{conflict, exists, no_such, quota};
 use crate::holder::Holds;
 use crate::page::Pager;
@@ -12,11 +13,11 @@ use directory::{
 use gen_iam::*;
 use store::Scope;
 
-fn load(tx: &Tx, cx: &Cx, name: &str) -> Result<InstanceProfileRow, Error> {
+pub(crate) fn load(tx: &Tx, cx: &Cx, name: &str) -> Result<InstanceProfileRow, Error> {
     view::find_profile(tx, cx.account, name)?.ok_or_else(|| no_such("instance profile", name))
 }
 
-fn put(tx: &mut Tx, cx: &Cx, row: &InstanceProfileRow) -> Result<(), Error> {
+pub(crate) fn put(tx: &mut Tx, cx: &Cx, row: &InstanceProfileRow) -> Result<(), Error> {
     tx.put(&INSTANCE_PROFILES, &Scope::Account(cx.account), &key_of(&row.name), row)?;
     touch(tx, cx.account, &*cx.entropy)
 }
@@ -30,6 +31,7 @@ pub(crate) fn create(
     if view::find_profile(tx, cx.account, name)?.is_some() {
         return Err(exists(&format!("Instance Profile {name}")));
     }
+    check_quota(tx, cx, &INSTANCE_PROFILES, ("InstanceProfilesPerAccount", PROFILES_MAX))?;
     let path = input.path.as_deref().unwrap_or("/");
     let row = InstanceProfileRow {
         id: new_unique_id(Kind::InstanceProfile, &*cx.entropy),

@@ -12,15 +12,20 @@
 //! service-linked roles, reports and simulation.
 
 mod access_key;
+mod account;
 mod ask;
+mod details;
 mod error;
 mod group;
 mod holder;
 mod hooks;
 mod instance_profile;
+mod oidc;
 mod page;
 mod policy;
 mod role;
+mod saml;
+mod service_linked;
 mod tags;
 mod user;
 mod view;
@@ -30,7 +35,9 @@ mod tests;
 
 use api::{Ask, Cx, Error, Tx};
 use ask::Asks;
-use directory::{GroupRow, RoleRow, UserRow};
+use directory::{
+    GroupRow, InstanceProfileRow, OidcProviderRow, PolicyRow, RoleRow, SamlProviderRow, UserRow,
+};
 use gen_iam::*;
 
 /// The service. It keeps nothing of its own.
@@ -309,4 +316,120 @@ operations! {
             let (is_truncated, marker) = (page.is_truncated(), page.marker);
             Ok(ListRoleTagsOutput { tags: page.items, is_truncated, marker })
         };
+    authorize_tag_policy tag_policy(&mut Tx, TagPolicyInput) -> TagPolicyOutput:
+        |cx, i| ask::tagging_arn(cx, &i.policy_arn, &i.tags) => |tx, cx, i| {
+            tags::add::<PolicyRow>(tx, cx, &i.policy_arn, &i.tags)?;
+            Ok(TagPolicyOutput {})
+        };
+    authorize_untag_policy untag_policy(&mut Tx, UntagPolicyInput) -> UntagPolicyOutput:
+        |cx, i| ask::untagging_arn(cx, &i.policy_arn, &i.tag_keys) => |tx, cx, i| {
+            tags::remove::<PolicyRow>(tx, cx, &i.policy_arn, &i.tag_keys)?;
+            Ok(UntagPolicyOutput {})
+        };
+    authorize_list_policy_tags list_policy_tags(&Tx, ListPolicyTagsInput) -> ListPolicyTagsOutput:
+        |cx, i| ask::by_arn(cx, &i.policy_arn) => |tx, cx, i| {
+            let page = tags::list::<PolicyRow>(tx, cx, &i.policy_arn, i.marker.as_deref(), i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            Ok(ListPolicyTagsOutput { tags: page.items, is_truncated, marker })
+        };
+    authorize_tag_instance_profile tag_instance_profile(&mut Tx, TagInstanceProfileInput) -> TagInstanceProfileOutput:
+        |cx, i| ask::tagging(cx, "instance-profile", &i.instance_profile_name, &i.tags) => |tx, cx, i| {
+            tags::add::<InstanceProfileRow>(tx, cx, &i.instance_profile_name, &i.tags)?;
+            Ok(TagInstanceProfileOutput {})
+        };
+    authorize_untag_instance_profile untag_instance_profile(&mut Tx, UntagInstanceProfileInput) -> UntagInstanceProfileOutput:
+        |cx, i| ask::untagging(cx, "instance-profile", &i.instance_profile_name, &i.tag_keys) => |tx, cx, i| {
+            tags::remove::<InstanceProfileRow>(tx, cx, &i.instance_profile_name, &i.tag_keys)?;
+            Ok(UntagInstanceProfileOutput {})
+        };
+    authorize_list_instance_profile_tags list_instance_profile_tags(&Tx, ListInstanceProfileTagsInput) -> ListInstanceProfileTagsOutput:
+        |cx, i| ask::named(cx, "instance-profile", &i.instance_profile_name) => |tx, cx, i| {
+            let page = tags::list::<InstanceProfileRow>(tx, cx, &i.instance_profile_name, i.marker.as_deref(), i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            Ok(ListInstanceProfileTagsOutput { tags: page.items, is_truncated, marker })
+        };
+    authorize_tag_open_id_connect_provider tag_open_id_connect_provider(&mut Tx, TagOpenIDConnectProviderInput) -> TagOpenIDConnectProviderOutput:
+        |cx, i| ask::tagging_arn(cx, &i.open_id_connect_provider_arn, &i.tags) => |tx, cx, i| {
+            tags::add::<OidcProviderRow>(tx, cx, &i.open_id_connect_provider_arn, &i.tags)?;
+            Ok(TagOpenIDConnectProviderOutput {})
+        };
+    authorize_untag_open_id_connect_provider untag_open_id_connect_provider(&mut Tx, UntagOpenIDConnectProviderInput) -> UntagOpenIDConnectProviderOutput:
+        |cx, i| ask::untagging_arn(cx, &i.open_id_connect_provider_arn, &i.tag_keys) => |tx, cx, i| {
+            tags::remove::<OidcProviderRow>(tx, cx, &i.open_id_connect_provider_arn, &i.tag_keys)?;
+            Ok(UntagOpenIDConnectProviderOutput {})
+        };
+    authorize_list_open_id_connect_provider_tags list_open_id_connect_provider_tags(&Tx, ListOpenIDConnectProviderTagsInput) -> ListOpenIDConnectProviderTagsOutput:
+        |cx, i| ask::by_arn(cx, &i.open_id_connect_provider_arn) => |tx, cx, i| {
+            let page = tags::list::<OidcProviderRow>(tx, cx, &i.open_id_connect_provider_arn, i.marker.as_deref(), i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            Ok(ListOpenIDConnectProviderTagsOutput { tags: page.items, is_truncated, marker })
+        };
+    authorize_tag_saml_provider tag_saml_provider(&mut Tx, TagSAMLProviderInput) -> TagSAMLProviderOutput:
+        |cx, i| ask::tagging_arn(cx, &i.saml_provider_arn, &i.tags) => |tx, cx, i| {
+            tags::add::<SamlProviderRow>(tx, cx, &i.saml_provider_arn, &i.tags)?;
+            Ok(TagSAMLProviderOutput {})
+        };
+    authorize_untag_saml_provider untag_saml_provider(&mut Tx, UntagSAMLProviderInput) -> UntagSAMLProviderOutput:
+        |cx, i| ask::untagging_arn(cx, &i.saml_provider_arn, &i.tag_keys) => |tx, cx, i| {
+            tags::remove::<SamlProviderRow>(tx, cx, &i.saml_provider_arn, &i.tag_keys)?;
+            Ok(UntagSAMLProviderOutput {})
+        };
+    authorize_list_saml_provider_tags list_saml_provider_tags(&Tx, ListSAMLProviderTagsInput) -> ListSAMLProviderTagsOutput:
+        |cx, i| ask::by_arn(cx, &i.saml_provider_arn) => |tx, cx, i| {
+            let page = tags::list::<SamlProviderRow>(tx, cx, &i.saml_provider_arn, i.marker.as_deref(), i.max_items)?;
+            let (is_truncated, marker) = (page.is_truncated(), page.marker);
+            Ok(ListSAMLProviderTagsOutput { tags: page.items, is_truncated, marker })
+        };
+    authorize_update_group update_group(&mut Tx, UpdateGroupInput) -> UpdateGroupOutput:
+        |cx, i| ask::named(cx, "group", &i.group_name) => group::update;
+    authorize_update_role_description update_role_description(&mut Tx, UpdateRoleDescriptionInput) -> UpdateRoleDescriptionOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => role::update_description;
+    authorize_create_account_alias create_account_alias(&mut Tx, CreateAccountAliasInput) -> CreateAccountAliasOutput:
+        |cx, _| ask::account(cx) => account::create_alias;
+    authorize_delete_account_alias delete_account_alias(&mut Tx, DeleteAccountAliasInput) -> DeleteAccountAliasOutput:
+        |cx, _| ask::account(cx) => account::delete_alias;
+    authorize_list_account_aliases list_account_aliases(&Tx, ListAccountAliasesInput) -> ListAccountAliasesOutput:
+        |cx, _| ask::account(cx) => account::list_aliases;
+    authorize_get_account_password_policy get_account_password_policy(&Tx, GetAccountPasswordPolicyInput) -> GetAccountPasswordPolicyOutput:
+        |cx, _| ask::account(cx) => account::get_passwords;
+    authorize_update_account_password_policy update_account_password_policy(&mut Tx, UpdateAccountPasswordPolicyInput) -> UpdateAccountPasswordPolicyOutput:
+        |cx, _| ask::account(cx) => account::update_passwords;
+    authorize_delete_account_password_policy delete_account_password_policy(&mut Tx, DeleteAccountPasswordPolicyInput) -> DeleteAccountPasswordPolicyOutput:
+        |cx, _| ask::account(cx) => account::delete_passwords;
+    authorize_get_account_summary get_account_summary(&Tx, GetAccountSummaryInput) -> GetAccountSummaryOutput:
+        |cx, _| ask::account(cx) => account::summary;
+    authorize_set_security_token_service_preferences set_security_token_service_preferences(&mut Tx, SetSecurityTokenServicePreferencesInput) -> SetSecurityTokenServicePreferencesOutput:
+        |cx, _| ask::account(cx) => account::set_token_version;
+    authorize_get_account_authorization_details get_account_authorization_details(&Tx, GetAccountAuthorizationDetailsInput) -> GetAccountAuthorizationDetailsOutput:
+        |cx, _| ask::account(cx) => details::get;
+    authorize_create_open_id_connect_provider create_open_id_connect_provider(&mut Tx, CreateOpenIDConnectProviderInput) -> CreateOpenIDConnectProviderOutput:
+        |cx, i| ask::new_oidc(cx, &i.url, i.tags.as_deref()) => oidc::create;
+    authorize_get_open_id_connect_provider get_open_id_connect_provider(&Tx, GetOpenIDConnectProviderInput) -> GetOpenIDConnectProviderOutput:
+        |cx, i| ask::by_arn(cx, &i.open_id_connect_provider_arn) => oidc::get;
+    authorize_delete_open_id_connect_provider delete_open_id_connect_provider(&mut Tx, DeleteOpenIDConnectProviderInput) -> DeleteOpenIDConnectProviderOutput:
+        |cx, i| ask::by_arn(cx, &i.open_id_connect_provider_arn) => oidc::delete;
+    authorize_list_open_id_connect_providers list_open_id_connect_providers(&Tx, ListOpenIDConnectProvidersInput) -> ListOpenIDConnectProvidersOutput:
+        |cx, _| ask::account(cx) => oidc::list;
+    authorize_add_client_id_to_open_id_connect_provider add_client_id_to_open_id_connect_provider(&mut Tx, AddClientIDToOpenIDConnectProviderInput) -> AddClientIDToOpenIDConnectProviderOutput:
+        |cx, i| ask::by_arn(cx, &i.open_id_connect_provider_arn) => oidc::add_client_id;
+    authorize_remove_client_id_from_open_id_connect_provider remove_client_id_from_open_id_connect_provider(&mut Tx, RemoveClientIDFromOpenIDConnectProviderInput) -> RemoveClientIDFromOpenIDConnectProviderOutput:
+        |cx, i| ask::by_arn(cx, &i.open_id_connect_provider_arn) => oidc::remove_client_id;
+    authorize_update_open_id_connect_provider_thumbprint update_open_id_connect_provider_thumbprint(&mut Tx, UpdateOpenIDConnectProviderThumbprintInput) -> UpdateOpenIDConnectProviderThumbprintOutput:
+        |cx, i| ask::by_arn(cx, &i.open_id_connect_provider_arn) => oidc::update_thumbprint;
+    authorize_create_saml_provider create_saml_provider(&mut Tx, CreateSAMLProviderInput) -> CreateSAMLProviderOutput:
+        |cx, i| ask::new(cx, "saml-provider", None, &i.name, i.tags.as_deref(), None) => saml::create;
+    authorize_get_saml_provider get_saml_provider(&Tx, GetSAMLProviderInput) -> GetSAMLProviderOutput:
+        |cx, i| ask::by_arn(cx, &i.saml_provider_arn) => saml::get;
+    authorize_update_saml_provider update_saml_provider(&mut Tx, UpdateSAMLProviderInput) -> UpdateSAMLProviderOutput:
+        |cx, i| ask::by_arn(cx, &i.saml_provider_arn) => saml::update;
+    authorize_delete_saml_provider delete_saml_provider(&mut Tx, DeleteSAMLProviderInput) -> DeleteSAMLProviderOutput:
+        |cx, i| ask::by_arn(cx, &i.saml_provider_arn) => saml::delete;
+    authorize_list_saml_providers list_saml_providers(&Tx, ListSAMLProvidersInput) -> ListSAMLProvidersOutput:
+        |cx, _| ask::account(cx) => saml::list;
+    authorize_create_service_linked_role create_service_linked_role(&mut Tx, CreateServiceLinkedRoleInput) -> CreateServiceLinkedRoleOutput:
+        |cx, i| ask::service_linked(cx, &i.aws_service_name, i.custom_suffix.as_deref()) => service_linked::create;
+    authorize_delete_service_linked_role delete_service_linked_role(&mut Tx, DeleteServiceLinkedRoleInput) -> DeleteServiceLinkedRoleOutput:
+        |cx, i| ask::named(cx, "role", &i.role_name) => service_linked::delete;
+    authorize_get_service_linked_role_deletion_status get_service_linked_role_deletion_status(&Tx, GetServiceLinkedRoleDeletionStatusInput) -> GetServiceLinkedRoleDeletionStatusOutput:
+        |cx, i| ask::role_of_task(cx, &i.deletion_task_id) => service_linked::deletion_status;
 }

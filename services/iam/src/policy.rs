@@ -1,5 +1,6 @@
 //! Managed policies and their versions.
 
+use crate::account::{POLICIES_MAX, check_quota};
 use crate::error::{bad_policy, invalid, no_policy, no_version, not_yours};
 use crate::holder::policy_exists;
 use crate::page::Pager;
@@ -36,14 +37,14 @@ fn find(tx: &Tx, cx: &Cx, arn: &str) -> Result<Found, Error> {
 }
 
 /// One that can be changed.
-fn find_own(tx: &Tx, cx: &Cx, arn: &str) -> Result<PolicyRow, Error> {
+pub(crate) fn find_own(tx: &Tx, cx: &Cx, arn: &str) -> Result<PolicyRow, Error> {
     match find(tx, cx, arn)? {
         Found::Own(row) => Ok(row),
         Found::Aws(_) => Err(not_yours(arn)),
     }
 }
 
-fn put(tx: &mut Tx, cx: &Cx, row: &PolicyRow) -> Result<(), Error> {
+pub(crate) fn put(tx: &mut Tx, cx: &Cx, row: &PolicyRow) -> Result<(), Error> {
     tx.put(&POLICIES, &Scope::Account(cx.account), &key_of(&row.name), row)?;
     touch(tx, cx.account, &*cx.entropy)
 }
@@ -60,6 +61,7 @@ pub(crate) fn create(
             format!("A policy called {name} already exists. Duplicate names are not allowed.");
         return Err(Error::new(&errors::ENTITY_ALREADY_EXISTS_EXCEPTION, message));
     }
+    check_quota(tx, cx, &POLICIES, ("PoliciesPerAccount", POLICIES_MAX))?;
     let path = input.path.as_deref().unwrap_or("/");
     let document = input.policy_document.clone();
     let row = PolicyRow {
@@ -169,6 +171,20 @@ fn shown(number: u32, default: u32, created: Timestamp, document: Option<&str>) 
     }
 }
 
+/// The only version of a policy of AWS's own that is here, with its document.
+pub(crate) fn aws_version(own: &ManagedPolicy) -> PolicyVersion {
+    let updated = Timestamp::from_secs(own.updated_s);
+    shown(own.version, own.version, updated, Some(own.document.trim_end()))
+}
+
+/// All versions with their documents, the newest first.
+pub(crate) fn all_versions(row: &PolicyRow) -> Vec<PolicyVersion> {
+    let newest_first = row.versions.iter().rev();
+    let version =
+        |v: &PolicyVersionRow| shown(v.number, row.default_version, v.created, Some(&v.document));
+    newest_first.map(version).collect()
+}
+
 pub(crate) fn get_version(
     tx: &Tx,
     cx: &Cx,
@@ -177,10 +193,7 @@ pub(crate) fn get_version(
     let (arn, wanted) = (&input.policy_arn, number(&input.version_id));
     let missing = || no_version(arn, &input.version_id);
     let version = match find(tx, cx, arn)? {
-        Found::Aws(own) if wanted == Some(own.version) => {
-            let updated = Timestamp::from_secs(own.updated_s);
-            shown(own.version, own.version, updated, Some(own.document.trim_end()))
-        }
+        Found::Aws(own) if wanted == Some(own.version) => aws_version(own),
         Found::Aws(_) => return Err(missing()),
         Found::Own(row) => {
             let found = row.versions.iter().find(|version| Some(version.number) == wanted);

@@ -1,46 +1,39 @@
 //! Roles and their trust policies.
 
-use crate::error::{bad_policy, conflict, exists, no_such};
+use crate::account::{ROLES_MAX, check_quota};
+use crate::error::{bad_policy, conflict, exists, invalid, no_such};
 use crate::holder::{Holds, new_boundary, release};
 use crate::page::Pager;
-use crate::{ask, tags, view};
+use crate::{ask, service_linked, tags, view};
 use api::{Cx, Error, Tx};
-use base::AccountId;
 use directory::{
-    Holder, INSTANCE_PROFILES, Kind, ROLE_PROFILES, ROLES, RoleRow, key_of, new_unique_id, touch,
+    Holder, INSTANCE_PROFILES, Kind, ROLE_PROFILES, ROLES, RoleRow, forget_uses, key_of,
+    new_unique_id, principal_id, touch,
 };
 use gen_iam::*;
 use policy::{Policy, Who};
+use std::collections::BTreeMap;
 use store::Scope;
 
 const SESSION_S_DEFAULT: u32 = 3_600;
 
-/// Checks a trust policy, and that the users and roles that it names are there.
-fn check_trust(tx: &Tx, document: &str) -> Result<(), Error> {
+/// Checks a trust policy, and that the users and roles that it names are there. Gives their unique
+/// ids by their ARNs.
+fn check_trust(tx: &Tx, document: &str) -> Result<BTreeMap<String, String>, Error> {
     let trust = Policy::parse(policy::Kind::Trust, document).map_err(bad_policy)?;
+    let mut ids = BTreeMap::new();
     for who in trust.principals() {
         let Who::Aws(arn) = who else { continue };
-        if !principal_exists(tx, arn)? {
-            let message = format!("Invalid principal in policy: \"AWS\":\"{arn}\"");
-            return Err(Error::new(&errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION, message));
+        match principal_id(tx, arn)? {
+            None => {}
+            Some(Some(id)) => drop(ids.insert(arn.to_string(), id)),
+            Some(None) => {
+                let message = format!("Invalid principal in policy: \"AWS\":\"{arn}\"");
+                return Err(Error::new(&errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION, message));
+            }
         }
     }
-    Ok(())
-}
-
-/// Users and roles must exist; sessions come and go, and unique ids are what is left of the deleted.
-fn principal_exists(tx: &Tx, arn: &str) -> Result<bool, Error> {
-    let fields: Vec<&str> = arn.splitn(6, ':').collect();
-    let ["arn", _, "iam", "", account, resource] = fields[..] else { return Ok(true) };
-    let (Some(account), Some((_, name))) = (AccountId::parse(account), resource.rsplit_once('/'))
-    else {
-        return Ok(true);
-    };
-    let found = match resource.starts_with("user/") {
-        true => directory::user(tx, account, name)?.map(|row| row.arn),
-        false => directory::role(tx, account, name)?.map(|row| row.arn),
-    };
-    Ok(found.as_deref() == Some(arn))
+    Ok(ids)
 }
 
 pub(crate) fn create(
@@ -49,11 +42,16 @@ pub(crate) fn create(
     input: &CreateRoleInput,
 ) -> Result<CreateRoleOutput, Error> {
     let name = &input.role_name;
-    check_trust(tx, &input.assume_role_policy_document)?;
+    let trust_ids = check_trust(tx, &input.assume_role_policy_document)?;
     if RoleRow::find(tx, cx.account, name)?.is_some() {
         return Err(exists(&format!("Role with name {name}")));
     }
+    check_quota(tx, cx, &ROLES, ("RolesPerAccount", ROLES_MAX))?;
     let path = input.path.as_deref().unwrap_or("/");
+    if path.starts_with(service_linked::PATH) {
+        let message = format!("The path {path} is for roles that services are linked to.");
+        return Err(invalid(message));
+    }
     let boundary = input.permissions_boundary.as_deref();
     let session_s_max = input.max_session_duration.and_then(|s| u32::try_from(s).ok());
     let row = RoleRow {
@@ -67,15 +65,16 @@ pub(crate) fn create(
         trust: input.assume_role_policy_document.clone(),
         description: input.description.clone(),
         session_s_max: session_s_max.unwrap_or(SESSION_S_DEFAULT),
+        trust_ids,
     };
     row.put(tx, cx)?;
-    Ok(CreateRoleOutput { role: view::role(&row) })
+    Ok(CreateRoleOutput { role: view::role(tx, &row)? })
 }
 
 pub(crate) fn get(tx: &Tx, cx: &Cx, input: &GetRoleInput) -> Result<GetRoleOutput, Error> {
-    let mut role = view::role(&RoleRow::load(tx, cx, &input.role_name)?);
-    // Reads leave no trace, so when a role was last used is not known; AWS has the element anyway.
-    role.role_last_used = Some(RoleLastUsed::default());
+    let row = RoleRow::load(tx, cx, &input.role_name)?;
+    let mut role = view::role(tx, &row)?;
+    role.role_last_used = Some(view::role_last_used(tx, cx.account, &row)?);
     Ok(GetRoleOutput { role })
 }
 
@@ -85,7 +84,9 @@ pub(crate) fn list(tx: &Tx, cx: &Cx, input: &ListRolesInput) -> Result<ListRoles
     let scope = Scope::Account(cx.account);
     let rows = tx.scan(&ROLES, &scope).from(pager.after().unwrap_or_default());
     let page = pager.take(rows.filter_map(|found| match found {
-        Ok((key, row)) => row.path.starts_with(prefix).then(|| Ok((key, view::role_listed(&row)))),
+        Ok((key, row)) => {
+            row.path.starts_with(prefix).then(|| Ok((key, view::role_listed(tx, &row)?)))
+        }
         Err(error) => Some(Err(error.into())),
     }))?;
     let (is_truncated, marker) = (page.is_truncated(), page.marker);
@@ -108,13 +109,25 @@ pub(crate) fn update(
     Ok(UpdateRoleOutput {})
 }
 
+/// The older way to change a description.
+pub(crate) fn update_description(
+    tx: &mut Tx,
+    cx: &Cx,
+    input: &UpdateRoleDescriptionInput,
+) -> Result<UpdateRoleDescriptionOutput, Error> {
+    let mut row = RoleRow::load(tx, cx, &input.role_name)?;
+    row.description = Some(input.description.clone());
+    row.put(tx, cx)?;
+    Ok(UpdateRoleDescriptionOutput { role: Some(view::role(tx, &row)?) })
+}
+
 pub(crate) fn update_trust(
     tx: &mut Tx,
     cx: &Cx,
     input: &UpdateAssumeRolePolicyInput,
 ) -> Result<UpdateAssumeRolePolicyOutput, Error> {
-    let mut row = RoleRow::load(tx, cx, &input.role_name)?;
-    check_trust(tx, &input.policy_document)?;
+    let mut row = RoleRow::load_to_change(tx, cx, &input.role_name)?;
+    row.trust_ids = check_trust(tx, &input.policy_document)?;
     row.trust = input.policy_document.clone();
     row.put(tx, cx)?;
     Ok(UpdateAssumeRolePolicyOutput {})
@@ -125,12 +138,13 @@ pub(crate) fn delete(
     cx: &Cx,
     input: &DeleteRoleInput,
 ) -> Result<DeleteRoleOutput, Error> {
-    let row = RoleRow::load(tx, cx, &input.role_name)?;
+    let row = RoleRow::load_to_change(tx, cx, &input.role_name)?;
     let (scope, key) = (Scope::Account(cx.account), key_of(&row.name));
     if tx.first(&ROLE_PROFILES, &scope, &(key.as_str(),))?.is_some() {
         return Err(conflict("remove roles from instance profile first"));
     }
     release(tx, cx, &row)?;
+    forget_uses(tx, cx.account, &row.id)?;
     tx.delete(&ROLES, &scope, &key)?;
     touch(tx, cx.account, &*cx.entropy)?;
     Ok(DeleteRoleOutput {})

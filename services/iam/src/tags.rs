@@ -1,25 +1,37 @@
-//! Tags of users, roles, policies and instance profiles.
+//! Tags of users, roles, policies, instance profiles and all else that has them.
 
-use crate::error::invalid;
-use crate::page::{Page, Pager};
-use api::{Cx, Error, Tx};
-use directory::{RoleRow, TagRow, UserRow};
-use gen_iam::{Tag, errors};
-
+use crate::error::{invalid, no_policy};
 use crate::holder::Holds;
+use crate::page::{Page, Pager};
+use crate::{instance_profile, oidc, policy, saml};
+use api::{Cx, Error, Tx};
+use directory::{
+    InstanceProfileRow, OidcProviderRow, PolicyRow, RoleRow, SamlProviderRow, TagRow, UserRow,
+};
+use gen_iam::{Tag, errors};
 
 /// Quota "Tags per IAM role", and of all else.
 const TAGS_MAX: usize = 50;
 
-/// Something with tags.
-pub(crate) trait Tagged: Holds {
+/// Something with tags, found by its name, or by its ARN where it is known by that.
+pub(crate) trait Tagged: Sized {
+    fn load_tagged(tx: &Tx, cx: &Cx, name: &str) -> Result<Self, Error>;
+    fn put_tagged(&self, tx: &mut Tx, cx: &Cx) -> Result<(), Error>;
     fn tags(&self) -> &[TagRow];
     fn tags_mut(&mut self) -> &mut Vec<TagRow>;
 }
 
 macro_rules! tagged {
-    ($($row:ident)*) => {$(
+    ($($row:ident: $load:expr, $put:expr;)*) => {$(
         impl Tagged for $row {
+            fn load_tagged(tx: &Tx, cx: &Cx, name: &str) -> Result<Self, Error> {
+                let load: fn(&Tx, &Cx, &str) -> Result<Self, Error> = $load;
+                load(tx, cx, name)
+            }
+            fn put_tagged(&self, tx: &mut Tx, cx: &Cx) -> Result<(), Error> {
+                let put: fn(&mut Tx, &Cx, &$row) -> Result<(), Error> = $put;
+                put(tx, cx, self)
+            }
             fn tags(&self) -> &[TagRow] {
                 &self.tags
             }
@@ -30,7 +42,18 @@ macro_rules! tagged {
     )*};
 }
 
-tagged!(UserRow RoleRow);
+tagged! {
+    UserRow: UserRow::load, |tx, cx, row| row.put(tx, cx);
+    RoleRow: RoleRow::load, |tx, cx, row| row.put(tx, cx);
+    InstanceProfileRow: instance_profile::load, instance_profile::put;
+    PolicyRow: |tx, cx, arn| policy::find_own(tx, cx, arn).map_err(|error| match error.code() {
+        // A policy of AWS's own can be read, but has no tags.
+        "AccessDenied" => no_policy(arn),
+        _ => error,
+    }), policy::put;
+    OidcProviderRow: oidc::load, oidc::put;
+    SamlProviderRow: saml::load, saml::put;
+}
 
 /// The tags of something new.
 pub(crate) fn new(tags: Option<&[Tag]>) -> Result<Vec<TagRow>, Error> {
@@ -64,9 +87,9 @@ fn merge(rows: &mut Vec<TagRow>, tags: &[Tag]) -> Result<(), Error> {
 }
 
 pub(crate) fn add<T: Tagged>(tx: &mut Tx, cx: &Cx, name: &str, tags: &[Tag]) -> Result<(), Error> {
-    let mut row = T::load(tx, cx, name)?;
+    let mut row = T::load_tagged(tx, cx, name)?;
     merge(row.tags_mut(), tags)?;
-    row.put(tx, cx)
+    row.put_tagged(tx, cx)
 }
 
 pub(crate) fn remove<T: Tagged>(
@@ -75,9 +98,9 @@ pub(crate) fn remove<T: Tagged>(
     name: &str,
     keys: &[String],
 ) -> Result<(), Error> {
-    let mut row = T::load(tx, cx, name)?;
+    let mut row = T::load_tagged(tx, cx, name)?;
     row.tags_mut().retain(|tag| !keys.iter().any(|key| key.eq_ignore_ascii_case(&tag.key)));
-    row.put(tx, cx)
+    row.put_tagged(tx, cx)
 }
 
 pub(crate) fn list<T: Tagged>(
@@ -87,7 +110,7 @@ pub(crate) fn list<T: Tagged>(
     marker: Option<&str>,
     max_items: Option<i32>,
 ) -> Result<Page<Tag>, Error> {
-    let row = T::load(tx, cx, name)?;
+    let row = T::load_tagged(tx, cx, name)?;
     let pager = Pager::new(cx, &[name], marker, max_items)?;
     let mut tags: Vec<&TagRow> = row.tags().iter().collect();
     tags.sort_by_key(|tag| tag.key.to_ascii_lowercase());

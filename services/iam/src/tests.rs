@@ -2,8 +2,10 @@
 //! each operation asks for.
 
 mod access;
+mod account;
 mod groups;
 mod managed;
+mod providers;
 mod roles;
 mod users;
 

@@ -1,13 +1,14 @@
 //! Users.
 
+use crate::account::{USERS_MAX, check_quota};
 use crate::error::{conflict, exists, quota, validation};
-use crate::holder::{Holds, new_boundary, note_use, release};
+use crate::holder::{Holds, move_uses, new_boundary, release};
 use crate::page::Pager;
 use crate::{ask, tags, view};
 use api::{Cx, Error, Tx};
 use directory::{
-    ACCESS_KEYS, GROUP_MEMBERS, GroupRow, Holder, Kind, USERS, UserRow, key_of, new_unique_id,
-    touch,
+    ACCESS_KEYS, GROUP_MEMBERS, GroupRow, Holder, Kind, USERS, UserRow, forget_uses, key_of,
+    new_unique_id, touch,
 };
 use gen_iam::*;
 use policy::PrincipalKind;
@@ -35,6 +36,7 @@ pub(crate) fn create(
     if UserRow::find(tx, cx.account, name)?.is_some() {
         return Err(exists(&format!("User with name {name}")));
     }
+    check_quota(tx, cx, &USERS, ("UsersPerAccount", USERS_MAX))?;
     let path = input.path.as_deref().unwrap_or("/");
     let boundary = input.permissions_boundary.as_deref();
     let row = UserRow {
@@ -89,8 +91,7 @@ pub(crate) fn update(
 ) -> Result<UpdateUserOutput, Error> {
     let mut row = UserRow::load(tx, cx, &input.user_name)?;
     let scope = Scope::Account(cx.account);
-    let old_name = row.name.clone();
-    let old = key_of(&old_name);
+    let old = key_of(&row.name);
     if let Some(path) = &input.new_path {
         row.path = path.clone();
     }
@@ -114,16 +115,7 @@ pub(crate) fn update(
                 tx.put(&ACCESS_KEYS, &Scope::Global, id, &key)?;
             }
         }
-        let attached = row.policies.attached.iter().map(|arn| (arn, true));
-        let boundary = row.policies.boundary.iter().map(|arn| (arn, false));
-        for (arn, is_attached) in attached.chain(boundary) {
-            for (name, used) in [(&old_name, false), (&row.name, true)] {
-                note_use(tx, cx, arn, Holder::User, name, |row| match is_attached {
-                    true => row.attached = used,
-                    false => row.boundary = used,
-                })?;
-            }
-        }
+        move_uses(tx, cx, &row, &old)?;
     }
     row.put(tx, cx)?;
     Ok(UpdateUserOutput {})
@@ -142,6 +134,7 @@ pub(crate) fn delete(
         return Err(conflict("delete access keys first"));
     }
     release(tx, cx, &row)?;
+    forget_uses(tx, cx.account, &row.id)?;
     tx.delete(&USERS, &Scope::Account(cx.account), &key_of(&row.name))?;
     touch(tx, cx.account, &*cx.entropy)?;
     Ok(DeleteUserOutput {})

@@ -4,7 +4,7 @@ use api::{Error, Tx};
 use base::{AccountId, percent};
 use directory::{
     GroupRow, INSTANCE_PROFILES, InstanceProfileRow, ManagedPolicy, POLICY_USES, PolicyRow,
-    RoleRow, TagRow, UserRow, key_of, role as find_role,
+    RoleRow, TagRow, UserRow, entity_uses, key_of, role as find_role, trust_now,
 };
 use gen_iam::*;
 use store::Scope;
@@ -57,25 +57,44 @@ pub(crate) fn group(row: &GroupRow) -> Group {
 }
 
 /// As listings show it: without tags and boundary.
-pub(crate) fn role_listed(row: &RoleRow) -> Role {
-    Role {
+pub(crate) fn role_listed(tx: &Tx, row: &RoleRow) -> Result<Role, Error> {
+    Ok(Role {
         path: row.path.clone(),
         role_name: row.name.clone(),
         role_id: row.id.clone(),
         arn: row.arn.clone(),
         create_date: row.created,
-        assume_role_policy_document: Some(document(&row.trust)),
+        assume_role_policy_document: Some(document(&trust_now(tx, row)?)),
         description: row.description.clone(),
         max_session_duration: i32::try_from(row.session_s_max).ok(),
         ..Role::default()
-    }
+    })
 }
 
-pub(crate) fn role(row: &RoleRow) -> Role {
-    Role {
+pub(crate) fn role(tx: &Tx, row: &RoleRow) -> Result<Role, Error> {
+    Ok(Role {
         permissions_boundary: boundary(row.policies.boundary.as_ref()),
         tags: tags(&row.tags),
-        ..role_listed(row)
+        ..role_listed(tx, row)?
+    })
+}
+
+/// When the role was last used, over all services; the element is there even if it never was.
+pub(crate) fn role_last_used(
+    tx: &Tx,
+    account: AccountId,
+    row: &RoleRow,
+) -> Result<RoleLastUsed, Error> {
+    let uses = entity_uses(tx, account, &row.id)?;
+    let last = uses.into_iter().map(|(_, used)| used).max_by_key(|used| used.at);
+    let (last_used_date, region) = last.map(|used| (used.at, used.region)).unzip();
+    Ok(RoleLastUsed { last_used_date, region })
+}
+
+pub(crate) fn attached(arn: &str) -> AttachedPolicy {
+    AttachedPolicy {
+        policy_name: arn.rsplit('/').next().map(str::to_owned),
+        policy_arn: Some(arn.to_owned()),
     }
 }
 
@@ -88,13 +107,14 @@ pub(crate) fn instance_profile(
         Some(name) => find_role(tx, account, name)?,
         None => None,
     };
+    let roles = role.iter().map(|role| role_listed(tx, role)).collect::<Result<_, _>>()?;
     Ok(InstanceProfile {
         path: row.path.clone(),
         instance_profile_name: row.name.clone(),
         instance_profile_id: row.id.clone(),
         arn: row.arn.clone(),
         create_date: row.created,
-        roles: role.iter().map(role_listed).collect(),
+        roles,
         tags: tags(&row.tags),
     })
 }

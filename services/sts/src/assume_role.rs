@@ -6,7 +6,7 @@ use api::{Ask, Cx, Error, NamedPolicy, Tx};
 use base::AccountId;
 use directory::{
     NewSession, POLICIES, RoleRow, RoleSessionRow, SessionHolder, SessionPoliciesRow, SessionRow,
-    issue, key_of, managed, role,
+    issue, key_of, managed, role, trust_now,
 };
 use gen_sts::*;
 use policy::{Kind, Policy, PolicyError, PrincipalKind};
@@ -26,9 +26,9 @@ pub(crate) fn split_role_arn(arn: &str) -> Option<(AccountId, &str)> {
     Some((AccountId::parse(account)?, name)).filter(|_| !name.is_empty())
 }
 
-pub(crate) fn trust_policy(role: &RoleRow) -> Result<NamedPolicy, Error> {
+pub(crate) fn trust_policy(tx: &Tx, role: &RoleRow) -> Result<NamedPolicy, Error> {
     // It was checked when it was put.
-    let policy = Policy::parse(Kind::Trust, &role.trust).map_err(Error::internal)?;
+    let policy = Policy::parse(Kind::Trust, &trust_now(tx, role)?).map_err(Error::internal)?;
     Ok(NamedPolicy { name: role.arn.as_str().into(), policy: Arc::new(policy) })
 }
 

@@ -85,7 +85,7 @@ impl Hooks for Sts {
         let Some(row) = role(tx, account, name)?.filter(|row| row.arn == ask.resource) else {
             return Ok(grants);
         };
-        grants.policy = Some(assume_role::trust_policy(&row)?);
+        grants.policy = Some(assume_role::trust_policy(tx, &row)?);
         for tag in &row.tags {
             let lower = tag.key.to_ascii_lowercase();
             for prefix in ["aws", "iam"] {

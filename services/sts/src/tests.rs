@@ -143,6 +143,7 @@ impl World {
             trust: trust.into(),
             description: None,
             session_s_max: 7_200,
+            trust_ids: Default::default(),
         };
         let key = AccessKeyRow {
             account: account("111122223333"),

@@ -1,0 +1,73 @@
+//! When keys, users and roles were last used, and for what. The gateway notes it in memory and writes
+//! it from time to time: a read must not become a write, so what was noted within the last seconds
+//! before a crash is forgotten, and times are those of the minute.
+
+use api::{Error, Tx};
+use base::{AccountId, Timestamp};
+use store::{Scope, Table, row};
+
+/// By access key id, in the global scope.
+pub const KEY_USES: Table<String, KeyUseRow> = Table::new(0x0219, "iam.key_use");
+/// By the unique id of a user or role, and the service that it asked.
+pub const ENTITY_USES: Table<(String, String), EntityUseRow> = Table::new(0x021a, "iam.entity_use");
+
+row! {
+    pub struct KeyUseRow {
+        1 => at: Timestamp,
+        2 => service: String,
+        3 => region: String,
+    }
+
+    pub struct EntityUseRow {
+        1 => at: Timestamp,
+        2 => region: String,
+    }
+}
+
+/// One use, as it was noted.
+#[derive(Clone, Debug)]
+pub struct Use {
+    pub at: Timestamp,
+    pub account: AccountId,
+    pub access_key_id: String,
+    /// Of the user or role; empty for root.
+    pub entity_id: String,
+    pub service: String,
+    pub region: String,
+}
+
+/// Writes uses down. Those of deleted keys and entities go with their owners' rows.
+pub fn record_uses(tx: &mut Tx, uses: &[Use]) -> Result<(), Error> {
+    for own in uses {
+        if own.access_key_id.starts_with("AKIA") {
+            let row =
+                KeyUseRow { at: own.at, service: own.service.clone(), region: own.region.clone() };
+            tx.put(&KEY_USES, &Scope::Global, own.access_key_id.as_str(), &row)?;
+        }
+        if !own.entity_id.is_empty() {
+            let row = EntityUseRow { at: own.at, region: own.region.clone() };
+            let key = (own.entity_id.as_str(), own.service.as_str());
+            tx.put(&ENTITY_USES, &Scope::Account(own.account), &key, &row)?;
+        }
+    }
+    Ok(())
+}
+
+/// The services that the user or role of that id used, with the last time of each.
+pub fn entity_uses(
+    tx: &Tx,
+    account: AccountId,
+    id: &str,
+) -> Result<Vec<(String, EntityUseRow)>, Error> {
+    let scope = Scope::Account(account);
+    let rows = tx.scan(&ENTITY_USES, &scope).prefix(&(id,));
+    rows.map(|found| found.map(|((_, service), row)| (service, row)).map_err(Error::from)).collect()
+}
+
+/// Forgets what a deleted user or role used.
+pub fn forget_uses(tx: &mut Tx, account: AccountId, id: &str) -> Result<(), Error> {
+    for (service, _) in entity_uses(tx, account, id)? {
+        tx.delete(&ENTITY_USES, &Scope::Account(account), &(id, service.as_str()))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Documents as text: where their statements stand, and putting other strings into them. The document
+//! stays as its author wrote it, white space and order included, since people compare what they read
+//! with what they wrote.
+
+use crate::json::{self, Json};
+
+/// A place in a document, both from 1 as editors count.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Place {
+    pub line: usize,
+    pub column: usize,
+}
+
+/// The strings of a document as byte ranges, quotes included, and what stands between them.
+fn strings(document: &str) -> Vec<(usize, usize)> {
+    let bytes = document.as_bytes();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        if bytes[at] != b'"' {
+            at += 1;
+            continue;
+        }
+        let from = at;
+        at += 1;
+        while at < bytes.len() && bytes[at] != b'"' {
+            at += if bytes[at] == b'\\' { 2 } else { 1 };
+        }
+        at = (at + 1).min(bytes.len());
+        found.push((from, at));
+    }
+    found
+}
+
+/// The document with other words for those of its strings for which `new` has some. What `new` gives
+/// must need no escapes.
+pub fn replace_texts(document: &str, new: impl Fn(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(document.len());
+    let mut done = 0;
+    for (from, to) in strings(document) {
+        let Some(raw) = document.get(from..to) else { continue };
+        let Ok(Json::Text(text)) = json::read(raw) else { continue };
+        if let Some(new) = new(&text) {
+            out.push_str(&document[done..from]);
+            out.push('"');
+            out.push_str(&new);
+            out.push('"');
+            done = to;
+        }
+    }
+    out.push_str(&document[done..]);
+    out
+}
+
+/// Where each statement begins and where it ends, in order. Empty for what is no policy.
+pub fn statement_places(document: &str) -> Vec<(Place, Place)> {
+    let bytes = document.as_bytes();
+    let strings = strings(document);
+    let mut strings = strings.iter().peekable();
+    let (mut depth, mut at, mut inside) = (0usize, 0, false);
+    let mut begun = None;
+    let mut base = 0;
+    let mut found = Vec::new();
+    while at < bytes.len() {
+        if let Some((from, to)) = strings.next_if(|(from, _)| *from == at) {
+            if depth == 1 && !inside {
+                let is_key = document.get(*from..*to) == Some("\"Statement\"");
+                let colon = document[*to..].trim_start().starts_with(':');
+                if is_key && colon {
+                    (inside, base) = (true, depth);
+                }
+            }
+            at = *to;
+            continue;
+        }
+        match bytes[at] {
+            b'{' => {
+                if inside && begun.is_none() {
+                    begun = Some((at, depth));
+                }
+                depth += 1;
+            }
+            b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if let Some((from, own)) = begun
+                    && own == depth
+                {
+                    found.push((place(document, from), place(document, at + 1)));
+                    begun = None;
+                }
+                inside &= depth > base;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found
+}
+
+fn place(document: &str, at: usize) -> Place {
+    let before = &document[..at];
+    let line = before.matches('\n').count() + 1;
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Place { line, column: before[start..].chars().count() + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_are_replaced_wherever_they_stand() {
+        let new = |text: &str| (text == "arn:a/b").then(|| "AIDA1".to_owned());
+        let check = |document: &str, expected: &str| {
+            assert_eq!(replace_texts(document, new), expected);
+        };
+        check(r#"{"AWS": "arn:a/b"}"#, r#"{"AWS": "AIDA1"}"#);
+        check(r#"{"AWS":["arn:a\/b" , "x"]}"#, r#"{"AWS":["AIDA1" , "x"]}"#);
+        check(r#"{"AWS":"arn:\u0061/b"}"#, r#"{"AWS":"AIDA1"}"#);
+        check(r#"{"a":"\"arn:a/b"}"#, r#"{"a":"\"arn:a/b"}"#);
+        check(r#"{"a":"x\\","b":"arn:a/b"}"#, r#"{"a":"x\\","b":"AIDA1"}"#);
+        check(r#"{"a":"open"#, r#"{"a":"open"#);
+        check("\"ä\\", "\"ä\\");
+    }
+
+    #[test]
+    fn statements_have_places() {
+        let check = |document: &str, expected: &[(usize, usize, usize, usize)]| {
+            let found: Vec<_> = statement_places(document)
+                .iter()
+                .map(|(a, b)| (a.line, a.column, b.line, b.column))
+                .collect();
+            assert_eq!(found, expected, "{document}");
+        };
+        check(r#"{"Statement":{"Effect":"Allow"}}"#, &[(1, 14, 1, 32)]);
+        check(
+            r#"{"Version":"x","Statement":[{"A":[{}]},{"B":{}}]}"#,
+            &[(1, 29, 1, 39), (1, 40, 1, 48)],
+        );
+        check("{\n \"Statement\" : [\n  {\"a\":\"}\"}\n ], \"Id\":\"x\"}", &[(3, 3, 3, 12)]);
+        check(r#"{"Statement":[{}],"Other":[{}]}"#, &[(1, 15, 1, 17)]);
+        check(r#"{"Statement":{},"Other":{}}"#, &[(1, 14, 1, 16)]);
+        check(r#"{"Id":"Statement","Statement":[]}"#, &[]);
+        check("{", &[]);
+        check("]}]}", &[]);
+    }
+}
