@@ -26,7 +26,7 @@ def test_version():
 def test_help():
     done = cumulet("--help")
     assert done.returncode == 0
-    for command in ("up", "status", "env", "doctor", "events", "snapshot", "version"):
+    for command in ("up", "status", "env", "doctor", "events", "snapshot", "clock", "version"):
         assert re.search(rf"^ +{command}\b", done.stdout, re.MULTILINE), command
         helped = cumulet(command, "--help")
         assert helped.returncode == 0 and "Usage: cumulet" in helped.stdout

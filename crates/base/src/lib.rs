@@ -17,6 +17,6 @@ mod timestamp;
 
 pub use account::{AccountId, Partition, Region};
 pub use arn::Arn;
-pub use clock::{Clock, ManualClock};
+pub use clock::{Clock, ClockShift, ManualClock, ShiftedClock};
 pub use entropy::{Entropy, SeededEntropy};
 pub use timestamp::{Timestamp, TimestampError};

@@ -63,6 +63,7 @@ pub fn command() -> Command {
         )
         .subcommand(events())
         .subcommand(snapshot())
+        .subcommand(clock())
         .subcommand(Command::new("version").about("Print the version"))
         .subcommand(
             Command::new("completions")
@@ -133,6 +134,31 @@ fn snapshot() -> Command {
         )
         .subcommand(Command::new("remove").about("Forget a snapshot").arg(name()).args(whose()))
         .subcommand(Command::new("list").about("List snapshots").args(whose()))
+}
+
+fn clock() -> Command {
+    let whose = || of_names(&["data", "listen", "region", "root_key"]);
+    Command::new("clock")
+        .about("Show the cloud's clock, or move it: to see what a month does")
+        .long_about(
+            "Show the running cloud's clock, or move it. Lifecycle rules, times to live, expiring \
+             sessions and all else in the cloud go by it; signatures go by the clock outside. It only \
+             goes forward, and a restart keeps it.\n\nMoving it needs the permission cumulet:SetClock.",
+        )
+        .args(whose())
+        .subcommand(
+            Command::new("advance")
+                .about("Make it later by a duration: 31d, 12h, 15m, 90s, 1d12h")
+                .arg(Arg::new("duration").value_name("DURATION").required(true))
+                .args(whose()),
+        )
+        .subcommand(
+            Command::new("set")
+                .about("Stop it at a time to come: 2026-12-24T18:00:00Z")
+                .arg(Arg::new("time").value_name("TIME").required(true))
+                .args(whose()),
+        )
+        .subcommand(Command::new("run").about("Let it go on from where it stands").args(whose()))
 }
 
 fn up_args() -> Vec<Arg> {

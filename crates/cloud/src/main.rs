@@ -9,6 +9,7 @@ mod audit_log;
 mod chance;
 mod cli;
 mod client;
+mod clock;
 mod doctor;
 mod env;
 mod events;
@@ -56,6 +57,7 @@ fn run() -> Result<(), Failure> {
                 Config::new(&settings, data).map_err(|error| Failure::new(exit::USAGE, error.0))?;
             match name {
                 "env" => env::print(&config, matches),
+                "clock" => clock::run(&config, matches),
                 "status" => status::run(&config),
                 "events" => events::run(&config, matches),
                 "snapshot" => snapshot::run(&config, matches),

@@ -1,6 +1,7 @@
 //! `cumulet snapshot`: save and list in the running cloud or a resting data folder, restore into a
 //! new one.
 
+use crate::chance::SystemClock;
 use crate::client::{Client, holder, text};
 use crate::exit::{self, Failure};
 use crate::settings::Config;
@@ -92,8 +93,12 @@ fn restore(config: &Config, name: &str, to: &Path) -> Result<(), Failure> {
         })
     };
     let (source, target) = (open(&from)?, Arc::new(open(to)?));
-    let info =
-        Store::snapshot_restore(&source, target, &up::store_options(config)).map_err(failed)?;
+    let info = Store::snapshot_restore(
+        &source,
+        target,
+        &up::store_options(config, Arc::new(SystemClock::new())),
+    )
+    .map_err(failed)?;
     println!("restored {name} ({} bytes) into {}", info.size_bytes, to.display());
     println!("start it with: cumulet up --data {}", to.display());
     Ok(())

@@ -6,6 +6,7 @@ use crate::exit::{self, Failure};
 use crate::services;
 use crate::settings::{Config, Settings};
 use crate::threads::{Upkeep, Waiters};
+use base::{Clock, ShiftedClock};
 use gateway::listen::{self, ListenOptions};
 use gateway::{AccessRules, Gateway, GatewayParts};
 use std::io::ErrorKind;
@@ -41,8 +42,9 @@ async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(|e| Failure::new(exit::ADDRESS, e.to_string()))?;
     let url = format!("http://{address}");
     let _ = disk.set_holder(&format!("process {} at {url}", std::process::id()));
-    let (store, mut upkeep) = open_store(config, disk.clone())?;
-    let gateway = gateway(config, &store)?;
+    let clock = Arc::new(ShiftedClock::new(SystemClock::new()));
+    let (store, mut upkeep) = open_store(config, disk.clone(), clock.clone())?;
+    let gateway = gateway(config, &store, clock)?;
     let log = AuditLog::new(disk);
     let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no thread: {error}"));
     upkeep.log_audit(gateway.clone(), log).map_err(failed)?;
@@ -69,16 +71,20 @@ async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
 }
 
 /// How this process opens stores.
-pub fn store_options(config: &Config) -> StoreOptions {
-    let mut options = StoreOptions::new(Arc::new(SystemClock::new()), Arc::new(OsEntropy));
+pub fn store_options(config: &Config, clock: Arc<dyn Clock>) -> StoreOptions {
+    let mut options = StoreOptions::new(clock, Arc::new(OsEntropy));
     options.durability = config.durability;
     options.hot_bytes = config.cache_bytes;
     options.blocking = Arc::new(Waiters::default());
     options
 }
 
-fn open_store(config: &Config, disk: Arc<dyn Disk>) -> Result<(Store, Upkeep), Failure> {
-    let (store, drivers) = Store::open(disk, store_options(config))
+fn open_store(
+    config: &Config,
+    disk: Arc<dyn Disk>,
+    clock: Arc<dyn Clock>,
+) -> Result<(Store, Upkeep), Failure> {
+    let (store, drivers) = Store::open(disk, store_options(config, clock))
         .map_err(|error| Failure::new(exit::DATA, format!("{}: {error}", config.data.display())))?;
     let upkeep = Upkeep::start(&store, drivers)
         .map_err(|error| Failure::new(exit::FAILED, format!("no thread: {error}")))?;
@@ -94,7 +100,8 @@ pub fn with_store<R>(
         let text = format!("{} does not exist; `cumulet up` makes it", config.data.display());
         return Err(Failure::new(exit::DATA, text));
     }
-    let (store, upkeep) = open_store(config, open_disk(config)?)?;
+    let clock = Arc::new(SystemClock::new());
+    let (store, upkeep) = open_store(config, open_disk(config)?, clock)?;
     let result = look(&store);
     upkeep.finish();
     result
@@ -112,10 +119,14 @@ fn open_disk(config: &Config) -> Result<Arc<FsDisk>, Failure> {
     disk.map(Arc::new)
 }
 
-fn gateway(config: &Config, store: &Store) -> Result<Arc<Gateway>, Failure> {
+fn gateway(
+    config: &Config,
+    store: &Store,
+    clock: Arc<ShiftedClock>,
+) -> Result<Arc<Gateway>, Failure> {
     let parts = GatewayParts {
         store: store.clone(),
-        clock: Arc::new(SystemClock::new()),
+        clock: clock.clone(),
         entropy: Arc::new(OsEntropy),
         services: services::all(),
         identities: Arc::new(directory::Directory::default()),
@@ -127,7 +138,7 @@ fn gateway(config: &Config, store: &Store) -> Result<Arc<Gateway>, Failure> {
             region: config.region.clone(),
         },
     };
-    let gateway = Gateway::new(parts);
+    let gateway = Gateway::new(parts).and_then(|gateway| gateway.with_movable_clock(clock));
     gateway.map(Arc::new).map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
 }
 

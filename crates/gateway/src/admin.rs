@@ -48,10 +48,12 @@ static MODEL: ServiceModel = ServiceModel {
     routes: Routes::new(),
     operations: &[
         operation("DeleteSnapshot", 0),
-        operation("ListEvents", 1),
-        operation("ListJobs", 2),
-        operation("ListSnapshots", 3),
-        operation("SaveSnapshot", 4),
+        operation("GetClock", 1),
+        operation("ListEvents", 2),
+        operation("ListJobs", 3),
+        operation("ListSnapshots", 4),
+        operation("SaveSnapshot", 5),
+        operation("SetClock", 6),
     ],
 };
 
@@ -87,7 +89,7 @@ pub(crate) fn entry() -> Entry {
 }
 
 impl Gateway {
-    pub(crate) fn admin_page<'g>(
+    pub(crate) async fn admin_page<'g>(
         &'g self,
         peer: &Peer,
         head: &Head<'_>,
@@ -97,6 +99,8 @@ impl Gateway {
         seen.protocol = Some(Protocol::RestJson1);
         seen.ids = Some(Ids::new(&*self.entropy, false));
         let name = match (head.method, head.path) {
+            ("GET", "/_cumulet/clock") => "GetClock",
+            ("POST", "/_cumulet/clock") => "SetClock",
             ("GET", "/_cumulet/events") => "ListEvents",
             ("GET", "/_cumulet/jobs") => "ListJobs",
             ("GET", "/_cumulet/snapshots") => "ListSnapshots",
@@ -120,6 +124,8 @@ impl Gateway {
         }
         let snapshot = || head.query_value("name").unwrap_or("");
         match name {
+            "GetClock" => Ok(self.clock_page()),
+            "SetClock" => self.set_clock(head, &cx).await,
             "ListEvents" => self.events(head, account.filter(|_| !runs)),
             "ListJobs" => self.job_list(),
             "ListSnapshots" => self.snapshots(),
@@ -145,12 +151,13 @@ impl Gateway {
         let scoped = known.scoped(presented.date(), presented.region(), presented.service());
         let scoped =
             scoped.ok_or_else(|| refused(presented.refuse(Cause::Credential(id.to_owned()))))?;
-        let now = self.clock.now();
+        let wall = self.clock.wall();
         let rules = Rules::General { body_sha256: EMPTY_SHA256 };
         let (service, region, skew_s) = (SERVICE, None, SKEW_S3_S);
-        let expect = Expect { rules, service, region, skew_s, now };
+        let expect = Expect { rules, service, region, skew_s, now: wall };
         presented.verify(&head.signed(), &scoped.key, &expect).map_err(refused)?;
-        check_token(&known, presented.token(), now).map_err(|c| refused(presented.refuse(c)))?;
+        check_token(&known, presented.token(), self.clock.now())
+            .map_err(|c| refused(presented.refuse(c)))?;
         Ok(Signed {
             caller: known.caller.clone(),
             region: scoped.region.clone(),

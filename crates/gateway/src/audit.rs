@@ -104,6 +104,16 @@ fn kind(caller: &Caller) -> &'static str {
 impl Audit {
     /// Writes the row of a mutation into its transaction.
     pub(crate) fn record(&self, tx: &mut Tx, cx: &Cx, input: &dyn Struct) -> Result<(), Error> {
+        self.record_with(tx, cx, parameters(input))
+    }
+
+    /// The same with parameters that stand in JSON already.
+    pub(crate) fn record_with(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        parameters: String,
+    ) -> Result<(), Error> {
         let caller = &*cx.caller;
         let row = EventRow {
             service: cx.service.name.to_owned(),
@@ -116,7 +126,7 @@ impl Audit {
             region: cx.region.as_str().to_owned(),
             source_ip: cx.http.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
             user_agent: cx.http.user_agent.clone().unwrap_or_default(),
-            parameters: parameters(input),
+            parameters,
         };
         let key = (tx.now(), cx.request_id.clone());
         Ok(tx.put(&EVENTS, &Scope::Global, &key, &row)?)

@@ -88,10 +88,10 @@ impl Gateway {
                 true => SKEW_S3_S,
                 false => SKEW_GENERAL_S,
             },
-            now: self.clock.now(),
+            now: self.clock.wall(),
         };
         presented.verify(&signed_head, &scoped.key, &expect).map_err(refused)?;
-        check_token(&known, presented.token(), expect.now)
+        check_token(&known, presented.token(), self.clock.now())
             .map_err(|cause| refused(presented.refuse(cause)))?;
         let body = match whole {
             Some(whole) => Received::Whole(whole),

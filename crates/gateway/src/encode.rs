@@ -233,7 +233,7 @@ pub(crate) fn unreadable(status: u16, ids: Ids, clock: &dyn Clock) -> Vec<u8> {
         "HTTP/1.1 400 Bad Request\r\ncontent-type: application/xml\r\ncontent-length: {}\r\n\
          connection: close\r\ndate: {}\r\nserver: Cumulet\r\nx-amzn-requestid: {}\r\n\r\n",
         body.len(),
-        clock.now().http_date(),
+        clock.wall().http_date(),
         ids.request_id
     )
     .into_bytes();
@@ -277,7 +277,7 @@ static X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid
 /// Date, server and ids.
 pub(crate) fn finish(response: &mut Response, ids: Ids, clock: &dyn Clock) {
     let headers = response.headers_mut();
-    headers.insert(DATE, date(clock.now()));
+    headers.insert(DATE, date(clock.wall()));
     headers.insert(SERVER, HeaderValue::from_static("Cumulet"));
     let Ids { request_id, host_id } = ids;
     let Some(id) = header_value(request_id) else { return };

@@ -175,7 +175,7 @@ impl Gateway {
         };
         seen.caller = Some(known.caller.clone());
         let policy = PostPolicy::parse(&policy).map_err(refused)?;
-        policy.check(&form, now).map_err(refused)?;
+        policy.check(&form, self.clock.wall()).map_err(refused)?;
         let signed = Signed {
             caller: known.caller.clone(),
             region,

@@ -14,6 +14,7 @@ use crate::host::HostStyle;
 use crate::identify::{Directory, Entry, Prepared, Target};
 use crate::keys::{Keys, RootKey};
 use crate::metrics::Totals;
+use crate::pages;
 use crate::payload::{Checked, RequestStream, refusal};
 use crate::refuse;
 use crate::secret;
@@ -22,7 +23,7 @@ use api::{
     Service,
 };
 use base::limits::REQUEST_BODY_BYTES_MAX;
-use base::{Clock, Entropy, Region};
+use base::{Clock, Entropy, Region, ShiftedClock};
 use bytes::Bytes;
 use http::request::Parts;
 use sigv4::{AuthError, Cause, Place, Presented};
@@ -95,6 +96,8 @@ pub struct Gateway {
     pub(crate) admin: Entry,
     pub(crate) region: Region,
     pub(crate) strict: bool,
+    /// The clock, where it may be moved.
+    pub(crate) movable: Option<Arc<ShiftedClock>>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -144,6 +147,7 @@ impl Gateway {
             admin: admin::entry(),
             region: access.region,
             strict: !access.well_known_pairs,
+            movable: None,
         })
     }
 
@@ -217,8 +221,11 @@ impl Gateway {
         seen: &mut Seen<'g>,
     ) -> Result<Response, Error> {
         let head = Head::read(parts)?;
-        if let Some(page) = self.own_page(peer, &head, seen) {
-            return page;
+        if head.path.starts_with(pages::PREFIX) {
+            return Box::pin(self.admin_page(peer, &head, seen)).await;
+        }
+        if let Some(page) = self.own_page(&head, seen) {
+            return Ok(page);
         }
         let presented = sigv4::presented(&head.signed());
         let scope = presented.as_ref().ok().and_then(|found| found.as_ref());

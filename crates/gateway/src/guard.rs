@@ -302,7 +302,7 @@ fn context<'a>(tx: &Tx, cx: &'a Cx, ask: &'a Ask, grants: &'a Grants) -> Context
         context.set("aws:resourceaccount", owner.to_string());
     }
     if ask.action.starts_with("s3:") {
-        set_s3(&mut context, cx, now);
+        set_s3(&mut context, cx);
     }
     for (name, values) in ask.context.iter().chain(&grants.context) {
         let value = match values.as_slice() {
@@ -342,12 +342,12 @@ fn set_caller<'a>(context: &mut Context<'a>, caller: &'a Caller) {
     }
 }
 
-fn set_s3<'a>(context: &mut Context<'a>, cx: &'a Cx, now: base::Timestamp) {
+fn set_s3<'a>(context: &mut Context<'a>, cx: &'a Cx) {
     let Some(auth_type) = cx.http.auth_type else { return };
     context.set("s3:authtype", auth_type);
     context.set("s3:signatureversion", if cx.http.version_two { "AWS" } else { sigv4::ALGORITHM });
     if let Some(signed) = cx.http.signed_at {
-        context.set("s3:signatureage", now.millis_since(signed));
+        context.set("s3:signatureage", cx.clock.wall().millis_since(signed));
     }
     if let Some(hash) = &cx.http.content_sha256 {
         context.set("s3:x-amz-content-sha256", hash.as_str());

@@ -15,6 +15,7 @@ mod access;
 pub mod admin;
 pub mod audit;
 mod authenticate;
+mod clock;
 mod cors;
 mod encode;
 mod form;

@@ -1,33 +1,27 @@
-//! What the gateway answers by itself: `/health`, `/metrics` and the administrators' pages below
+//! What the gateway answers by itself: `/health` and `/metrics`. The administrators' pages are below
 //! `/_cumulet/`, where no bucket can be.
 
 use crate::encode::{Ids, Response, ResponseStream};
-use crate::gateway::{Gateway, Peer, Seen};
+use crate::gateway::{Gateway, Seen};
 use crate::head::Head;
 use crate::host::HostStyle;
 use crate::metrics::Exposition;
-use api::Error;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use std::sync::atomic::Ordering::Relaxed;
 use store::{BOUNDS_NS, JobCount};
 
-const PREFIX: &str = "/_cumulet/";
+/// Where the administrators' pages are.
+pub(crate) const PREFIX: &str = "/_cumulet/";
 
 impl Gateway {
     /// The page that is asked for, if it is one of ours. A bucket may be called `health`: requests
     /// that are signed or have parameters are for it.
-    pub(crate) fn own_page<'g>(
-        &'g self,
-        peer: &Peer,
-        head: &Head<'_>,
-        seen: &mut Seen<'g>,
-    ) -> Option<Result<Response, Error>> {
+    pub(crate) fn own_page<'g>(&'g self, head: &Head<'_>, seen: &mut Seen<'g>) -> Option<Response> {
         let plain = crate::host::parse(&head.host, &self.local.host_names) == HostStyle::Plain;
         let bare = head.raw_query.is_empty() && head.header("authorization").is_none();
         let reads = matches!(head.method, "GET" | "HEAD");
         let page = match head.path {
-            path if path.starts_with(PREFIX) => return Some(self.admin_page(peer, head, seen)),
             "/health" if plain && bare && reads => self.health(),
             "/metrics" if plain && bare && reads => {
                 page("text/plain; version=0.0.4", self.metrics())
@@ -36,7 +30,7 @@ impl Gateway {
         };
         seen.recorded = true;
         seen.ids = Some(Ids::new(&*self.entropy, false));
-        Some(Ok(page))
+        Some(page)
     }
 
     fn health(&self) -> Response {

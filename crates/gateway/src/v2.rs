@@ -46,9 +46,9 @@ impl Gateway {
             HostStyle::Bucket { bucket, .. } => Some(bucket),
             _ => None,
         };
-        let now = self.clock.now();
-        presented.verify(&signed_head, known.secret(), bucket, now).map_err(refused)?;
-        check_token(&known, presented.token(), now)
+        let wall = self.clock.wall();
+        presented.verify(&signed_head, known.secret(), bucket, wall).map_err(refused)?;
+        check_token(&known, presented.token(), self.clock.now())
             .map_err(|cause| refused(presented.refuse(cause)))?;
         // There is nothing to sign chunks with.
         let payload = Payload::anonymous(head.text("x-amz-content-sha256"))
