@@ -4,14 +4,16 @@ use crate::disk::{Disk, OpenMode};
 use crate::error::OpenError;
 use std::io::ErrorKind;
 
-/// Raised whenever an older build could not read what this one writes.
-pub(crate) const FORMAT: u32 = 1;
+/// Raised whenever an older build could not read what this one writes; once between two releases
+/// is enough. 2: rows of S3 and IAM have fields that 1 does not know.
+pub(crate) const FORMAT: u32 = 2;
 
 const FILE: &str = "FORMAT";
 const WORDS: &str = "cumulet store, format ";
 
-/// Whether the folder holds a store. What is there and no store is refused.
-pub(crate) fn read(disk: &dyn Disk) -> Result<bool, OpenError> {
+/// The format of the store that the folder holds, if it holds one. What is there and no store is
+/// refused.
+pub(crate) fn read(disk: &dyn Disk) -> Result<Option<u32>, OpenError> {
     let file = match disk.open(FILE, OpenMode::Read) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -22,7 +24,7 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<bool, OpenError> {
                 Some(name) => Err(OpenError::Foreign(format!(
                     "it has no {FILE} file, but `{name}`; choose an empty folder"
                 ))),
-                None => Ok(false),
+                None => Ok(None),
             };
         }
         Err(error) => return Err(error.into()),
@@ -33,7 +35,7 @@ pub(crate) fn read(disk: &dyn Disk) -> Result<bool, OpenError> {
     let number = text.strip_prefix(WORDS).and_then(|rest| rest.trim_end().parse::<u32>().ok());
     match number {
         Some(found) if found > FORMAT => Err(OpenError::Newer { found, known: FORMAT }),
-        Some(_) => Ok(true),
+        Some(found) => Ok(Some(found)),
         None => Err(OpenError::Foreign(format!("its {FILE} file is not ours"))),
     }
 }

@@ -182,10 +182,15 @@ impl fmt::Debug for Shared {
 impl Store {
     /// Opens the data folder, or makes a store in an empty one.
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Store, Drivers), OpenError> {
-        if !format::read(&*disk)? {
-            disk.remove_dir_all("log")?;
-            log::create(disk.clone(), &options, 1, Timestamp::EPOCH)?;
-            format::write(&*disk)?;
+        match format::read(&*disk)? {
+            Some(format::FORMAT) => {}
+            // From now on older builds keep away from it.
+            Some(_) => format::write(&*disk)?,
+            None => {
+                disk.remove_dir_all("log")?;
+                log::create(disk.clone(), &options, 1, Timestamp::EPOCH)?;
+                format::write(&*disk)?;
+            }
         }
         let engine: Arc<dyn Engine> = match &options.index {
             Index::Tree(sizes) => Arc::new(Lsm::open(disk.clone(), INDEX, sizes.clone())?),

@@ -1,9 +1,9 @@
 //! Buckets themselves: made, found, listed, removed; location and versioning.
 
 use crate::acl::{self, Asked};
-use crate::config;
 use crate::names::check_bucket_name;
 use crate::rows::*;
+use crate::{config, lifecycle};
 use api::{Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -38,6 +38,25 @@ pub fn find_expected(tx: &Tx, name: &str, owner: &Option<String>) -> Result<Buck
         }
         _ => Ok(bucket),
     }
+}
+
+/// Notes that the bucket has something from now on, or has it no more.
+pub fn set_feature(
+    tx: &mut Tx,
+    name: &str,
+    bucket: &mut BucketRow,
+    feature: Feature,
+    on: bool,
+) -> Result<(), Error> {
+    let features = match on {
+        true => bucket.features | feature as u32,
+        false => bucket.features & !(feature as u32),
+    };
+    if features != bucket.features {
+        bucket.features = features;
+        tx.put(&BUCKETS, &Scope::Global, name, bucket)?;
+    }
+    Ok(())
 }
 
 pub fn scope(bucket: &BucketRow) -> Scope {
@@ -119,6 +138,7 @@ pub fn create(
         lock: input.object_lock_enabled_for_bucket.unwrap_or(false).then(LockRow::default),
         encryption: None,
         ownership_said: input.object_ownership.is_some(),
+        features: 0,
     };
     tx.put(&BUCKETS, &Scope::Global, name, &bucket)?;
     tx.put(&BUCKETS_OF_ACCOUNT, &owned, name, &())?;
@@ -183,6 +203,8 @@ pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBu
     }
     tx.mark_freeing();
     config::delete_all(tx, &bucket)?;
+    lifecycle::forget(tx, &bucket)?;
+    tx.enqueue(&lifecycle::BUCKET, &(bucket.owner, bucket.number))?;
     tx.delete(&BUCKETS, &Scope::Global, name)?;
     tx.delete(&BUCKETS_OF_ACCOUNT, &scope, name)?;
     Ok(DeleteBucketOutput::default())

@@ -9,7 +9,8 @@ use crate::checksum::{self, Declared, Digests};
 use crate::conditions::Reading;
 use crate::rows::*;
 use crate::{
-    body, bucket, conditions, encryption, lock, meta, multipart, names, object, put_object, tagging,
+    body, bucket, conditions, encryption, lifecycle, lock, meta, multipart, names, object,
+    put_object, tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base::{Timestamp, percent};
@@ -276,7 +277,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
     refuse_no_change(input, &source)?;
     let copied = take(cx, input, &source).await?;
     let meta = meta_of(cx, input, &copied.source.meta)?;
-    let (bucket, row) = cx
+    let (bucket, row, expiration) = cx
         .write(input, |tx| {
             let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
             // Between the two transactions the source may have gone, and its bytes with it.
@@ -320,7 +321,8 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
                 upload_id: None,
             };
             let row = object::install(tx, cx, &bucket, &input.key, row, 0)?;
-            Ok((bucket, row))
+            let expiration = lifecycle::expiration(tx, &bucket, &input.key, &row)?;
+            Ok((bucket, row, expiration))
         })
         .await?;
     let mut result = CopyObjectResult {
@@ -334,6 +336,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
     }
     Ok(Reply::new(CopyObjectOutput {
         copy_object_result: Some(result),
+        expiration,
         copy_source_version_id: object::shown_id(&copied.source_bucket, &copied.source),
         version_id: object::shown_id(&bucket, &row),
         server_side_encryption: meta::shown_encryption(&row.meta),

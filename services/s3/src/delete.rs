@@ -3,6 +3,7 @@
 use crate::rows::*;
 use crate::{acl, bucket, conditions, lock, names, object};
 use api::{Ask, Cx, Error, Tx};
+use base::{AccountId, Timestamp};
 use gen_s3::errors as e;
 use gen_s3::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
@@ -35,6 +36,25 @@ struct Hold<'a> {
     bypass: bool,
 }
 
+/// A delete marker of that account.
+pub fn marker(owner: AccountId, now: Timestamp) -> ObjectRow {
+    ObjectRow {
+        sequence: 0,
+        version_id: String::new(),
+        delete_marker: true,
+        modified: now,
+        size_bytes: 0,
+        e_tag: String::new(),
+        blobs: Vec::new(),
+        meta: Meta::default(),
+        owner,
+        acl: vec![acl::full_control(owner)],
+        checksum: None,
+        parts: Vec::new(),
+        upload_id: None,
+    }
+}
+
 /// Deletes one key or one version. What is not there is deleted already.
 fn delete(
     tx: &mut Tx,
@@ -61,21 +81,7 @@ fn delete(
         return Ok(Deleted { version_id: None, marker: false });
     }
     let owner = cx.caller.account.unwrap_or(bucket.owner);
-    let marker = ObjectRow {
-        sequence: 0,
-        version_id: String::new(),
-        delete_marker: true,
-        modified: tx.now(),
-        size_bytes: 0,
-        e_tag: String::new(),
-        blobs: Vec::new(),
-        meta: Meta::default(),
-        owner,
-        acl: vec![acl::full_control(owner)],
-        checksum: None,
-        parts: Vec::new(),
-        upload_id: None,
-    };
+    let marker = marker(owner, tx.now());
     let row = object::install(tx, cx, bucket, key, marker, nth)?;
     Ok(Deleted { version_id: object::shown_id(bucket, &row), marker: true })
 }

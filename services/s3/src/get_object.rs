@@ -2,7 +2,7 @@
 
 use crate::conditions::Reading;
 use crate::rows::*;
-use crate::{body, bucket, checksum, lock, meta, names, object};
+use crate::{body, bucket, checksum, lifecycle, lock, meta, names, object};
 use api::{Ask, AsyncCx, Body, Cx, Error, Reply, Tx};
 use base::Timestamp;
 use gen_s3::errors as e;
@@ -46,6 +46,7 @@ struct Found {
     range: Range<u64>,
     /// Set where only a part is asked for.
     partial: bool,
+    expiration: Option<String>,
 }
 
 struct Wanted<'a> {
@@ -84,7 +85,11 @@ fn look(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Found, Error> {
         },
         (None, None) => (0..row.size_bytes, false),
     };
-    Ok(Found { bucket, row, range, partial })
+    let expiration = match version {
+        None => lifecycle::expiration(tx, &bucket, wanted.key, &row)?,
+        Some(_) => None,
+    };
+    Ok(Found { bucket, row, range, partial, expiration })
 }
 
 /// Whoever may not list the bucket does not learn whether a key exists.
@@ -189,6 +194,7 @@ macro_rules! shared_output {
         let expires = |at: Timestamp| at.http_date();
         let mut output = $output {
             accept_ranges: Some("bytes".into()),
+            expiration: $found.expiration.clone(),
             last_modified: Some(row.modified),
             content_length: Some(($found.range.end - $found.range.start) as i64),
             e_tag: Some(format!("\"{}\"", row.e_tag)),

@@ -1,8 +1,10 @@
 //! What buckets and objects say about who may use them.
 
 use crate::rows::BucketRow;
-use crate::{S3, acl, bucket, checksum, cors, object, tagging};
-use api::{Ask, CrossOrigin, Cx, Error, Grants, Hooks, NamedPolicy, OriginRule, Tx};
+use crate::{S3, acl, bucket, checksum, cors, lifecycle, object, tagging};
+use api::{
+    Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginRule, Tx,
+};
 use gen_s3::errors as e;
 use gen_s3::{CreateBucketInput, ListObjectVersionsInput, ListObjectsInput, ListObjectsV2Input};
 use policy::{Kind, Policy, PrincipalKind};
@@ -102,6 +104,10 @@ fn listing(ask: &mut Ask, prefix: &Option<String>, delimiter: &Option<String>, m
 }
 
 impl Hooks for S3 {
+    fn jobs(&self, jobs: &mut Jobs, with: &Background) {
+        lifecycle::jobs(jobs, &with.entropy);
+    }
+
     fn cross_origin(
         &self,
         tx: &Tx,

@@ -188,6 +188,12 @@ fn default_retention(default: &LockRow, now: Timestamp) -> Option<RetentionRow> 
     Some(RetentionRow { mode, until: Timestamp::from_secs(now.to_secs() + days * DAY_SECS) })
 }
 
+/// Whether a version may not be deleted by anybody who does not bypass its retention.
+pub fn holds(row: &ObjectRow, now: Timestamp) -> bool {
+    row.meta.legal_hold == Some(true)
+        || row.meta.retention.as_ref().is_some_and(|kept| kept.until > now)
+}
+
 /// Refuses to delete a version that is held. Governance gives way to those who may bypass it.
 pub fn check_delete(
     tx: &Tx,

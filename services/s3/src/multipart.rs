@@ -5,7 +5,8 @@ use crate::acl::Asked;
 use crate::checksum::{self, Declared, Values};
 use crate::rows::*;
 use crate::{
-    body, bucket, conditions, encryption, list, lock, meta, names, object, put_object, tagging,
+    body, bucket, conditions, encryption, lifecycle, list, lock, meta, names, object, put_object,
+    tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base64::Engine as _;
@@ -136,7 +137,11 @@ pub fn create(
     let id = BASE64_URL_SAFE_NO_PAD.encode(chance);
     let place = (bucket.number, input.key.as_str(), id.as_str());
     tx.put(&UPLOADS, &bucket::scope(&bucket), &place, &upload)?;
+    let abort = lifecycle::abort_date(tx, &bucket, &input.key, upload.initiated)?;
+    let (abort_date, abort_rule_id) = abort.unzip();
     Ok(CreateMultipartUploadOutput {
+        abort_date,
+        abort_rule_id,
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
         upload_id: Some(id),
@@ -350,7 +355,7 @@ pub fn complete(
             // A client that heard nothing of its success asks again.
             let row = object::find(tx, &bucket, key, None)?;
             let row = row.filter(|row| row.upload_id.as_ref() == Some(id)).ok_or(error)?;
-            return Ok(completed(cx, input, &bucket, &row));
+            return completed(tx, cx, input, &bucket, &row);
         }
         found => found?,
     };
@@ -390,15 +395,16 @@ pub fn complete(
     };
     forget(tx, &bucket, key, id, |blob| row.blobs.contains(blob))?;
     let row = object::install(tx, cx, &bucket, key, row, 0)?;
-    Ok(completed(cx, input, &bucket, &row))
+    completed(tx, cx, input, &bucket, &row)
 }
 
 fn completed(
+    tx: &Tx,
     cx: &Cx,
     input: &CompleteMultipartUploadInput,
     bucket: &BucketRow,
     row: &ObjectRow,
-) -> CompleteMultipartUploadOutput {
+) -> Result<CompleteMultipartUploadOutput, Error> {
     let key = &input.key;
     let mut output = CompleteMultipartUploadOutput {
         location: Some(format!("http://{}/{}/{key}", cx.http.host, input.bucket)),
@@ -406,6 +412,7 @@ fn completed(
         key: Some(key.clone()),
         e_tag: Some(format!("\"{}\"", row.e_tag)),
         version_id: object::shown_id(bucket, row),
+        expiration: lifecycle::expiration(tx, bucket, key, row)?,
         server_side_encryption: meta::shown_encryption(&row.meta),
         ssekms_key_id: row.meta.kms_key_id.clone(),
         ..CompleteMultipartUploadOutput::default()
@@ -414,7 +421,7 @@ fn completed(
         checksum::show!(output, checksum);
         output.checksum_type = Some(checksum::kind(checksum.composite));
     }
-    output
+    Ok(output)
 }
 
 /// Removes an upload and its parts; those whose bytes live on in an object keep them.
@@ -509,7 +516,11 @@ pub fn list_parts(tx: &Tx, _: &Cx, input: &ListPartsInput) -> Result<ListPartsOu
         parts.push(part);
     }
     let last = parts.last().and_then(|part| part.part_number).unwrap_or(marker as i32);
+    let abort = lifecycle::abort_date(tx, &bucket, &input.key, upload.initiated)?;
+    let (abort_date, abort_rule_id) = abort.unzip();
     Ok(ListPartsOutput {
+        abort_date,
+        abort_rule_id,
         bucket: Some(input.bucket.clone()),
         key: Some(input.key.clone()),
         upload_id: Some(input.upload_id.clone()),

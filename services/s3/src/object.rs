@@ -108,6 +108,18 @@ pub fn install(
     cx: &Cx,
     bucket: &BucketRow,
     key: &str,
+    row: ObjectRow,
+    nth: u64,
+) -> Result<ObjectRow, Error> {
+    install_new(tx, &*cx.entropy, bucket, key, row, nth)
+}
+
+/// The same where nobody asked: for jobs.
+pub fn install_new(
+    tx: &mut Tx,
+    entropy: &dyn Entropy,
+    bucket: &BucketRow,
+    key: &str,
     mut row: ObjectRow,
     nth: u64,
 ) -> Result<ObjectRow, Error> {
@@ -115,7 +127,7 @@ pub fn install(
     row.sequence = (tx.version() + 1) << 16 | nth;
     row.modified = base::Timestamp::from_secs(tx.now().to_secs());
     if bucket.versioning == Versioning::Enabled {
-        row.version_id = new_id(&*cx.entropy, row.sequence);
+        row.version_id = new_id(entropy, row.sequence);
     }
     if let Some(old) = tx.get(&OBJECTS, &scope, &(bucket.number, key))? {
         if row.version_id.is_empty() && old.version_id.is_empty() {

@@ -4,7 +4,8 @@ use crate::acl::Asked;
 use crate::checksum::{self, Declared, Values};
 use crate::rows::*;
 use crate::{
-    acl, body, bucket, conditions, encryption, lock, meta, names, object, public_access, tagging,
+    acl, body, bucket, conditions, encryption, lifecycle, lock, meta, names, object, public_access,
+    tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply};
 use base::AccountId;
@@ -118,7 +119,7 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
     let received = body::receive(cx, declared).await?;
     let (e_tag, checksum) = (received.digested.e_tag(), received.digested.checksum_row());
     let size_bytes = received.digested.size_bytes;
-    let (bucket, row) = cx
+    let (bucket, row, expiration) = cx
         .write(input, |tx| {
             let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
             let latest = match input.if_match.is_some() || input.if_none_match.is_some() {
@@ -151,12 +152,14 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
                 upload_id: None,
             };
             let row = object::install(tx, cx, &bucket, &input.key, row, 0)?;
-            Ok((bucket, row))
+            let expiration = lifecycle::expiration(tx, &bucket, &input.key, &row)?;
+            Ok((bucket, row, expiration))
         })
         .await?;
     let mut output = PutObjectOutput {
         e_tag: Some(format!("\"{}\"", row.e_tag)),
         version_id: object::shown_id(&bucket, &row),
+        expiration,
         server_side_encryption: meta::shown_encryption(&row.meta),
         ssekms_key_id: row.meta.kms_key_id.clone(),
         bucket_key_enabled: row.meta.bucket_key.then_some(true),

@@ -45,6 +45,20 @@ row! {
         13 => encryption: Option<EncryptionRow>,
         /// Whether the ownership was said, and not only assumed.
         14 => ownership_said: bool,
+        /// Which of the [`Feature`]s it has, as bits: requests to a bucket without them look no further.
+        20 => features: u32,
+    }
+}
+
+/// What a bucket may have that requests and jobs look for, each a bit of [`BucketRow::features`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Feature {
+    Lifecycle = 1,
+}
+
+impl BucketRow {
+    pub fn has(&self, feature: Feature) -> bool {
+        self.features & feature as u32 != 0
     }
 }
 

@@ -114,6 +114,8 @@ fn every_format_opens() {
         for _ in 0..2 {
             check(&Store::inline(disk.clone(), model::options(2)).unwrap());
         }
+        let found = crate::format::read(&*disk).unwrap();
+        assert_eq!(found, Some(crate::format::FORMAT), "older builds keep away from it now");
     }
 }
 

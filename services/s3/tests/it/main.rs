@@ -2,6 +2,7 @@
 
 mod access;
 mod documents;
+mod lifecycle;
 mod listing;
 mod locks;
 mod model;
