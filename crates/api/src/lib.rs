@@ -20,7 +20,7 @@ pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo};
 pub use error::Error;
 pub use identity::{Credential, Identities, IdentityPolicies, NamedPolicy};
 pub use service::{
-    Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginRule, Reply, Service, Started,
-    answer, cast, not_started, started,
+    Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginAnswer, OriginRule, Reply, Service,
+    Started, answer, cast, not_started, started,
 };
 pub use store::{Jobs, Store, StoreError, Tx};

@@ -80,6 +80,16 @@ pub struct CrossOrigin<'a> {
     pub headers: &'a [&'a str],
 }
 
+/// What the rules of a bucket say to that.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OriginAnswer {
+    NoBucket,
+    NoRules,
+    /// There are rules, and none lets it.
+    NoneFits,
+    Rule(OriginRule),
+}
+
 /// The rule that lets it.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct OriginRule {
@@ -121,16 +131,15 @@ pub trait Hooks: Send + Sync {
         Ok(())
     }
 
-    /// What the rules of a bucket (S3) let a page of another origin do with it; `None` where no
-    /// rule fits, or there are none.
+    /// What the rules of a bucket (S3) let a page of another origin do with it.
     #[allow(unused_variables)]
     fn cross_origin(
         &self,
         tx: &Tx,
         bucket: &str,
         asked: &CrossOrigin<'_>,
-    ) -> Result<Option<OriginRule>, Error> {
-        Ok(None)
+    ) -> Result<OriginAnswer, Error> {
+        Ok(OriginAnswer::NoRules)
     }
 
     /// Says how the service's jobs are done: called once, when the cloud starts.

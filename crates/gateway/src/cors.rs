@@ -1,15 +1,22 @@
-//! Pages in a browser that call AWS APIs. S3 buckets have rules of their own; until a bucket says
-//! otherwise only pages given with `--allow-origin` may read from S3 by script.
+//! Pages in a browser that call AWS APIs: whoever asks may read the answers. S3 buckets have rules of
+//! their own, which the service holds against the request ([`api::Hooks::cross_origin`]); beside
+//! them, pages given with `--allow-origin` may read every bucket by script.
 //!
 //! That everybody may ask grants nothing: the request is judged by its credentials, and well-known
 //! pairs are refused to pages that are not allowed.
+//!
+//! What S3 answers where its documentation is silent was taken from recorded answers: a preflight
+//! needs no signature and looks up no key; a request proper is held against the method that its
+//! `Access-Control-Request-Method` names, if it has one, and is served either way.
 
 use crate::access::LocalRules;
 use crate::encode::{Response, ResponseStream, add_headers};
 use crate::head::Head;
 use crate::host::HostStyle;
 use crate::identify::Target;
-use api::Error;
+use api::{CrossOrigin, Error, OriginAnswer, OriginRule};
+use base::percent;
+use std::borrow::Cow;
 
 const REQUEST_HEADERS: &str = "authorization, content-type, content-md5, cache-control, \
     x-amz-content-sha256, x-amz-date, x-amz-security-token, x-amz-target, x-amz-user-agent, \
@@ -20,65 +27,158 @@ const EXPOSED: &str =
 const EXPOSED_S3: &str = "etag, x-amz-request-id, x-amz-id-2, x-amz-version-id, \
     x-amz-delete-marker, content-range, accept-ranges, date";
 const METHODS: &str = "GET, PUT, POST, DELETE, HEAD, PATCH";
+const ASKED_METHOD: &str = "access-control-request-method";
+const ASKED_HEADERS: &str = "access-control-request-headers";
 
-/// Whether the request only asks what a page may do.
-pub(crate) fn is_preflight(head: &Head<'_>) -> bool {
-    head.method == "OPTIONS"
-        && head.header("origin").is_some()
-        && head.header("access-control-request-method").is_some()
+/// Headers of the answer by which the browser decides what the page may see.
+pub(crate) type Headers = Vec<(&'static str, String)>;
+
+/// Looks up what a bucket's rules say.
+pub(crate) type Lookup<'l> = &'l dyn Fn(&str, &CrossOrigin<'_>) -> Result<OriginAnswer, Error>;
+
+/// Whether the request only asks what a page may do. S3 takes every OPTIONS for that.
+pub(crate) fn is_preflight(head: &Head<'_>, target: &Target<'_, '_>) -> bool {
+    let asks = || head.header("origin").is_some() && head.header(ASKED_METHOD).is_some();
+    head.method == "OPTIONS" && (target.entry.is_s3 || asks())
 }
 
-/// Whether the request that is to come is for a bucket. A preflight has neither signature nor body, so
-/// nothing may name its service; but S3 takes no POST that names no bucket.
-pub(crate) fn is_for_bucket(head: &Head<'_>, target: &Target<'_, '_>) -> bool {
-    let names_none = head.path == "/" && !matches!(target.host, HostStyle::Bucket { .. });
-    let posts = head.text("access-control-request-method") == Some("POST");
-    target.entry.is_s3 && !(names_none && posts)
+/// Whether the request, or the one to come, is for a bucket. A preflight has neither signature nor
+/// body, so nothing may name its service; but S3 takes no POST that names no bucket.
+fn is_for_bucket(head: &Head<'_>, target: &Target<'_, '_>) -> bool {
+    let method = head.text(ASKED_METHOD).unwrap_or(head.method);
+    target.entry.is_s3 && (method != "POST" || bucket_and_key(head, target).is_some())
 }
 
+/// The bucket that is named, and whether a key is.
+fn bucket_and_key<'h>(head: &'h Head<'_>, target: &Target<'_, 'h>) -> Option<(Cow<'h, str>, bool)> {
+    let path = head.path.strip_prefix('/').unwrap_or(head.path);
+    if let HostStyle::Bucket { bucket, .. } = target.host {
+        return Some((Cow::Borrowed(bucket), !path.is_empty()));
+    }
+    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
+    let bucket = match percent::decode(bucket) {
+        Cow::Borrowed(_) => Cow::Borrowed(bucket),
+        Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).ok()?),
+    };
+    (!bucket.is_empty()).then_some((bucket, !key.is_empty()))
+}
+
+/// The answer to a preflight.
 pub(crate) fn preflight(
     head: &Head<'_>,
-    is_s3: bool,
-    rules: &LocalRules,
+    target: &Target<'_, '_>,
+    local: &LocalRules,
+    look: Lookup<'_>,
 ) -> Result<Response, Error> {
-    let origin = head.text("origin").unwrap_or("");
-    let allowed = rules.is_allowed_origin(origin);
-    if is_s3 && !allowed {
-        let text = "CORSResponse: CORS is not enabled for this bucket.";
-        return Err(Error::with_code("AccessForbidden", 403, text)
-            .detail("Method", head.owned("access-control-request-method").unwrap_or_default())
-            .detail("ResourceType", "BUCKET"));
-    }
+    let Some(origin) = head.text("origin") else {
+        let text = "Insufficient information. Origin request header needed.";
+        return Err(Error::with_code("BadRequest", 400, text));
+    };
+    let headers = match verdict(head, target, origin, local, look)? {
+        Verdict::Free(mut headers) => {
+            // What the page asks for is named back, so that new headers of new SDKs need no new list.
+            let asked = head.owned(ASKED_HEADERS).unwrap_or_else(|| REQUEST_HEADERS.to_owned());
+            headers.push(("access-control-allow-methods", METHODS.to_owned()));
+            headers.push(("access-control-allow-headers", asked));
+            headers.push(("access-control-max-age", "172800".to_owned()));
+            headers
+        }
+        Verdict::Rule(rule) => of_rule(rule),
+        Verdict::Refused(why, resource) => {
+            return Err(Error::with_code("AccessForbidden", 403, why)
+                .detail("Method", head.text(ASKED_METHOD).unwrap_or(head.method))
+                .detail("ResourceType", resource));
+        }
+    };
     let mut response = Response::new(ResponseStream::Empty);
-    // What the page asks for is named back, so that new headers of new SDKs need no new list.
-    let asked = head.owned("access-control-request-headers");
-    add_headers(
-        &mut response,
-        vec![
-            ("access-control-allow-methods", METHODS.to_owned()),
-            ("access-control-allow-headers", asked.unwrap_or_else(|| REQUEST_HEADERS.to_owned())),
-            ("access-control-max-age", "172800".to_owned()),
-        ],
-    );
-    allow(&mut response, head, is_s3, rules);
+    add_headers(&mut response, headers);
     Ok(response)
 }
 
-/// Adds what lets the page read the answer.
-pub(crate) fn allow(response: &mut Response, head: &Head<'_>, is_s3: bool, rules: &LocalRules) {
-    let Some(origin) = head.text("origin") else { return };
-    let allowed = rules.is_allowed_origin(origin);
-    if is_s3 && !allowed {
-        return;
+/// What the answer to a request proper carries for the page that made it.
+pub(crate) fn headers(
+    head: &Head<'_>,
+    target: &Target<'_, '_>,
+    local: &LocalRules,
+    look: Lookup<'_>,
+) -> Result<Headers, Error> {
+    let Some(origin) = head.text("origin") else { return Ok(Headers::new()) };
+    Ok(match verdict(head, target, origin, local, look)? {
+        Verdict::Free(headers) => headers,
+        Verdict::Rule(rule) => of_rule(rule),
+        Verdict::Refused(..) => Headers::new(),
+    })
+}
+
+enum Verdict {
+    /// All that there is may be read.
+    Free(Headers),
+    Rule(OriginRule),
+    /// Why not, and of what kind the resource is.
+    Refused(&'static str, &'static str),
+}
+
+fn verdict(
+    head: &Head<'_>,
+    target: &Target<'_, '_>,
+    origin: &str,
+    local: &LocalRules,
+    look: Lookup<'_>,
+) -> Result<Verdict, Error> {
+    let allowed = local.is_allowed_origin(origin);
+    if !is_for_bucket(head, target) {
+        return Ok(Verdict::Free(free(if allowed { origin } else { "*" }, EXPOSED)));
     }
-    let origin = if allowed { origin } else { "*" };
-    let exposed = if is_s3 { EXPOSED_S3 } else { EXPOSED };
-    add_headers(
-        response,
-        vec![
-            ("access-control-allow-origin", origin.to_owned()),
-            ("access-control-expose-headers", exposed.to_owned()),
-            ("vary", "Origin".to_owned()),
-        ],
-    );
+    let names = head.text(ASKED_HEADERS).unwrap_or("").split(',').map(str::trim_ascii);
+    let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();
+    let method = head.text(ASKED_METHOD).unwrap_or(head.method);
+    let named = bucket_and_key(head, target);
+    let answer = match &named {
+        Some((bucket, _)) => look(bucket, &CrossOrigin { origin, method, headers: &names })?,
+        None => OriginAnswer::NoBucket,
+    };
+    Ok(match answer {
+        OriginAnswer::Rule(rule) => Verdict::Rule(rule),
+        _ if allowed => Verdict::Free(free(origin, EXPOSED_S3)),
+        OriginAnswer::NoBucket => Verdict::Refused("CORSResponse: Bucket not found", "BUCKET"),
+        OriginAnswer::NoRules => {
+            Verdict::Refused("CORSResponse: CORS is not enabled for this bucket.", "BUCKET")
+        }
+        OriginAnswer::NoneFits => Verdict::Refused(
+            "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.",
+            if named.is_some_and(|(_, key)| key) { "OBJECT" } else { "BUCKET" },
+        ),
+    })
+}
+
+fn free(origin: &str, exposed: &str) -> Headers {
+    vec![
+        ("access-control-allow-origin", origin.to_owned()),
+        ("access-control-expose-headers", exposed.to_owned()),
+        ("vary", "Origin".to_owned()),
+    ]
+}
+
+fn of_rule(rule: OriginRule) -> Headers {
+    let OriginRule { origin, methods, headers, exposed, max_age_secs } = rule;
+    let mut out = Headers::new();
+    if origin != "*" {
+        out.push(("access-control-allow-credentials", "true".to_owned()));
+    }
+    out.push(("access-control-allow-origin", origin));
+    for (name, values) in [
+        ("access-control-allow-methods", methods),
+        ("access-control-allow-headers", headers),
+        ("access-control-expose-headers", exposed),
+    ] {
+        if !values.is_empty() {
+            out.push((name, values.join(", ")));
+        }
+    }
+    if let Some(secs) = max_age_secs {
+        out.push(("access-control-max-age", secs.to_string()));
+    }
+    let vary = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method";
+    out.push(("vary", vary.to_owned()));
+    out
 }

@@ -19,8 +19,8 @@ use crate::payload::{Checked, RequestStream, refusal};
 use crate::refuse;
 use crate::secret;
 use api::{
-    AsyncCx, Background, Caller, Cx, CxParts, Error, HttpInfo, Identities, Reply, RequestBody,
-    Service,
+    AsyncCx, Background, Caller, CrossOrigin, Cx, CxParts, Error, HttpInfo, Identities, Reply,
+    RequestBody, Service,
 };
 use base::limits::REQUEST_BODY_BYTES_MAX;
 use base::{Clock, Entropy, Region, ShiftedClock};
@@ -115,6 +115,8 @@ pub(crate) struct Seen<'g> {
     pub caller: Option<Arc<Caller>>,
     pub region: Option<Region>,
     pub ids: Option<Ids>,
+    /// What the answer tells the browser of a page of another origin.
+    pub for_page: cors::Headers,
     /// The audit record stands in the store, or none is due.
     pub recorded: bool,
 }
@@ -231,10 +233,14 @@ impl Gateway {
         let scope = presented.as_ref().ok().and_then(|found| found.as_ref());
         let scope = scope.map(Presented::service);
         let mut target = self.identify(&head, scope, seen)?;
-        if cors::is_preflight(&head) {
+        let origin_rules = |bucket: &str, asked: &CrossOrigin<'_>| {
+            self.store.read(|tx| target.entry.service.hooks().cross_origin(tx, bucket, asked))
+        };
+        if cors::is_preflight(&head, &target) {
             seen.recorded = true;
-            return cors::preflight(&head, cors::is_for_bucket(&head, &target), &self.local);
+            return cors::preflight(&head, &target, &self.local, &origin_rules);
         }
+        seen.for_page = cors::headers(&head, &target, &self.local, &origin_rules)?;
         let protocol = target.entry.protocol(&head);
         seen.protocol = Some(protocol);
         let dialect = refuse::dialect(target.entry, protocol);
@@ -450,12 +456,7 @@ impl Gateway {
             });
             encode::error(&error, model, &ids)
         });
-        if parts.headers.contains_key("origin")
-            && let Ok(head) = Head::read(&parts)
-        {
-            let is_s3 = seen.entry.is_none_or(|entry| entry.is_s3);
-            cors::allow(&mut response, &head, is_s3, &self.local);
-        }
+        encode::add_headers(&mut response, seen.for_page);
         let status = response.status().as_u16();
         let took_ns = self.clock.monotonic_ns().saturating_sub(began_ns);
         let prepared = seen.entry.zip(seen.operation).and_then(|(e, o)| e.prepared(o));

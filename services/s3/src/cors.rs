@@ -3,7 +3,7 @@
 
 use crate::rows::BUCKETS;
 use crate::{bucket, config, malformed_xml};
-use api::{CrossOrigin, Cx, Error, OriginRule, Tx};
+use api::{CrossOrigin, Cx, Error, OriginAnswer, OriginRule, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
 use store::Scope;
@@ -83,15 +83,14 @@ fn covers(pattern: &str, text: &str) -> bool {
 }
 
 /// The first of the bucket's rules that covers all that is asked.
-pub fn allowed(
-    tx: &Tx,
-    bucket: &str,
-    asked: &CrossOrigin<'_>,
-) -> Result<Option<OriginRule>, Error> {
-    let Some(bucket) = tx.get(&BUCKETS, &Scope::Global, bucket)? else { return Ok(None) };
+pub fn allowed(tx: &Tx, bucket: &str, asked: &CrossOrigin<'_>) -> Result<OriginAnswer, Error> {
+    let Some(bucket) = tx.get(&BUCKETS, &Scope::Global, bucket)? else {
+        return Ok(OriginAnswer::NoBucket);
+    };
     let kept: Option<CORSConfiguration> = config::get(tx, &bucket, KIND, "")?;
-    let rules = kept.map(|kept| kept.cors_rules).unwrap_or_default();
-    Ok(rules.iter().find_map(|rule| fits(rule, asked)))
+    let Some(kept) = kept else { return Ok(OriginAnswer::NoRules) };
+    let fitting = kept.cors_rules.iter().find_map(|rule| fits(rule, asked));
+    Ok(fitting.map_or(OriginAnswer::NoneFits, OriginAnswer::Rule))
 }
 
 fn fits(rule: &CORSRule, asked: &CrossOrigin<'_>) -> Option<OriginRule> {

@@ -3,7 +3,7 @@
 use crate::rows::BucketRow;
 use crate::{S3, acl, bucket, checksum, cors, lifecycle, object, tagging};
 use api::{
-    Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginRule, Tx,
+    Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginAnswer, Tx,
 };
 use gen_s3::errors as e;
 use gen_s3::{CreateBucketInput, ListObjectVersionsInput, ListObjectsInput, ListObjectsV2Input};
@@ -113,7 +113,7 @@ impl Hooks for S3 {
         tx: &Tx,
         bucket: &str,
         asked: &CrossOrigin<'_>,
-    ) -> Result<Option<OriginRule>, Error> {
+    ) -> Result<OriginAnswer, Error> {
         cors::allowed(tx, bucket, asked)
     }
 

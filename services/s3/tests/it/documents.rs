@@ -1,7 +1,7 @@
 //! Configuration documents: what is refused, and that the rest comes back as it was.
 
 use crate::Cloud;
-use api::Error;
+use api::{Error, OriginAnswer};
 use gen_s3::*;
 
 fn code<T>(result: Result<T, Error>) -> String {
@@ -38,14 +38,17 @@ fn rules_for_other_origins() {
     let kept = get().unwrap().cors_rules.unwrap();
     assert_eq!(kept[0].allowed_origins, rule.allowed_origins);
     assert_eq!(kept[0].max_age_seconds, Some(5));
-    let allowed = |bucket: &str| {
-        let origin = "https://a.example.com";
+    let allowed = |bucket: &str, origin: &str| {
         let asked = api::CrossOrigin { origin, method: "GET", headers: &[] };
         let hooks = service_s3::S3::new();
         cloud.world.store.read(|tx| api::Hooks::cross_origin(&hooks, tx, bucket, &asked)).unwrap()
     };
-    assert_eq!(allowed("box").unwrap().max_age_secs, Some(5));
-    assert_eq!(allowed("nowhere"), None);
+    let OriginAnswer::Rule(rule_that_fits) = allowed("box", "https://a.example.com") else {
+        panic!("the rule fits")
+    };
+    assert_eq!(rule_that_fits.max_age_secs, Some(5));
+    assert_eq!(allowed("box", "https://a.example.org"), OriginAnswer::NoneFits);
+    assert_eq!(allowed("nowhere", "https://a.example.com"), OriginAnswer::NoBucket);
     let bad = CORSRule { allowed_methods: texts(&["PATCH"]), ..rule.clone() };
     assert_eq!(code(put(bad)), "InvalidRequest");
     let bad = CORSRule { allowed_origins: texts(&["*.*"]), ..rule.clone() };
