@@ -14,6 +14,7 @@ pub enum Kind {
     Role,
     InstanceProfile,
     Policy,
+    ServerCertificate,
 }
 
 /// `AIDA…` and the like: a prefix and 17 characters.
@@ -24,6 +25,7 @@ pub fn new_unique_id(kind: Kind, entropy: &dyn Entropy) -> String {
         Kind::Role => "AROA",
         Kind::InstanceProfile => "AIPA",
         Kind::Policy => "ANPA",
+        Kind::ServerCertificate => "ASCA",
     };
     prefix.to_owned() + &entropy.text(BASE32, 17)
 }

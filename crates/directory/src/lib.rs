@@ -12,9 +12,10 @@
 //!   committed can be taken for the truth later.
 //! - Secrets and session tokens are in no `Debug` output of this crate's own types.
 //!
-//! Deliberately absent: passwords, certificates and second factors; the AWS API itself.
+//! Deliberately absent: the AWS API itself, and the check of passwords, which nothing asks for yet.
 
 mod account;
+mod devices;
 mod ids;
 mod lookup;
 mod managed;
@@ -26,6 +27,7 @@ mod trust;
 mod uses;
 
 pub use account::*;
+pub use devices::*;
 pub use ids::{Kind, access_key_account, new_access_key_id, new_secret, new_unique_id};
 pub use lookup::Directory;
 pub use managed::{MANAGED, ManagedPolicy, managed};

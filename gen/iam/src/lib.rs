@@ -92,6 +92,18 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<AttachUserPolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("AttachUserPolicy"))
     }
+    fn authorize_change_password(
+        &self,
+        cx: &::api::Cx,
+        input: &ChangePasswordInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn change_password(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &ChangePasswordInput,
+    ) -> impl Future<Output = Result<::api::Reply<ChangePasswordOutput>, ::api::Error>> + Send {
+        async { Err(::api::Error::not_implemented("ChangePassword")) }
+    }
     fn authorize_create_access_key(
         &self,
         cx: &::api::Cx,
@@ -143,6 +155,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &CreateInstanceProfileInput,
     ) -> Result<CreateInstanceProfileOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CreateInstanceProfile"))
+    }
+    fn authorize_create_login_profile(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateLoginProfileInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn create_login_profile(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &CreateLoginProfileInput,
+    ) -> impl Future<Output = Result<::api::Reply<CreateLoginProfileOutput>, ::api::Error>> + Send
+    {
+        async { Err(::api::Error::not_implemented("CreateLoginProfile")) }
     }
     fn authorize_create_open_id_connect_provider(
         &self,
@@ -222,6 +247,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<CreateServiceLinkedRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CreateServiceLinkedRole"))
     }
+    fn authorize_create_service_specific_credential(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateServiceSpecificCredentialInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn create_service_specific_credential(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &CreateServiceSpecificCredentialInput,
+    ) -> Result<CreateServiceSpecificCredentialOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateServiceSpecificCredential"))
+    }
     fn authorize_create_user(
         &self,
         cx: &::api::Cx,
@@ -234,6 +272,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &CreateUserInput,
     ) -> Result<CreateUserOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CreateUser"))
+    }
+    fn authorize_create_virtual_mfa_device(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateVirtualMFADeviceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn create_virtual_mfa_device(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &CreateVirtualMFADeviceInput,
+    ) -> Result<CreateVirtualMFADeviceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateVirtualMFADevice"))
+    }
+    fn authorize_deactivate_mfa_device(
+        &self,
+        cx: &::api::Cx,
+        input: &DeactivateMFADeviceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn deactivate_mfa_device(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeactivateMFADeviceInput,
+    ) -> Result<DeactivateMFADeviceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeactivateMFADevice"))
     }
     fn authorize_delete_access_key(
         &self,
@@ -312,6 +376,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &DeleteInstanceProfileInput,
     ) -> Result<DeleteInstanceProfileOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteInstanceProfile"))
+    }
+    fn authorize_delete_login_profile(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteLoginProfileInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_login_profile(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteLoginProfileInput,
+    ) -> Result<DeleteLoginProfileOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteLoginProfile"))
     }
     fn authorize_delete_open_id_connect_provider(
         &self,
@@ -404,6 +481,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<DeleteSAMLProviderOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteSAMLProvider"))
     }
+    fn authorize_delete_ssh_public_key(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteSSHPublicKeyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_ssh_public_key(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteSSHPublicKeyInput,
+    ) -> Result<DeleteSSHPublicKeyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteSSHPublicKey"))
+    }
+    fn authorize_delete_server_certificate(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteServerCertificateInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_server_certificate(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteServerCertificateInput,
+    ) -> Result<DeleteServerCertificateOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteServerCertificate"))
+    }
     fn authorize_delete_service_linked_role(
         &self,
         cx: &::api::Cx,
@@ -416,6 +519,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &DeleteServiceLinkedRoleInput,
     ) -> Result<DeleteServiceLinkedRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteServiceLinkedRole"))
+    }
+    fn authorize_delete_service_specific_credential(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteServiceSpecificCredentialInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_service_specific_credential(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteServiceSpecificCredentialInput,
+    ) -> Result<DeleteServiceSpecificCredentialOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteServiceSpecificCredential"))
+    }
+    fn authorize_delete_signing_certificate(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteSigningCertificateInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_signing_certificate(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteSigningCertificateInput,
+    ) -> Result<DeleteSigningCertificateOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteSigningCertificate"))
     }
     fn authorize_delete_user(
         &self,
@@ -456,6 +585,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<DeleteUserPolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteUserPolicy"))
     }
+    fn authorize_delete_virtual_mfa_device(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteVirtualMFADeviceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_virtual_mfa_device(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteVirtualMFADeviceInput,
+    ) -> Result<DeleteVirtualMFADeviceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteVirtualMFADevice"))
+    }
     fn authorize_detach_group_policy(
         &self,
         cx: &::api::Cx,
@@ -494,6 +636,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &DetachUserPolicyInput,
     ) -> Result<DetachUserPolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DetachUserPolicy"))
+    }
+    fn authorize_enable_mfa_device(
+        &self,
+        cx: &::api::Cx,
+        input: &EnableMFADeviceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn enable_mfa_device(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &EnableMFADeviceInput,
+    ) -> Result<EnableMFADeviceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("EnableMFADevice"))
+    }
+    fn authorize_generate_credential_report(
+        &self,
+        cx: &::api::Cx,
+        input: &GenerateCredentialReportInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn generate_credential_report(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &GenerateCredentialReportInput,
+    ) -> Result<GenerateCredentialReportOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GenerateCredentialReport"))
     }
     fn authorize_get_access_key_last_used(
         &self,
@@ -547,6 +715,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<GetAccountSummaryOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetAccountSummary"))
     }
+    fn authorize_get_credential_report(
+        &self,
+        cx: &::api::Cx,
+        input: &GetCredentialReportInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_credential_report(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetCredentialReportInput,
+    ) -> Result<GetCredentialReportOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetCredentialReport"))
+    }
     fn authorize_get_group(
         &self,
         cx: &::api::Cx,
@@ -585,6 +766,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &GetInstanceProfileInput,
     ) -> Result<GetInstanceProfileOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetInstanceProfile"))
+    }
+    fn authorize_get_login_profile(
+        &self,
+        cx: &::api::Cx,
+        input: &GetLoginProfileInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_login_profile(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetLoginProfileInput,
+    ) -> Result<GetLoginProfileOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetLoginProfile"))
+    }
+    fn authorize_get_mfa_device(
+        &self,
+        cx: &::api::Cx,
+        input: &GetMFADeviceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_mfa_device(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetMFADeviceInput,
+    ) -> Result<GetMFADeviceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetMFADevice"))
     }
     fn authorize_get_open_id_connect_provider(
         &self,
@@ -663,6 +870,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &GetSAMLProviderInput,
     ) -> Result<GetSAMLProviderOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetSAMLProvider"))
+    }
+    fn authorize_get_ssh_public_key(
+        &self,
+        cx: &::api::Cx,
+        input: &GetSSHPublicKeyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_ssh_public_key(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetSSHPublicKeyInput,
+    ) -> Result<GetSSHPublicKeyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetSSHPublicKey"))
+    }
+    fn authorize_get_server_certificate(
+        &self,
+        cx: &::api::Cx,
+        input: &GetServerCertificateInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_server_certificate(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetServerCertificateInput,
+    ) -> Result<GetServerCertificateOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetServerCertificate"))
     }
     fn authorize_get_service_linked_role_deletion_status(
         &self,
@@ -859,6 +1092,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<ListInstanceProfilesForRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListInstanceProfilesForRole"))
     }
+    fn authorize_list_mfa_device_tags(
+        &self,
+        cx: &::api::Cx,
+        input: &ListMFADeviceTagsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_mfa_device_tags(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListMFADeviceTagsInput,
+    ) -> Result<ListMFADeviceTagsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListMFADeviceTags"))
+    }
+    fn authorize_list_mfa_devices(
+        &self,
+        cx: &::api::Cx,
+        input: &ListMFADevicesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_mfa_devices(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListMFADevicesInput,
+    ) -> Result<ListMFADevicesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListMFADevices"))
+    }
     fn authorize_list_open_id_connect_provider_tags(
         &self,
         cx: &::api::Cx,
@@ -989,6 +1248,71 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<ListSAMLProvidersOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListSAMLProviders"))
     }
+    fn authorize_list_ssh_public_keys(
+        &self,
+        cx: &::api::Cx,
+        input: &ListSSHPublicKeysInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_ssh_public_keys(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListSSHPublicKeysInput,
+    ) -> Result<ListSSHPublicKeysOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListSSHPublicKeys"))
+    }
+    fn authorize_list_server_certificate_tags(
+        &self,
+        cx: &::api::Cx,
+        input: &ListServerCertificateTagsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_server_certificate_tags(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListServerCertificateTagsInput,
+    ) -> Result<ListServerCertificateTagsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListServerCertificateTags"))
+    }
+    fn authorize_list_server_certificates(
+        &self,
+        cx: &::api::Cx,
+        input: &ListServerCertificatesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_server_certificates(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListServerCertificatesInput,
+    ) -> Result<ListServerCertificatesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListServerCertificates"))
+    }
+    fn authorize_list_service_specific_credentials(
+        &self,
+        cx: &::api::Cx,
+        input: &ListServiceSpecificCredentialsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_service_specific_credentials(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListServiceSpecificCredentialsInput,
+    ) -> Result<ListServiceSpecificCredentialsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListServiceSpecificCredentials"))
+    }
+    fn authorize_list_signing_certificates(
+        &self,
+        cx: &::api::Cx,
+        input: &ListSigningCertificatesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_signing_certificates(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListSigningCertificatesInput,
+    ) -> Result<ListSigningCertificatesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListSigningCertificates"))
+    }
     fn authorize_list_user_policies(
         &self,
         cx: &::api::Cx,
@@ -1027,6 +1351,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &ListUsersInput,
     ) -> Result<ListUsersOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListUsers"))
+    }
+    fn authorize_list_virtual_mfa_devices(
+        &self,
+        cx: &::api::Cx,
+        input: &ListVirtualMFADevicesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_virtual_mfa_devices(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListVirtualMFADevicesInput,
+    ) -> Result<ListVirtualMFADevicesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListVirtualMFADevices"))
     }
     fn authorize_put_group_policy(
         &self,
@@ -1132,6 +1469,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<RemoveUserFromGroupOutput, ::api::Error> {
         Err(::api::Error::not_implemented("RemoveUserFromGroup"))
     }
+    fn authorize_reset_service_specific_credential(
+        &self,
+        cx: &::api::Cx,
+        input: &ResetServiceSpecificCredentialInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn reset_service_specific_credential(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &ResetServiceSpecificCredentialInput,
+    ) -> Result<ResetServiceSpecificCredentialOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ResetServiceSpecificCredential"))
+    }
+    fn authorize_resync_mfa_device(
+        &self,
+        cx: &::api::Cx,
+        input: &ResyncMFADeviceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn resync_mfa_device(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &ResyncMFADeviceInput,
+    ) -> Result<ResyncMFADeviceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ResyncMFADevice"))
+    }
     fn authorize_set_default_policy_version(
         &self,
         cx: &::api::Cx,
@@ -1170,6 +1533,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &TagInstanceProfileInput,
     ) -> Result<TagInstanceProfileOutput, ::api::Error> {
         Err(::api::Error::not_implemented("TagInstanceProfile"))
+    }
+    fn authorize_tag_mfa_device(
+        &self,
+        cx: &::api::Cx,
+        input: &TagMFADeviceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_mfa_device(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagMFADeviceInput,
+    ) -> Result<TagMFADeviceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagMFADevice"))
     }
     fn authorize_tag_open_id_connect_provider(
         &self,
@@ -1223,6 +1599,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<TagSAMLProviderOutput, ::api::Error> {
         Err(::api::Error::not_implemented("TagSAMLProvider"))
     }
+    fn authorize_tag_server_certificate(
+        &self,
+        cx: &::api::Cx,
+        input: &TagServerCertificateInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_server_certificate(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagServerCertificateInput,
+    ) -> Result<TagServerCertificateOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagServerCertificate"))
+    }
     fn authorize_tag_user(
         &self,
         cx: &::api::Cx,
@@ -1248,6 +1637,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &UntagInstanceProfileInput,
     ) -> Result<UntagInstanceProfileOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UntagInstanceProfile"))
+    }
+    fn authorize_untag_mfa_device(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagMFADeviceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn untag_mfa_device(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UntagMFADeviceInput,
+    ) -> Result<UntagMFADeviceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagMFADevice"))
     }
     fn authorize_untag_open_id_connect_provider(
         &self,
@@ -1300,6 +1702,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &UntagSAMLProviderInput,
     ) -> Result<UntagSAMLProviderOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UntagSAMLProvider"))
+    }
+    fn authorize_untag_server_certificate(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagServerCertificateInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn untag_server_certificate(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UntagServerCertificateInput,
+    ) -> Result<UntagServerCertificateOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagServerCertificate"))
     }
     fn authorize_untag_user(
         &self,
@@ -1366,6 +1781,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<UpdateGroupOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UpdateGroup"))
     }
+    fn authorize_update_login_profile(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateLoginProfileInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_login_profile(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &UpdateLoginProfileInput,
+    ) -> impl Future<Output = Result<::api::Reply<UpdateLoginProfileOutput>, ::api::Error>> + Send
+    {
+        async { Err(::api::Error::not_implemented("UpdateLoginProfile")) }
+    }
     fn authorize_update_open_id_connect_provider_thumbprint(
         &self,
         cx: &::api::Cx,
@@ -1418,6 +1846,58 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<UpdateSAMLProviderOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UpdateSAMLProvider"))
     }
+    fn authorize_update_ssh_public_key(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateSSHPublicKeyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_ssh_public_key(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateSSHPublicKeyInput,
+    ) -> Result<UpdateSSHPublicKeyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateSSHPublicKey"))
+    }
+    fn authorize_update_server_certificate(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateServerCertificateInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_server_certificate(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateServerCertificateInput,
+    ) -> Result<UpdateServerCertificateOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateServerCertificate"))
+    }
+    fn authorize_update_service_specific_credential(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateServiceSpecificCredentialInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_service_specific_credential(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateServiceSpecificCredentialInput,
+    ) -> Result<UpdateServiceSpecificCredentialOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateServiceSpecificCredential"))
+    }
+    fn authorize_update_signing_certificate(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateSigningCertificateInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_signing_certificate(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateSigningCertificateInput,
+    ) -> Result<UpdateSigningCertificateOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateSigningCertificate"))
+    }
     fn authorize_update_user(
         &self,
         cx: &::api::Cx,
@@ -1430,6 +1910,45 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &UpdateUserInput,
     ) -> Result<UpdateUserOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UpdateUser"))
+    }
+    fn authorize_upload_ssh_public_key(
+        &self,
+        cx: &::api::Cx,
+        input: &UploadSSHPublicKeyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn upload_ssh_public_key(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UploadSSHPublicKeyInput,
+    ) -> Result<UploadSSHPublicKeyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UploadSSHPublicKey"))
+    }
+    fn authorize_upload_server_certificate(
+        &self,
+        cx: &::api::Cx,
+        input: &UploadServerCertificateInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn upload_server_certificate(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UploadServerCertificateInput,
+    ) -> Result<UploadServerCertificateOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UploadServerCertificate"))
+    }
+    fn authorize_upload_signing_certificate(
+        &self,
+        cx: &::api::Cx,
+        input: &UploadSigningCertificateInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn upload_signing_certificate(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UploadSigningCertificateInput,
+    ) -> Result<UploadSigningCertificateOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UploadSigningCertificate"))
     }
 }
 
@@ -1458,15 +1977,20 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             }
             64 => ::api::answer(self.0.get_account_password_policy(tx, cx, ::api::cast(input))),
             66 => ::api::answer(self.0.get_account_summary(tx, cx, ::api::cast(input))),
+            69 => ::api::answer(self.0.get_credential_report(tx, cx, ::api::cast(input))),
             71 => ::api::answer(self.0.get_group(tx, cx, ::api::cast(input))),
             72 => ::api::answer(self.0.get_group_policy(tx, cx, ::api::cast(input))),
             74 => ::api::answer(self.0.get_instance_profile(tx, cx, ::api::cast(input))),
+            75 => ::api::answer(self.0.get_login_profile(tx, cx, ::api::cast(input))),
+            76 => ::api::answer(self.0.get_mfa_device(tx, cx, ::api::cast(input))),
             77 => ::api::answer(self.0.get_open_id_connect_provider(tx, cx, ::api::cast(input))),
             80 => ::api::answer(self.0.get_policy(tx, cx, ::api::cast(input))),
             81 => ::api::answer(self.0.get_policy_version(tx, cx, ::api::cast(input))),
             82 => ::api::answer(self.0.get_role(tx, cx, ::api::cast(input))),
             83 => ::api::answer(self.0.get_role_policy(tx, cx, ::api::cast(input))),
             85 => ::api::answer(self.0.get_saml_provider(tx, cx, ::api::cast(input))),
+            86 => ::api::answer(self.0.get_ssh_public_key(tx, cx, ::api::cast(input))),
+            87 => ::api::answer(self.0.get_server_certificate(tx, cx, ::api::cast(input))),
             90 => ::api::answer(self.0.get_service_linked_role_deletion_status(
                 tx,
                 cx,
@@ -1488,6 +2012,8 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             105 => {
                 ::api::answer(self.0.list_instance_profiles_for_role(tx, cx, ::api::cast(input)))
             }
+            106 => ::api::answer(self.0.list_mfa_device_tags(tx, cx, ::api::cast(input))),
+            107 => ::api::answer(self.0.list_mfa_devices(tx, cx, ::api::cast(input))),
             108 => {
                 ::api::answer(self.0.list_open_id_connect_provider_tags(tx, cx, ::api::cast(input)))
             }
@@ -1500,9 +2026,17 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             117 => ::api::answer(self.0.list_roles(tx, cx, ::api::cast(input))),
             118 => ::api::answer(self.0.list_saml_provider_tags(tx, cx, ::api::cast(input))),
             119 => ::api::answer(self.0.list_saml_providers(tx, cx, ::api::cast(input))),
+            120 => ::api::answer(self.0.list_ssh_public_keys(tx, cx, ::api::cast(input))),
+            121 => ::api::answer(self.0.list_server_certificate_tags(tx, cx, ::api::cast(input))),
+            122 => ::api::answer(self.0.list_server_certificates(tx, cx, ::api::cast(input))),
+            123 => {
+                ::api::answer(self.0.list_service_specific_credentials(tx, cx, ::api::cast(input)))
+            }
+            124 => ::api::answer(self.0.list_signing_certificates(tx, cx, ::api::cast(input))),
             125 => ::api::answer(self.0.list_user_policies(tx, cx, ::api::cast(input))),
             126 => ::api::answer(self.0.list_user_tags(tx, cx, ::api::cast(input))),
             127 => ::api::answer(self.0.list_users(tx, cx, ::api::cast(input))),
+            128 => ::api::answer(self.0.list_virtual_mfa_devices(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -1535,13 +2069,19 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             19 => ::api::answer(self.0.create_role(tx, cx, ::api::cast(input))),
             20 => ::api::answer(self.0.create_saml_provider(tx, cx, ::api::cast(input))),
             21 => ::api::answer(self.0.create_service_linked_role(tx, cx, ::api::cast(input))),
+            22 => {
+                ::api::answer(self.0.create_service_specific_credential(tx, cx, ::api::cast(input)))
+            }
             23 => ::api::answer(self.0.create_user(tx, cx, ::api::cast(input))),
+            24 => ::api::answer(self.0.create_virtual_mfa_device(tx, cx, ::api::cast(input))),
+            25 => ::api::answer(self.0.deactivate_mfa_device(tx, cx, ::api::cast(input))),
             26 => ::api::answer(self.0.delete_access_key(tx, cx, ::api::cast(input))),
             27 => ::api::answer(self.0.delete_account_alias(tx, cx, ::api::cast(input))),
             28 => ::api::answer(self.0.delete_account_password_policy(tx, cx, ::api::cast(input))),
             29 => ::api::answer(self.0.delete_group(tx, cx, ::api::cast(input))),
             30 => ::api::answer(self.0.delete_group_policy(tx, cx, ::api::cast(input))),
             31 => ::api::answer(self.0.delete_instance_profile(tx, cx, ::api::cast(input))),
+            32 => ::api::answer(self.0.delete_login_profile(tx, cx, ::api::cast(input))),
             33 => ::api::answer(self.0.delete_open_id_connect_provider(tx, cx, ::api::cast(input))),
             34 => ::api::answer(self.0.delete_policy(tx, cx, ::api::cast(input))),
             35 => ::api::answer(self.0.delete_policy_version(tx, cx, ::api::cast(input))),
@@ -1551,15 +2091,24 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             }
             38 => ::api::answer(self.0.delete_role_policy(tx, cx, ::api::cast(input))),
             39 => ::api::answer(self.0.delete_saml_provider(tx, cx, ::api::cast(input))),
+            40 => ::api::answer(self.0.delete_ssh_public_key(tx, cx, ::api::cast(input))),
+            41 => ::api::answer(self.0.delete_server_certificate(tx, cx, ::api::cast(input))),
             42 => ::api::answer(self.0.delete_service_linked_role(tx, cx, ::api::cast(input))),
+            43 => {
+                ::api::answer(self.0.delete_service_specific_credential(tx, cx, ::api::cast(input)))
+            }
+            44 => ::api::answer(self.0.delete_signing_certificate(tx, cx, ::api::cast(input))),
             45 => ::api::answer(self.0.delete_user(tx, cx, ::api::cast(input))),
             46 => {
                 ::api::answer(self.0.delete_user_permissions_boundary(tx, cx, ::api::cast(input)))
             }
             47 => ::api::answer(self.0.delete_user_policy(tx, cx, ::api::cast(input))),
+            48 => ::api::answer(self.0.delete_virtual_mfa_device(tx, cx, ::api::cast(input))),
             49 => ::api::answer(self.0.detach_group_policy(tx, cx, ::api::cast(input))),
             50 => ::api::answer(self.0.detach_role_policy(tx, cx, ::api::cast(input))),
             51 => ::api::answer(self.0.detach_user_policy(tx, cx, ::api::cast(input))),
+            55 => ::api::answer(self.0.enable_mfa_device(tx, cx, ::api::cast(input))),
+            59 => ::api::answer(self.0.generate_credential_report(tx, cx, ::api::cast(input))),
             130 => ::api::answer(self.0.put_group_policy(tx, cx, ::api::cast(input))),
             131 => ::api::answer(self.0.put_role_permissions_boundary(tx, cx, ::api::cast(input))),
             132 => ::api::answer(self.0.put_role_policy(tx, cx, ::api::cast(input))),
@@ -1574,6 +2123,10 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
                 ::api::answer(self.0.remove_role_from_instance_profile(tx, cx, ::api::cast(input)))
             }
             138 => ::api::answer(self.0.remove_user_from_group(tx, cx, ::api::cast(input))),
+            139 => {
+                ::api::answer(self.0.reset_service_specific_credential(tx, cx, ::api::cast(input)))
+            }
+            140 => ::api::answer(self.0.resync_mfa_device(tx, cx, ::api::cast(input))),
             142 => ::api::answer(self.0.set_default_policy_version(tx, cx, ::api::cast(input))),
             143 => ::api::answer(self.0.set_security_token_service_preferences(
                 tx,
@@ -1581,16 +2134,20 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
                 ::api::cast(input),
             )),
             146 => ::api::answer(self.0.tag_instance_profile(tx, cx, ::api::cast(input))),
+            147 => ::api::answer(self.0.tag_mfa_device(tx, cx, ::api::cast(input))),
             148 => ::api::answer(self.0.tag_open_id_connect_provider(tx, cx, ::api::cast(input))),
             149 => ::api::answer(self.0.tag_policy(tx, cx, ::api::cast(input))),
             150 => ::api::answer(self.0.tag_role(tx, cx, ::api::cast(input))),
             151 => ::api::answer(self.0.tag_saml_provider(tx, cx, ::api::cast(input))),
+            152 => ::api::answer(self.0.tag_server_certificate(tx, cx, ::api::cast(input))),
             153 => ::api::answer(self.0.tag_user(tx, cx, ::api::cast(input))),
             154 => ::api::answer(self.0.untag_instance_profile(tx, cx, ::api::cast(input))),
+            155 => ::api::answer(self.0.untag_mfa_device(tx, cx, ::api::cast(input))),
             156 => ::api::answer(self.0.untag_open_id_connect_provider(tx, cx, ::api::cast(input))),
             157 => ::api::answer(self.0.untag_policy(tx, cx, ::api::cast(input))),
             158 => ::api::answer(self.0.untag_role(tx, cx, ::api::cast(input))),
             159 => ::api::answer(self.0.untag_saml_provider(tx, cx, ::api::cast(input))),
+            160 => ::api::answer(self.0.untag_server_certificate(tx, cx, ::api::cast(input))),
             161 => ::api::answer(self.0.untag_user(tx, cx, ::api::cast(input))),
             162 => ::api::answer(self.0.update_access_key(tx, cx, ::api::cast(input))),
             163 => ::api::answer(self.0.update_account_password_policy(tx, cx, ::api::cast(input))),
@@ -1604,7 +2161,16 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             169 => ::api::answer(self.0.update_role(tx, cx, ::api::cast(input))),
             170 => ::api::answer(self.0.update_role_description(tx, cx, ::api::cast(input))),
             171 => ::api::answer(self.0.update_saml_provider(tx, cx, ::api::cast(input))),
+            172 => ::api::answer(self.0.update_ssh_public_key(tx, cx, ::api::cast(input))),
+            173 => ::api::answer(self.0.update_server_certificate(tx, cx, ::api::cast(input))),
+            174 => {
+                ::api::answer(self.0.update_service_specific_credential(tx, cx, ::api::cast(input)))
+            }
+            175 => ::api::answer(self.0.update_signing_certificate(tx, cx, ::api::cast(input))),
             176 => ::api::answer(self.0.update_user(tx, cx, ::api::cast(input))),
+            177 => ::api::answer(self.0.upload_ssh_public_key(tx, cx, ::api::cast(input))),
+            178 => ::api::answer(self.0.upload_server_certificate(tx, cx, ::api::cast(input))),
+            179 => ::api::answer(self.0.upload_signing_certificate(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -1616,6 +2182,9 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
+            9 => ::api::started(self.0.change_password(cx, ::api::cast(input))),
+            15 => ::api::started(self.0.create_login_profile(cx, ::api::cast(input))),
+            167 => ::api::started(self.0.update_login_profile(cx, ::api::cast(input))),
             _ => ::api::not_started(operation),
         }
     }
@@ -1633,23 +2202,29 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             6 => self.0.authorize_attach_group_policy(cx, ::api::cast(input)),
             7 => self.0.authorize_attach_role_policy(cx, ::api::cast(input)),
             8 => self.0.authorize_attach_user_policy(cx, ::api::cast(input)),
+            9 => self.0.authorize_change_password(cx, ::api::cast(input)),
             10 => self.0.authorize_create_access_key(cx, ::api::cast(input)),
             11 => self.0.authorize_create_account_alias(cx, ::api::cast(input)),
             13 => self.0.authorize_create_group(cx, ::api::cast(input)),
             14 => self.0.authorize_create_instance_profile(cx, ::api::cast(input)),
+            15 => self.0.authorize_create_login_profile(cx, ::api::cast(input)),
             16 => self.0.authorize_create_open_id_connect_provider(cx, ::api::cast(input)),
             17 => self.0.authorize_create_policy(cx, ::api::cast(input)),
             18 => self.0.authorize_create_policy_version(cx, ::api::cast(input)),
             19 => self.0.authorize_create_role(cx, ::api::cast(input)),
             20 => self.0.authorize_create_saml_provider(cx, ::api::cast(input)),
             21 => self.0.authorize_create_service_linked_role(cx, ::api::cast(input)),
+            22 => self.0.authorize_create_service_specific_credential(cx, ::api::cast(input)),
             23 => self.0.authorize_create_user(cx, ::api::cast(input)),
+            24 => self.0.authorize_create_virtual_mfa_device(cx, ::api::cast(input)),
+            25 => self.0.authorize_deactivate_mfa_device(cx, ::api::cast(input)),
             26 => self.0.authorize_delete_access_key(cx, ::api::cast(input)),
             27 => self.0.authorize_delete_account_alias(cx, ::api::cast(input)),
             28 => self.0.authorize_delete_account_password_policy(cx, ::api::cast(input)),
             29 => self.0.authorize_delete_group(cx, ::api::cast(input)),
             30 => self.0.authorize_delete_group_policy(cx, ::api::cast(input)),
             31 => self.0.authorize_delete_instance_profile(cx, ::api::cast(input)),
+            32 => self.0.authorize_delete_login_profile(cx, ::api::cast(input)),
             33 => self.0.authorize_delete_open_id_connect_provider(cx, ::api::cast(input)),
             34 => self.0.authorize_delete_policy(cx, ::api::cast(input)),
             35 => self.0.authorize_delete_policy_version(cx, ::api::cast(input)),
@@ -1657,26 +2232,38 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             37 => self.0.authorize_delete_role_permissions_boundary(cx, ::api::cast(input)),
             38 => self.0.authorize_delete_role_policy(cx, ::api::cast(input)),
             39 => self.0.authorize_delete_saml_provider(cx, ::api::cast(input)),
+            40 => self.0.authorize_delete_ssh_public_key(cx, ::api::cast(input)),
+            41 => self.0.authorize_delete_server_certificate(cx, ::api::cast(input)),
             42 => self.0.authorize_delete_service_linked_role(cx, ::api::cast(input)),
+            43 => self.0.authorize_delete_service_specific_credential(cx, ::api::cast(input)),
+            44 => self.0.authorize_delete_signing_certificate(cx, ::api::cast(input)),
             45 => self.0.authorize_delete_user(cx, ::api::cast(input)),
             46 => self.0.authorize_delete_user_permissions_boundary(cx, ::api::cast(input)),
             47 => self.0.authorize_delete_user_policy(cx, ::api::cast(input)),
+            48 => self.0.authorize_delete_virtual_mfa_device(cx, ::api::cast(input)),
             49 => self.0.authorize_detach_group_policy(cx, ::api::cast(input)),
             50 => self.0.authorize_detach_role_policy(cx, ::api::cast(input)),
             51 => self.0.authorize_detach_user_policy(cx, ::api::cast(input)),
+            55 => self.0.authorize_enable_mfa_device(cx, ::api::cast(input)),
+            59 => self.0.authorize_generate_credential_report(cx, ::api::cast(input)),
             62 => self.0.authorize_get_access_key_last_used(cx, ::api::cast(input)),
             63 => self.0.authorize_get_account_authorization_details(cx, ::api::cast(input)),
             64 => self.0.authorize_get_account_password_policy(cx, ::api::cast(input)),
             66 => self.0.authorize_get_account_summary(cx, ::api::cast(input)),
+            69 => self.0.authorize_get_credential_report(cx, ::api::cast(input)),
             71 => self.0.authorize_get_group(cx, ::api::cast(input)),
             72 => self.0.authorize_get_group_policy(cx, ::api::cast(input)),
             74 => self.0.authorize_get_instance_profile(cx, ::api::cast(input)),
+            75 => self.0.authorize_get_login_profile(cx, ::api::cast(input)),
+            76 => self.0.authorize_get_mfa_device(cx, ::api::cast(input)),
             77 => self.0.authorize_get_open_id_connect_provider(cx, ::api::cast(input)),
             80 => self.0.authorize_get_policy(cx, ::api::cast(input)),
             81 => self.0.authorize_get_policy_version(cx, ::api::cast(input)),
             82 => self.0.authorize_get_role(cx, ::api::cast(input)),
             83 => self.0.authorize_get_role_policy(cx, ::api::cast(input)),
             85 => self.0.authorize_get_saml_provider(cx, ::api::cast(input)),
+            86 => self.0.authorize_get_ssh_public_key(cx, ::api::cast(input)),
+            87 => self.0.authorize_get_server_certificate(cx, ::api::cast(input)),
             90 => self.0.authorize_get_service_linked_role_deletion_status(cx, ::api::cast(input)),
             91 => self.0.authorize_get_user(cx, ::api::cast(input)),
             92 => self.0.authorize_get_user_policy(cx, ::api::cast(input)),
@@ -1692,6 +2279,8 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             103 => self.0.authorize_list_instance_profile_tags(cx, ::api::cast(input)),
             104 => self.0.authorize_list_instance_profiles(cx, ::api::cast(input)),
             105 => self.0.authorize_list_instance_profiles_for_role(cx, ::api::cast(input)),
+            106 => self.0.authorize_list_mfa_device_tags(cx, ::api::cast(input)),
+            107 => self.0.authorize_list_mfa_devices(cx, ::api::cast(input)),
             108 => self.0.authorize_list_open_id_connect_provider_tags(cx, ::api::cast(input)),
             109 => self.0.authorize_list_open_id_connect_providers(cx, ::api::cast(input)),
             111 => self.0.authorize_list_policies(cx, ::api::cast(input)),
@@ -1702,9 +2291,15 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             117 => self.0.authorize_list_roles(cx, ::api::cast(input)),
             118 => self.0.authorize_list_saml_provider_tags(cx, ::api::cast(input)),
             119 => self.0.authorize_list_saml_providers(cx, ::api::cast(input)),
+            120 => self.0.authorize_list_ssh_public_keys(cx, ::api::cast(input)),
+            121 => self.0.authorize_list_server_certificate_tags(cx, ::api::cast(input)),
+            122 => self.0.authorize_list_server_certificates(cx, ::api::cast(input)),
+            123 => self.0.authorize_list_service_specific_credentials(cx, ::api::cast(input)),
+            124 => self.0.authorize_list_signing_certificates(cx, ::api::cast(input)),
             125 => self.0.authorize_list_user_policies(cx, ::api::cast(input)),
             126 => self.0.authorize_list_user_tags(cx, ::api::cast(input)),
             127 => self.0.authorize_list_users(cx, ::api::cast(input)),
+            128 => self.0.authorize_list_virtual_mfa_devices(cx, ::api::cast(input)),
             130 => self.0.authorize_put_group_policy(cx, ::api::cast(input)),
             131 => self.0.authorize_put_role_permissions_boundary(cx, ::api::cast(input)),
             132 => self.0.authorize_put_role_policy(cx, ::api::cast(input)),
@@ -1715,31 +2310,45 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
                 .authorize_remove_client_id_from_open_id_connect_provider(cx, ::api::cast(input)),
             137 => self.0.authorize_remove_role_from_instance_profile(cx, ::api::cast(input)),
             138 => self.0.authorize_remove_user_from_group(cx, ::api::cast(input)),
+            139 => self.0.authorize_reset_service_specific_credential(cx, ::api::cast(input)),
+            140 => self.0.authorize_resync_mfa_device(cx, ::api::cast(input)),
             142 => self.0.authorize_set_default_policy_version(cx, ::api::cast(input)),
             143 => self.0.authorize_set_security_token_service_preferences(cx, ::api::cast(input)),
             146 => self.0.authorize_tag_instance_profile(cx, ::api::cast(input)),
+            147 => self.0.authorize_tag_mfa_device(cx, ::api::cast(input)),
             148 => self.0.authorize_tag_open_id_connect_provider(cx, ::api::cast(input)),
             149 => self.0.authorize_tag_policy(cx, ::api::cast(input)),
             150 => self.0.authorize_tag_role(cx, ::api::cast(input)),
             151 => self.0.authorize_tag_saml_provider(cx, ::api::cast(input)),
+            152 => self.0.authorize_tag_server_certificate(cx, ::api::cast(input)),
             153 => self.0.authorize_tag_user(cx, ::api::cast(input)),
             154 => self.0.authorize_untag_instance_profile(cx, ::api::cast(input)),
+            155 => self.0.authorize_untag_mfa_device(cx, ::api::cast(input)),
             156 => self.0.authorize_untag_open_id_connect_provider(cx, ::api::cast(input)),
             157 => self.0.authorize_untag_policy(cx, ::api::cast(input)),
             158 => self.0.authorize_untag_role(cx, ::api::cast(input)),
             159 => self.0.authorize_untag_saml_provider(cx, ::api::cast(input)),
+            160 => self.0.authorize_untag_server_certificate(cx, ::api::cast(input)),
             161 => self.0.authorize_untag_user(cx, ::api::cast(input)),
             162 => self.0.authorize_update_access_key(cx, ::api::cast(input)),
             163 => self.0.authorize_update_account_password_policy(cx, ::api::cast(input)),
             164 => self.0.authorize_update_assume_role_policy(cx, ::api::cast(input)),
             166 => self.0.authorize_update_group(cx, ::api::cast(input)),
+            167 => self.0.authorize_update_login_profile(cx, ::api::cast(input)),
             168 => {
                 self.0.authorize_update_open_id_connect_provider_thumbprint(cx, ::api::cast(input))
             }
             169 => self.0.authorize_update_role(cx, ::api::cast(input)),
             170 => self.0.authorize_update_role_description(cx, ::api::cast(input)),
             171 => self.0.authorize_update_saml_provider(cx, ::api::cast(input)),
+            172 => self.0.authorize_update_ssh_public_key(cx, ::api::cast(input)),
+            173 => self.0.authorize_update_server_certificate(cx, ::api::cast(input)),
+            174 => self.0.authorize_update_service_specific_credential(cx, ::api::cast(input)),
+            175 => self.0.authorize_update_signing_certificate(cx, ::api::cast(input)),
             176 => self.0.authorize_update_user(cx, ::api::cast(input)),
+            177 => self.0.authorize_upload_ssh_public_key(cx, ::api::cast(input)),
+            178 => self.0.authorize_upload_server_certificate(cx, ::api::cast(input)),
+            179 => self.0.authorize_upload_signing_certificate(cx, ::api::cast(input)),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -1920,7 +2529,25 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ChangePassword",
             index: 9,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_CHANGE_PASSWORD_INPUT,
+                output: &tables::S_CHANGE_PASSWORD_OUTPUT,
+                new_input: || ::std::boxed::Box::<ChangePasswordInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_USER_TYPE_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::ENTITY_TEMPORARILY_UNMODIFIABLE_EXCEPTION,
+                    &errors::PASSWORD_POLICY_VIOLATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "CreateAccessKey",
@@ -2020,7 +2647,24 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "CreateLoginProfile",
             index: 15,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_CREATE_LOGIN_PROFILE_INPUT,
+                output: &tables::S_CREATE_LOGIN_PROFILE_OUTPUT,
+                new_input: || ::std::boxed::Box::<CreateLoginProfileInput>::default(),
+                errors: &[
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::PASSWORD_POLICY_VIOLATION_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("CreateLoginProfileResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "CreateOpenIDConnectProvider",
@@ -2166,7 +2810,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "CreateServiceSpecificCredential",
             index: 22,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_CREATE_SERVICE_SPECIFIC_CREDENTIAL_INPUT,
+                output: &tables::S_CREATE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT,
+                new_input: || ::std::boxed::Box::<CreateServiceSpecificCredentialInput>::default(),
+                errors: &[
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_NOT_SUPPORTED_EXCEPTION,
+                ],
+                result_wrapper: Some("CreateServiceSpecificCredentialResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &["CredentialAgeDays"],
+                stored: &[],
+            }),
         },
         Operation {
             name: "CreateUser",
@@ -2196,13 +2855,47 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "CreateVirtualMFADevice",
             index: 24,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_CREATE_VIRTUAL_MFA_DEVICE_INPUT,
+                output: &tables::S_CREATE_VIRTUAL_MFA_DEVICE_OUTPUT,
+                new_input: || ::std::boxed::Box::<CreateVirtualMFADeviceInput>::default(),
+                errors: &[
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("CreateVirtualMFADeviceResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeactivateMFADevice",
             index: 25,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DEACTIVATE_MFA_DEVICE_INPUT,
+                output: &tables::S_DEACTIVATE_MFA_DEVICE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeactivateMFADeviceInput>::default(),
+                errors: &[
+                    &errors::ENTITY_TEMPORARILY_UNMODIFIABLE_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteAccessKey",
@@ -2337,7 +3030,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteLoginProfile",
             index: 32,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_LOGIN_PROFILE_INPUT,
+                output: &tables::S_DELETE_LOGIN_PROFILE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteLoginProfileInput>::default(),
+                errors: &[
+                    &errors::ENTITY_TEMPORARILY_UNMODIFIABLE_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteOpenIDConnectProvider",
@@ -2499,13 +3208,40 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteSSHPublicKey",
             index: 40,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_SSH_PUBLIC_KEY_INPUT,
+                output: &tables::S_DELETE_SSH_PUBLIC_KEY_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteSSHPublicKeyInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteServerCertificate",
             index: 41,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_SERVER_CERTIFICATE_INPUT,
+                output: &tables::S_DELETE_SERVER_CERTIFICATE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteServerCertificateInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::DELETE_CONFLICT_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteServiceLinkedRole",
@@ -2532,13 +3268,40 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteServiceSpecificCredential",
             index: 43,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_SERVICE_SPECIFIC_CREDENTIAL_INPUT,
+                output: &tables::S_DELETE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteServiceSpecificCredentialInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteSigningCertificate",
             index: 44,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_SIGNING_CERTIFICATE_INPUT,
+                output: &tables::S_DELETE_SIGNING_CERTIFICATE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteSigningCertificateInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteUser",
@@ -2605,7 +3368,24 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteVirtualMFADevice",
             index: 48,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_VIRTUAL_MFA_DEVICE_INPUT,
+                output: &tables::S_DELETE_VIRTUAL_MFA_DEVICE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteVirtualMFADeviceInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::DELETE_CONFLICT_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DetachGroupPolicy",
@@ -2696,7 +3476,26 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "EnableMFADevice",
             index: 55,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_ENABLE_MFA_DEVICE_INPUT,
+                output: &tables::S_ENABLE_MFA_DEVICE_OUTPUT,
+                new_input: || ::std::boxed::Box::<EnableMFADeviceInput>::default(),
+                errors: &[
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::ENTITY_TEMPORARILY_UNMODIFIABLE_EXCEPTION,
+                    &errors::INVALID_AUTHENTICATION_CODE_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "EnableOrganizationsRootCredentialsManagement",
@@ -2720,7 +3519,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GenerateCredentialReport",
             index: 59,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_GENERATE_CREDENTIAL_REPORT_INPUT,
+                output: &tables::S_GENERATE_CREDENTIAL_REPORT_OUTPUT,
+                new_input: || ::std::boxed::Box::<GenerateCredentialReportInput>::default(),
+                errors: &[&errors::LIMIT_EXCEEDED_EXCEPTION, &errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("GenerateCredentialReportResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GenerateOrganizationsAccessReport",
@@ -2824,7 +3634,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetCredentialReport",
             index: 69,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_CREDENTIAL_REPORT_INPUT,
+                output: &tables::S_GET_CREDENTIAL_REPORT_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetCredentialReportInput>::default(),
+                errors: &[
+                    &errors::CREDENTIAL_REPORT_NOT_PRESENT_EXCEPTION,
+                    &errors::CREDENTIAL_REPORT_EXPIRED_EXCEPTION,
+                    &errors::CREDENTIAL_REPORT_NOT_READY_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("GetCredentialReportResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetDelegationRequest",
@@ -2893,13 +3719,35 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetLoginProfile",
             index: 75,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_LOGIN_PROFILE_INPUT,
+                output: &tables::S_GET_LOGIN_PROFILE_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetLoginProfileInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("GetLoginProfileResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetMFADevice",
             index: 76,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_MFA_DEVICE_INPUT,
+                output: &tables::S_GET_MFA_DEVICE_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetMFADeviceInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("GetMFADeviceResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetOpenIDConnectProvider",
@@ -3041,13 +3889,38 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetSSHPublicKey",
             index: 86,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_SSH_PUBLIC_KEY_INPUT,
+                output: &tables::S_GET_SSH_PUBLIC_KEY_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetSSHPublicKeyInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::UNRECOGNIZED_PUBLIC_KEY_ENCODING_EXCEPTION,
+                ],
+                result_wrapper: Some("GetSSHPublicKeyResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetServerCertificate",
             index: 87,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_SERVER_CERTIFICATE_INPUT,
+                output: &tables::S_GET_SERVER_CERTIFICATE_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetServerCertificateInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("GetServerCertificateResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetServiceLastAccessedDetails",
@@ -3348,13 +4221,39 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListMFADeviceTags",
             index: 106,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_MFA_DEVICE_TAGS_INPUT,
+                output: &tables::S_LIST_MFA_DEVICE_TAGS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListMFADeviceTagsInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("ListMFADeviceTagsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListMFADevices",
             index: 107,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_MFA_DEVICES_INPUT,
+                output: &tables::S_LIST_MFA_DEVICES_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListMFADevicesInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("ListMFADevicesResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListOpenIDConnectProviderTags",
@@ -3558,31 +4457,89 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListSSHPublicKeys",
             index: 120,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_SSH_PUBLIC_KEYS_INPUT,
+                output: &tables::S_LIST_SSH_PUBLIC_KEYS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListSSHPublicKeysInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION],
+                result_wrapper: Some("ListSSHPublicKeysResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListServerCertificateTags",
             index: 121,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_SERVER_CERTIFICATE_TAGS_INPUT,
+                output: &tables::S_LIST_SERVER_CERTIFICATE_TAGS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListServerCertificateTagsInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("ListServerCertificateTagsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListServerCertificates",
             index: 122,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_SERVER_CERTIFICATES_INPUT,
+                output: &tables::S_LIST_SERVER_CERTIFICATES_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListServerCertificatesInput>::default(),
+                errors: &[&errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("ListServerCertificatesResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListServiceSpecificCredentials",
             index: 123,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_SERVICE_SPECIFIC_CREDENTIALS_INPUT,
+                output: &tables::S_LIST_SERVICE_SPECIFIC_CREDENTIALS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListServiceSpecificCredentialsInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::SERVICE_NOT_SUPPORTED_EXCEPTION,
+                ],
+                result_wrapper: Some("ListServiceSpecificCredentialsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListSigningCertificates",
             index: 124,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_SIGNING_CERTIFICATES_INPUT,
+                output: &tables::S_LIST_SIGNING_CERTIFICATES_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListSigningCertificatesInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::SERVICE_FAILURE_EXCEPTION],
+                result_wrapper: Some("ListSigningCertificatesResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListUserPolicies",
@@ -3639,7 +4596,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListVirtualMFADevices",
             index: 128,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_VIRTUAL_MFA_DEVICES_INPUT,
+                output: &tables::S_LIST_VIRTUAL_MFA_DEVICES_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListVirtualMFADevicesInput>::default(),
+                errors: &[],
+                result_wrapper: Some("ListVirtualMFADevicesResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "PutAccountProperties",
@@ -3836,13 +4804,41 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ResetServiceSpecificCredential",
             index: 139,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_RESET_SERVICE_SPECIFIC_CREDENTIAL_INPUT,
+                output: &tables::S_RESET_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT,
+                new_input: || ::std::boxed::Box::<ResetServiceSpecificCredentialInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION],
+                result_wrapper: Some("ResetServiceSpecificCredentialResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ResyncMFADevice",
             index: 140,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_RESYNC_MFA_DEVICE_INPUT,
+                output: &tables::S_RESYNC_MFA_DEVICE_OUTPUT,
+                new_input: || ::std::boxed::Box::<ResyncMFADeviceInput>::default(),
+                errors: &[
+                    &errors::INVALID_AUTHENTICATION_CODE_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "SendDelegationToken",
@@ -3930,7 +4926,24 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "TagMFADevice",
             index: 147,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_TAG_MFA_DEVICE_INPUT,
+                output: &tables::S_TAG_MFA_DEVICE_OUTPUT,
+                new_input: || ::std::boxed::Box::<TagMFADeviceInput>::default(),
+                errors: &[
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "TagOpenIDConnectProvider",
@@ -4028,7 +5041,24 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "TagServerCertificate",
             index: 152,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_TAG_SERVER_CERTIFICATE_INPUT,
+                output: &tables::S_TAG_SERVER_CERTIFICATE_OUTPUT,
+                new_input: || ::std::boxed::Box::<TagServerCertificateInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "TagUser",
@@ -4079,7 +5109,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UntagMFADevice",
             index: 155,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UNTAG_MFA_DEVICE_INPUT,
+                output: &tables::S_UNTAG_MFA_DEVICE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UntagMFADeviceInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UntagOpenIDConnectProvider",
@@ -4172,7 +5218,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UntagServerCertificate",
             index: 160,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UNTAG_SERVER_CERTIFICATE_INPUT,
+                output: &tables::S_UNTAG_SERVER_CERTIFICATE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UntagServerCertificateInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UntagUser",
@@ -4294,7 +5356,24 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateLoginProfile",
             index: 167,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_UPDATE_LOGIN_PROFILE_INPUT,
+                output: &tables::S_UPDATE_LOGIN_PROFILE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateLoginProfileInput>::default(),
+                errors: &[
+                    &errors::ENTITY_TEMPORARILY_UNMODIFIABLE_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::PASSWORD_POLICY_VIOLATION_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateOpenIDConnectProviderThumbprint",
@@ -4389,25 +5468,79 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateSSHPublicKey",
             index: 172,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_SSH_PUBLIC_KEY_INPUT,
+                output: &tables::S_UPDATE_SSH_PUBLIC_KEY_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateSSHPublicKeyInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::INVALID_INPUT_EXCEPTION],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateServerCertificate",
             index: 173,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_SERVER_CERTIFICATE_INPUT,
+                output: &tables::S_UPDATE_SERVER_CERTIFICATE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateServerCertificateInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateServiceSpecificCredential",
             index: 174,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_SERVICE_SPECIFIC_CREDENTIAL_INPUT,
+                output: &tables::S_UPDATE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateServiceSpecificCredentialInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateSigningCertificate",
             index: 175,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_SIGNING_CERTIFICATE_INPUT,
+                output: &tables::S_UPDATE_SIGNING_CERTIFICATE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateSigningCertificateInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateUser",
@@ -4437,19 +5570,75 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UploadSSHPublicKey",
             index: 177,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPLOAD_SSH_PUBLIC_KEY_INPUT,
+                output: &tables::S_UPLOAD_SSH_PUBLIC_KEY_OUTPUT,
+                new_input: || ::std::boxed::Box::<UploadSSHPublicKeyInput>::default(),
+                errors: &[
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_PUBLIC_KEY_EXCEPTION,
+                    &errors::DUPLICATE_SSH_PUBLIC_KEY_EXCEPTION,
+                    &errors::UNRECOGNIZED_PUBLIC_KEY_ENCODING_EXCEPTION,
+                ],
+                result_wrapper: Some("UploadSSHPublicKeyResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UploadServerCertificate",
             index: 178,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPLOAD_SERVER_CERTIFICATE_INPUT,
+                output: &tables::S_UPLOAD_SERVER_CERTIFICATE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UploadServerCertificateInput>::default(),
+                errors: &[
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::MALFORMED_CERTIFICATE_EXCEPTION,
+                    &errors::KEY_PAIR_MISMATCH_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("UploadServerCertificateResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UploadSigningCertificate",
             index: 179,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPLOAD_SIGNING_CERTIFICATE_INPUT,
+                output: &tables::S_UPLOAD_SIGNING_CERTIFICATE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UploadSigningCertificateInput>::default(),
+                errors: &[
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::ENTITY_ALREADY_EXISTS_EXCEPTION,
+                    &errors::MALFORMED_CERTIFICATE_EXCEPTION,
+                    &errors::INVALID_CERTIFICATE_EXCEPTION,
+                    &errors::DUPLICATE_CERTIFICATE_EXCEPTION,
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::CONCURRENT_MODIFICATION_EXCEPTION,
+                    &errors::SERVICE_FAILURE_EXCEPTION,
+                ],
+                result_wrapper: Some("UploadSigningCertificateResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
     ],
 };

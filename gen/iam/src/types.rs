@@ -286,6 +286,30 @@ impl Struct for AttachedPolicy {
     }
 }
 #[derive(Clone, Default)]
+pub struct ChangePasswordInput {
+    pub old_password: ::std::string::String,
+    pub new_password: ::std::string::String,
+}
+impl Struct for ChangePasswordInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CHANGE_PASSWORD_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.old_password,
+            1 => &self.new_password,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.old_password,
+            1 => &mut self.new_password,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ConcurrentModificationException {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -458,6 +482,54 @@ impl Struct for CreateInstanceProfileOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.instance_profile,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateLoginProfileInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub password: ::std::option::Option<::std::string::String>,
+    pub password_reset_required: ::std::option::Option<bool>,
+}
+impl Struct for CreateLoginProfileInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_LOGIN_PROFILE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.password,
+            2 => &self.password_reset_required,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.password,
+            2 => &mut self.password_reset_required,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateLoginProfileOutput {
+    pub login_profile: LoginProfile,
+}
+impl Struct for CreateLoginProfileOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_LOGIN_PROFILE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.login_profile,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.login_profile,
             _ => panic!("no member {index}"),
         }
     }
@@ -784,6 +856,54 @@ impl Struct for CreateServiceLinkedRoleOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct CreateServiceSpecificCredentialInput {
+    pub user_name: ::std::string::String,
+    pub service_name: ::std::string::String,
+    pub credential_age_days: ::std::option::Option<i32>,
+}
+impl Struct for CreateServiceSpecificCredentialInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_SERVICE_SPECIFIC_CREDENTIAL_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.service_name,
+            2 => &self.credential_age_days,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.service_name,
+            2 => &mut self.credential_age_days,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateServiceSpecificCredentialOutput {
+    pub service_specific_credential: ::std::option::Option<ServiceSpecificCredential>,
+}
+impl Struct for CreateServiceSpecificCredentialOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.service_specific_credential,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.service_specific_credential,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct CreateUserInput {
     pub path: ::std::option::Option<::std::string::String>,
     pub user_name: ::std::string::String,
@@ -830,6 +950,141 @@ impl Struct for CreateUserOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.user,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateVirtualMFADeviceInput {
+    pub path: ::std::option::Option<::std::string::String>,
+    pub virtual_mfa_device_name: ::std::string::String,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for CreateVirtualMFADeviceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_VIRTUAL_MFA_DEVICE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.path,
+            1 => &self.virtual_mfa_device_name,
+            2 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.path,
+            1 => &mut self.virtual_mfa_device_name,
+            2 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateVirtualMFADeviceOutput {
+    pub virtual_mfa_device: VirtualMFADevice,
+}
+impl Struct for CreateVirtualMFADeviceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_VIRTUAL_MFA_DEVICE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.virtual_mfa_device,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.virtual_mfa_device,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CredentialReportExpiredException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CredentialReportExpiredException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREDENTIAL_REPORT_EXPIRED_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CredentialReportNotPresentException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CredentialReportNotPresentException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREDENTIAL_REPORT_NOT_PRESENT_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CredentialReportNotReadyException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CredentialReportNotReadyException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREDENTIAL_REPORT_NOT_READY_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeactivateMFADeviceInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub serial_number: ::std::string::String,
+}
+impl Struct for DeactivateMFADeviceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DEACTIVATE_MFA_DEVICE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.serial_number,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.serial_number,
             _ => panic!("no member {index}"),
         }
     }
@@ -962,6 +1217,27 @@ impl Struct for DeleteInstanceProfileInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.instance_profile_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteLoginProfileInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteLoginProfileInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_LOGIN_PROFILE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
             _ => panic!("no member {index}"),
         }
     }
@@ -1120,6 +1396,51 @@ impl Struct for DeleteSAMLProviderInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DeleteSSHPublicKeyInput {
+    pub user_name: ::std::string::String,
+    pub ssh_public_key_id: ::std::string::String,
+}
+impl Struct for DeleteSSHPublicKeyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SSH_PUBLIC_KEY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.ssh_public_key_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.ssh_public_key_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteServerCertificateInput {
+    pub server_certificate_name: ::std::string::String,
+}
+impl Struct for DeleteServerCertificateInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SERVER_CERTIFICATE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct DeleteServiceLinkedRoleInput {
     pub role_name: ::std::string::String,
 }
@@ -1157,6 +1478,54 @@ impl Struct for DeleteServiceLinkedRoleOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.deletion_task_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteServiceSpecificCredentialInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub service_specific_credential_id: ::std::string::String,
+}
+impl Struct for DeleteServiceSpecificCredentialInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SERVICE_SPECIFIC_CREDENTIAL_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.service_specific_credential_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.service_specific_credential_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteSigningCertificateInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub certificate_id: ::std::string::String,
+}
+impl Struct for DeleteSigningCertificateInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SIGNING_CERTIFICATE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.certificate_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.certificate_id,
             _ => panic!("no member {index}"),
         }
     }
@@ -1223,6 +1592,27 @@ impl Struct for DeleteUserInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.user_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteVirtualMFADeviceInput {
+    pub serial_number: ::std::string::String,
+}
+impl Struct for DeleteVirtualMFADeviceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_VIRTUAL_MFA_DEVICE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.serial_number,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.serial_number,
             _ => panic!("no member {index}"),
         }
     }
@@ -1324,6 +1714,78 @@ impl Struct for DetachUserPolicyInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DuplicateCertificateException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DuplicateCertificateException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DUPLICATE_CERTIFICATE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DuplicateSSHPublicKeyException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DuplicateSSHPublicKeyException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DUPLICATE_SSH_PUBLIC_KEY_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct EnableMFADeviceInput {
+    pub user_name: ::std::string::String,
+    pub serial_number: ::std::string::String,
+    pub authentication_code1: ::std::string::String,
+    pub authentication_code2: ::std::string::String,
+}
+impl Struct for EnableMFADeviceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ENABLE_MFA_DEVICE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.serial_number,
+            2 => &self.authentication_code1,
+            3 => &self.authentication_code2,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.serial_number,
+            2 => &mut self.authentication_code1,
+            3 => &mut self.authentication_code2,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct EntityAlreadyExistsException {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -1361,6 +1823,30 @@ impl Struct for EntityTemporarilyUnmodifiableException {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GenerateCredentialReportOutput {
+    pub state: ::std::option::Option<::std::string::String>,
+    pub description: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GenerateCredentialReportOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GENERATE_CREDENTIAL_REPORT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.state,
+            1 => &self.description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.state,
+            1 => &mut self.description,
             _ => panic!("no member {index}"),
         }
     }
@@ -1517,6 +2003,33 @@ impl Struct for GetAccountSummaryOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct GetCredentialReportOutput {
+    pub content: ::std::option::Option<::bytes::Bytes>,
+    pub report_format: ::std::option::Option<::std::string::String>,
+    pub generated_time: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for GetCredentialReportOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_CREDENTIAL_REPORT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.content,
+            1 => &self.report_format,
+            2 => &self.generated_time,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.content,
+            1 => &mut self.report_format,
+            2 => &mut self.generated_time,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetGroupPolicyInput {
     pub group_name: ::std::string::String,
     pub policy_name: ::std::string::String,
@@ -1662,6 +2175,104 @@ impl Struct for GetInstanceProfileOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.instance_profile,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetLoginProfileInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetLoginProfileInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_LOGIN_PROFILE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetLoginProfileOutput {
+    pub login_profile: LoginProfile,
+}
+impl Struct for GetLoginProfileOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_LOGIN_PROFILE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.login_profile,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.login_profile,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetMFADeviceInput {
+    pub serial_number: ::std::string::String,
+    pub user_name: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetMFADeviceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_MFA_DEVICE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.serial_number,
+            1 => &self.user_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.serial_number,
+            1 => &mut self.user_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetMFADeviceOutput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub serial_number: ::std::string::String,
+    pub enable_date: ::std::option::Option<::base::Timestamp>,
+    pub certifications: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+}
+impl Struct for GetMFADeviceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_MFA_DEVICE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.serial_number,
+            2 => &self.enable_date,
+            3 => &self.certifications,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.serial_number,
+            2 => &mut self.enable_date,
+            3 => &mut self.certifications,
             _ => panic!("no member {index}"),
         }
     }
@@ -1961,6 +2572,96 @@ impl Struct for GetSAMLProviderOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct GetSSHPublicKeyInput {
+    pub user_name: ::std::string::String,
+    pub ssh_public_key_id: ::std::string::String,
+    pub encoding: ::std::string::String,
+}
+impl Struct for GetSSHPublicKeyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SSH_PUBLIC_KEY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.ssh_public_key_id,
+            2 => &self.encoding,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.ssh_public_key_id,
+            2 => &mut self.encoding,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetSSHPublicKeyOutput {
+    pub ssh_public_key: ::std::option::Option<SSHPublicKey>,
+}
+impl Struct for GetSSHPublicKeyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SSH_PUBLIC_KEY_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ssh_public_key,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ssh_public_key,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetServerCertificateInput {
+    pub server_certificate_name: ::std::string::String,
+}
+impl Struct for GetServerCertificateInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SERVER_CERTIFICATE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetServerCertificateOutput {
+    pub server_certificate: ServerCertificate,
+}
+impl Struct for GetServerCertificateOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SERVER_CERTIFICATE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetServiceLinkedRoleDeletionStatusInput {
     pub deletion_task_id: ::std::string::String,
 }
@@ -2210,12 +2911,117 @@ impl Struct for InstanceProfile {
     }
 }
 #[derive(Clone, Default)]
+pub struct InvalidAuthenticationCodeException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for InvalidAuthenticationCodeException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVALID_AUTHENTICATION_CODE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InvalidCertificateException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for InvalidCertificateException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVALID_CERTIFICATE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct InvalidInputException {
     pub message: ::std::option::Option<::std::string::String>,
 }
 impl Struct for InvalidInputException {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_INVALID_INPUT_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InvalidPublicKeyException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for InvalidPublicKeyException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVALID_PUBLIC_KEY_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InvalidUserTypeException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for InvalidUserTypeException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVALID_USER_TYPE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct KeyPairMismatchException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for KeyPairMismatchException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_KEY_PAIR_MISMATCH_EXCEPTION
     }
     fn field(&self, index: usize) -> &dyn Field {
         match index {
@@ -2921,6 +3727,114 @@ impl Struct for ListInstanceProfilesOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct ListMFADeviceTagsInput {
+    pub serial_number: ::std::string::String,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListMFADeviceTagsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_MFA_DEVICE_TAGS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.serial_number,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.serial_number,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListMFADeviceTagsOutput {
+    pub tags: ::std::vec::Vec<Tag>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListMFADeviceTagsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_MFA_DEVICE_TAGS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tags,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tags,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListMFADevicesInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListMFADevicesInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_MFA_DEVICES_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListMFADevicesOutput {
+    pub mfa_devices: ::std::vec::Vec<MFADevice>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListMFADevicesOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_MFA_DEVICES_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.mfa_devices,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.mfa_devices,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ListOpenIDConnectProviderTagsInput {
     pub open_id_connect_provider_arn: ::std::string::String,
     pub marker: ::std::option::Option<::std::string::String>,
@@ -3435,6 +4349,283 @@ impl Struct for ListSAMLProvidersOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct ListSSHPublicKeysInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListSSHPublicKeysInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SSH_PUBLIC_KEYS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListSSHPublicKeysOutput {
+    pub ssh_public_keys: ::std::option::Option<::std::vec::Vec<SSHPublicKeyMetadata>>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListSSHPublicKeysOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SSH_PUBLIC_KEYS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ssh_public_keys,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ssh_public_keys,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListServerCertificateTagsInput {
+    pub server_certificate_name: ::std::string::String,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListServerCertificateTagsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SERVER_CERTIFICATE_TAGS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate_name,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate_name,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListServerCertificateTagsOutput {
+    pub tags: ::std::vec::Vec<Tag>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListServerCertificateTagsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SERVER_CERTIFICATE_TAGS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tags,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tags,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListServerCertificatesInput {
+    pub path_prefix: ::std::option::Option<::std::string::String>,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListServerCertificatesInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SERVER_CERTIFICATES_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.path_prefix,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.path_prefix,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListServerCertificatesOutput {
+    pub server_certificate_metadata_list: ::std::vec::Vec<ServerCertificateMetadata>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListServerCertificatesOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SERVER_CERTIFICATES_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate_metadata_list,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate_metadata_list,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListServiceSpecificCredentialsInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub service_name: ::std::option::Option<::std::string::String>,
+    pub all_users: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListServiceSpecificCredentialsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SERVICE_SPECIFIC_CREDENTIALS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.service_name,
+            2 => &self.all_users,
+            3 => &self.marker,
+            4 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.service_name,
+            2 => &mut self.all_users,
+            3 => &mut self.marker,
+            4 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListServiceSpecificCredentialsOutput {
+    pub service_specific_credentials:
+        ::std::option::Option<::std::vec::Vec<ServiceSpecificCredentialMetadata>>,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub is_truncated: ::std::option::Option<bool>,
+}
+impl Struct for ListServiceSpecificCredentialsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SERVICE_SPECIFIC_CREDENTIALS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.service_specific_credentials,
+            1 => &self.marker,
+            2 => &self.is_truncated,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.service_specific_credentials,
+            1 => &mut self.marker,
+            2 => &mut self.is_truncated,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListSigningCertificatesInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListSigningCertificatesInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SIGNING_CERTIFICATES_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListSigningCertificatesOutput {
+    pub certificates: ::std::vec::Vec<SigningCertificate>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListSigningCertificatesOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_SIGNING_CERTIFICATES_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.certificates,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.certificates,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ListUserPoliciesInput {
     pub user_name: ::std::string::String,
     pub marker: ::std::option::Option<::std::string::String>,
@@ -3592,6 +4783,135 @@ impl Struct for ListUsersOutput {
             0 => &mut self.users,
             1 => &mut self.is_truncated,
             2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListVirtualMFADevicesInput {
+    pub assignment_status: ::std::option::Option<::std::string::String>,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+}
+impl Struct for ListVirtualMFADevicesInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_VIRTUAL_MFA_DEVICES_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.assignment_status,
+            1 => &self.marker,
+            2 => &self.max_items,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.assignment_status,
+            1 => &mut self.marker,
+            2 => &mut self.max_items,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListVirtualMFADevicesOutput {
+    pub virtual_mfa_devices: ::std::vec::Vec<VirtualMFADevice>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListVirtualMFADevicesOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_VIRTUAL_MFA_DEVICES_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.virtual_mfa_devices,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.virtual_mfa_devices,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct LoginProfile {
+    pub user_name: ::std::string::String,
+    pub create_date: ::base::Timestamp,
+    pub password_reset_required: ::std::option::Option<bool>,
+}
+impl Struct for LoginProfile {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LOGIN_PROFILE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.create_date,
+            2 => &self.password_reset_required,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.create_date,
+            2 => &mut self.password_reset_required,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct MFADevice {
+    pub user_name: ::std::string::String,
+    pub serial_number: ::std::string::String,
+    pub enable_date: ::base::Timestamp,
+}
+impl Struct for MFADevice {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_MFA_DEVICE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.serial_number,
+            2 => &self.enable_date,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.serial_number,
+            2 => &mut self.enable_date,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct MalformedCertificateException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for MalformedCertificateException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_MALFORMED_CERTIFICATE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
             _ => panic!("no member {index}"),
         }
     }
@@ -3778,6 +5098,27 @@ impl Struct for PasswordPolicy {
             7 => &mut self.max_password_age,
             8 => &mut self.password_reuse_prevention,
             9 => &mut self.hard_expiry,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PasswordPolicyViolationException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PasswordPolicyViolationException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PASSWORD_POLICY_VIOLATION_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
             _ => panic!("no member {index}"),
         }
     }
@@ -4185,6 +5526,81 @@ impl Struct for RemoveUserFromGroupInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct ResetServiceSpecificCredentialInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub service_specific_credential_id: ::std::string::String,
+}
+impl Struct for ResetServiceSpecificCredentialInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESET_SERVICE_SPECIFIC_CREDENTIAL_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.service_specific_credential_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.service_specific_credential_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ResetServiceSpecificCredentialOutput {
+    pub service_specific_credential: ::std::option::Option<ServiceSpecificCredential>,
+}
+impl Struct for ResetServiceSpecificCredentialOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESET_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.service_specific_credential,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.service_specific_credential,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ResyncMFADeviceInput {
+    pub user_name: ::std::string::String,
+    pub serial_number: ::std::string::String,
+    pub authentication_code1: ::std::string::String,
+    pub authentication_code2: ::std::string::String,
+}
+impl Struct for ResyncMFADeviceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESYNC_MFA_DEVICE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.serial_number,
+            2 => &self.authentication_code1,
+            3 => &self.authentication_code2,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.serial_number,
+            2 => &mut self.authentication_code1,
+            3 => &mut self.authentication_code2,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Role {
     pub path: ::std::string::String,
     pub role_name: ::std::string::String,
@@ -4392,6 +5808,138 @@ impl Struct for SAMLProviderListEntry {
     }
 }
 #[derive(Clone, Default)]
+pub struct SSHPublicKey {
+    pub user_name: ::std::string::String,
+    pub ssh_public_key_id: ::std::string::String,
+    pub fingerprint: ::std::string::String,
+    pub ssh_public_key_body: ::std::string::String,
+    pub status: ::std::string::String,
+    pub upload_date: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for SSHPublicKey {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SSH_PUBLIC_KEY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.ssh_public_key_id,
+            2 => &self.fingerprint,
+            3 => &self.ssh_public_key_body,
+            4 => &self.status,
+            5 => &self.upload_date,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.ssh_public_key_id,
+            2 => &mut self.fingerprint,
+            3 => &mut self.ssh_public_key_body,
+            4 => &mut self.status,
+            5 => &mut self.upload_date,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SSHPublicKeyMetadata {
+    pub user_name: ::std::string::String,
+    pub ssh_public_key_id: ::std::string::String,
+    pub status: ::std::string::String,
+    pub upload_date: ::base::Timestamp,
+}
+impl Struct for SSHPublicKeyMetadata {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SSH_PUBLIC_KEY_METADATA
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.ssh_public_key_id,
+            2 => &self.status,
+            3 => &self.upload_date,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.ssh_public_key_id,
+            2 => &mut self.status,
+            3 => &mut self.upload_date,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ServerCertificate {
+    pub server_certificate_metadata: ServerCertificateMetadata,
+    pub certificate_body: ::std::string::String,
+    pub certificate_chain: ::std::option::Option<::std::string::String>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for ServerCertificate {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SERVER_CERTIFICATE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate_metadata,
+            1 => &self.certificate_body,
+            2 => &self.certificate_chain,
+            3 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate_metadata,
+            1 => &mut self.certificate_body,
+            2 => &mut self.certificate_chain,
+            3 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ServerCertificateMetadata {
+    pub path: ::std::string::String,
+    pub server_certificate_name: ::std::string::String,
+    pub server_certificate_id: ::std::string::String,
+    pub arn: ::std::string::String,
+    pub upload_date: ::std::option::Option<::base::Timestamp>,
+    pub expiration: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for ServerCertificateMetadata {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SERVER_CERTIFICATE_METADATA
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.path,
+            1 => &self.server_certificate_name,
+            2 => &self.server_certificate_id,
+            3 => &self.arn,
+            4 => &self.upload_date,
+            5 => &self.expiration,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.path,
+            1 => &mut self.server_certificate_name,
+            2 => &mut self.server_certificate_id,
+            3 => &mut self.arn,
+            4 => &mut self.upload_date,
+            5 => &mut self.expiration,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ServiceFailureException {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -4408,6 +5956,117 @@ impl Struct for ServiceFailureException {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ServiceNotSupportedException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ServiceNotSupportedException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SERVICE_NOT_SUPPORTED_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ServiceSpecificCredential {
+    pub create_date: ::base::Timestamp,
+    pub expiration_date: ::std::option::Option<::base::Timestamp>,
+    pub service_name: ::std::string::String,
+    pub service_user_name: ::std::option::Option<::std::string::String>,
+    pub service_password: ::std::option::Option<::std::string::String>,
+    pub service_credential_alias: ::std::option::Option<::std::string::String>,
+    pub service_credential_secret: ::std::option::Option<::std::string::String>,
+    pub service_specific_credential_id: ::std::string::String,
+    pub user_name: ::std::string::String,
+    pub status: ::std::string::String,
+}
+impl Struct for ServiceSpecificCredential {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SERVICE_SPECIFIC_CREDENTIAL
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.create_date,
+            1 => &self.expiration_date,
+            2 => &self.service_name,
+            3 => &self.service_user_name,
+            4 => &self.service_password,
+            5 => &self.service_credential_alias,
+            6 => &self.service_credential_secret,
+            7 => &self.service_specific_credential_id,
+            8 => &self.user_name,
+            9 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.create_date,
+            1 => &mut self.expiration_date,
+            2 => &mut self.service_name,
+            3 => &mut self.service_user_name,
+            4 => &mut self.service_password,
+            5 => &mut self.service_credential_alias,
+            6 => &mut self.service_credential_secret,
+            7 => &mut self.service_specific_credential_id,
+            8 => &mut self.user_name,
+            9 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ServiceSpecificCredentialMetadata {
+    pub user_name: ::std::string::String,
+    pub status: ::std::string::String,
+    pub service_user_name: ::std::option::Option<::std::string::String>,
+    pub service_credential_alias: ::std::option::Option<::std::string::String>,
+    pub create_date: ::base::Timestamp,
+    pub expiration_date: ::std::option::Option<::base::Timestamp>,
+    pub service_specific_credential_id: ::std::string::String,
+    pub service_name: ::std::string::String,
+}
+impl Struct for ServiceSpecificCredentialMetadata {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SERVICE_SPECIFIC_CREDENTIAL_METADATA
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.status,
+            2 => &self.service_user_name,
+            3 => &self.service_credential_alias,
+            4 => &self.create_date,
+            5 => &self.expiration_date,
+            6 => &self.service_specific_credential_id,
+            7 => &self.service_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.status,
+            2 => &mut self.service_user_name,
+            3 => &mut self.service_credential_alias,
+            4 => &mut self.create_date,
+            5 => &mut self.expiration_date,
+            6 => &mut self.service_specific_credential_id,
+            7 => &mut self.service_name,
             _ => panic!("no member {index}"),
         }
     }
@@ -4453,6 +6112,39 @@ impl Struct for SetSecurityTokenServicePreferencesInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.global_endpoint_token_version,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SigningCertificate {
+    pub user_name: ::std::string::String,
+    pub certificate_id: ::std::string::String,
+    pub certificate_body: ::std::string::String,
+    pub status: ::std::string::String,
+    pub upload_date: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for SigningCertificate {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SIGNING_CERTIFICATE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.certificate_id,
+            2 => &self.certificate_body,
+            3 => &self.status,
+            4 => &self.upload_date,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.certificate_id,
+            2 => &mut self.certificate_body,
+            3 => &mut self.status,
+            4 => &mut self.upload_date,
             _ => panic!("no member {index}"),
         }
     }
@@ -4524,6 +6216,30 @@ impl Struct for TagInstanceProfileInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.instance_profile_name,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagMFADeviceInput {
+    pub serial_number: ::std::string::String,
+    pub tags: ::std::vec::Vec<Tag>,
+}
+impl Struct for TagMFADeviceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_MFA_DEVICE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.serial_number,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.serial_number,
             1 => &mut self.tags,
             _ => panic!("no member {index}"),
         }
@@ -4626,6 +6342,30 @@ impl Struct for TagSAMLProviderInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct TagServerCertificateInput {
+    pub server_certificate_name: ::std::string::String,
+    pub tags: ::std::vec::Vec<Tag>,
+}
+impl Struct for TagServerCertificateInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_SERVER_CERTIFICATE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate_name,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate_name,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct TagUserInput {
     pub user_name: ::std::string::String,
     pub tags: ::std::vec::Vec<Tag>,
@@ -4671,6 +6411,27 @@ impl Struct for UnmodifiableEntityException {
     }
 }
 #[derive(Clone, Default)]
+pub struct UnrecognizedPublicKeyEncodingException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UnrecognizedPublicKeyEncodingException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNRECOGNIZED_PUBLIC_KEY_ENCODING_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct UntagInstanceProfileInput {
     pub instance_profile_name: ::std::string::String,
     pub tag_keys: ::std::vec::Vec<::std::string::String>,
@@ -4689,6 +6450,30 @@ impl Struct for UntagInstanceProfileInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.instance_profile_name,
+            1 => &mut self.tag_keys,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagMFADeviceInput {
+    pub serial_number: ::std::string::String,
+    pub tag_keys: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for UntagMFADeviceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_MFA_DEVICE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.serial_number,
+            1 => &self.tag_keys,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.serial_number,
             1 => &mut self.tag_keys,
             _ => panic!("no member {index}"),
         }
@@ -4785,6 +6570,30 @@ impl Struct for UntagSAMLProviderInput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.saml_provider_arn,
+            1 => &mut self.tag_keys,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagServerCertificateInput {
+    pub server_certificate_name: ::std::string::String,
+    pub tag_keys: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for UntagServerCertificateInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_SERVER_CERTIFICATE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate_name,
+            1 => &self.tag_keys,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate_name,
             1 => &mut self.tag_keys,
             _ => panic!("no member {index}"),
         }
@@ -4933,6 +6742,33 @@ impl Struct for UpdateGroupInput {
             0 => &mut self.group_name,
             1 => &mut self.new_path,
             2 => &mut self.new_group_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateLoginProfileInput {
+    pub user_name: ::std::string::String,
+    pub password: ::std::option::Option<::std::string::String>,
+    pub password_reset_required: ::std::option::Option<bool>,
+}
+impl Struct for UpdateLoginProfileInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_LOGIN_PROFILE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.password,
+            2 => &self.password_reset_required,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.password,
+            2 => &mut self.password_reset_required,
             _ => panic!("no member {index}"),
         }
     }
@@ -5103,6 +6939,114 @@ impl Struct for UpdateSAMLProviderOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct UpdateSSHPublicKeyInput {
+    pub user_name: ::std::string::String,
+    pub ssh_public_key_id: ::std::string::String,
+    pub status: ::std::string::String,
+}
+impl Struct for UpdateSSHPublicKeyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SSH_PUBLIC_KEY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.ssh_public_key_id,
+            2 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.ssh_public_key_id,
+            2 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateServerCertificateInput {
+    pub server_certificate_name: ::std::string::String,
+    pub new_path: ::std::option::Option<::std::string::String>,
+    pub new_server_certificate_name: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UpdateServerCertificateInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SERVER_CERTIFICATE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate_name,
+            1 => &self.new_path,
+            2 => &self.new_server_certificate_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate_name,
+            1 => &mut self.new_path,
+            2 => &mut self.new_server_certificate_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateServiceSpecificCredentialInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub service_specific_credential_id: ::std::string::String,
+    pub status: ::std::string::String,
+}
+impl Struct for UpdateServiceSpecificCredentialInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SERVICE_SPECIFIC_CREDENTIAL_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.service_specific_credential_id,
+            2 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.service_specific_credential_id,
+            2 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateSigningCertificateInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub certificate_id: ::std::string::String,
+    pub status: ::std::string::String,
+}
+impl Struct for UpdateSigningCertificateInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SIGNING_CERTIFICATE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.certificate_id,
+            2 => &self.status,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.certificate_id,
+            2 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct UpdateUserInput {
     pub user_name: ::std::string::String,
     pub new_path: ::std::option::Option<::std::string::String>,
@@ -5125,6 +7069,156 @@ impl Struct for UpdateUserInput {
             0 => &mut self.user_name,
             1 => &mut self.new_path,
             2 => &mut self.new_user_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UploadSSHPublicKeyInput {
+    pub user_name: ::std::string::String,
+    pub ssh_public_key_body: ::std::string::String,
+}
+impl Struct for UploadSSHPublicKeyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPLOAD_SSH_PUBLIC_KEY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.ssh_public_key_body,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.ssh_public_key_body,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UploadSSHPublicKeyOutput {
+    pub ssh_public_key: ::std::option::Option<SSHPublicKey>,
+}
+impl Struct for UploadSSHPublicKeyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPLOAD_SSH_PUBLIC_KEY_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.ssh_public_key,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.ssh_public_key,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UploadServerCertificateInput {
+    pub path: ::std::option::Option<::std::string::String>,
+    pub server_certificate_name: ::std::string::String,
+    pub certificate_body: ::std::string::String,
+    pub private_key: ::std::string::String,
+    pub certificate_chain: ::std::option::Option<::std::string::String>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for UploadServerCertificateInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPLOAD_SERVER_CERTIFICATE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.path,
+            1 => &self.server_certificate_name,
+            2 => &self.certificate_body,
+            3 => &self.private_key,
+            4 => &self.certificate_chain,
+            5 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.path,
+            1 => &mut self.server_certificate_name,
+            2 => &mut self.certificate_body,
+            3 => &mut self.private_key,
+            4 => &mut self.certificate_chain,
+            5 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UploadServerCertificateOutput {
+    pub server_certificate_metadata: ::std::option::Option<ServerCertificateMetadata>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for UploadServerCertificateOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPLOAD_SERVER_CERTIFICATE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.server_certificate_metadata,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.server_certificate_metadata,
+            1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UploadSigningCertificateInput {
+    pub user_name: ::std::option::Option<::std::string::String>,
+    pub certificate_body: ::std::string::String,
+}
+impl Struct for UploadSigningCertificateInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPLOAD_SIGNING_CERTIFICATE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.user_name,
+            1 => &self.certificate_body,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.user_name,
+            1 => &mut self.certificate_body,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UploadSigningCertificateOutput {
+    pub certificate: SigningCertificate,
+}
+impl Struct for UploadSigningCertificateOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPLOAD_SIGNING_CERTIFICATE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.certificate,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.certificate,
             _ => panic!("no member {index}"),
         }
     }
@@ -5220,6 +7314,42 @@ impl Struct for UserDetail {
     }
 }
 #[derive(Clone, Default)]
+pub struct VirtualMFADevice {
+    pub serial_number: ::std::string::String,
+    pub base32_string_seed: ::std::option::Option<::bytes::Bytes>,
+    pub qr_code_png: ::std::option::Option<::bytes::Bytes>,
+    pub user: ::std::option::Option<User>,
+    pub enable_date: ::std::option::Option<::base::Timestamp>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for VirtualMFADevice {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_VIRTUAL_MFA_DEVICE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.serial_number,
+            1 => &self.base32_string_seed,
+            2 => &self.qr_code_png,
+            3 => &self.user,
+            4 => &self.enable_date,
+            5 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.serial_number,
+            1 => &mut self.base32_string_seed,
+            2 => &mut self.qr_code_png,
+            3 => &mut self.user,
+            4 => &mut self.enable_date,
+            5 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct AddClientIDToOpenIDConnectProviderOutput {}
 impl Struct for AddClientIDToOpenIDConnectProviderOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -5298,10 +7428,36 @@ impl Struct for AttachUserPolicyOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct ChangePasswordOutput {}
+impl Struct for ChangePasswordOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CHANGE_PASSWORD_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct CreateAccountAliasOutput {}
 impl Struct for CreateAccountAliasOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_CREATE_ACCOUNT_ALIAS_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeactivateMFADeviceOutput {}
+impl Struct for DeactivateMFADeviceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DEACTIVATE_MFA_DEVICE_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -5402,6 +7558,19 @@ impl Struct for DeleteInstanceProfileOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DeleteLoginProfileOutput {}
+impl Struct for DeleteLoginProfileOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_LOGIN_PROFILE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct DeleteOpenIDConnectProviderOutput {}
 impl Struct for DeleteOpenIDConnectProviderOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -5493,6 +7662,58 @@ impl Struct for DeleteSAMLProviderOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DeleteSSHPublicKeyOutput {}
+impl Struct for DeleteSSHPublicKeyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SSH_PUBLIC_KEY_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteServerCertificateOutput {}
+impl Struct for DeleteServerCertificateOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SERVER_CERTIFICATE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteServiceSpecificCredentialOutput {}
+impl Struct for DeleteServiceSpecificCredentialOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteSigningCertificateOutput {}
+impl Struct for DeleteSigningCertificateOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_SIGNING_CERTIFICATE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct DeleteUserOutput {}
 impl Struct for DeleteUserOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -5523,6 +7744,19 @@ pub struct DeleteUserPolicyOutput {}
 impl Struct for DeleteUserPolicyOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_DELETE_USER_POLICY_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteVirtualMFADeviceOutput {}
+impl Struct for DeleteVirtualMFADeviceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_VIRTUAL_MFA_DEVICE_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -5571,6 +7805,32 @@ impl Struct for DetachUserPolicyOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct EnableMFADeviceOutput {}
+impl Struct for EnableMFADeviceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ENABLE_MFA_DEVICE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct GenerateCredentialReportInput {}
+impl Struct for GenerateCredentialReportInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GENERATE_CREDENTIAL_REPORT_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetAccountPasswordPolicyInput {}
 impl Struct for GetAccountPasswordPolicyInput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -5588,6 +7848,19 @@ pub struct GetAccountSummaryInput {}
 impl Struct for GetAccountSummaryInput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_GET_ACCOUNT_SUMMARY_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetCredentialReportInput {}
+impl Struct for GetCredentialReportInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_CREDENTIAL_REPORT_INPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -5701,6 +7974,19 @@ impl Struct for RemoveUserFromGroupOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct ResyncMFADeviceOutput {}
+impl Struct for ResyncMFADeviceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESYNC_MFA_DEVICE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct SetDefaultPolicyVersionOutput {}
 impl Struct for SetDefaultPolicyVersionOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -5731,6 +8017,19 @@ pub struct TagInstanceProfileOutput {}
 impl Struct for TagInstanceProfileOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_TAG_INSTANCE_PROFILE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagMFADeviceOutput {}
+impl Struct for TagMFADeviceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_MFA_DEVICE_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -5792,6 +8091,19 @@ impl Struct for TagSAMLProviderOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct TagServerCertificateOutput {}
+impl Struct for TagServerCertificateOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_SERVER_CERTIFICATE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct TagUserOutput {}
 impl Struct for TagUserOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -5809,6 +8121,19 @@ pub struct UntagInstanceProfileOutput {}
 impl Struct for UntagInstanceProfileOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_UNTAG_INSTANCE_PROFILE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagMFADeviceOutput {}
+impl Struct for UntagMFADeviceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_MFA_DEVICE_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -5861,6 +8186,19 @@ pub struct UntagSAMLProviderOutput {}
 impl Struct for UntagSAMLProviderOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_UNTAG_SAML_PROVIDER_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagServerCertificateOutput {}
+impl Struct for UntagServerCertificateOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_SERVER_CERTIFICATE_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -5935,10 +8273,75 @@ impl Struct for UpdateGroupOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct UpdateLoginProfileOutput {}
+impl Struct for UpdateLoginProfileOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_LOGIN_PROFILE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
 pub struct UpdateOpenIDConnectProviderThumbprintOutput {}
 impl Struct for UpdateOpenIDConnectProviderThumbprintOutput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateSSHPublicKeyOutput {}
+impl Struct for UpdateSSHPublicKeyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SSH_PUBLIC_KEY_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateServerCertificateOutput {}
+impl Struct for UpdateServerCertificateOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SERVER_CERTIFICATE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateServiceSpecificCredentialOutput {}
+impl Struct for UpdateServiceSpecificCredentialOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateSigningCertificateOutput {}
+impl Struct for UpdateSigningCertificateOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_SIGNING_CERTIFICATE_OUTPUT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -5972,6 +8375,7 @@ impl Struct for UpdateUserOutput {
     AttachUserPolicyInput,
     AttachedPermissionsBoundary,
     AttachedPolicy,
+    ChangePasswordInput,
     ConcurrentModificationException,
     CreateAccessKeyInput,
     CreateAccessKeyOutput,
@@ -5980,6 +8384,8 @@ impl Struct for UpdateUserOutput {
     CreateGroupOutput,
     CreateInstanceProfileInput,
     CreateInstanceProfileOutput,
+    CreateLoginProfileInput,
+    CreateLoginProfileOutput,
     CreateOpenIDConnectProviderInput,
     CreateOpenIDConnectProviderOutput,
     CreatePolicyInput,
@@ -5992,14 +8398,23 @@ impl Struct for UpdateUserOutput {
     CreateSAMLProviderOutput,
     CreateServiceLinkedRoleInput,
     CreateServiceLinkedRoleOutput,
+    CreateServiceSpecificCredentialInput,
+    CreateServiceSpecificCredentialOutput,
     CreateUserInput,
     CreateUserOutput,
+    CreateVirtualMFADeviceInput,
+    CreateVirtualMFADeviceOutput,
+    CredentialReportExpiredException,
+    CredentialReportNotPresentException,
+    CredentialReportNotReadyException,
+    DeactivateMFADeviceInput,
     DeleteAccessKeyInput,
     DeleteAccountAliasInput,
     DeleteConflictException,
     DeleteGroupPolicyInput,
     DeleteGroupInput,
     DeleteInstanceProfileInput,
+    DeleteLoginProfileInput,
     DeleteOpenIDConnectProviderInput,
     DeletePolicyInput,
     DeletePolicyVersionInput,
@@ -6007,29 +8422,43 @@ impl Struct for UpdateUserOutput {
     DeleteRolePolicyInput,
     DeleteRoleInput,
     DeleteSAMLProviderInput,
+    DeleteSSHPublicKeyInput,
+    DeleteServerCertificateInput,
     DeleteServiceLinkedRoleInput,
     DeleteServiceLinkedRoleOutput,
+    DeleteServiceSpecificCredentialInput,
+    DeleteSigningCertificateInput,
     DeleteUserPermissionsBoundaryInput,
     DeleteUserPolicyInput,
     DeleteUserInput,
+    DeleteVirtualMFADeviceInput,
     DeletionTaskFailureReasonType,
     DetachGroupPolicyInput,
     DetachRolePolicyInput,
     DetachUserPolicyInput,
+    DuplicateCertificateException,
+    DuplicateSSHPublicKeyException,
+    EnableMFADeviceInput,
     EntityAlreadyExistsException,
     EntityTemporarilyUnmodifiableException,
+    GenerateCredentialReportOutput,
     GetAccessKeyLastUsedInput,
     GetAccessKeyLastUsedOutput,
     GetAccountAuthorizationDetailsInput,
     GetAccountAuthorizationDetailsOutput,
     GetAccountPasswordPolicyOutput,
     GetAccountSummaryOutput,
+    GetCredentialReportOutput,
     GetGroupPolicyInput,
     GetGroupPolicyOutput,
     GetGroupInput,
     GetGroupOutput,
     GetInstanceProfileInput,
     GetInstanceProfileOutput,
+    GetLoginProfileInput,
+    GetLoginProfileOutput,
+    GetMFADeviceInput,
+    GetMFADeviceOutput,
     GetOpenIDConnectProviderInput,
     GetOpenIDConnectProviderOutput,
     GetPolicyInput,
@@ -6042,6 +8471,10 @@ impl Struct for UpdateUserOutput {
     GetRoleOutput,
     GetSAMLProviderInput,
     GetSAMLProviderOutput,
+    GetSSHPublicKeyInput,
+    GetSSHPublicKeyOutput,
+    GetServerCertificateInput,
+    GetServerCertificateOutput,
     GetServiceLinkedRoleDeletionStatusInput,
     GetServiceLinkedRoleDeletionStatusOutput,
     GetUserPolicyInput,
@@ -6051,7 +8484,12 @@ impl Struct for UpdateUserOutput {
     Group,
     GroupDetail,
     InstanceProfile,
+    InvalidAuthenticationCodeException,
+    InvalidCertificateException,
     InvalidInputException,
+    InvalidPublicKeyException,
+    InvalidUserTypeException,
+    KeyPairMismatchException,
     LimitExceededException,
     ListAccessKeysInput,
     ListAccessKeysOutput,
@@ -6077,6 +8515,10 @@ impl Struct for UpdateUserOutput {
     ListInstanceProfilesForRoleOutput,
     ListInstanceProfilesInput,
     ListInstanceProfilesOutput,
+    ListMFADeviceTagsInput,
+    ListMFADeviceTagsOutput,
+    ListMFADevicesInput,
+    ListMFADevicesOutput,
     ListOpenIDConnectProviderTagsInput,
     ListOpenIDConnectProviderTagsOutput,
     ListOpenIDConnectProvidersInput,
@@ -6097,18 +8539,34 @@ impl Struct for UpdateUserOutput {
     ListSAMLProviderTagsOutput,
     ListSAMLProvidersInput,
     ListSAMLProvidersOutput,
+    ListSSHPublicKeysInput,
+    ListSSHPublicKeysOutput,
+    ListServerCertificateTagsInput,
+    ListServerCertificateTagsOutput,
+    ListServerCertificatesInput,
+    ListServerCertificatesOutput,
+    ListServiceSpecificCredentialsInput,
+    ListServiceSpecificCredentialsOutput,
+    ListSigningCertificatesInput,
+    ListSigningCertificatesOutput,
     ListUserPoliciesInput,
     ListUserPoliciesOutput,
     ListUserTagsInput,
     ListUserTagsOutput,
     ListUsersInput,
     ListUsersOutput,
+    ListVirtualMFADevicesInput,
+    ListVirtualMFADevicesOutput,
+    LoginProfile,
+    MFADevice,
+    MalformedCertificateException,
     MalformedPolicyDocumentException,
     ManagedPolicyDetail,
     NoSuchEntityException,
     OpenIDConnectProviderListEntry,
     OpenIdIdpCommunicationErrorException,
     PasswordPolicy,
+    PasswordPolicyViolationException,
     Policy,
     PolicyDetail,
     PolicyGroup,
@@ -6124,34 +8582,51 @@ impl Struct for UpdateUserOutput {
     RemoveClientIDFromOpenIDConnectProviderInput,
     RemoveRoleFromInstanceProfileInput,
     RemoveUserFromGroupInput,
+    ResetServiceSpecificCredentialInput,
+    ResetServiceSpecificCredentialOutput,
+    ResyncMFADeviceInput,
     Role,
     RoleDetail,
     RoleLastUsed,
     RoleUsageType,
     SAMLPrivateKey,
     SAMLProviderListEntry,
+    SSHPublicKey,
+    SSHPublicKeyMetadata,
+    ServerCertificate,
+    ServerCertificateMetadata,
     ServiceFailureException,
+    ServiceNotSupportedException,
+    ServiceSpecificCredential,
+    ServiceSpecificCredentialMetadata,
     SetDefaultPolicyVersionInput,
     SetSecurityTokenServicePreferencesInput,
+    SigningCertificate,
     SourceRoleTemplate,
     Tag,
     TagInstanceProfileInput,
+    TagMFADeviceInput,
     TagOpenIDConnectProviderInput,
     TagPolicyInput,
     TagRoleInput,
     TagSAMLProviderInput,
+    TagServerCertificateInput,
     TagUserInput,
     UnmodifiableEntityException,
+    UnrecognizedPublicKeyEncodingException,
     UntagInstanceProfileInput,
+    UntagMFADeviceInput,
     UntagOpenIDConnectProviderInput,
     UntagPolicyInput,
     UntagRoleInput,
     UntagSAMLProviderInput,
+    UntagServerCertificateInput,
     UntagUserInput,
     UpdateAccessKeyInput,
     UpdateAccountPasswordPolicyInput,
     UpdateAssumeRolePolicyInput,
     UpdateGroupInput,
+    UpdateLoginProfileInput,
     UpdateOpenIDConnectProviderThumbprintInput,
     UpdateRoleDescriptionInput,
     UpdateRoleDescriptionOutput,
@@ -6159,16 +8634,29 @@ impl Struct for UpdateUserOutput {
     UpdateRoleOutput,
     UpdateSAMLProviderInput,
     UpdateSAMLProviderOutput,
+    UpdateSSHPublicKeyInput,
+    UpdateServerCertificateInput,
+    UpdateServiceSpecificCredentialInput,
+    UpdateSigningCertificateInput,
     UpdateUserInput,
+    UploadSSHPublicKeyInput,
+    UploadSSHPublicKeyOutput,
+    UploadServerCertificateInput,
+    UploadServerCertificateOutput,
+    UploadSigningCertificateInput,
+    UploadSigningCertificateOutput,
     User,
     UserDetail,
+    VirtualMFADevice,
     AddClientIDToOpenIDConnectProviderOutput,
     AddRoleToInstanceProfileOutput,
     AddUserToGroupOutput,
     AttachGroupPolicyOutput,
     AttachRolePolicyOutput,
     AttachUserPolicyOutput,
+    ChangePasswordOutput,
     CreateAccountAliasOutput,
+    DeactivateMFADeviceOutput,
     DeleteAccessKeyOutput,
     DeleteAccountAliasOutput,
     DeleteAccountPasswordPolicyInput,
@@ -6176,6 +8664,7 @@ impl Struct for UpdateUserOutput {
     DeleteGroupOutput,
     DeleteGroupPolicyOutput,
     DeleteInstanceProfileOutput,
+    DeleteLoginProfileOutput,
     DeleteOpenIDConnectProviderOutput,
     DeletePolicyOutput,
     DeletePolicyVersionOutput,
@@ -6183,14 +8672,22 @@ impl Struct for UpdateUserOutput {
     DeleteRolePermissionsBoundaryOutput,
     DeleteRolePolicyOutput,
     DeleteSAMLProviderOutput,
+    DeleteSSHPublicKeyOutput,
+    DeleteServerCertificateOutput,
+    DeleteServiceSpecificCredentialOutput,
+    DeleteSigningCertificateOutput,
     DeleteUserOutput,
     DeleteUserPermissionsBoundaryOutput,
     DeleteUserPolicyOutput,
+    DeleteVirtualMFADeviceOutput,
     DetachGroupPolicyOutput,
     DetachRolePolicyOutput,
     DetachUserPolicyOutput,
+    EnableMFADeviceOutput,
+    GenerateCredentialReportInput,
     GetAccountPasswordPolicyInput,
     GetAccountSummaryInput,
+    GetCredentialReportInput,
     PutGroupPolicyOutput,
     PutRolePermissionsBoundaryOutput,
     PutRolePolicyOutput,
@@ -6199,24 +8696,34 @@ impl Struct for UpdateUserOutput {
     RemoveClientIDFromOpenIDConnectProviderOutput,
     RemoveRoleFromInstanceProfileOutput,
     RemoveUserFromGroupOutput,
+    ResyncMFADeviceOutput,
     SetDefaultPolicyVersionOutput,
     SetSecurityTokenServicePreferencesOutput,
     TagInstanceProfileOutput,
+    TagMFADeviceOutput,
     TagOpenIDConnectProviderOutput,
     TagPolicyOutput,
     TagRoleOutput,
     TagSAMLProviderOutput,
+    TagServerCertificateOutput,
     TagUserOutput,
     UntagInstanceProfileOutput,
+    UntagMFADeviceOutput,
     UntagOpenIDConnectProviderOutput,
     UntagPolicyOutput,
     UntagRoleOutput,
     UntagSAMLProviderOutput,
+    UntagServerCertificateOutput,
     UntagUserOutput,
     UpdateAccessKeyOutput,
     UpdateAccountPasswordPolicyOutput,
     UpdateAssumeRolePolicyOutput,
     UpdateGroupOutput,
+    UpdateLoginProfileOutput,
     UpdateOpenIDConnectProviderThumbprintOutput,
+    UpdateSSHPublicKeyOutput,
+    UpdateServerCertificateOutput,
+    UpdateServiceSpecificCredentialOutput,
+    UpdateSigningCertificateOutput,
     UpdateUserOutput
 );

@@ -2,10 +2,11 @@
 
 use crate::error::{invalid, validation};
 use crate::page::Pager;
+use crate::{mfa, server_certificate};
 use api::{Cx, Error, Tx};
 use directory::{
     ALIASES, AliasRow, GROUPS, INSTANCE_PROFILES, OIDC_PROVIDERS, POLICIES, PasswordPolicyRow,
-    ROLES, SAML_PROVIDERS, USERS, put_settings, settings,
+    ROLES, SAML_PROVIDERS, SERVER_CERTIFICATES, USERS, put_settings, settings,
 };
 use gen_iam::*;
 use store::{Key, Row, Scope, Table};
@@ -229,18 +230,19 @@ pub(crate) fn summary(
         ("UsersQuota", USERS_MAX),
         ("VersionsPerPolicyQuota", 5),
     ];
-    let summary = all.into_iter().chain(crate::account::of_devices(tx, cx)?);
+    let summary = all.into_iter().chain(of_devices(tx, cx)?);
     let shown = |count: usize| i32::try_from(count).unwrap_or(i32::MAX);
     let summary_map = Some(summary.map(|(key, n)| (key.to_owned(), shown(n))).collect());
     Ok(GetAccountSummaryOutput { summary_map })
 }
 
 /// Second factors and server certificates.
-fn of_devices(_: &Tx, _: &Cx) -> Result<Vec<(&'static str, usize)>, Error> {
-    Ok(vec![
-        ("MFADevices", 0),
-        ("MFADevicesInUse", 0),
-        ("ServerCertificates", 0),
-        ("ServerCertificatesQuota", 20),
+fn of_devices(tx: &Tx, cx: &Cx) -> Result<[(&'static str, usize); 4], Error> {
+    let devices = mfa::of(tx, cx, None)?;
+    Ok([
+        ("MFADevices", devices.len()),
+        ("MFADevicesInUse", devices.iter().filter(|device| device.user.is_some()).count()),
+        ("ServerCertificates", count(tx, cx, &SERVER_CERTIFICATES, usize::MAX)?),
+        ("ServerCertificatesQuota", server_certificate::CERTIFICATES_MAX),
     ])
 }

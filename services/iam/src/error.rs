@@ -7,6 +7,7 @@ use smithy::shape::ErrorShape;
 
 pub(crate) fn no_such(kind: &str, name: &str) -> Error {
     let message = match kind {
+        "Server Certificate" => format!("The Server Certificate with name {name} cannot be found."),
         "instance profile" => format!("Instance Profile {name} cannot be found."),
         _ => format!("The {kind} with name {name} cannot be found."),
     };

@@ -2,7 +2,8 @@
 
 use api::{Ask, AskContext, Cx, Error, Grants, Hooks, Tx};
 use directory::{
-    INSTANCE_PROFILES, POLICIES, SAML_PROVIDERS, TagRow, group, key_of, oidc_provider, role, user,
+    INSTANCE_PROFILES, MFA_DEVICES, POLICIES, SAML_PROVIDERS, SERVER_CERTIFICATES, TagRow, group,
+    key_of, oidc_provider, role, user,
 };
 use std::borrow::Cow;
 use store::Scope;
@@ -54,6 +55,10 @@ impl Hooks for Iam {
             "saml-provider" => {
                 tx.get(&SAML_PROVIDERS, &scope, name)?.map(|p| (p.arn, p.tags, None))
             }
+            "mfa" => tx.get(&MFA_DEVICES, &scope, &ask.resource)?.map(|d| (d.serial, d.tags, None)),
+            "server-certificate" => tx
+                .get(&SERVER_CERTIFICATES, &scope, &key_of(name))?
+                .map(|certificate| (certificate.arn, certificate.tags, None)),
             _ => None,
         };
         let Some((arn, tags, boundary)) = found else { return Ok(nothing) };

@@ -3,10 +3,11 @@
 use crate::error::{invalid, no_policy};
 use crate::holder::Holds;
 use crate::page::{Page, Pager};
-use crate::{instance_profile, oidc, policy, saml};
+use crate::{instance_profile, mfa, oidc, policy, saml, server_certificate};
 use api::{Cx, Error, Tx};
 use directory::{
-    InstanceProfileRow, OidcProviderRow, PolicyRow, RoleRow, SamlProviderRow, TagRow, UserRow,
+    InstanceProfileRow, MfaDeviceRow, OidcProviderRow, PolicyRow, RoleRow, SamlProviderRow,
+    ServerCertificateRow, TagRow, UserRow,
 };
 use gen_iam::{Tag, errors};
 
@@ -53,6 +54,8 @@ tagged! {
     }), policy::put;
     OidcProviderRow: oidc::load, oidc::put;
     SamlProviderRow: saml::load, saml::put;
+    MfaDeviceRow: mfa::load, mfa::put;
+    ServerCertificateRow: server_certificate::load, server_certificate::put;
 }
 
 /// The tags of something new.

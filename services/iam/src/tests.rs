@@ -3,6 +3,7 @@
 
 mod access;
 mod account;
+mod credentials;
 mod groups;
 mod managed;
 mod providers;
@@ -10,7 +11,7 @@ mod roles;
 mod users;
 
 use crate::Iam;
-use api::{Ask, Caller, Cx, CxParts, Door, Error, HttpInfo, Tx};
+use api::{Ask, AsyncCx, Caller, Cx, CxParts, Door, Error, HttpInfo, Reply, RequestBody, Tx};
 use base::{AccountId, ManualClock, Partition, Region, SeededEntropy, Timestamp};
 use gen_iam::MODEL;
 use policy::Principal;
@@ -64,7 +65,7 @@ impl Door for Open {
 
 pub(crate) struct World {
     pub(crate) store: Store,
-    clock: Arc<ManualClock>,
+    pub(crate) clock: Arc<ManualClock>,
     entropy: Arc<SeededEntropy>,
     pub(crate) iam: Iam,
     pub(crate) account: AccountId,
@@ -130,6 +131,12 @@ impl World {
         }
     }
 
+    /// For an async operation.
+    pub(crate) fn async_cx(&self, operation: &str) -> AsyncCx {
+        let asks = vec![Ask::new("iam:Any", "*")];
+        AsyncCx::new(self.cx(operation), self.store.clone(), asks, RequestBody::empty())
+    }
+
     pub(crate) fn read<R>(
         &self,
         operation: &str,
@@ -150,6 +157,16 @@ macro_rules! call {
     }};
 }
 pub(crate) use call;
+
+/// What an async operation answers.
+pub(crate) fn finish<R>(future: impl Future<Output = Result<Reply<R>, Error>>) -> Result<R, Error> {
+    let mut future = std::pin::pin!(future);
+    let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut waker) {
+        std::task::Poll::Ready(result) => result.map(|reply| reply.output),
+        std::task::Poll::Pending => panic!("a store in memory does not wait"),
+    }
+}
 
 /// The refusal's code and message.
 #[track_caller]

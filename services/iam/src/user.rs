@@ -4,11 +4,11 @@ use crate::account::{USERS_MAX, check_quota};
 use crate::error::{conflict, exists, quota, validation};
 use crate::holder::{Holds, move_uses, new_boundary, release};
 use crate::page::Pager;
-use crate::{ask, tags, view};
+use crate::{ask, mfa, tags, user_keys, view};
 use api::{Cx, Error, Tx};
 use directory::{
-    ACCESS_KEYS, GROUP_MEMBERS, GroupRow, Holder, Kind, USERS, UserRow, forget_uses, key_of,
-    new_unique_id, touch,
+    ACCESS_KEYS, GROUP_MEMBERS, GroupRow, Holder, Kind, LOGIN_PROFILES, USERS, UserRow,
+    forget_uses, key_of, new_unique_id, touch,
 };
 use gen_iam::*;
 use policy::PrincipalKind;
@@ -116,6 +116,7 @@ pub(crate) fn update(
             }
         }
         move_uses(tx, cx, &row, &old)?;
+        mfa::rename_user(tx, cx, &old, &new)?;
     }
     row.put(tx, cx)?;
     Ok(UpdateUserOutput {})
@@ -132,6 +133,15 @@ pub(crate) fn delete(
     }
     if !row.access_keys.is_empty() {
         return Err(conflict("delete access keys first"));
+    }
+    if tx.exists(&LOGIN_PROFILES, &Scope::Account(cx.account), row.id.as_str())? {
+        return Err(conflict("delete login profile first"));
+    }
+    if !mfa::of(tx, cx, Some(&key_of(&row.name)))?.is_empty() {
+        return Err(conflict("delete MFA device first"));
+    }
+    if let Some(left) = user_keys::left(tx, cx, &row)? {
+        return Err(conflict(left));
     }
     release(tx, cx, &row)?;
     forget_uses(tx, cx.account, &row.id)?;
