@@ -11,6 +11,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/sigv4", 1),
     ("crates/policy", 1),
     ("crates/store", 1),
+    ("crates/dns", 1),
     ("crates/api", 2),
     ("crates/directory", 3),
     ("gen/", 3),
