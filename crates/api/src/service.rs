@@ -149,6 +149,13 @@ pub trait Hooks: Send + Sync {
     /// Condition keys that an operation's input gives, for rules in the overlay.
     #[allow(unused_variables)]
     fn context(&self, operation: &str, cx: &Cx, input: &dyn Struct, ask: &mut Ask) {}
+
+    /// Whether the service has given out that host name (a distribution's, an environment's), which
+    /// then leads here.
+    #[allow(unused_variables)]
+    fn has_host(&self, tx: &Tx, name: &str) -> bool {
+        false
+    }
 }
 
 /// The output of an async operation with the body that flows.

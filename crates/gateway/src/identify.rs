@@ -157,6 +157,11 @@ impl Directory {
         self.entries.iter().find(|entry| std::ptr::eq(entry.model, model))
     }
 
+    /// Whether a service is reached by that first part of a host name.
+    pub fn has_endpoint(&self, prefix: &str) -> bool {
+        self.by_endpoint.contains_key(prefix)
+    }
+
     /// The service whose actions begin so.
     pub fn by_action_prefix(&self, prefix: &str) -> Option<&Entry> {
         self.by_action.get(prefix).map(|index| &self.entries[*index])

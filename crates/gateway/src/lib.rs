@@ -30,6 +30,7 @@ mod identify;
 mod keys;
 pub mod listen;
 mod metrics;
+pub mod names;
 mod pages;
 mod payload;
 mod refuse;
