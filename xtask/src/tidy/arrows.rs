@@ -12,6 +12,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/policy", 1),
     ("crates/store", 1),
     ("crates/dns", 1),
+    ("crates/authority", 1),
     ("crates/api", 2),
     ("crates/directory", 3),
     ("gen/", 3),
@@ -28,7 +29,7 @@ const LAYERS: &[(&str, u32)] = &[
 const AT_HOME: &[(&str, &[&str])] = &[
     ("hyper", &["gateway", "bench", "sim"]),
     ("hyper-util", &["gateway", "bench", "sim"]),
-    ("rustls", &["gateway", "cloud", "bench"]),
+    ("rustls", &["authority", "gateway", "cloud", "bench"]),
     ("tokio-rustls", &["gateway", "bench"]),
     ("clap", &["cloud", "bench"]),
     ("clap_complete", &["cloud"]),
