@@ -41,6 +41,12 @@ pub fn command() -> Command {
                         .value_name("ACCOUNT")
                         .help("Be root of this 12-digit account, in place of the default one"),
                 )
+                .arg(
+                    Arg::new("tls")
+                        .long("tls")
+                        .action(ArgAction::SetTrue)
+                        .help("Come by TLS, and trust the local authority"),
+                )
                 .args(of_names(&["data", "listen", "region"])),
         )
         .subcommand(

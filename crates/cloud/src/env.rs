@@ -1,13 +1,44 @@
 //! `cumulet env`: what points AWS CLI and SDKs here.
 
 use crate::cli;
+use crate::doors;
 use crate::exit::{self, Failure};
 use crate::settings::Config;
+use authority::Authority;
 use base::AccountId;
 use clap::ArgMatches;
 
 pub fn print(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
     let account = cli::value(matches, "account");
+    let mut pairs = identity(config, account)?;
+    let scheme = if matches.get_flag("tls") { "https" } else { "http" };
+    pairs.insert(0, ("AWS_ENDPOINT_URL", format!("{scheme}://{}", config.listen)));
+    if matches.get_flag("tls") {
+        let authority = Authority::certificate_path(&config.data.join(doors::AUTHORITY));
+        if !authority.exists() {
+            let text = format!("{} is made by the first start", authority.display());
+            return Err(Failure::new(exit::FAILED, text));
+        }
+        // Variables that add to what a client trusts; others would replace it.
+        pairs.push(("AWS_CA_BUNDLE", authority.display().to_string()));
+        pairs.push(("NODE_EXTRA_CA_CERTS", authority.display().to_string()));
+    }
+    let shell = cli::value(matches, "shell");
+    for (name, value) in pairs {
+        match shell.as_deref() {
+            Some("fish") => println!("set -gx {name} {}", quoted(&value)),
+            Some("powershell") => println!("$Env:{name} = '{}'", value.replace('\'', "''")),
+            _ => println!("export {name}={}", quoted(&value)),
+        }
+    }
+    Ok(())
+}
+
+/// Who a client is to the cloud, and in which region.
+pub fn identity(
+    config: &Config,
+    account: Option<String>,
+) -> Result<Vec<(&'static str, String)>, Failure> {
     if account.as_deref().is_some_and(|account| AccountId::parse(account).is_none()) {
         return Err(Failure::new(exit::USAGE, "--account must have 12 digits"));
     }
@@ -21,23 +52,13 @@ pub fn print(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
         }
         _ => (gateway::WELL_KNOWN.to_owned(), gateway::WELL_KNOWN.to_owned()),
     };
-    let url = format!("http://{}", config.listen);
-    let pairs = [
-        ("AWS_ENDPOINT_URL", url.as_str()),
-        ("AWS_ACCESS_KEY_ID", &id),
-        ("AWS_SECRET_ACCESS_KEY", &secret),
-        ("AWS_DEFAULT_REGION", config.region.as_str()),
-        ("AWS_REGION", config.region.as_str()),
-    ];
-    let shell = cli::value(matches, "shell");
-    for (name, value) in pairs {
-        match shell.as_deref() {
-            Some("fish") => println!("set -gx {name} {}", quoted(value)),
-            Some("powershell") => println!("$Env:{name} = '{}'", value.replace('\'', "''")),
-            _ => println!("export {name}={}", quoted(value)),
-        }
-    }
-    Ok(())
+    let region = config.region.as_str().to_owned();
+    Ok(vec![
+        ("AWS_ACCESS_KEY_ID", id),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_DEFAULT_REGION", region.clone()),
+        ("AWS_REGION", region),
+    ])
 }
 
 /// As one word of a POSIX shell.

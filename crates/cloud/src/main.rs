@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod clock;
 mod doctor;
+mod doors;
 mod env;
 mod events;
 mod exit;

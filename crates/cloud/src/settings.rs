@@ -69,7 +69,31 @@ pub const KEYS: &[Key] = &[
         "synced",
         "synced: an answer means it is on the disk; relaxed: a crash may lose the last moments",
     ),
-    key("tls_cert", "FILE", "", "A certificate chain in PEM: TLS is then taken on the same port"),
+    key(
+        "https_listen",
+        "ADDR:PORT",
+        "",
+        "Where to take TLS alone, as 127.0.0.1:443; for names of AWS, with certificates of the local authority",
+    ),
+    key("http_listen", "ADDR:PORT", "", "A further place for HTTP, as 127.0.0.1:80 for websites"),
+    key(
+        "dns_listen",
+        "ADDR:PORT",
+        "",
+        "Where to answer DNS, as 127.0.0.1:53: names of AWS lead here, others are handed on",
+    ),
+    key(
+        "dns_forward",
+        "WHERE",
+        "host",
+        "Who is asked for other names: host (as /etc/resolv.conf says), none, or ADDR[:PORT],...",
+    ),
+    key(
+        "tls_cert",
+        "FILE",
+        "",
+        "A certificate chain in PEM, in place of those of the local authority",
+    ),
     key("tls_key", "FILE", "", "Its private key in PEM"),
     key(
         "ready_file",
@@ -219,6 +243,15 @@ fn scalar(value: toml::Value) -> Option<String> {
     }
 }
 
+/// Who is asked for names that are not ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Forward {
+    /// Those that /etc/resolv.conf names, whenever that is.
+    Host,
+    /// These; nobody where there are none.
+    To(Vec<SocketAddr>),
+}
+
 /// The settings, understood.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -230,6 +263,10 @@ pub struct Config {
     pub host_names: Vec<String>,
     pub region: Region,
     pub durability: Durability,
+    pub https_listen: Option<SocketAddr>,
+    pub http_listen: Option<SocketAddr>,
+    pub dns_listen: Option<SocketAddr>,
+    pub dns_forward: Forward,
     pub tls: Option<(PathBuf, PathBuf)>,
     pub ready_file: Option<PathBuf>,
     pub log: String,
@@ -267,12 +304,7 @@ impl Config {
 
     fn read(settings: &Settings, default_data: PathBuf) -> Result<Config, SettingError> {
         let path = |name| Some(settings.text(name)).filter(|t| !t.is_empty()).map(PathBuf::from);
-        let listen = settings.text("listen");
-        let Ok(listen) = listen.replace("localhost", "127.0.0.1").parse::<SocketAddr>() else {
-            return wrong(format!(
-                "listen is {listen:?}, but must be ADDRESS:PORT, as 127.0.0.1:4566"
-            ));
-        };
+        let listen = address(settings, "listen", "4566")?;
         let well_known_pairs = match settings.text("auth") {
             "local" => true,
             "strict" => false,
@@ -298,6 +330,10 @@ impl Config {
         let config = Config {
             data: path("data").unwrap_or(default_data),
             listen,
+            https_listen: optional(settings, "https_listen", "443")?,
+            http_listen: optional(settings, "http_listen", "80")?,
+            dns_listen: optional(settings, "dns_listen", "53")?,
+            dns_forward: forward(settings.text("dns_forward"))?,
             well_known_pairs,
             root_keys: settings
                 .all("root_key")
@@ -332,16 +368,64 @@ impl Config {
 
     /// Beyond this machine nothing may rest on its being this machine.
     fn check_exposure(&self) -> Result<(), SettingError> {
-        let beyond = !self.listen.ip().to_canonical().is_loopback();
-        if !beyond || !self.well_known_pairs || !self.root_keys.is_empty() {
+        let beyond = |address: &SocketAddr| !address.ip().to_canonical().is_loopback();
+        if let Some(dns) = self.dns_listen.filter(beyond) {
+            return wrong(format!(
+                "dns_listen is {dns}, but must be a loopback address: only this machine is answered"
+            ));
+        }
+        let all = [Some(self.listen), self.https_listen, self.http_listen];
+        let Some(beyond) = all.into_iter().flatten().find(beyond) else { return Ok(()) };
+        if !self.well_known_pairs || !self.root_keys.is_empty() {
             return Ok(());
         }
         wrong(format!(
             "listening on {} lets other machines and containers in. Say who may act as root: \
              --root-key ID:SECRET adds a key of yours (test/test stays for this machine alone), or \
              --auth strict turns well-known keys off; or listen on 127.0.0.1 only",
-            self.listen.ip()
+            beyond.ip()
         ))
+    }
+}
+
+fn address(
+    settings: &Settings,
+    name: &'static str,
+    port: &str,
+) -> Result<SocketAddr, SettingError> {
+    let text = settings.text(name);
+    text.replace("localhost", "127.0.0.1").parse().or_else(|_| {
+        wrong(format!("{name} is {text:?}, but must be ADDRESS:PORT, as 127.0.0.1:{port}"))
+    })
+}
+
+fn optional(
+    settings: &Settings,
+    name: &'static str,
+    port: &str,
+) -> Result<Option<SocketAddr>, SettingError> {
+    match settings.text(name) {
+        "" => Ok(None),
+        _ => address(settings, name, port).map(Some),
+    }
+}
+
+fn forward(text: &str) -> Result<Forward, SettingError> {
+    let address = |part: &str| {
+        let alone = || part.parse().ok().map(|ip| SocketAddr::new(ip, 53));
+        part.parse::<SocketAddr>().ok().or_else(alone)
+    };
+    match text {
+        "host" => Ok(Forward::Host),
+        "none" => Ok(Forward::To(Vec::new())),
+        list => {
+            match list.split(',').map(|part| address(part.trim())).collect::<Option<Vec<_>>>() {
+                Some(all) => Ok(Forward::To(all)),
+                None => wrong(format!(
+                    "dns_forward is {list:?}, but must be host, none, or addresses as 10.0.0.53 or [::1]:5353"
+                )),
+            }
+        }
     }
 }
 
@@ -456,10 +540,27 @@ mod tests {
         check_refused("allow_origin = \"http://a/\"", "without a path");
         check_refused("host_name = \"A B\"", "no lower-case host name");
         check_refused("listen = [1]", "must be a text");
+        check_refused("https_listen = \"443\"", "ADDRESS:PORT, as 127.0.0.1:443");
+        check_refused("dns_listen = \"10.0.0.1:53\"", "only this machine is answered");
+        check_refused("dns_forward = \"somewhere\"", "host, none, or addresses");
+    }
+
+    #[test]
+    fn who_is_asked_for_other_names() {
+        let check = |text: &str, expected: &[&str]| {
+            let all = expected.iter().map(|a| a.parse().unwrap()).collect();
+            let config = config(&format!("dns_forward = \"{text}\"")).unwrap();
+            assert_eq!(config.dns_forward, Forward::To(all));
+        };
+        check("none", &[]);
+        check("10.0.0.53, ::1,[::1]:5353", &["10.0.0.53:53", "[::1]:53", "[::1]:5353"]);
+        assert_eq!(config("").unwrap().dns_forward, Forward::Host);
     }
 
     #[test]
     fn beyond_this_machine_somebody_must_be_named() {
+        check_refused("https_listen = \"0.0.0.0:443\"", "--root-key ID:SECRET");
+        check_refused("http_listen = \"0.0.0.0:80\"", "--root-key ID:SECRET");
         for listen in ["0.0.0.0:4566", "[::]:4566", "192.168.0.1:1"] {
             check_refused(&format!("listen = \"{listen}\""), "--root-key ID:SECRET");
             assert!(config(&format!("listen = \"{listen}\"\nauth = \"strict\"")).is_ok());

@@ -2,12 +2,12 @@
 
 use crate::audit_log::AuditLog;
 use crate::chance::{OsEntropy, SystemClock};
+use crate::doors::{self, Doors};
 use crate::exit::{self, Failure};
 use crate::services;
 use crate::settings::{Config, Settings};
 use crate::threads::{Upkeep, Waiters};
 use base::{Clock, ShiftedClock};
-use gateway::listen::{self, ListenOptions};
 use gateway::{AccessRules, Gateway, GatewayParts};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -15,7 +15,6 @@ use std::path::Path;
 use std::sync::Arc;
 use store::disk::{Disk, FsDisk};
 use store::{Store, StoreOptions};
-use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -38,8 +37,8 @@ pub fn run(config: &Config, settings: &Settings) -> Result<(), Failure> {
 
 async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     let disk = open_disk(config)?;
-    let listener = bind(config.listen)?;
-    let address = listener.local_addr().map_err(|e| Failure::new(exit::ADDRESS, e.to_string()))?;
+    let doors = Doors::bind(config)?;
+    let address = doors.address();
     let url = format!("http://{address}");
     let _ = disk.set_holder(&format!("process {} at {url}", std::process::id()));
     let clock = Arc::new(ShiftedClock::new(SystemClock::new()));
@@ -49,20 +48,15 @@ async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no thread: {error}"));
     upkeep.log_audit(gateway.clone(), log).map_err(failed)?;
     upkeep.run_jobs(gateway.clone()).map_err(failed)?;
-    let options = ListenOptions {
-        connections_max: config.connections,
-        head_timeout: config.head_timeout,
-        stall_timeout: config.stall_timeout,
-        drain_timeout: config.drain_timeout,
-        tls: config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?,
-    };
     let (stop, stopping) = watch::channel(false);
+    let own_tls = config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
+    let open = doors.open(config, &gateway, own_tls, stopping)?;
     watch_signals(stop)?;
-    greet(config, settings, &url);
+    greet(config, settings, &url, &open.lines);
     if let Some(path) = &config.ready_file {
         write_ready_file(path, address)?;
     }
-    listen::serve(gateway, listener, options, stopping).await;
+    open.until_stopped().await;
     upkeep.finish();
     if let Some(path) = &config.ready_file {
         let _ = std::fs::remove_file(path);
@@ -142,23 +136,6 @@ fn gateway(
     gateway.map(Arc::new).map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
-    let listener = || {
-        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-        socket.set_reuseaddr(true)?;
-        socket.bind(address)?;
-        socket.listen(1024)
-    };
-    listener().map_err(|error: std::io::Error| {
-        let next = match error.kind() {
-            ErrorKind::AddrInUse => "; stop what listens there, or choose another with --listen",
-            ErrorKind::PermissionDenied => "; ports below 1024 need root",
-            _ => "",
-        };
-        Failure::new(exit::ADDRESS, format!("cannot listen on {address}: {error}{next}"))
-    })
-}
-
 /// SIGTERM and SIGINT end in good order; a second one ends at once.
 fn watch_signals(stop: watch::Sender<bool>) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no signals: {error}"));
@@ -181,10 +158,13 @@ fn watch_signals(stop: watch::Sender<bool>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn greet(config: &Config, settings: &Settings, url: &str) {
+fn greet(config: &Config, settings: &Settings, url: &str, lines: &[String]) {
     let shown = settings.shown();
     if !shown.is_empty() {
         println!("settings that are not the default:\n{}", shown.trim_end());
+    }
+    for line in lines {
+        println!("{line}");
     }
     println!("listening on {url}");
     println!("data in {}", config.data.display());
@@ -224,7 +204,7 @@ fn tls(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, Failure> {
         .with_no_client_auth()
         .with_single_cert(chain, key_der)
         .map_err(|error| bad(cert, error.to_string()))?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = doors::PROTOCOLS.iter().map(|name| name.to_vec()).collect();
     Ok(Arc::new(config))
 }
 

@@ -21,16 +21,19 @@ const ANSWER_BYTES_MAX: usize = 65_535;
 /// As many as resolv.conf may hold.
 const RESOLVERS_MAX: usize = 3;
 
-/// The host's resolvers, in the order in which they are asked.
+/// Gives the resolvers in the order in which they are asked. A laptop's change with the network.
+type Resolvers = dyn Fn() -> Vec<SocketAddr> + Send + Sync;
+
+/// The host's resolvers.
 pub struct Upstream {
-    resolvers: Vec<SocketAddr>,
+    resolvers: Box<Resolvers>,
     entropy: Arc<dyn Entropy>,
     room: Semaphore,
 }
 
 impl std::fmt::Debug for Upstream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Upstream({:?})", self.resolvers)
+        f.write_str("Upstream")
     }
 }
 
@@ -47,8 +50,11 @@ pub fn resolvers(resolv_conf: &str, own: &[SocketAddr]) -> Vec<SocketAddr> {
 }
 
 impl Upstream {
-    pub fn new(resolvers: Vec<SocketAddr>, entropy: Arc<dyn Entropy>) -> Upstream {
-        Upstream { resolvers, entropy, room: Semaphore::new(IN_FLIGHT_MAX) }
+    pub fn new(
+        resolvers: impl Fn() -> Vec<SocketAddr> + Send + Sync + 'static,
+        entropy: Arc<dyn Entropy>,
+    ) -> Upstream {
+        Upstream { resolvers: Box::new(resolvers), entropy, room: Semaphore::new(IN_FLIGHT_MAX) }
     }
 
     /// The answer of the first resolver that gives one; ours if none does.
@@ -56,17 +62,18 @@ impl Upstream {
         let Ok(_permit) = self.room.try_acquire() else {
             return query.reply(Code::ServFail, &[], 0);
         };
-        if self.resolvers.is_empty() {
+        let resolvers = (self.resolvers)();
+        if resolvers.is_empty() {
             return query.reply(Code::Refused, &[], 0);
         }
-        for resolver in &self.resolvers {
+        for resolver in resolvers {
             let mut bytes = query.bytes.to_vec();
             let id = (self.entropy.next_u64() as u16).to_be_bytes();
             bytes[..2].copy_from_slice(&id);
             let asked = Query { id: u16::from_be_bytes(id), bytes: &bytes, ..query.clone() };
             let answered = match over_tcp {
-                true => timeout(PATIENCE, by_tcp(*resolver, &asked)).await,
-                false => timeout(PATIENCE, by_udp(*resolver, &asked)).await,
+                true => timeout(PATIENCE, by_tcp(resolver, &asked)).await,
+                false => timeout(PATIENCE, by_udp(resolver, &asked)).await,
             };
             if let Ok(Ok(mut answer)) = answered {
                 answer[..2].copy_from_slice(&query.id.to_be_bytes());

@@ -161,7 +161,8 @@ mod tests {
     }
 
     fn served(resolvers: Vec<SocketAddr>) -> Served {
-        let upstream = Arc::new(Upstream::new(resolvers, Arc::new(SeededEntropy::new(1))));
+        let upstream =
+            Arc::new(Upstream::new(move || resolvers.clone(), Arc::new(SeededEntropy::new(1))));
         Served { names: Arc::new(Few), upstream, addresses: HERE }
     }
 

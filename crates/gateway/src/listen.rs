@@ -13,13 +13,13 @@ use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// The bytes with which a TLS connection begins.
@@ -40,8 +40,44 @@ pub struct ListenOptions {
     pub stall_timeout: Duration,
     /// For requests under way when the end has come.
     pub drain_timeout: Duration,
-    /// Connections that begin with a TLS handshake are taken too, on the same port.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Tls>,
+}
+
+/// Whether connections are encrypted.
+#[derive(Clone, Debug)]
+pub enum Tls {
+    /// Those that begin with a TLS handshake; the others are taken as they are.
+    Possible(Arc<rustls::ServerConfig>),
+    /// All of them.
+    Always(Arc<rustls::ServerConfig>),
+}
+
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Listener {
+    Tcp(TcpListener),
+    /// In a folder that only the owner may enter: whoever connects counts as this machine.
+    Unix(UnixListener),
+}
+
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Listener {
+    async fn accept(&self) -> std::io::Result<(Stream, IpAddr)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, address) = listener.accept().await?;
+                Ok((Stream::Tcp(stream), address.ip().to_canonical()))
+            }
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), IpAddr::V4(Ipv4Addr::LOCALHOST)))
+            }
+        }
+    }
 }
 
 impl Default for ListenOptions {
@@ -87,7 +123,7 @@ fn builder(options: &ListenOptions) -> auto::Builder<TokioExecutor> {
 /// Takes connections until `stop` becomes true, then lets requests under way finish.
 pub async fn serve(
     gateway: Arc<Gateway>,
-    listener: TcpListener,
+    listener: Listener,
     options: ListenOptions,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -145,8 +181,8 @@ async fn unless<T>(stop: &mut watch::Receiver<bool>, future: impl Future<Output 
 impl Shared {
     fn start(
         self: &Arc<Self>,
-        stream: TcpStream,
-        address: SocketAddr,
+        stream: Stream,
+        address: IpAddr,
         watcher: hyper_util::server::graceful::Watcher,
         permit: Option<OwnedSemaphorePermit>,
     ) {
@@ -162,28 +198,52 @@ impl Shared {
 
     async fn connection(
         &self,
-        stream: TcpStream,
-        address: SocketAddr,
+        stream: Stream,
+        address: IpAddr,
         watcher: hyper_util::server::graceful::Watcher,
     ) {
+        let stream = match stream {
+            Stream::Tcp(stream) => stream,
+            Stream::Unix(stream) => {
+                return match &self.options.tls {
+                    Some(Tls::Always(tls)) => self.https(stream, tls, address, watcher).await,
+                    _ => self.http(self.socket(stream), address, false, watcher).await,
+                };
+            }
+        };
         let _ = stream.set_nodelay(true);
-        let address = address.ip().to_canonical();
-        let Some(tls) = &self.options.tls else {
-            return self.http(self.socket(stream), address, false, watcher).await;
+        let tls = match &self.options.tls {
+            None => return self.http(self.socket(stream), address, false, watcher).await,
+            Some(Tls::Always(tls)) => return self.https(stream, tls, address, watcher).await,
+            Some(Tls::Possible(tls)) => tls,
         };
         let mut first = [0];
         let peeked = tokio::time::timeout(self.options.head_timeout, stream.peek(&mut first)).await;
         match peeked {
             Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => {
-                let acceptor = tokio_rustls::TlsAcceptor::from(tls.clone());
-                let accepted =
-                    tokio::time::timeout(self.options.head_timeout, acceptor.accept(stream)).await;
-                if let Ok(Ok(stream)) = accepted {
-                    self.http(self.socket(stream), address, true, watcher).await;
-                }
+                self.https(stream, tls, address, watcher).await;
             }
             Ok(Ok(1)) => self.http(self.socket(stream), address, false, watcher).await,
             _ => {}
+        }
+    }
+
+    /// A handshake that stalls is given up like a head that does.
+    async fn https<S>(
+        &self,
+        stream: S,
+        tls: &Arc<rustls::ServerConfig>,
+        address: IpAddr,
+        watcher: hyper_util::server::graceful::Watcher,
+    ) where
+        S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    {
+        let acceptor = tokio_rustls::TlsAcceptor::from(tls.clone());
+        let accepted = tokio::time::timeout(self.options.head_timeout, acceptor.accept(stream));
+        match accepted.await {
+            Ok(Ok(stream)) => self.http(self.socket(stream), address, true, watcher).await,
+            Ok(Err(error)) => tracing::debug!(peer = %address, %error, "no TLS came about"),
+            Err(_) => tracing::debug!(peer = %address, "a TLS handshake stalled"),
         }
     }
 
