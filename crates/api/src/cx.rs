@@ -269,7 +269,7 @@ impl AsyncCx {
         input: &dyn Struct,
         mut change: impl FnMut(&mut Tx) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let commit = self.store.write(|tx| {
+        let commit = self.store.write_in_turn(|tx| {
             self.authorize_all(tx)?;
             let result = change(tx)?;
             self.cx.door.audit(tx, &self.cx, input, None)?;

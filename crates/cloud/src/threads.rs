@@ -49,8 +49,7 @@ impl Upkeep {
         let own = store.clone();
         let log_thread = spawn("log", move || {
             loop {
-                let wake = log.wait();
-                while log.step() == Step::Worked {}
+                let wake = log.drive();
                 end_if_stopped(&own);
                 if wake == Wake::Closed {
                     return;

@@ -394,7 +394,7 @@ impl Gateway {
                 (Reply::new(output), Context::Plain(cx))
             }
             Kind::Write => {
-                let commit = self.store.write(|tx| {
+                let commit = self.store.write_in_turn(|tx| {
                     cx.take_headers();
                     cx.take_status();
                     self.guard.write(tx, &cx, entry, &asks, &*input)

@@ -146,6 +146,7 @@ impl Gateway {
             ("cumulet_store_groups_total", "Groups of commits synced together.", &store.groups),
             ("cumulet_store_log_syncs_total", "Syncs of the log.", &store.log_syncs),
             ("cumulet_store_log_bytes_total", "Bytes written to the log.", &store.log_bytes),
+            ("cumulet_store_waited_total", "Writes that waited for room.", &store.waited),
             ("cumulet_store_busy_total", "Writes refused because too much waited.", &store.busy),
             ("cumulet_store_full_total", "Writes refused because the disk was full.", &store.full),
         ];

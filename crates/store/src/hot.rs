@@ -6,11 +6,16 @@
 //! as of `at` is taken in only if no commit after `at` has touched the key. The latter is known from a
 //! table of stamps: per bucket of keys, the newest commit that wrote one of them. Buckets are shared,
 //! so at worst a value is not taken in.
+//!
+//! Beside a value there may be the row that was decoded from it, for rows that every request reads.
 
 use crate::engine::{Batch, Version};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::any::Any;
+use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 const SHARDS: usize = 64;
 const STAMPS_PER_SHARD: usize = 1024;
@@ -18,19 +23,28 @@ const STAMPS_PER_SHARD: usize = 1024;
 const VALUE_BYTES_MAX: usize = 16 << 10;
 /// What an entry costs besides key and value.
 const ENTRY_BYTES: usize = 128;
+/// A decoded row is taken to be so many times as large as its value.
+const DECODED_TIMES: usize = 4;
 
-#[derive(Debug)]
+/// A row, of whatever type.
+pub(crate) type Decoded = Arc<dyn Any + Send + Sync>;
+
+/// What is known of a key: `None` is that it is absent.
+pub(crate) type Known = Option<(Bytes, Option<Decoded>)>;
+
 struct Entry {
     hash: u64,
     key: Bytes,
     value: Option<Bytes>,
+    decoded: Option<Decoded>,
     since: Version,
     used: bool,
 }
 
 impl Entry {
     fn bytes(&self) -> usize {
-        ENTRY_BYTES + self.key.len() + self.value.as_ref().map_or(0, Bytes::len)
+        let times = if self.decoded.is_some() { 1 + DECODED_TIMES } else { 1 };
+        ENTRY_BYTES + self.key.len() + self.value.as_ref().map_or(0, Bytes::len) * times
     }
 }
 
@@ -53,7 +67,6 @@ impl Hasher for AsIs {
 #[allow(clippy::disallowed_types, reason = "never iterated")]
 type Places = std::collections::HashMap<u64, usize, BuildHasherDefault<AsIs>>;
 
-#[derive(Debug)]
 struct Shard {
     /// By hash; of two keys with one hash only one is kept.
     places: Places,
@@ -64,11 +77,16 @@ struct Shard {
     stamps: Vec<Version>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Hot {
     shards: Vec<Mutex<Shard>>,
     shard_bytes: usize,
     seed: u64,
+}
+
+impl fmt::Debug for Hot {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Hot of {} bytes", self.shard_bytes * SHARDS)
+    }
 }
 
 /// Multiply and fold, eight bytes at a time.
@@ -141,6 +159,17 @@ impl Hot {
 
     /// What the key is as of `at`, if that is known; `Some(None)` is a key that is known to be absent.
     pub(crate) fn get(&self, key: &[u8], at: Version) -> Option<Option<Bytes>> {
+        self.look(key, at, |entry| entry.value.clone())
+    }
+
+    /// The same, with what was decoded from it.
+    pub(crate) fn get_decoded(&self, key: &[u8], at: Version) -> Option<Known> {
+        self.look(key, at, |entry| {
+            entry.value.as_ref().map(|value| (value.clone(), entry.decoded.clone()))
+        })
+    }
+
+    fn look<R>(&self, key: &[u8], at: Version, take: impl FnOnce(&Entry) -> R) -> Option<R> {
         if self.shard_bytes == 0 {
             return None;
         }
@@ -152,7 +181,24 @@ impl Hot {
             return None;
         }
         entry.used = true;
-        Some(entry.value.clone())
+        Some(take(entry))
+    }
+
+    /// Keeps what `value`, which [`Hot::get_decoded`] gave, was decoded to.
+    pub(crate) fn keep_decoded(&self, key: &[u8], value: &Bytes, decoded: Decoded) {
+        let hash = hash(self.seed, key);
+        let mut shard = self.shard(hash).lock();
+        let Some(place) = shard.place(hash, key) else { return };
+        let shard = &mut *shard;
+        let entry = &mut shard.entries[place];
+        // The same memory, which `value` holds on to, so it is the same value.
+        let same = |kept: &Bytes| kept.as_ptr() == value.as_ptr() && kept.len() == value.len();
+        if entry.value.as_ref().is_some_and(same) {
+            let before = entry.bytes();
+            entry.decoded = Some(decoded);
+            shard.bytes = shard.bytes - before + entry.bytes();
+            shard.shrink(self.shard_bytes);
+        }
     }
 
     /// Takes in what the index said the key is as of `at`.
@@ -173,7 +219,7 @@ impl Hot {
         if *shard.stamp(hash) > at || shard.places.contains_key(&hash) {
             return;
         }
-        let entry = Entry { hash, key, value, since: at, used: false };
+        let entry = Entry { hash, key, value, decoded: None, since: at, used: false };
         shard.bytes += entry.bytes();
         let place = shard.entries.len();
         shard.places.insert(hash, place);
@@ -200,6 +246,7 @@ impl Hot {
             let entry = &mut shard.entries[place];
             let before = entry.bytes();
             entry.value = value.clone();
+            entry.decoded = None;
             entry.since = version;
             shard.bytes = shard.bytes - before + entry.bytes();
             shard.shrink(self.shard_bytes);

@@ -34,6 +34,7 @@ mod maintenance;
 mod memory;
 mod metrics;
 mod queue;
+mod room;
 mod row;
 mod scan;
 mod signal;
@@ -41,6 +42,7 @@ mod snapshot;
 mod space;
 mod store;
 mod table;
+mod turn;
 mod tx;
 
 pub use check::Check;

@@ -31,6 +31,7 @@ impl MaintenanceDriver {
             // Tried again at the next ring; until then only what frees space is accepted.
             Err(error) if error.kind() == ErrorKind::StorageFull => {
                 self.shared.space.set_full();
+                self.shared.room.make();
                 Step::Idle
             }
             Err(error) => {
@@ -45,15 +46,21 @@ impl MaintenanceDriver {
         let engine = &shared.reader.engine;
         self.reserve.watch(&*shared.disk, &shared.space)?;
         engine.set_horizon(shared.horizon());
-        let hurry = shared.queue.is_short_of_room(shared.options.log_segment_bytes / 16);
+        let hurry = shared.queue.is_short_of_room(shared.options.log_segment_bytes / 8);
         let log = self.slots.step(engine.flushed(), hurry)?;
         let room = self.slots.room();
-        shared.queue.found_room(room);
+        if shared.queue.found_room(room) {
+            shared.room.make();
+        }
         if room == 0 && log == Step::Worked {
             // The log goes first: without room in it nothing is accepted.
             return Ok(log);
         }
+        let flushed = engine.flushed();
         let index = engine.maintain(shared.queue.durable())?;
+        if engine.flushed() != flushed {
+            shared.room.make();
+        }
         Ok(if index == Step::Idle { log } else { index })
     }
 

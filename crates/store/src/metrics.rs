@@ -43,6 +43,8 @@ pub struct Metrics {
     pub log_syncs: AtomicU64,
     pub log_bytes: AtomicU64,
     pub busy: AtomicU64,
+    /// Writes that waited for room.
+    pub waited: AtomicU64,
     pub full: AtomicU64,
     /// How long the lock of the one writer was held.
     pub write_hold: Histogram,

@@ -5,13 +5,14 @@ use crate::error::StoreError;
 use crate::log::{FRAME_HEADER, encode_commit};
 use crate::signal::Signal;
 use base::Timestamp;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 /// A group is cut here, so that none takes long to write; a single commit may be longer.
 const GROUP_BYTES: usize = 4 << 20;
@@ -32,6 +33,10 @@ struct State {
     groups: VecDeque<Group>,
     /// An empty one, for its memory.
     spare: Group,
+    /// Commits in the groups.
+    commits: u64,
+    /// The log waits for so many of them; 0 if it does not.
+    gathering: u64,
     /// Bytes that are accepted and not written yet.
     outstanding: u64,
     /// Bytes that fit into the current segment, and into the one in waiting.
@@ -46,6 +51,8 @@ struct State {
 pub(crate) struct Queue {
     state: Mutex<State>,
     durable: AtomicU64,
+    /// Rung when as many commits have come as the log waits for.
+    gathered: Condvar,
     pub work: Signal,
 }
 
@@ -96,6 +103,8 @@ impl Queue {
             state.groups.push_back(group);
         }
         state.outstanding += charge;
+        state.commits += 1;
+        let gathered = state.gathering != 0 && state.commits >= state.gathering;
         if let Some(group) = state.groups.back_mut() {
             group.last = version;
             group.time = time;
@@ -103,9 +112,27 @@ impl Queue {
             encode_commit(batch, time, &mut group.bytes);
         }
         drop(state);
+        if gathered {
+            self.gathered.notify_one();
+        }
         if was_empty {
             self.work.ring();
         }
+    }
+
+    /// Waits until so many commits are there, but not for long.
+    pub(crate) fn gather(&self, commits: u64, at_most: Duration) {
+        let mut state = self.state.lock();
+        if state.commits < commits && state.stopped.is_none() {
+            state.gathering = commits;
+            self.gathered.wait_for(&mut state, at_most);
+            state.gathering = 0;
+        }
+    }
+
+    /// Commits that are accepted and not taken by the log yet.
+    pub(crate) fn waiting_commits(&self) -> u64 {
+        self.state.lock().commits
     }
 
     /// The oldest group that waits; `spare` is kept for its memory.
@@ -115,6 +142,7 @@ impl Queue {
             return None;
         }
         let group = state.groups.pop_front()?;
+        state.commits -= group.last - group.first + 1;
         std::mem::swap(&mut state.spare, spare);
         Some(group)
     }
@@ -132,9 +160,12 @@ impl Queue {
         state.left < 4 * state.outstanding + least
     }
 
-    /// A segment with so much room is waiting.
-    pub(crate) fn found_room(&self, waiting: u64) {
-        self.state.lock().waiting = waiting;
+    /// A segment with so much room is waiting; whether that is more than before.
+    pub(crate) fn found_room(&self, waiting: u64) -> bool {
+        let mut state = self.state.lock();
+        let more = waiting > state.waiting;
+        state.waiting = waiting;
+        more
     }
 
     pub(crate) fn stop(&self, why: &str) {

@@ -10,15 +10,17 @@ use crate::disk::{Disk, MemDisk};
 use crate::engine::{Batch, Engine, Step, Version};
 use crate::error::{OpenError, StoreError};
 use crate::format;
-use crate::hot::Hot;
+use crate::hot::{Hot, Known};
 use crate::log::{self, LogDriver, Recovered};
 use crate::lsm::{self, Lsm};
 use crate::maintenance::MaintenanceDriver;
 use crate::memory::MemoryEngine;
 use crate::metrics::{self, Metrics};
 use crate::queue::{Commit, Queue};
+use crate::room::Room;
 use crate::signal::Signal;
 use crate::space::{Reserve, Space};
+use crate::turn::{Turn, Turns};
 use crate::tx::Tx;
 use base::{Clock, Entropy, Timestamp};
 use bytes::Bytes;
@@ -27,6 +29,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// How long a write waits for room at most.
+const WAIT_NS_MAX: u64 = 5_000_000_000;
 
 /// The folder of the index.
 pub(crate) const INDEX: &str = "index";
@@ -124,9 +129,16 @@ impl Reader {
         self.hot.found(key, found.as_ref(), at);
         Ok(found)
     }
+
+    /// What the cache knows of the key, with the row that was decoded from it.
+    pub(crate) fn get_decoded(&self, key: &[u8], at: Version) -> Option<Known> {
+        let known = self.hot.get_decoded(key, at)?;
+        metrics::add(&self.hits, 1);
+        Some(known)
+    }
 }
 
-struct Writer {
+pub(crate) struct Writer {
     version: Version,
     time: Timestamp,
 }
@@ -139,11 +151,12 @@ pub(crate) struct Shared {
     pub queue: Arc<Queue>,
     pub metrics: Metrics,
     pub space: Space,
+    pub room: Room,
     /// Rung when maintenance may have work.
     pub upkeep: Signal,
     /// Rung when a job was enqueued.
     pub enqueued: Signal,
-    writer: Mutex<Writer>,
+    writer: Turns<Writer>,
     /// The newest commit that readers may see.
     visible: AtomicU64,
     time_ms: AtomicI64,
@@ -220,9 +233,10 @@ impl Store {
             queue: Arc::new(Queue::new(version, log.left(), log.waiting())),
             metrics: Metrics::default(),
             space: Space::default(),
+            room: Room::default(),
             upkeep: Signal::default(),
             enqueued: Signal::default(),
-            writer: Mutex::new(Writer { version, time }),
+            writer: Turns::new(Writer { version, time }),
             visible: AtomicU64::new(version),
             time_ms: AtomicI64::new(time.to_millis()),
             snapshots: Mutex::new(BTreeMap::new()),
@@ -272,7 +286,54 @@ impl Store {
         &self,
         mut f: impl FnMut(&mut Tx) -> Result<R, E>,
     ) -> Commit<R, E> {
-        let (version, outcome) = self.shared.run(&mut f);
+        let (commit, refused) = self.attempt(&mut f, self.shared.writer.lock());
+        if refused {
+            metrics::add(&self.shared.metrics.busy, 1);
+        }
+        commit
+    }
+
+    /// As [`Store::write`], where [`StoreError::Busy`] is answered only after some time in which
+    /// no room was made, or when too many wait already.
+    pub async fn write_in_turn<R, E: From<StoreError>>(
+        &self,
+        mut f: impl FnMut(&mut Tx) -> Result<R, E>,
+    ) -> Result<R, E> {
+        let shared = &self.shared;
+        let clock = &shared.options.clock;
+        let mut place = None;
+        let mut since_ns = 0;
+        loop {
+            let seen = shared.room.made();
+            let (commit, refused) = shared.writer.run(|turn| self.attempt(&mut f, turn)).await;
+            if !refused || self.inline.is_some() {
+                return commit.await;
+            }
+            if place.is_none() {
+                metrics::add(&shared.metrics.waited, 1);
+                since_ns = clock.monotonic_ns();
+                place = shared.room.place();
+            }
+            let waited_ns = clock.monotonic_ns().saturating_sub(since_ns);
+            match &place {
+                Some(place) if waited_ns < WAIT_NS_MAX && !shared.upkeep.is_closed() => {
+                    place.wait(seen).await;
+                }
+                _ => {
+                    metrics::add(&shared.metrics.busy, 1);
+                    return commit.await;
+                }
+            }
+        }
+    }
+
+    /// The commit, and whether it was refused for want of room.
+    fn attempt<R, E: From<StoreError>>(
+        &self,
+        f: &mut impl FnMut(&mut Tx) -> Result<R, E>,
+        writer: Turn<'_, Writer>,
+    ) -> (Commit<R, E>, bool) {
+        let Ran { version, outcome, refused } = self.shared.run(f, writer);
         if let Some(drivers) = &self.inline {
             drivers.lock().run();
         }
@@ -280,7 +341,7 @@ impl Store {
             Durability::Synced => version,
             Durability::Relaxed => 0,
         };
-        Commit::new(self.shared.queue.clone(), target, outcome)
+        (Commit::new(self.shared.queue.clone(), target, outcome), refused)
     }
 
     /// Byte strings beside the rows.
@@ -313,6 +374,7 @@ impl Store {
         self.shared.queue.work.close();
         self.shared.upkeep.close();
         self.shared.enqueued.close();
+        self.shared.room.make();
     }
 
     /// Whether only what frees space is accepted.
@@ -331,13 +393,22 @@ impl Drivers {
     }
 }
 
+/// How a transaction ended.
+struct Ran<R, E> {
+    /// The newest commit that it saw, or its own.
+    version: Version,
+    outcome: Result<R, E>,
+    /// For want of room, and nothing else.
+    refused: bool,
+}
+
 impl Shared {
     fn run<R, E: From<StoreError>>(
         &self,
         f: &mut impl FnMut(&mut Tx) -> Result<R, E>,
-    ) -> (Version, Result<R, E>) {
+        mut writer: Turn<'_, Writer>,
+    ) -> Ran<R, E> {
         let clock = &self.options.clock;
-        let mut writer = self.writer.lock();
         let started = clock.monotonic_ns();
         let now = clock.now().max(writer.time);
         let transaction = || Tx::new(self.reader.clone(), writer.version, now);
@@ -348,9 +419,12 @@ impl Shared {
             tx = transaction();
             outcome = f(&mut tx);
         }
+        let mut refused = false;
         let outcome = outcome.and_then(|value| {
             if tx.has_changes() {
-                self.commit(&mut writer, tx)?;
+                self.commit(&mut writer, tx).inspect_err(|error| {
+                    refused = matches!(error, StoreError::Busy);
+                })?;
             } else {
                 metrics::add(&self.metrics.writes_without_commit, 1);
             }
@@ -359,7 +433,7 @@ impl Shared {
         let version = writer.version;
         drop(writer);
         self.metrics.write_hold.record(clock.monotonic_ns().saturating_sub(started));
-        (version, outcome)
+        Ran { version, outcome, refused }
     }
 
     /// Whether there is room for one more commit.
@@ -371,12 +445,14 @@ impl Shared {
             metrics::add(&self.metrics.full, 1);
             return Err(StoreError::Full);
         }
+        if charge > log::commit_room_max(options) {
+            return Err(StoreError::TransactionTooLarge);
+        }
         let bound = if freeing { u64::MAX } else { options.pending_bytes_max };
         let admitted = self.queue.admit(charge, bound)?;
         let unflushed = self.reader.engine.unflushed_bytes();
         if !admitted || (!freeing && unflushed > options.unflushed_bytes_max) {
             self.upkeep.ring();
-            metrics::add(&self.metrics.busy, 1);
             return Err(StoreError::Busy);
         }
         Ok(())

@@ -69,6 +69,43 @@ impl Tx {
         self.decode(table, raw.as_slice(), &value).map(Some)
     }
 
+    /// The same for a row that nearly every request reads: decoded once for all of them.
+    pub fn get_shared<K, R: Row + Send + Sync + 'static, Q>(
+        &self,
+        table: &Table<K, R>,
+        scope: &Scope,
+        key: &Q,
+    ) -> Result<Option<Arc<R>>, StoreError>
+    where
+        Q: KeyRef<K> + ?Sized,
+    {
+        let raw = table.raw_key(scope, key);
+        let raw = raw.as_slice();
+        let cached = match self.changes.contains_key(raw) {
+            true => None,
+            false => self.reader.get_decoded(raw, self.at),
+        };
+        if let Some(found) = &cached {
+            let Some((_, decoded)) = found else { return Ok(None) };
+            if let Some(Ok(row)) = decoded.clone().map(Arc::downcast) {
+                return Ok(Some(row));
+            }
+        }
+        let known = cached.flatten().map(|(value, _)| value);
+        let value = match &known {
+            Some(value) => value.clone(),
+            None => match self.raw_get(raw)? {
+                Some(value) => value,
+                None => return Ok(None),
+            },
+        };
+        let row = Arc::new(self.decode(table, raw, &value)?);
+        if known.is_some() {
+            self.reader.hot.keep_decoded(raw, &value, row.clone());
+        }
+        Ok(Some(row))
+    }
+
     /// Whether the row is there, without decoding it.
     pub fn exists<K, R, Q>(
         &self,

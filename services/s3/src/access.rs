@@ -14,7 +14,7 @@ pub fn put_policy(
     _: &Cx,
     input: &PutBucketPolicyInput,
 ) -> Result<PutBucketPolicyOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     let policy =
         Policy::check_bucket(&input.policy, &input.bucket).map_err(|error| match &error {
             PolicyError::Malformed(text) => Error::new(&e::MALFORMED_POLICY, text),
@@ -33,8 +33,8 @@ pub fn get_policy(
     input: &GetBucketPolicyInput,
 ) -> Result<GetBucketPolicyOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    match bucket.policy {
-        Some(policy) => Ok(GetBucketPolicyOutput { policy: Some(policy) }),
+    match &bucket.policy {
+        Some(policy) => Ok(GetBucketPolicyOutput { policy: Some(policy.clone()) }),
         None => Err(Error::new(&e::NO_SUCH_BUCKET_POLICY, "The bucket policy does not exist")
             .detail("BucketName", &input.bucket)),
     }
@@ -45,7 +45,7 @@ pub fn delete_policy(
     _: &Cx,
     input: &DeleteBucketPolicyInput,
 ) -> Result<DeleteBucketPolicyOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     bucket.policy = None;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
     Ok(DeleteBucketPolicyOutput::default())
@@ -91,7 +91,7 @@ pub fn put_bucket_acl(
     _: &Cx,
     input: &PutBucketAclInput,
 ) -> Result<PutBucketAclOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     refuse_if_enforced(&bucket)?;
     let asked = Asked {
         canned: &input.acl,
@@ -115,7 +115,7 @@ pub fn get_bucket_acl(
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let grants = match bucket.ownership {
         Ownership::BucketOwnerEnforced => vec![acl::full_control(bucket.owner)],
-        _ => bucket.acl,
+        _ => bucket.acl.clone(),
     };
     Ok(GetBucketAclOutput {
         owner: Some(acl::owner(bucket.owner)),

@@ -7,6 +7,7 @@ use crate::{config, lifecycle};
 use api::{Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
+use std::sync::Arc;
 use store::Scope;
 
 /// Buckets in one account unless its quota is raised (`Buckets`, L-DC2B2D3D).
@@ -19,8 +20,8 @@ pub fn no_such_bucket(name: &str) -> Error {
 }
 
 /// The bucket of that name, or the error that there is none.
-pub fn find(tx: &Tx, name: &str) -> Result<BucketRow, Error> {
-    match tx.get(&BUCKETS, &Scope::Global, name)? {
+pub fn find(tx: &Tx, name: &str) -> Result<Arc<BucketRow>, Error> {
+    match tx.get_shared(&BUCKETS, &Scope::Global, name)? {
         Some(bucket) => Ok(bucket),
         None => {
             check_bucket_name(name)?;
@@ -30,7 +31,7 @@ pub fn find(tx: &Tx, name: &str) -> Result<BucketRow, Error> {
 }
 
 /// [`find`], where the client may have said whose it must be.
-pub fn find_expected(tx: &Tx, name: &str, owner: &Option<String>) -> Result<BucketRow, Error> {
+pub fn find_expected(tx: &Tx, name: &str, owner: &Option<String>) -> Result<Arc<BucketRow>, Error> {
     let bucket = find(tx, name)?;
     match owner {
         Some(owner) if *owner != bucket.owner.to_string() => {
@@ -57,6 +58,11 @@ pub fn set_feature(
         tx.put(&BUCKETS, &Scope::Global, name, bucket)?;
     }
     Ok(())
+}
+
+/// [`find_expected`], to be changed and put.
+pub fn find_to_change(tx: &Tx, name: &str, owner: &Option<String>) -> Result<BucketRow, Error> {
+    find_expected(tx, name, owner).map(Arc::unwrap_or_clone)
 }
 
 pub fn scope(bucket: &BucketRow) -> Scope {
@@ -213,7 +219,7 @@ pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBu
 pub fn head(tx: &Tx, _: &Cx, input: &HeadBucketInput) -> Result<HeadBucketOutput, Error> {
     let bucket = find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     Ok(HeadBucketOutput {
-        bucket_region: Some(bucket.region),
+        bucket_region: Some(bucket.region.clone()),
         access_point_alias: Some(false),
         ..HeadBucketOutput::default()
     })
@@ -265,7 +271,7 @@ pub fn location(
     input: &GetBucketLocationInput,
 ) -> Result<GetBucketLocationOutput, Error> {
     let bucket = find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    Ok(GetBucketLocationOutput { location_constraint: Some(bucket.location) })
+    Ok(GetBucketLocationOutput { location_constraint: Some(bucket.location.clone()) })
 }
 
 pub fn put_versioning(
@@ -273,7 +279,7 @@ pub fn put_versioning(
     _: &Cx,
     input: &PutBucketVersioningInput,
 ) -> Result<PutBucketVersioningOutput, Error> {
-    let mut bucket = find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     let wanted = input.versioning_configuration.status.as_deref();
     if bucket.lock.is_some() && wanted == Some("Suspended") {
         return Err(Error::new(

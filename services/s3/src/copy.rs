@@ -17,6 +17,7 @@ use base::{Timestamp, percent};
 use gen_s3::errors as e;
 use gen_s3::*;
 use std::ops::Range;
+use std::sync::Arc;
 use store::blobs::BlobReader;
 
 /// `x-amz-copy-source`: `/bucket/key?versionId=…`, percent-encoded.
@@ -67,7 +68,7 @@ impl Source {
         tx: &Tx,
         owner: &Option<String>,
         reading: &Reading<'_>,
-    ) -> Result<(BucketRow, ObjectRow), Error> {
+    ) -> Result<(Arc<BucketRow>, ObjectRow), Error> {
         let bucket = bucket::find_expected(tx, &self.bucket, owner)?;
         let row = object::find(tx, &bucket, &self.key, self.version.as_deref())?;
         let row = match row {
@@ -228,7 +229,7 @@ async fn digest(
 /// What a copy takes from its source, with what had to be worked out.
 struct Copied {
     source: ObjectRow,
-    source_bucket: BucketRow,
+    source_bucket: Arc<BucketRow>,
     e_tag: String,
     checksum: Option<ChecksumRow>,
 }

@@ -40,7 +40,7 @@ pub fn put(
     _: &Cx,
     input: &PutBucketEncryptionInput,
 ) -> Result<PutBucketEncryptionOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     let [rule] = &input.server_side_encryption_configuration.rules[..] else {
         return Err(malformed_xml());
     };
@@ -56,7 +56,7 @@ pub fn get(
 ) -> Result<GetBucketEncryptionOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     // A bucket that says nothing has S3's own keys, since January 2023.
-    let row = bucket.encryption.unwrap_or(EncryptionRow {
+    let row = bucket.encryption.clone().unwrap_or(EncryptionRow {
         algorithm: "AES256".into(),
         bucket_key: Some(false),
         ..EncryptionRow::default()
@@ -79,7 +79,7 @@ pub fn delete(
     _: &Cx,
     input: &DeleteBucketEncryptionInput,
 ) -> Result<DeleteBucketEncryptionOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     bucket.encryption = None;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
     Ok(DeleteBucketEncryptionOutput::default())

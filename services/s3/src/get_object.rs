@@ -8,6 +8,7 @@ use base::Timestamp;
 use gen_s3::errors as e;
 use gen_s3::*;
 use std::ops::Range;
+use std::sync::Arc;
 
 pub fn asks(cx: &Cx, bucket: &str, key: &str, version: &Option<String>) -> Vec<Ask> {
     let arn = names::object_arn(cx.partition(), bucket, key);
@@ -41,7 +42,7 @@ pub fn version(
 
 /// What both operations find before they differ.
 struct Found {
-    bucket: BucketRow,
+    bucket: Arc<BucketRow>,
     row: ObjectRow,
     range: Range<u64>,
     /// Set where only a part is asked for.

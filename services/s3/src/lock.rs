@@ -10,6 +10,7 @@ use api::{Ask, Cx, Error, Tx};
 use base::Timestamp;
 use gen_s3::errors as e;
 use gen_s3::*;
+use std::sync::Arc;
 use store::Scope;
 
 const DAY_SECS: i64 = 86_400;
@@ -57,7 +58,7 @@ pub fn get_configuration(
     input: &GetObjectLockConfigurationInput,
 ) -> Result<GetObjectLockConfigurationOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let Some(lock) = bucket.lock else {
+    let Some(lock) = &bucket.lock else {
         let text = "Object Lock configuration does not exist for this bucket";
         return Err(Error::new(&e::OBJECT_LOCK_CONFIGURATION_NOT_FOUND_ERROR, text)
             .detail("BucketName", &input.bucket));
@@ -105,7 +106,7 @@ pub fn put_configuration(
     _: &Cx,
     input: &PutObjectLockConfigurationInput,
 ) -> Result<PutObjectLockConfigurationOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     let document = input.object_lock_configuration.as_ref().ok_or_else(malformed_xml)?;
     if document.object_lock_enabled.as_deref() != Some("Enabled") {
         return Err(malformed_xml());
@@ -268,7 +269,7 @@ fn find(
     owner: &Option<String>,
     key: &str,
     version: &Option<String>,
-) -> Result<(BucketRow, ObjectRow), Error> {
+) -> Result<(Arc<BucketRow>, ObjectRow), Error> {
     let bucket = bucket::find_expected(tx, name, owner)?;
     if bucket.lock.is_none() {
         return Err(no_lock());

@@ -58,7 +58,7 @@ pub fn put(
     _: &Cx,
     input: &PutPublicAccessBlockInput,
 ) -> Result<PutPublicAccessBlockOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     let given = &input.public_access_block_configuration;
     bucket.public_access = Some(PublicAccessRow {
         block_acls: given.block_public_acls == Some(true),
@@ -75,7 +75,7 @@ pub fn delete(
     _: &Cx,
     input: &DeletePublicAccessBlockInput,
 ) -> Result<DeletePublicAccessBlockOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     bucket.public_access = None;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
     Ok(DeletePublicAccessBlockOutput::default())
@@ -135,7 +135,7 @@ pub fn put_ownership(
     _: &Cx,
     input: &PutBucketOwnershipControlsInput,
 ) -> Result<PutBucketOwnershipControlsOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     let [rule] = &input.ownership_controls.rules[..] else { return Err(malformed_xml()) };
     let ownership = Ownership::parse(&rule.object_ownership).ok_or_else(malformed_xml)?;
     if ownership == Ownership::BucketOwnerEnforced
@@ -157,7 +157,7 @@ pub fn delete_ownership(
     _: &Cx,
     input: &DeleteBucketOwnershipControlsInput,
 ) -> Result<DeleteBucketOwnershipControlsOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     bucket.ownership = Ownership::ObjectWriter;
     bucket.ownership_said = false;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;

@@ -2,7 +2,7 @@
 //!
 //! A file (a slot) keeps its name for life and is used again and again: what a segment is stands in
 //! its header, so that going on to the next one changes no names and needs no sync of its own. There
-//! is always a slot in waiting, written full of zeros beforehand, so that a sync of the log has only
+//! is always a slot in waiting (and a second one under load), written full of zeros beforehand, so that a sync of the log has only
 //! data to move and an accepted commit cannot fail for want of space.
 
 use super::record::{HEADER_BLOCK, Header};
@@ -22,6 +22,9 @@ const FIRST_BYTES_MAX: u64 = 2 << 20;
 const GROWTH_MAX: u64 = 2;
 /// One to go on with, and one that came back: so under steady load no slot is made or removed.
 const WAITING_MAX: usize = 2;
+
+/// Slots beside the one that is written, once the log is in use.
+const SPARE_MIN: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Slot {
@@ -129,6 +132,14 @@ impl Slots {
         Some(self.waiting.swap_remove(largest))
     }
 
+    /// Whether no slot has to be made. Under load there is a second one, waiting or about to come
+    /// back, so that going on to one does not leave the log without.
+    fn has_enough(&self) -> bool {
+        let in_use = self.next_bytes > self.base_bytes;
+        let to_come = self.full.iter().filter(|full| full.slot.bytes >= self.next_bytes).count();
+        !self.waiting.is_empty() && (!in_use || self.waiting.len() + to_come >= SPARE_MIN)
+    }
+
     /// Takes back the oldest segment, or a slot too many: the slot that has to go.
     fn take_back(&mut self, flushed: Version) -> Option<(bool, Slot)> {
         if self.full.front().is_some_and(|full| full.last <= flushed) {
@@ -178,7 +189,7 @@ impl SlotMaker {
                 disk.remove(&format!("{FOLDER}/{}", slot.name))?;
                 return Ok(Step::Worked);
             }
-            None if !slots.waiting.is_empty() && self.making.is_none() => return Ok(Step::Idle),
+            None if self.making.is_none() && slots.has_enough() => return Ok(Step::Idle),
             None => drop(slots),
         }
         self.make(hurry).inspect_err(|_| self.give_up())

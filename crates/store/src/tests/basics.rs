@@ -53,6 +53,42 @@ fn a_dropped_transaction_never_happened() {
 }
 
 #[test]
+fn a_shared_row_is_decoded_once_and_never_stale() {
+    let (store, _) = memory();
+    let key = ("a", "b");
+    let size = |tx: &crate::Tx| {
+        let row = tx.get_shared(&THINGS, &Scope::Global, &key).unwrap();
+        row.map(|row| (row.size, Arc::as_ptr(&row)))
+    };
+    let write = |row: Option<u64>| {
+        commit(&store, |tx| {
+            match row {
+                Some(size) => {
+                    let row = ThingRow { name: "n".into(), size };
+                    tx.put(&THINGS, &Scope::Global, &key, &row)?;
+                }
+                None => tx.delete(&THINGS, &Scope::Global, &key)?,
+            }
+            assert_eq!(size(tx).map(|(size, _)| size), row, "a transaction sees its own");
+            Ok(())
+        });
+    };
+    assert_eq!(store.read(size), None);
+    for round in [Some(1), Some(2), None, Some(3)] {
+        write(round);
+        let seen: Vec<_> = (0..4).map(|_| store.read(size)).collect();
+        assert!(seen.iter().all(|seen| seen.map(|(size, _)| size) == round), "{seen:?}");
+        assert_eq!(seen[2], seen[3], "the same memory");
+        store.read(|tx| {
+            let before = size(tx);
+            write(Some(9));
+            assert_eq!(size(tx).map(|(size, _)| size), round, "a snapshot does not change");
+            assert_eq!(before.map(|(size, _)| size), round);
+        });
+    }
+}
+
+#[test]
 fn scopes_and_tables_are_apart() {
     let (store, _) = memory();
     let id = AccountId::from_u64(1).unwrap();

@@ -1,13 +1,16 @@
 //! What the log does when the disk is not what it was.
 
+use super::basics::{THINGS, ThingRow};
 use super::model::{self, Model};
 use crate::disk::{Disk, FaultyDisk, File, OpenMode};
 use crate::engine::Step;
-use crate::{Drivers, Index, OpenError, Store, StoreError, StoreOptions, Wake};
+use crate::{Drivers, Index, OpenError, Scope, Store, StoreError, StoreOptions, Tx, Wake};
 use base::SeededEntropy;
+use std::future::Future;
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::task::{Context, Poll, Waker};
 
 /// With an index that keeps nothing, so that the whole log matters.
 fn open(disk: &FaultyDisk) -> Result<(Store, Drivers), OpenError> {
@@ -104,7 +107,7 @@ struct Bell(std::sync::atomic::AtomicU32);
 
 impl std::task::Wake for Bell {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        self.0.fetch_add(1, SeqCst);
     }
 }
 
@@ -129,12 +132,77 @@ fn answers_wait_until_what_they_saw_is_durable() {
     let syncs = disk.syncs();
     assert_eq!((drivers.log.wait(), drivers.log.step()), (Wake::Work, Step::Worked));
     assert_eq!(disk.syncs() - syncs, 1, "one sync for all");
-    assert_eq!(bell.0.load(std::sync::atomic::Ordering::SeqCst), 2, "the dropped one is not woken");
-    assert!(matches!(poll(&mut looked), std::task::Poll::Ready(Ok(1))));
-    assert!(matches!(poll(&mut failed), std::task::Poll::Ready(Err(StoreError::Busy))));
+    assert_eq!(bell.0.load(SeqCst), 2, "the dropped one is not woken");
+    assert!(matches!(poll(&mut looked), Poll::Ready(Ok(1))));
+    assert!(matches!(poll(&mut failed), Poll::Ready(Err(StoreError::Busy))));
     assert_eq!(model::read(&store).0, 1);
     store.close();
     assert_eq!((drivers.log.step(), drivers.log.wait()), (Step::Idle, Wake::Closed));
+}
+
+/// A store whose log has no room for another [`fill_up`], as long as its drivers do not run.
+fn crowded() -> (Store, Drivers) {
+    let (store, mut drivers) = model::open(&FaultyDisk::new(), 1).unwrap();
+    drivers.run();
+    let busy = || store.metrics().busy.load(Relaxed);
+    (0..10_000).take_while(|_| busy() == 0).for_each(|_| drop(store.write(fill_up)));
+    assert_eq!(busy(), 1, "a plain write is refused");
+    (store, drivers)
+}
+
+fn fill_up(tx: &mut Tx) -> Result<(), StoreError> {
+    let row = ThingRow { name: "x".repeat(2000), size: 1 };
+    tx.put(&THINGS, &Scope::Global, &("0".to_owned(), "full".to_owned()), &row)
+}
+
+#[test]
+fn a_write_waits_for_room_and_is_not_refused() {
+    let (store, mut drivers) = crowded();
+    let bell = Arc::new(Bell(Default::default()));
+    let waker = Waker::from(bell.clone());
+    let cx = &mut Context::from_waker(&waker);
+    let mut waits = std::pin::pin!(store.write_in_turn(fill_up));
+    let mut given_up = Box::pin(store.write_in_turn(fill_up));
+    assert!(waits.as_mut().poll(cx).is_pending());
+    assert!(given_up.as_mut().poll(cx).is_pending());
+    drop(given_up);
+    assert_eq!(bell.0.load(SeqCst), 0);
+    drivers.run();
+    assert!(bell.0.load(SeqCst) > 0, "it is woken when there is room");
+    assert!(waits.as_mut().poll(cx).is_pending(), "accepted, and not durable yet");
+    drivers.run();
+    assert!(matches!(waits.as_mut().poll(cx), Poll::Ready(Ok(()))));
+    assert_eq!(store.metrics().busy.load(Relaxed), 1, "only the first was refused");
+}
+
+#[test]
+fn not_everybody_waits_for_room_and_nobody_for_ever() {
+    const WAIT: usize = 256;
+    let (store, mut drivers) = crowded();
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut writes: Vec<_> =
+        (0..WAIT + 10).map(|_| Box::pin(store.write_in_turn(fill_up))).collect();
+    // One that is refused tells only when what it saw is durable.
+    writes.iter_mut().for_each(|write| assert!(write.as_mut().poll(&mut cx).is_pending()));
+    drivers.log.step();
+    let late = writes.split_off(WAIT);
+    for mut write in late {
+        assert!(matches!(write.as_mut().poll(&mut cx), Poll::Ready(Err(StoreError::Busy))));
+    }
+    store.close();
+    let mut ends = [0; 3];
+    for mut write in writes {
+        match write.as_mut().poll(&mut cx) {
+            Poll::Ready(Err(StoreError::Busy)) => ends[0] += 1,
+            Poll::Ready(other) => panic!("{other:?}"),
+            Poll::Pending => {
+                drivers.log.step();
+                assert!(!matches!(write.as_mut().poll(&mut cx), Poll::Pending));
+                ends[1] += 1;
+            }
+        }
+    }
+    assert!(ends[0] > 0, "the end of the store is the end of waiting: {ends:?}");
 }
 
 #[test]

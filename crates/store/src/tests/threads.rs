@@ -18,9 +18,7 @@ fn driven(disk: Arc<dyn crate::disk::Disk>, work: impl FnOnce(&Store)) {
     std::thread::scope(|scope| {
         scope.spawn(move || {
             loop {
-                let wake = log.wait();
-                while log.step() == Step::Worked {}
-                if wake == Wake::Closed {
+                if log.drive() == Wake::Closed {
                     break;
                 }
             }

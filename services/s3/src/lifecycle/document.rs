@@ -27,7 +27,7 @@ pub fn put(
     cx: &Cx,
     input: &PutBucketLifecycleConfigurationInput,
 ) -> Result<PutBucketLifecycleConfigurationOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     let mut document = input.lifecycle_configuration.clone().ok_or_else(malformed_xml)?;
     if document.rules.is_empty() || document.rules.len() > RULES_MAX {
         return Err(malformed_xml());
@@ -93,7 +93,7 @@ pub fn delete(
     _: &Cx,
     input: &DeleteBucketLifecycleInput,
 ) -> Result<DeleteBucketLifecycleOutput, Error> {
-    let mut bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     config::delete(tx, &bucket, KIND, "")?;
     config::delete(tx, &bucket, SIZE_KIND, "")?;
     forget(tx, &bucket)?;
