@@ -21,6 +21,6 @@ pub use error::Error;
 pub use identity::{Credential, Identities, IdentityPolicies, NamedPolicy};
 pub use service::{
     Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginAnswer, OriginRule, Reply, Service,
-    Started, answer, cast, not_started, started,
+    Started, WebAnswer, WebFailure, WebRequest, answer, cast, not_started, started,
 };
 pub use store::{Jobs, Store, StoreError, Tx};

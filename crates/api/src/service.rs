@@ -102,6 +102,48 @@ pub struct OriginRule {
     pub max_age_secs: Option<i32>,
 }
 
+/// A request to a website host.
+#[derive(Clone, Copy, Debug)]
+pub struct WebRequest<'a> {
+    pub bucket: &'a str,
+    /// The path without its first slash, decoded.
+    pub key: &'a str,
+    /// As on the wire.
+    pub query: &'a str,
+    /// As the client named it, with the port.
+    pub host: &'a str,
+    pub secure: bool,
+}
+
+/// What a website host does about it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WebAnswer {
+    /// Shows the object; if there is none and `folder` is one, the client goes to the folder.
+    Object {
+        key: String,
+        folder: Option<String>,
+    },
+    Redirect {
+        status: u16,
+        location: String,
+    },
+}
+
+/// What a website host shows where an object could not be had.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum WebFailure {
+    Redirect {
+        status: u16,
+        location: String,
+    },
+    /// The object of that key, with the status of the failure.
+    Document {
+        key: String,
+    },
+    /// A page that says what went wrong.
+    Plain,
+}
+
 /// What a service adds to what the gateway does for all: to authorisation, and to the checks of a body.
 pub trait Hooks: Send + Sync {
     /// Looked up in the operation's own snapshot. May answer that the resource does not exist, where
@@ -140,6 +182,23 @@ pub trait Hooks: Send + Sync {
         asked: &CrossOrigin<'_>,
     ) -> Result<OriginAnswer, Error> {
         Ok(OriginAnswer::NoRules)
+    }
+
+    /// What a website host (S3) answers: where to look, or where to go instead.
+    #[allow(unused_variables)]
+    fn website(&self, tx: &Tx, asked: &WebRequest<'_>) -> Result<WebAnswer, Error> {
+        Err(Error::with_code("NoSuchWebsiteConfiguration", 404, "There are no websites here"))
+    }
+
+    /// What it shows where that could not be had.
+    #[allow(unused_variables)]
+    fn website_failed(
+        &self,
+        tx: &Tx,
+        asked: &WebRequest<'_>,
+        status: u16,
+    ) -> Result<WebFailure, Error> {
+        Ok(WebFailure::Plain)
     }
 
     /// Says how the service's jobs are done: called once, when the cloud starts.

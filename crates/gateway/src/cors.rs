@@ -52,7 +52,7 @@ fn is_for_bucket(head: &Head<'_>, target: &Target<'_, '_>) -> bool {
 /// The bucket that is named, and whether a key is.
 fn bucket_and_key<'h>(head: &'h Head<'_>, target: &Target<'_, 'h>) -> Option<(Cow<'h, str>, bool)> {
     let path = head.path.strip_prefix('/').unwrap_or(head.path);
-    if let HostStyle::Bucket { bucket, .. } = target.host {
+    if let HostStyle::Bucket { bucket, .. } | HostStyle::Website { bucket, .. } = target.host {
         return Some((Cow::Borrowed(bucket), !path.is_empty()));
     }
     let (bucket, key) = path.split_once('/').unwrap_or((path, ""));

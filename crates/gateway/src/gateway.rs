@@ -119,6 +119,8 @@ pub(crate) struct Seen<'g> {
     pub for_page: cors::Headers,
     /// The audit record stands in the store, or none is due.
     pub recorded: bool,
+    /// Code and text of an error that was answered with a page of its own.
+    pub failed: Option<(String, String)>,
 }
 
 impl Gateway {
@@ -241,6 +243,9 @@ impl Gateway {
             return cors::preflight(&head, &target, &self.local, &origin_rules);
         }
         seen.for_page = cors::headers(&head, &target, &self.local, &origin_rules)?;
+        if let HostStyle::Website { bucket, region } = target.host {
+            return self.website(peer, &head, target.entry, (bucket, region), seen).await;
+        }
         let protocol = target.entry.protocol(&head);
         seen.protocol = Some(protocol);
         let dialect = refuse::dialect(target.entry, protocol);
@@ -276,7 +281,7 @@ impl Gateway {
     }
 
     /// Finds the operation and fills its input.
-    async fn call<'g>(
+    pub(crate) async fn call<'g>(
         &'g self,
         head: &Head<'_>,
         target: &Target<'g, '_>,
@@ -445,6 +450,7 @@ impl Gateway {
             Err(_) => Ids::new(&*self.entropy, false),
         });
         let failed = answer.as_ref().err().map(|e| (e.code().to_owned(), e.message().to_owned()));
+        let failed = failed.or(seen.failed);
         let mut response = answer.unwrap_or_else(|error| {
             if let Some(cause) = error.cause() {
                 tracing::error!(request_id = ids.request_id, cause, "internal failure");

@@ -14,6 +14,8 @@ pub(crate) enum HostStyle<'h> {
     Service { prefix: &'h str, region: Option<&'h str> },
     /// S3 in virtual-host style.
     Bucket { bucket: &'h str, region: Option<&'h str> },
+    /// The website of a bucket.
+    Website { bucket: &'h str, region: Option<&'h str> },
     /// A name that is not ours. The path is taken as for a plain one, but the request gets no
     /// privilege that rests on being local.
     Foreign,
@@ -102,6 +104,20 @@ fn bucket<'h>(bucket: &'h str, region: Option<&'h str>) -> HostStyle<'h> {
     if ok { HostStyle::Bucket { bucket, region } } else { HostStyle::Foreign }
 }
 
+/// `BUCKET.s3-website` and `BUCKET.s3-website-REGION`, of a name without the region that ended it.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/WebsiteEndpoints.html>
+fn website<'h>(labels: &'h str, region: Option<&'h str>) -> Option<HostStyle<'h>> {
+    let (name, last) = labels.rsplit_once('.')?;
+    let region = match last.strip_prefix("s3-website")? {
+        "" => region,
+        named => Some(named.strip_prefix('-').filter(|name| region.is_none() && is_region(name))?),
+    };
+    Some(match bucket(name, region) {
+        HostStyle::Bucket { bucket, region } => HostStyle::Website { bucket, region },
+        other => other,
+    })
+}
+
 /// `s3`, `s3.REGION`, `BUCKET.s3`, `BUCKET.s3.REGION`, `SERVICE.REGION`; `None` for one label or
 /// several that are none of these.
 fn local(labels: &str) -> Option<HostStyle<'_>> {
@@ -111,6 +127,9 @@ fn local(labels: &str) -> Option<HostStyle<'_>> {
     };
     if rest == "s3" {
         return Some(HostStyle::Service { prefix: "s3", region });
+    }
+    if let Some(found) = website(rest, region) {
+        return Some(found);
     }
     if let Some(name) = rest.strip_suffix(".s3") {
         return Some(bucket(name, region));
@@ -124,6 +143,9 @@ fn aws(labels: &str) -> HostStyle<'_> {
         Some((rest, last)) if is_region(last) => (rest, Some(last)),
         _ => (labels, None),
     };
+    if let Some(found) = website(rest, region) {
+        return found;
+    }
     rest = rest.strip_suffix(".dualstack").unwrap_or(rest);
     let (before, last) = rest.rsplit_once('.').map_or((None, rest), |(b, l)| (Some(b), l));
     let is_s3 = match last.strip_prefix("s3-") {
@@ -185,6 +207,24 @@ mod tests {
         check("photos.s3.dualstack.eu-west-1.amazonaws.com", in_bucket("photos", "eu-west-1"));
         check("photos.s3.localhost.localstack.cloud", in_bucket("photos", ""));
         check("photos.s3.cloud.test", in_bucket("photos", ""));
+    }
+
+    #[test]
+    fn websites() {
+        let site = |bucket, region: &'static str| HostStyle::Website {
+            bucket,
+            region: Some(region).filter(|r| !r.is_empty()),
+        };
+        check("photos.s3-website-eu-west-1.amazonaws.com", site("photos", "eu-west-1"));
+        check("photos.s3-website.eu-west-1.amazonaws.com", site("photos", "eu-west-1"));
+        check("www.a.b.s3-website-us-east-1.amazonaws.com", site("www.a.b", "us-east-1"));
+        check("photos.s3-website.localhost", site("photos", ""));
+        check("photos.s3-website.localhost.localstack.cloud", site("photos", ""));
+        check("photos.s3-website.eu-west-1.localhost", site("photos", "eu-west-1"));
+        check("photos.s3-website-eu-west-1.localhost", site("photos", "eu-west-1"));
+        check("photos.s3-website.cloud.test", site("photos", ""));
+        check("photos.s3-website-nowhere.localhost", in_bucket("photos.s3-website-nowhere", ""));
+        check("a b c.s3-website.localhost", HostStyle::Foreign);
     }
 
     #[test]

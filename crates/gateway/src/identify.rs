@@ -198,7 +198,7 @@ impl Directory {
             return self.by_target.get(prefix).copied();
         }
         match host {
-            HostStyle::Bucket { .. } => return self.s3,
+            HostStyle::Bucket { .. } | HostStyle::Website { .. } => return self.s3,
             HostStyle::Service { prefix, .. } => {
                 if let Some(index) = self.by_endpoint.get(prefix) {
                     return Some(*index);

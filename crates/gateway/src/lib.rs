@@ -39,6 +39,7 @@ mod secret;
 mod stream;
 mod token;
 mod v2;
+mod website;
 
 pub use encode::{Response, ResponseStream};
 pub use gateway::{AccessRules, Gateway, GatewayParts, Peer};

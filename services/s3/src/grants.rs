@@ -1,9 +1,10 @@
 //! What buckets and objects say about who may use them.
 
 use crate::rows::BucketRow;
-use crate::{S3, acl, bucket, checksum, cors, lifecycle, object, tagging};
+use crate::{S3, acl, bucket, checksum, cors, lifecycle, object, tagging, website};
 use api::{
     Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginAnswer, Tx,
+    WebAnswer, WebFailure, WebRequest,
 };
 use gen_s3::errors as e;
 use gen_s3::{CreateBucketInput, ListObjectVersionsInput, ListObjectsInput, ListObjectsV2Input};
@@ -104,6 +105,19 @@ fn listing(ask: &mut Ask, prefix: &Option<String>, delimiter: &Option<String>, m
 }
 
 impl Hooks for S3 {
+    fn website(&self, tx: &Tx, asked: &WebRequest<'_>) -> Result<WebAnswer, Error> {
+        website::first(tx, asked)
+    }
+
+    fn website_failed(
+        &self,
+        tx: &Tx,
+        asked: &WebRequest<'_>,
+        status: u16,
+    ) -> Result<WebFailure, Error> {
+        website::failed(tx, asked, status)
+    }
+
     fn jobs(&self, jobs: &mut Jobs, with: &Background) {
         lifecycle::jobs(jobs, &with.entropy);
     }

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 /// User metadata of one object, names and values, in bytes.
 const USER_BYTES_MAX: usize = 2048;
+const REDIRECT_BYTES_MAX: usize = 2048;
 const TAGS_MAX: usize = 10;
 const TAG_KEY_MAX: usize = 128;
 const TAG_VALUE_MAX: usize = 256;
@@ -36,7 +37,7 @@ macro_rules! of_input {
             content_encoding: $crate::meta::content_encoding(&$input.content_encoding),
             content_language: $input.content_language.clone(),
             expires: $input.expires.clone(),
-            website_redirect: $input.website_redirect_location.clone(),
+            website_redirect: $crate::meta::redirect(&$input.website_redirect_location)?,
             user: $crate::meta::user(&$input.metadata)?,
             storage_class: $crate::meta::storage_class(&$input.storage_class)?,
             tags: $crate::meta::tagging_header(&$input.tagging)?,
@@ -61,6 +62,21 @@ pub fn user(given: &Option<BTreeMap<String, String>>) -> Result<BTreeMap<String,
         .detail("MaxSizeAllowed", USER_BYTES_MAX.to_string()));
     }
     Ok(user)
+}
+
+/// Where a website host leads whoever asks for the object.
+pub fn redirect(given: &Option<String>) -> Result<Option<String>, Error> {
+    let Some(to) = given else { return Ok(None) };
+    if !["/", "http://", "https://"].iter().any(|start| to.starts_with(start)) {
+        let text =
+            "The website redirect location must have a prefix of 'http://' or 'https://' or '/'.";
+        return Err(Error::with_code("InvalidRedirectLocation", 400, text));
+    }
+    if to.len() > REDIRECT_BYTES_MAX {
+        let text = "The length of website redirect location cannot exceed 2,048 characters.";
+        return Err(Error::with_code("InvalidRedirectLocation", 400, text));
+    }
+    Ok(Some(to.clone()))
 }
 
 /// Empty for STANDARD.

@@ -4,5 +4,6 @@ mod answers;
 mod names;
 mod permissions;
 mod signatures;
+mod website;
 mod who;
 mod world;

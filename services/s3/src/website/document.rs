@@ -1,5 +1,6 @@
-//! Website configuration, kept and checked. Serving it is the website host's part.
+//! The configuration of a bucket, checked and kept.
 
+use crate::rows::BucketRow;
 use crate::{bucket, config, malformed_xml};
 use api::{Cx, Error, Tx};
 use gen_s3::errors as e;
@@ -95,14 +96,18 @@ pub fn put(
     Ok(PutBucketWebsiteOutput::default())
 }
 
+/// The document of a bucket that has one.
+pub fn kept(tx: &Tx, bucket: &BucketRow) -> Result<Option<WebsiteConfiguration>, Error> {
+    config::get(tx, bucket, KIND, "")
+}
+
 pub fn get(
     tx: &Tx,
     _: &Cx,
     input: &GetBucketWebsiteInput,
 ) -> Result<GetBucketWebsiteOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let kept: Option<WebsiteConfiguration> = config::get(tx, &bucket, KIND, "")?;
-    let Some(kept) = kept else {
+    let Some(kept) = kept(tx, &bucket)? else {
         let text = "The specified bucket does not have a website configuration";
         return Err(
             Error::new(&e::NO_SUCH_WEBSITE_CONFIGURATION, text).detail("BucketName", &input.bucket)
