@@ -55,6 +55,7 @@ impl Gateway {
             || match host::parse(name, &self.local.host_names) {
                 HostStyle::Plain => true,
                 HostStyle::Bucket { region, .. } => region.is_none_or(is_known),
+                HostStyle::Website { region, .. } => region.is_some_and(is_known),
                 HostStyle::Service { prefix, region } => {
                     let here = is_website(prefix, region) || self.has_endpoint(prefix);
                     region.is_none_or(is_known) && (here || self.is_made_here(name))
