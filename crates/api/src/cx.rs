@@ -57,6 +57,8 @@ pub struct HttpInfo {
     pub version_two: bool,
     /// When it says that it was signed.
     pub signed_at: Option<Timestamp>,
+    /// The second id of the request, which only S3 gives.
+    pub host_id: Option<String>,
     /// What it says of its body, as `s3:x-amz-content-sha256` has it.
     pub content_sha256: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! What buckets and objects say about who may use them.
 
 use crate::rows::BucketRow;
-use crate::{S3, acl, bucket, checksum, cors, lifecycle, object, tagging, website};
+use crate::{S3, acl, bucket, checksum, cors, events, lifecycle, object, tagging, website};
 use api::{
     Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginAnswer, Tx,
     WebAnswer, WebFailure, WebRequest,
@@ -120,6 +120,7 @@ impl Hooks for S3 {
 
     fn jobs(&self, jobs: &mut Jobs, with: &Background) {
         lifecycle::jobs(jobs, &with.entropy);
+        events::jobs(jobs);
     }
 
     fn cross_origin(

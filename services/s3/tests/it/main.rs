@@ -2,6 +2,7 @@
 
 mod access;
 mod documents;
+mod events;
 mod lifecycle;
 mod listing;
 mod locks;
