@@ -47,22 +47,25 @@ impl fmt::Debug for Body {
 /// error in place of the end, so nothing may be committed before the end was seen.
 pub struct RequestBody {
     length: Option<u64>,
-    stream: Pin<Box<dyn ByteStream>>,
+    /// `None`: there is nothing to come.
+    stream: Option<Pin<Box<dyn ByteStream>>>,
 }
 
 impl RequestBody {
     /// `length` is that of the content, without the framing of aws-chunked.
     pub fn new(length: Option<u64>, stream: Pin<Box<dyn ByteStream>>) -> RequestBody {
-        RequestBody { length, stream }
+        RequestBody { length, stream: Some(stream) }
     }
 
     pub fn empty() -> RequestBody {
-        RequestBody::new(Some(0), Box::pin(Whole(None)))
+        RequestBody { length: Some(0), stream: None }
     }
 
     pub fn from_bytes(bytes: Bytes) -> RequestBody {
-        let whole = (!bytes.is_empty()).then_some(bytes);
-        RequestBody::new(Some(whole.as_ref().map_or(0, |b| b.len() as u64)), Box::pin(Whole(whole)))
+        if bytes.is_empty() {
+            return RequestBody::empty();
+        }
+        RequestBody::new(Some(bytes.len() as u64), Box::pin(Whole(Some(bytes))))
     }
 
     /// What the client says the length is; the stream fails if it lied.
@@ -71,17 +74,18 @@ impl RequestBody {
     }
 
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
-        poll_fn(|cx| self.stream.as_mut().poll_next(cx)).await
+        let stream = self.stream.as_mut()?;
+        poll_fn(|cx| stream.as_mut().poll_next(cx)).await
     }
 
     /// Names of the trailing fields to come, in lower case; to be asked before the first piece.
     pub fn announced(&self) -> &[String] {
-        self.stream.announced()
+        self.stream.as_ref().map_or(&[], |stream| stream.announced())
     }
 
     /// Trailing fields, lower-case names; complete once [`RequestBody::next`] has given `None`.
     pub fn trailers(&self) -> &[(String, String)] {
-        self.stream.trailers()
+        self.stream.as_ref().map_or(&[], |stream| stream.trailers())
     }
 }
 

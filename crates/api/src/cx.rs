@@ -5,6 +5,7 @@ use base::{AccountId, Clock, Entropy, Partition, Region, Timestamp};
 use policy::Principal;
 use smithy::Struct;
 use smithy::model::{Auth, Operation, ServiceModel};
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -37,19 +38,13 @@ pub struct Caller {
 /// What the HTTP request says beyond the operation's input.
 #[derive(Clone, Default, Debug)]
 pub struct HttpInfo {
-    /// The host without its port, as the client named it, and the port.
+    /// The host without its port, as the client named it.
     pub host: String,
-    pub port: Option<u16>,
     /// Over TLS.
     pub secure: bool,
     pub source_ip: Option<IpAddr>,
     pub user_agent: Option<String>,
     pub referer: Option<String>,
-    pub origin: Option<String>,
-    pub method: String,
-    /// The path as on the wire.
-    pub path: String,
-    pub content_type: Option<String>,
     /// How the request was signed, as `s3:authType` has it: `REST-HEADER`, `REST-QUERY-STRING`,
     /// `POST`; `None` for anonymous ones.
     pub auth_type: Option<&'static str>,
@@ -57,25 +52,13 @@ pub struct HttpInfo {
     pub version_two: bool,
     /// When it says that it was signed.
     pub signed_at: Option<Timestamp>,
-    /// The second id of the request, which only S3 gives.
-    pub host_id: Option<String>,
     /// What it says of its body, as `s3:x-amz-content-sha256` has it.
-    pub content_sha256: Option<String>,
+    pub content_sha256: Option<Cow<'static, str>>,
 }
 
-/// The context of an operation.
+/// The context of an operation: what it is made of, and what the operation leaves in it.
 pub struct Cx {
-    pub request_id: String,
-    pub caller: Arc<Caller>,
-    /// The account in which the operation acts: the caller's, or the default one.
-    pub account: AccountId,
-    pub region: Region,
-    pub http: HttpInfo,
-    pub service: &'static ServiceModel,
-    pub operation: &'static Operation,
-    pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Entropy>,
-    pub door: Arc<dyn Door>,
+    parts: CxParts,
     /// Headers that the model does not know, for the response.
     headers: Mutex<Vec<(&'static str, String)>>,
     /// 0: the operation's usual one.
@@ -86,9 +69,32 @@ pub struct Cx {
     recorded: AtomicBool,
 }
 
+/// All that a context is made of; [`Cx`] dereferences to it.
+pub struct CxParts {
+    pub request_id: Arc<str>,
+    pub caller: Arc<Caller>,
+    /// The account in which the operation acts: the caller's, or the default one.
+    pub account: AccountId,
+    pub region: Region,
+    pub http: HttpInfo,
+    pub service: &'static ServiceModel,
+    pub operation: &'static Operation,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub door: Arc<dyn Door>,
+}
+
+impl Deref for Cx {
+    type Target = CxParts;
+
+    fn deref(&self) -> &CxParts {
+        &self.parts
+    }
+}
+
 impl fmt::Debug for Cx {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cx { request_id, service, operation, account, .. } = self;
+        let CxParts { request_id, service, operation, account, .. } = &self.parts;
         write!(f, "{}:{} {request_id} in {account}", service.name, operation.name)
     }
 }
@@ -128,47 +134,11 @@ pub trait Door: Send + Sync + 'static {
     ) -> Result<Box<dyn Struct>, Error>;
 }
 
-/// All that a context is made of.
-pub struct CxParts {
-    pub request_id: String,
-    pub caller: Arc<Caller>,
-    pub account: AccountId,
-    pub region: Region,
-    pub http: HttpInfo,
-    pub service: &'static ServiceModel,
-    pub operation: &'static Operation,
-    pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Entropy>,
-    pub door: Arc<dyn Door>,
-}
-
 impl Cx {
     pub fn new(parts: CxParts) -> Cx {
-        let CxParts {
-            request_id,
-            caller,
-            account,
-            region,
-            http,
-            service,
-            operation,
-            clock,
-            entropy,
-            door,
-        } = parts;
-        let headers = Mutex::new(Vec::new());
         Cx {
-            request_id,
-            caller,
-            account,
-            region,
-            http,
-            service,
-            operation,
-            clock,
-            entropy,
-            door,
-            headers,
+            parts,
+            headers: Mutex::new(Vec::new()),
             status: AtomicU16::new(0),
             asked: AtomicBool::new(false),
             recorded: AtomicBool::new(false),

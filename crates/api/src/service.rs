@@ -246,13 +246,13 @@ pub fn answer<T: Struct>(result: Result<T, Error>) -> Answer {
     result.map(|output| Box::new(output) as Box<dyn Struct>)
 }
 
-pub fn started<'a, T: Struct>(
-    future: impl Future<Output = Result<Reply<T>, Error>> + Send + 'a,
-) -> Started<'a> {
-    Box::pin(async {
-        let Reply { output, body, status } = future.await?;
-        Ok(Reply { output: Box::new(output) as Box<dyn Struct>, body, status })
-    })
+/// The end of an async operation. Not a wrapper around its future: that would hold it twice, and it
+/// is moved for each request.
+pub fn started<T: Struct>(
+    result: Result<Reply<T>, Error>,
+) -> Result<Reply<Box<dyn Struct>>, Error> {
+    let Reply { output, body, status } = result?;
+    Ok(Reply { output: Box::new(output) as Box<dyn Struct>, body, status })
 }
 
 pub fn not_started<'a>(operation: u16) -> Started<'a> {

@@ -70,7 +70,7 @@ impl World {
             mfa: false,
         };
         Cx::new(CxParts {
-            request_id: self.entropy.uuid(),
+            request_id: self.entropy.uuid().into(),
             caller: Arc::new(caller),
             account: self.account,
             region: Region::us_east_1(),

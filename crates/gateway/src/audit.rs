@@ -55,7 +55,7 @@ row! {
 #[derive(Debug)]
 pub struct Event {
     pub at: Timestamp,
-    pub request_id: String,
+    pub request_id: Arc<str>,
     pub service: &'static str,
     /// Empty where none became known.
     pub operation: &'static str,
@@ -128,7 +128,7 @@ impl Audit {
             user_agent: cx.http.user_agent.clone().unwrap_or_default(),
             parameters,
         };
-        let key = (tx.now(), cx.request_id.clone());
+        let key = (tx.now(), &*cx.request_id);
         Ok(tx.put(&EVENTS, &Scope::Global, &key, &row)?)
     }
 

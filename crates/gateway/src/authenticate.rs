@@ -16,6 +16,7 @@ use sigv4::{
     SKEW_S3_S,
 };
 use smithy::model::Protocol;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// Who asks, where, and with what body.
@@ -27,7 +28,7 @@ pub(crate) struct Signed {
     /// With Signature Version 2.
     pub version_two: bool,
     pub signed_at: Option<base::Timestamp>,
-    pub content_sha256: Option<String>,
+    pub content_sha256: Option<Cow<'static, str>>,
 }
 
 /// The body as far as it had to be read to check the signature.
@@ -55,7 +56,7 @@ impl Gateway {
         let refused = |error: AuthError| refusal(error, dialect);
         let length = content_length(head)?;
         let Some(presented) = presented else {
-            return self.anonymous(head, target, body, length, seen).await;
+            return Box::pin(self.anonymous(head, target, body, length, seen)).await;
         };
         let reads_object = entry.is_s3 && matches!(head.method, "GET" | "HEAD");
         let known = self.known(peer, head, presented.access_key(), reads_object, |cause| {
@@ -115,7 +116,7 @@ impl Gateway {
             place: Some(presented.place()),
             version_two: false,
             signed_at: Some(presented.time()),
-            content_sha256: head.owned("x-amz-content-sha256"),
+            content_sha256: content_sha256(head),
         })
     }
 
@@ -173,7 +174,7 @@ impl Gateway {
             place: None,
             version_two: false,
             signed_at: None,
-            content_sha256: head.owned("x-amz-content-sha256"),
+            content_sha256: content_sha256(head),
         })
     }
 
@@ -211,6 +212,14 @@ impl Gateway {
         }
         Ok(known)
     }
+}
+
+/// What the request says of its body; what most say of it costs no copy.
+fn content_sha256(head: &Head<'_>) -> Option<Cow<'static, str>> {
+    Some(match head.text("x-amz-content-sha256")? {
+        sigv4::EMPTY_SHA256_HEX => Cow::Borrowed(sigv4::EMPTY_SHA256_HEX),
+        other => Cow::Owned(other.to_owned()),
+    })
 }
 
 pub(crate) fn content_length(head: &Head<'_>) -> Result<Option<u64>, Error> {

@@ -6,10 +6,12 @@ use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, SERVER};
 use http::{HeaderMap, StatusCode};
 use smithy::model::{Operation, Protocol, ServiceModel};
+use smithy::shape::StructShape;
 use smithy::{ErrorParts, encode_error};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// A body on its way out.
@@ -87,23 +89,56 @@ impl From<Body> for ResponseStream {
     }
 }
 
+/// The names of an output's headers as HTTP has them, read once; in the order of its members.
+#[derive(Default)]
+pub(crate) struct HeaderNames(Vec<(&'static str, HeaderName)>);
+
+impl HeaderNames {
+    pub fn of(output: &StructShape) -> HeaderNames {
+        let all = output.bindings().headers.all().iter();
+        // What cannot be sent is found, and said, where it is sent.
+        let read = |name: &'static str| Some((name, HeaderName::from_bytes(name.as_bytes()).ok()?));
+        HeaderNames(all.filter_map(|(name, _)| read(name)).collect())
+    }
+
+    /// An encoder goes through the members in order, so the next one asked for stands after the
+    /// last one. It is the very same text, not another like it.
+    fn after(&self, last: &mut usize, name: &'static str) -> Option<HeaderName> {
+        let rest = self.0.get(*last..)?;
+        let at = rest.iter().position(|(own, _)| std::ptr::eq(*own, name))?;
+        *last += at + 1;
+        Some(rest[at].1.clone())
+    }
+}
+
+/// What [`finish`] adds, and a content type.
+const OWN_HEADERS: usize = 5;
+
 /// The answer of a codec as one of HTTP. A header that cannot be sent is the client's mistake: it
 /// handed in the value.
-pub(crate) fn response(encoded: smithy::Response, body: Body) -> Result<Response, Error> {
+pub(crate) fn response(
+    encoded: smithy::Response,
+    names: &HeaderNames,
+    body: Body,
+) -> Result<Response, Error> {
     let smithy::Response { status, headers, body: bytes, content_type } = encoded;
     let body = match body {
         Body::Empty if bytes.is_empty() => ResponseStream::Empty,
         Body::Empty => ResponseStream::Whole(bytes),
         other => other.into(),
     };
-    let mut map = HeaderMap::with_capacity(headers.len() + 8);
+    let mut map = HeaderMap::with_capacity(headers.len() + OWN_HEADERS);
     if let Some(content_type) = content_type {
         map.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
+    let mut last = 0;
     for (name, value) in headers {
         let name = match name {
-            Cow::Borrowed(name) => HeaderName::from_bytes(name.as_bytes()),
-            Cow::Owned(name) => HeaderName::try_from(name),
+            Cow::Borrowed(name) => match names.after(&mut last, name) {
+                Some(name) => Ok(name),
+                None => HeaderName::from_bytes(name.as_bytes()),
+            },
+            Cow::Owned(name) => HeaderName::from_bytes(name.as_bytes()),
         };
         let bad = |what: &str| {
             let text = format!("A {what} in the response would hold characters that HTTP forbids.");
@@ -139,7 +174,7 @@ pub(crate) fn add_headers(response: &mut Response, headers: Vec<(&'static str, S
 /// What every answer is about.
 pub(crate) struct Ids {
     /// `x-amz-request-id` or `x-amzn-requestid`.
-    pub request_id: String,
+    pub request_id: Arc<str>,
     /// S3's second one.
     pub host_id: Option<String>,
 }
@@ -147,31 +182,29 @@ pub(crate) struct Ids {
 impl Ids {
     pub fn new(entropy: &dyn Entropy, is_s3: bool) -> Ids {
         if !is_s3 {
-            return Ids { request_id: entropy.uuid(), host_id: None };
+            return Ids { request_id: entropy.uuid().into(), host_id: None };
         }
         let mut bytes = [0; 56];
         entropy.fill(&mut bytes);
         let mut request_id = hex::encode(&bytes[..8]);
         request_id.make_ascii_uppercase();
-        Ids { request_id, host_id: Some(base64(&bytes[8..])) }
+        Ids { request_id: request_id.into(), host_id: Some(base64(&bytes[8..])) }
     }
 
     /// Stands in as long as nothing is known about the request.
     pub fn none() -> Ids {
-        Ids { request_id: String::new(), host_id: None }
+        Ids { request_id: "".into(), host_id: None }
     }
 }
 
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len() / 3 * 4);
+    let mut out = Vec::with_capacity(bytes.len() / 3 * 4);
     for group in bytes.chunks_exact(3) {
         let n = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);
-        for shift in [18, 12, 6, 0] {
-            out.push(DIGITS[(n >> shift & 63) as usize] as char);
-        }
+        out.extend_from_slice(&[18, 12, 6, 0].map(|shift| DIGITS[(n >> shift & 63) as usize]));
     }
-    out
+    String::from_utf8(out).expect("digits are ASCII")
 }
 
 /// An error in the protocol of the caller; `None` for the model where no service became known.
@@ -200,7 +233,7 @@ pub(crate) fn error(
         }
         None => plain(error, ids),
     };
-    let mut out = match response(encoded, Body::Empty) {
+    let mut out = match response(encoded, &HeaderNames::default(), Body::Empty) {
         Ok(out) => out,
         // The codec's own headers are always fine; a modelled one may not be.
         Err(_) => {
@@ -280,7 +313,7 @@ pub(crate) fn finish(response: &mut Response, ids: Ids, clock: &dyn Clock) {
     headers.insert(DATE, date(clock.wall()));
     headers.insert(SERVER, HeaderValue::from_static("Cumulet"));
     let Ids { request_id, host_id } = ids;
-    let Some(id) = header_value(request_id) else { return };
+    let Ok(id) = HeaderValue::from_str(&request_id) else { return };
     match host_id.and_then(header_value) {
         Some(host_id) => {
             headers.insert(X_AMZ_REQUEST_ID.clone(), id);

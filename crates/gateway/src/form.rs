@@ -81,8 +81,9 @@ impl Gateway {
         let entry = target.entry;
         let operation = entry.model.operation("PutObject");
         let operation = operation.ok_or_else(|| Error::not_implemented("PostObject"))?;
-        let served = operation.served.as_ref();
-        let served = served.ok_or_else(|| Error::not_implemented("PostObject"))?;
+        let (Some(served), Some(prepared)) = (&operation.served, entry.prepared(operation)) else {
+            return Err(Error::not_implemented("PostObject"));
+        };
         seen.operation = Some(operation);
         let bucket = bucket(head, &target)?;
         let boundary = form_data::boundary(head.text("content-type").unwrap_or(""))?;
@@ -108,7 +109,7 @@ impl Gateway {
         let file = Measured { file, policy, size: 0 };
         let body = Some(Flow::Ready(RequestBody::new(None, Box::pin(file))));
         let protocol = Protocol::RestXml;
-        let call = Call { entry, protocol, operation, served, cx, input, asks, body };
+        let call = Call { entry, protocol, operation, prepared, served, cx, input, asks, body };
         let stored = self.run(call, seen).await?;
         Ok(answer(head, &target, peer, (&bucket, &key), stored, afterwards))
     }

@@ -38,7 +38,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use store::{Jobs, Store};
-use tracing::Instrument;
+
+/// Of a path, in the trail.
+const PATH_BYTES_MAX: usize = 1024;
 
 /// All that a gateway is made of.
 pub struct GatewayParts {
@@ -185,7 +187,10 @@ impl Gateway {
         };
         let mut seen = Seen::default();
         self.totals.in_flight.fetch_add(1, Relaxed);
-        let answer = self.guarded(&peer, &parts, body, &mut seen).instrument(span.clone()).await;
+        let answer = {
+            let mut answer = pin!(self.answer(&peer, &parts, body, &mut seen));
+            poll_fn(|cx| self.guarded(&span, || answer.as_mut().poll(cx))).await
+        };
         self.totals.in_flight.fetch_sub(1, Relaxed);
         let _entered = span.enter();
         self.finish(&peer, parts, answer, seen, began_ns)
@@ -197,23 +202,18 @@ impl Gateway {
         encode::unreadable(status, Ids::new(&*self.entropy, false), &*self.clock)
     }
 
-    /// A panic is a bug of ours; it costs this one request and nothing else.
-    async fn guarded<'g>(
-        &'g self,
-        peer: &Peer,
-        parts: &Parts,
-        body: RequestStream,
-        seen: &mut Seen<'g>,
-    ) -> Result<Response, Error> {
-        let mut answer = pin!(self.answer(peer, parts, body, seen));
-        poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(cx))) {
-            Ok(poll) => poll,
-            Err(_) => {
-                self.totals.panics.fetch_add(1, Relaxed);
-                Poll::Ready(Err(Error::internal("a panic, reported above")))
-            }
+    /// A step of a request, in its span. A panic is a bug of ours; it costs this one request and
+    /// nothing else.
+    fn guarded(
+        &self,
+        span: &tracing::Span,
+        step: impl FnOnce() -> Poll<Result<Response, Error>>,
+    ) -> Poll<Result<Response, Error>> {
+        let _entered = span.enter();
+        catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|_| {
+            self.totals.panics.fetch_add(1, Relaxed);
+            Poll::Ready(Err(Error::internal("a panic, reported above")))
         })
-        .await
     }
 
     /// The way of a request, in order.
@@ -254,7 +254,8 @@ impl Gateway {
                 self.authenticate_v2(peer, &head, &target, body, seen)?
             }
             Ok(None) if target.entry.is_s3 && form::is_upload(&head) => {
-                return self.post_form(peer, &head, target, body, seen).await;
+                // Boxed, so that its size is not that of every request.
+                return Box::pin(self.post_form(peer, &head, target, body, seen)).await;
             }
             presented => {
                 let presented = presented.map_err(|error| refusal(error, dialect))?;
@@ -335,7 +336,7 @@ impl Gateway {
         prepared.fill_tokens(&mut *input, &*cx.entropy);
         refuse_members(operation, prepared, served, &*input)?;
         let asks = guard::asks(entry, operation, &cx, &*input)?;
-        Ok(Call { entry, protocol, operation, served, cx, input, asks, body })
+        Ok(Call { entry, protocol, operation, prepared, served, cx, input, asks, body })
     }
 
     pub(crate) fn context(
@@ -355,15 +356,10 @@ impl Gateway {
             region: signed.region.clone(),
             http: HttpInfo {
                 host: head.host.to_string(),
-                port: head.port,
                 secure: peer.secure,
                 source_ip: Some(peer.address),
                 user_agent: head.owned("user-agent"),
                 referer: head.owned("referer"),
-                origin: head.owned("origin"),
-                method: head.method.to_owned(),
-                path: head.path.to_owned(),
-                content_type: head.owned("content-type"),
                 auth_type: signed.place.map(|place| match place {
                     Place::Header => "REST-HEADER",
                     Place::Query => "REST-QUERY-STRING",
@@ -371,7 +367,6 @@ impl Gateway {
                 }),
                 version_two: signed.version_two,
                 signed_at: signed.signed_at,
-                host_id: seen.ids.as_ref().and_then(|ids| ids.host_id.clone()),
                 content_sha256: signed.content_sha256.clone(),
             },
             service: entry.model,
@@ -388,7 +383,7 @@ impl Gateway {
         call: Call<'g>,
         seen: &mut Seen<'g>,
     ) -> Result<Response, Error> {
-        let Call { entry, protocol, operation, served, cx, input, asks, body } = call;
+        let Call { entry, protocol, operation, prepared, served, cx, input, asks, body } = call;
         let service = &entry.service;
         let (reply, cx) = match served.kind {
             Kind::Read => {
@@ -433,7 +428,7 @@ impl Gateway {
         if let Some(status) = cx.take_status().or(status) {
             encoded.status = status;
         }
-        let mut response = encode::response(encoded, body)?;
+        let mut response = encode::response(encoded, &prepared.header_names, body)?;
         encode::add_headers(&mut response, cx.take_headers());
         Ok(response)
     }
@@ -454,7 +449,7 @@ impl Gateway {
         let failed = failed.or(seen.failed);
         let mut response = answer.unwrap_or_else(|error| {
             if let Some(cause) = error.cause() {
-                tracing::error!(request_id = ids.request_id, cause, "internal failure");
+                tracing::error!(request_id = &*ids.request_id, cause, "internal failure");
             }
             let model = seen.entry.map(|entry| {
                 let first = entry.model.protocols.first().copied();
@@ -482,7 +477,7 @@ impl Gateway {
             status,
             error = failed.as_ref().map_or("", |(code, _)| code),
             us = took_ns / 1_000,
-            request_id = ids.request_id,
+            request_id = &*ids.request_id,
         );
         if !seen.recorded {
             let served = seen.operation.and_then(|operation| operation.served.as_ref());
@@ -498,7 +493,7 @@ impl Gateway {
                 region: seen.region,
                 source_ip: Some(peer.address),
                 user_agent: text("user-agent"),
-                path: parts.uri.path().chars().take(1024).collect(),
+                path: shortened(parts.uri.path()).to_owned(),
                 error: failed,
             });
         }
@@ -512,6 +507,7 @@ pub(crate) struct Call<'g> {
     pub entry: &'g Entry,
     pub protocol: Protocol,
     pub operation: &'static Operation,
+    pub prepared: &'g Prepared,
     pub served: &'static Served,
     pub cx: Cx,
     pub input: Box<dyn Struct>,
@@ -549,6 +545,11 @@ impl Context {
             Context::Async(cx) => cx,
         }
     }
+}
+
+/// A path as far as the trail keeps it.
+fn shortened(path: &str) -> &str {
+    &path[..path.floor_char_boundary(PATH_BYTES_MAX)]
 }
 
 fn refuse_members(

@@ -92,7 +92,7 @@ impl Door for Guard {
         }
         let inner = Cx::new(CxParts {
             // The mark of an inner call: its audit record stands beside the outer one.
-            request_id: format!("{}/{}", cx.request_id, operation.name),
+            request_id: format!("{}/{}", cx.request_id, operation.name).into(),
             account: caller.account.unwrap_or(cx.account),
             caller,
             region: cx.region.clone(),
@@ -350,7 +350,7 @@ fn set_s3<'a>(context: &mut Context<'a>, cx: &'a Cx) {
         context.set("s3:signatureage", cx.clock.wall().millis_since(signed));
     }
     if let Some(hash) = &cx.http.content_sha256 {
-        context.set("s3:x-amz-content-sha256", hash.as_str());
+        context.set("s3:x-amz-content-sha256", &**hash);
     }
 }
 

@@ -3,6 +3,7 @@
 //! In this order: the service in the credential scope, the `X-Amz-Target` header, the host name, the
 //! path (rpcv2Cbor), the version in a query; S3 for all else, since its paths can be anything.
 
+use crate::encode::HeaderNames;
 use crate::head::Head;
 use crate::host::{self, HostStyle};
 use crate::metrics::OperationMetrics;
@@ -23,6 +24,7 @@ pub(crate) struct Prepared {
     tokens: Vec<usize>,
     /// The body goes to the operation as it flows.
     pub streams: bool,
+    pub header_names: HeaderNames,
 }
 
 impl Prepared {
@@ -77,7 +79,9 @@ fn prepare(operation: &'static Operation) -> Option<Box<Prepared>> {
     let refused = served.refused.iter().filter_map(place).collect();
     let members = served.input.members.iter().enumerate();
     let tokens = members.filter(|(_, member)| member.idempotency_token).map(|(i, _)| i).collect();
-    Some(Box::new(Prepared { metrics: OperationMetrics::default(), refused, tokens, streams }))
+    let header_names = HeaderNames::of(served.output);
+    let metrics = OperationMetrics::default();
+    Some(Box::new(Prepared { metrics, refused, tokens, streams, header_names }))
 }
 
 impl Entry {

@@ -191,7 +191,8 @@ pub(crate) struct Checked {
     /// `Content-Length`.
     length: Option<u64>,
     payload: Payload,
-    decoder: Option<ChunkDecoder>,
+    /// Apart: few bodies are framed, and it is large.
+    decoder: Option<Box<ChunkDecoder>>,
     dialect: Dialect,
 }
 
@@ -215,7 +216,7 @@ impl Checked {
     }
 
     pub fn with_decoder(mut self, decoder: ChunkDecoder) -> Self {
-        self.decoder = Some(decoder);
+        self.decoder = Some(Box::new(decoder));
         self
     }
 
@@ -240,7 +241,7 @@ impl Checked {
             let length = Some(decoder.decoded_bytes_expected());
             let chunked = Chunked {
                 raw,
-                decoder: Some(decoder),
+                decoder: Some(*decoder),
                 piece: Bytes::new(),
                 trailers: Vec::new(),
                 dialect,

@@ -27,7 +27,7 @@ impl Gateway {
         let known =
             known.ok_or_else(|| Error::with_code("InvalidClientTokenId", 403, "no such key"))?;
         let cx = Cx::new(CxParts {
-            request_id: self.entropy.uuid(),
+            request_id: self.entropy.uuid().into(),
             account: guard::acting_account(&known.caller),
             caller: known.caller.clone(),
             region: self.region.clone(),

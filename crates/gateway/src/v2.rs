@@ -66,7 +66,7 @@ impl Gateway {
             place: Some(presented.place()),
             version_two: true,
             signed_at: presented.time(),
-            content_sha256: head.owned("x-amz-content-sha256"),
+            content_sha256: head.owned("x-amz-content-sha256").map(Into::into),
         })
     }
 }

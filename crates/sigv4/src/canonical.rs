@@ -5,6 +5,7 @@
 //! It is written piece by piece into a [`Sink`], so that the usual case hashes it without building it.
 
 use crate::RequestHead;
+use crate::head::pieces;
 use sha2::{Digest, Sha256};
 
 /// Where canonical text goes.
@@ -101,7 +102,7 @@ impl Canonical<'_> {
         sink.put(b"\n");
         put_query(self.head.query, self.without_signature, sink);
         sink.put(b"\n");
-        for name in self.signed_headers.split(';') {
+        for name in pieces(self.signed_headers, b';') {
             self.put_header(name, sink);
         }
         sink.put(b"\n");

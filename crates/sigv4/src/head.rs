@@ -30,6 +30,18 @@ impl<'a> RequestHead<'a> {
     }
 }
 
+/// Like [`str::split`] at an ASCII byte. The texts here are short, and setting up a search for each
+/// piece would cost more than looking at their bytes.
+pub(crate) fn pieces(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(at) = text.bytes().position(|b| b == separator) else { return rest.take() };
+        rest = Some(&text[at + 1..]);
+        Some(&text[..at])
+    })
+}
+
 /// Trims spaces and tabs, which HTTP allows around a value.
 pub(crate) fn trim(value: &[u8]) -> &[u8] {
     value.trim_ascii()

@@ -2,6 +2,7 @@
 //! Source: <https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-auth-using-authorization-header.html>
 
 use crate::error::Cause;
+use crate::key::{EMPTY_SHA256, EMPTY_SHA256_HEX};
 use std::borrow::Cow;
 
 pub(crate) const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
@@ -38,6 +39,8 @@ impl Payload {
             STREAMING_TRAILER => return Ok(Payload::StreamingTrailer),
             STREAMING_UNSIGNED_TRAILER => return Ok(Payload::StreamingUnsignedTrailer),
             EVENTS => return Ok(Payload::Events),
+            // What nearly every request without a body says.
+            EMPTY_SHA256_HEX => return Ok(Payload::Sha256(EMPTY_SHA256)),
             STREAMING_V4A | STREAMING_TRAILER_V4A => {
                 return Err(Cause::PayloadUnsupported(value.to_owned()));
             }

@@ -2,7 +2,7 @@
 
 use crate::canonical::{Canonical, PathForm};
 use crate::error::{AuthError, Cause, MissingParts, Place};
-use crate::head::{RequestHead, trim};
+use crate::head::{RequestHead, pieces, trim};
 use crate::query_auth;
 use crate::verify::Rules;
 use crate::{ALGORITHM, ALGORITHM_V4A, Payload, TERMINATOR};
@@ -48,7 +48,7 @@ impl<'a> Credential<'a> {
         for slash in &mut slashes {
             *slash = found.next().ok_or_else(|| Cause::Credential(text.to_string()))?;
         }
-        if found.next().is_some() || text.split('/').any(str::is_empty) {
+        if found.next().is_some() || pieces(&text, b'/').any(str::is_empty) {
             return Err(Cause::Credential(text.into_owned()));
         }
         let credential = Credential { text, slashes };
@@ -176,10 +176,11 @@ fn parse_parts(text: &str) -> Result<Parts<'_>, Cause> {
     if text.is_empty() {
         return Ok(parts);
     }
-    for component in text.split(',') {
+    for component in pieces(text, b',') {
         let component = component.trim_ascii();
         let malformed = || Cause::Component(component.to_owned());
-        let (name, value) = component.split_once('=').ok_or_else(malformed)?;
+        let equals = component.bytes().position(|b| b == b'=').ok_or_else(malformed)?;
+        let (name, value) = (&component[..equals], &component[equals + 1..]);
         let part = match name {
             "Credential" => &mut parts.credential,
             "SignedHeaders" => &mut parts.signed_headers,

@@ -2,7 +2,7 @@
 
 use crate::canonical::{PathForm, without_default_port};
 use crate::error::{AuthError, Cause, Mismatch, Place};
-use crate::head::RequestHead;
+use crate::head::{RequestHead, pieces};
 use crate::key::{Hex, SigningKey, hex, hex_str, same_signature, string_to_sign};
 use crate::payload::UNSIGNED;
 use crate::presented::{Presented, header_payload};
@@ -104,7 +104,7 @@ impl Presented<'_> {
     /// `x-amz-content-sha256` is part of every signature anyway, as the last line; the others ask for
     /// `host` alone.
     fn check_signed_headers(&self, head: &RequestHead<'_>, rules: Rules) -> Result<(), Cause> {
-        let signed = || self.signed_headers.split(';');
+        let signed = || pieces(&self.signed_headers, b';');
         if signed().count() > REQUEST_HEADERS_MAX {
             return Err(Cause::TooManySigned);
         }

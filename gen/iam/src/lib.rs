@@ -2182,9 +2182,15 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
-            9 => ::api::started(self.0.change_password(cx, ::api::cast(input))),
-            15 => ::api::started(self.0.create_login_profile(cx, ::api::cast(input))),
-            167 => ::api::started(self.0.update_login_profile(cx, ::api::cast(input))),
+            9 => Box::pin(async move {
+                ::api::started(self.0.change_password(cx, ::api::cast(input)).await)
+            }),
+            15 => Box::pin(async move {
+                ::api::started(self.0.create_login_profile(cx, ::api::cast(input)).await)
+            }),
+            167 => Box::pin(async move {
+                ::api::started(self.0.update_login_profile(cx, ::api::cast(input)).await)
+            }),
             _ => ::api::not_started(operation),
         }
     }

@@ -1016,11 +1016,29 @@ impl<T: S3Api> ::api::Service for Handler<T> {
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
-            2 => ::api::started(self.0.copy_object(cx, ::api::cast(input))),
-            51 => ::api::started(self.0.get_object(cx, ::api::cast(input))),
-            94 => ::api::started(self.0.put_object(cx, ::api::cast(input))),
-            109 => ::api::started(self.0.upload_part(cx, ::api::cast(input))),
-            110 => ::api::started(self.0.upload_part_copy(cx, ::api::cast(input))),
+            2 => {
+                Box::pin(
+                    async move { ::api::started(self.0.copy_object(cx, ::api::cast(input)).await) },
+                )
+            }
+            51 => {
+                Box::pin(
+                    async move { ::api::started(self.0.get_object(cx, ::api::cast(input)).await) },
+                )
+            }
+            94 => {
+                Box::pin(
+                    async move { ::api::started(self.0.put_object(cx, ::api::cast(input)).await) },
+                )
+            }
+            109 => {
+                Box::pin(
+                    async move { ::api::started(self.0.upload_part(cx, ::api::cast(input)).await) },
+                )
+            }
+            110 => Box::pin(async move {
+                ::api::started(self.0.upload_part_copy(cx, ::api::cast(input)).await)
+            }),
             _ => ::api::not_started(operation),
         }
     }

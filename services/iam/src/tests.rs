@@ -104,7 +104,7 @@ impl World {
             mfa: false,
         };
         Cx::new(CxParts {
-            request_id: "r".to_owned(),
+            request_id: "r".into(),
             caller: Arc::new(caller),
             account: self.account,
             region: Region::us_east_1(),

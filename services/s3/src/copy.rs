@@ -9,7 +9,7 @@ use crate::checksum::{self, Declared, Digests};
 use crate::conditions::Reading;
 use crate::rows::*;
 use crate::{
-    body, bucket, conditions, encryption, events, lifecycle, lock, meta, multipart, names, object,
+    body, bucket, conditions, encryption, lifecycle, lock, meta, multipart, names, object,
     put_object, tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
@@ -323,8 +323,6 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
             };
             let row = object::install(tx, cx, &bucket, &input.key, row, 0)?;
             let expiration = lifecycle::expiration(tx, &bucket, &input.key, &row)?;
-            let of = events::Of::new(&bucket, &input.bucket, &input.key, &row);
-            events::tell(tx, cx, "ObjectCreated:Copy", of)?;
             Ok((bucket, row, expiration))
         })
         .await?;

@@ -43,7 +43,7 @@ pub fn version(
 /// What both operations find before they differ.
 struct Found {
     bucket: Arc<BucketRow>,
-    row: ObjectRow,
+    row: Arc<ObjectRow>,
     range: Range<u64>,
     /// Set where only a part is asked for.
     partial: bool,
@@ -68,7 +68,7 @@ fn look(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Found, Error> {
             .detail("ArgumentName", "versionId")
             .detail("ArgumentValue", ""));
     }
-    let row = match object::find(tx, &bucket, wanted.key, version)? {
+    let row = match object::find_shared(tx, &bucket, wanted.key, version)? {
         Some(row) if row.delete_marker => return Err(marker(&bucket, wanted.key, version, &row)),
         Some(row) => row,
         None => return Err(missing(tx, cx, wanted)?),
@@ -198,7 +198,7 @@ macro_rules! shared_output {
             expiration: $found.expiration.clone(),
             last_modified: Some(row.modified),
             content_length: Some(($found.range.end - $found.range.start) as i64),
-            e_tag: Some(format!("\"{}\"", row.e_tag)),
+            e_tag: Some(["\"", &row.e_tag, "\""].concat()),
             version_id: object::shown_id(bucket, row),
             content_range: content_range(&$found),
             content_type: $input.response_content_type.clone().or(meta.content_type.clone()),
@@ -286,11 +286,12 @@ pub async fn run(cx: &AsyncCx, input: &GetObjectInput) -> Result<Reply<GetObject
         };
         Ok((found, reader))
     })?;
-    let output = shared_output!(GetObjectOutput, found, input);
     let body = match reader {
         Some(reader) => body::respond(reader, found.range.clone()).await?,
         None => Body::Empty,
     };
+    // After all that waits, so that the future need not hold it.
+    let output = shared_output!(GetObjectOutput, found, input);
     Ok(Reply { output, body, status: found.partial.then_some(206) })
 }
 

@@ -1,7 +1,7 @@
 //! What buckets and objects say about who may use them.
 
 use crate::rows::BucketRow;
-use crate::{S3, acl, bucket, checksum, cors, events, lifecycle, object, tagging, website};
+use crate::{S3, acl, bucket, checksum, cors, lifecycle, object, tagging, website};
 use api::{
     Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginAnswer, Tx,
     WebAnswer, WebFailure, WebRequest,
@@ -85,7 +85,7 @@ fn existing_tags(
     key: &str,
     ask: &Ask,
 ) -> Result<api::AskContext, Error> {
-    let object = object::find(tx, bucket, key, version_asked(ask))?;
+    let object = object::find_shared(tx, bucket, key, version_asked(ask))?;
     Ok(object
         .filter(|row| !row.delete_marker)
         .map(|row| tagging::existing(&row))
@@ -120,7 +120,6 @@ impl Hooks for S3 {
 
     fn jobs(&self, jobs: &mut Jobs, with: &Background) {
         lifecycle::jobs(jobs, &with.entropy);
-        events::jobs(jobs);
     }
 
     fn cross_origin(
@@ -205,7 +204,7 @@ impl Hooks for S3 {
         if let Some(allowed) = acl::bucket_allows(&bucket, &cx.caller, &ask.action) {
             return Ok(allowed);
         }
-        match object::find(tx, &bucket, key, version_asked(ask))? {
+        match object::find_shared(tx, &bucket, key, version_asked(ask))? {
             Some(object) if !object.delete_marker => {
                 Ok(acl::object_allows(&bucket, &object, &cx.caller, &ask.action))
             }

@@ -20,7 +20,6 @@ mod copy;
 mod cors;
 mod delete;
 mod encryption;
-pub mod events;
 mod get_object;
 mod grants;
 mod kept;
@@ -433,7 +432,7 @@ impl S3Api for S3 {
         get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput = lock::get_hold;
         get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = lifecycle::get;
         get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = website::get;
-        get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = events::get;
+        get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = kept::get_notification;
         get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = kept::get_logging;
         get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = kept::get_payment;
         get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = kept::get_accelerate;
@@ -468,7 +467,7 @@ impl S3Api for S3 {
         delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = lifecycle::delete;
         put_bucket_website(PutBucketWebsiteInput) -> PutBucketWebsiteOutput = website::put;
         delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = website::delete;
-        put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = events::put;
+        put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = kept::put_notification;
         put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = kept::put_logging;
         put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput = kept::put_payment;
         put_bucket_accelerate_configuration(PutBucketAccelerateConfigurationInput) -> PutBucketAccelerateConfigurationOutput = kept::put_accelerate;

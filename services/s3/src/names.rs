@@ -46,11 +46,11 @@ pub fn check_key(key: &str) -> Result<(), Error> {
 }
 
 pub fn bucket_arn(partition: base::Partition, bucket: &str) -> String {
-    format!("arn:{}:s3:::{bucket}", partition.as_str())
+    ["arn:", partition.as_str(), ":s3:::", bucket].concat()
 }
 
 pub fn object_arn(partition: base::Partition, bucket: &str, key: &str) -> String {
-    format!("arn:{}:s3:::{bucket}/{key}", partition.as_str())
+    ["arn:", partition.as_str(), ":s3:::", bucket, "/", key].concat()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use crate::rows::*;
 use api::{Cx, Error, Tx};
 use base::Entropy;
 use gen_s3::errors as e;
+use std::sync::Arc;
 use store::Desc;
 
 /// How the null version is written.
@@ -34,6 +35,19 @@ pub fn shown_id(bucket: &BucketRow, row: &ObjectRow) -> Option<String> {
         (Versioning::Unversioned, _) => None,
         (_, true) => Some(NULL.into()),
         (_, false) => Some(row.version_id.clone()),
+    }
+}
+
+/// [`find`] for reads, which often want the same object: it is decoded once for all of them.
+pub fn find_shared(
+    tx: &Tx,
+    bucket: &BucketRow,
+    key: &str,
+    version: Option<&str>,
+) -> Result<Option<Arc<ObjectRow>>, Error> {
+    match version {
+        None => Ok(tx.get_shared(&OBJECTS, &scope(bucket), &(bucket.number, key))?),
+        Some(_) => Ok(find(tx, bucket, key, version)?.map(Arc::new)),
     }
 }
 

@@ -54,7 +54,6 @@ row! {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Feature {
     Lifecycle = 1,
-    Notifications = 2,
 }
 
 impl BucketRow {

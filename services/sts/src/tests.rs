@@ -202,7 +202,7 @@ impl World {
 
     fn cx(&self, caller: Arc<Caller>, operation: &str) -> Cx {
         Cx::new(CxParts {
-            request_id: "r".to_owned(),
+            request_id: "r".into(),
             account: caller.account.unwrap_or(AccountId::DEFAULT),
             caller,
             region: Region::us_east_1(),

@@ -116,7 +116,8 @@ fn dispatch(source: &Source, trait_name: &str, out: &mut String) {
             let _ = match kind {
                 "async" => writeln!(
                     out,
-                    "{index} => ::api::started(self.0.{function}(cx, ::api::cast(input))),"
+                    "{index} => Box::pin(async move {{ ::api::started(\
+                     self.0.{function}(cx, ::api::cast(input)).await) }}),"
                 ),
                 _ => writeln!(
                     out,

@@ -132,6 +132,8 @@ fn pages_in_a_browser() {
     let told = world.check(sts, 200, "");
     assert_eq!(told.header("access-control-allow-origin"), "*");
     assert_eq!(told.header("access-control-allow-headers"), "authorization,x-amz-target");
+    world.check(preflight("/photos/a", "http://any.test"), 403, "Bucket not found");
+    world.check(ask("s3", "PUT", "/photos"), 200, "");
     world.check(preflight("/photos/a", "http://any.test"), 403, "CORS is not enabled");
     let told = world.check(preflight("/photos/a", "http://app.test"), 200, "");
     assert_eq!(told.header("access-control-allow-origin"), "http://app.test");

@@ -12,6 +12,7 @@ use crate::error::StoreError;
 use crate::tx::Tx;
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -80,7 +81,7 @@ impl BlobReader {
         tx: &Tx,
         blobs: &[BlobRef],
     ) -> Result<BlobReader, StoreError> {
-        let rows = blobs.iter().map(|blob| Ok((blob.id, tx.blob_row(blob)?)));
+        let rows = blobs.iter().map(|blob| Ok((blob.id, tx.shared_blob_row(blob)?)));
         BlobReader::build(core, rows)
     }
 
@@ -96,22 +97,23 @@ impl BlobReader {
     /// they point at is removed.
     pub(super) fn build<E>(
         core: &Arc<Core>,
-        rows: impl Iterator<Item = Result<(BlobId, BlobRow), E>>,
+        rows: impl Iterator<Item = Result<(BlobId, impl Borrow<BlobRow>), E>>,
     ) -> Result<BlobReader, E> {
         let mut size_bytes = 0u64;
         let mut parts = Vec::with_capacity(rows.size_hint().0);
         for row in rows {
             let (id, row) = row?;
+            let row: &BlobRow = row.borrow();
             let mut length = row.size_bytes;
-            let source = match row.place {
+            let source = match &row.place {
                 Place::Row => {
                     length = row.content.len() as u64;
-                    Source::Row(row.content)
+                    Source::Row(row.content.clone())
                 }
                 Place::Segment(place) => Source::Segment(SegmentSource {
                     number: place.number,
                     offset: place.offset.saturating_add(HEADER_BYTES as u64),
-                    sums: row.sums,
+                    sums: row.sums.clone(),
                     handle: OnceLock::new(),
                     _pin: core.pins.pin(Target::Segment(place.number)),
                 }),

@@ -7,6 +7,7 @@ use crate::table::{Scope, Table};
 use crate::tx::Tx;
 use bytes::Bytes;
 use std::io;
+use std::sync::Arc;
 
 crate::row! {
     /// One blob: how often it is referred to, and where its bytes are.
@@ -48,6 +49,11 @@ pub(super) const RECORDS: Table<(u64, u64), RecordRow> =
 pub(super) const FREED: Table<BlobId, Place> = Table::internal(0x0012, "store.blob_freed");
 /// Places are about the files of this machine.
 pub(super) const SCOPE: Scope = Scope::Host;
+
+fn is_gone(blob: &BlobRef) -> StoreError {
+    let text = format!("blob {} is not there: it was released too often", blob.id);
+    StoreError::from(io::Error::new(io::ErrorKind::NotFound, text))
+}
 
 impl Tx {
     /// Makes a finished blob part of this transaction, with one reference. Keep `blob` until the
@@ -93,10 +99,12 @@ impl Tx {
         self.put(&FREED, &SCOPE, &blob.id, &row.place)
     }
 
-    pub(super) fn blob_row(&self, blob: &BlobRef) -> Result<BlobRow, StoreError> {
-        self.get(&BLOBS, &SCOPE, &blob.id)?.ok_or_else(|| {
-            let text = format!("blob {} is not there: it was released too often", blob.id);
-            StoreError::from(io::Error::new(io::ErrorKind::NotFound, text))
-        })
+    /// For readers: what many read is decoded once.
+    pub(super) fn shared_blob_row(&self, blob: &BlobRef) -> Result<Arc<BlobRow>, StoreError> {
+        self.get_shared(&BLOBS, &SCOPE, &blob.id)?.ok_or_else(|| is_gone(blob))
+    }
+
+    fn blob_row(&self, blob: &BlobRef) -> Result<BlobRow, StoreError> {
+        self.get(&BLOBS, &SCOPE, &blob.id)?.ok_or_else(|| is_gone(blob))
     }
 }

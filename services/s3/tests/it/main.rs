@@ -2,7 +2,6 @@
 
 mod access;
 mod documents;
-mod events;
 mod lifecycle;
 mod listing;
 mod locks;
