@@ -2,7 +2,7 @@
 
 import pytest
 import wire
-from accounts import refused
+from accounts import Account, allow, policy, refused
 
 
 def test_create_head_list_delete(account):
@@ -179,3 +179,16 @@ def test_a_member_that_is_refused_names_itself(account, bucket):
     assert (answer.status, answer.code) == (501, "NotImplemented"), answer
     assert "SSECustomerAlgorithm" in answer.message
     assert account.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_defaults_of_today(own_cloud):
+    cloud = own_cloud("--bucket-defaults", "today")
+    account = Account("700000000041", cloud)
+    bucket = account.new_bucket()
+    block = account.s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"]
+    assert all(block.values()) and len(block) == 4
+    with refused("AccessControlListNotSupported", 400):
+        account.s3.put_object_acl(Bucket=bucket, Key="k", ACL="public-read")
+    with refused("AccessDenied", 403):
+        account.s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+            {**allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*"), "Principal": "*"}))

@@ -1,12 +1,13 @@
 //! The table of services: one row each.
 
+use crate::settings::Config;
 use api::{Hooks, Service};
 use std::sync::Arc;
 
-pub fn all() -> Vec<Arc<dyn Service>> {
+pub fn all(config: &Config) -> Vec<Arc<dyn Service>> {
     vec![
         Arc::new(gen_iam::Handler(service_iam::Iam)),
-        Arc::new(gen_s3::Handler(service_s3::S3::new())),
+        Arc::new(gen_s3::Handler(service_s3::S3::with_defaults(config.bucket_defaults))),
         Arc::new(gen_sts::Handler(service_sts::Sts)),
         // Known by their models alone: each operation answers 501 with its name, in its protocol.
         Arc::new(gen_cloudwatch::Handler(ToCome)),

@@ -70,6 +70,12 @@ pub const KEYS: &[Key] = &[
         "synced: an answer means it is on the disk; relaxed: a crash may lose the last moments",
     ),
     key(
+        "bucket_defaults",
+        "YEAR",
+        "2018",
+        "New buckets: 2018 lets lists and policies make things public; today blocks it, as S3 does now",
+    ),
+    key(
         "https_listen",
         "ADDR:PORT",
         "",
@@ -258,6 +264,7 @@ pub struct Config {
     pub data: PathBuf,
     pub listen: SocketAddr,
     pub well_known_pairs: bool,
+    pub bucket_defaults: service_s3::Defaults,
     pub root_keys: Vec<RootKey>,
     pub allow_origins: Vec<String>,
     pub host_names: Vec<String>,
@@ -310,6 +317,14 @@ impl Config {
             "strict" => false,
             other => return wrong(format!("auth is {other:?}, but must be local or strict")),
         };
+        let bucket_defaults = match settings.text("bucket_defaults") {
+            "2018" => service_s3::Defaults::Of2018,
+            "today" => service_s3::Defaults::OfToday,
+            other => {
+                let text = format!("bucket_defaults is {other:?}, but must be 2018 or today");
+                return wrong(text);
+            }
+        };
         let durability = match settings.text("durability") {
             "synced" => Durability::Synced,
             "relaxed" => Durability::Relaxed,
@@ -335,6 +350,7 @@ impl Config {
             dns_listen: optional(settings, "dns_listen", "53")?,
             dns_forward: forward(settings.text("dns_forward"))?,
             well_known_pairs,
+            bucket_defaults,
             root_keys: settings
                 .all("root_key")
                 .iter()
@@ -530,6 +546,7 @@ mod tests {
         check_refused("listen = \"4566\"", "ADDRESS:PORT");
         check_refused("region = \"US\"", "no region");
         check_refused("auth = \"none\"", "local or strict");
+        check_refused("bucket_defaults = \"2019\"", "2018 or today");
         check_refused("durability = \"no\"", "synced or relaxed");
         check_refused("threads = -1", "a number from 0");
         check_refused("tls_cert = \"a\"", "belong together");

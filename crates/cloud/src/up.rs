@@ -122,7 +122,7 @@ fn gateway(
         store: store.clone(),
         clock: clock.clone(),
         entropy: Arc::new(OsEntropy),
-        services: services::all(),
+        services: services::all(config),
         identities: Arc::new(directory::Directory::default()),
         access: AccessRules {
             well_known_pairs: config.well_known_pairs,

@@ -69,16 +69,28 @@ pub fn scope(bucket: &BucketRow) -> Scope {
     Scope::Account(bucket.owner)
 }
 
+/// What a new bucket is like unless its maker says so.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Defaults {
+    /// As until April 2023: writers own their objects, lists and policies may make things public.
+    /// The labs of 2018 count on it.
+    #[default]
+    Of2018,
+    /// The bucket's owner owns all, and nothing can be made public.
+    OfToday,
+}
+
 pub fn create(
     tx: &mut Tx,
     cx: &Cx,
     input: &CreateBucketInput,
+    defaults: Defaults,
 ) -> Result<CreateBucketOutput, Error> {
     let name = &input.bucket;
     check_bucket_name(name)?;
     let location = location_asked(cx, input)?;
     let ownership = match input.object_ownership.as_deref() {
-        // Buckets of before April 2023, which the labs of 2018 count on.
+        None if defaults == Defaults::OfToday => Ownership::BucketOwnerEnforced,
         None | Some("ObjectWriter") => Ownership::ObjectWriter,
         Some("BucketOwnerPreferred") => Ownership::BucketOwnerPreferred,
         Some("BucketOwnerEnforced") => Ownership::BucketOwnerEnforced,
@@ -140,10 +152,15 @@ pub fn create(
         policy_version: 0,
         ownership,
         location,
-        public_access: None,
+        public_access: (defaults == Defaults::OfToday).then_some(PublicAccessRow {
+            block_acls: true,
+            ignore_acls: true,
+            block_policy: true,
+            restrict: true,
+        }),
         lock: input.object_lock_enabled_for_bucket.unwrap_or(false).then(LockRow::default),
         encryption: None,
-        ownership_said: input.object_ownership.is_some(),
+        ownership_said: input.object_ownership.is_some() || defaults == Defaults::OfToday,
         features: 0,
     };
     tx.put(&BUCKETS, &Scope::Global, name, &bucket)?;

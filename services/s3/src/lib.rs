@@ -37,6 +37,8 @@ mod rows;
 mod tagging;
 mod website;
 
+pub use bucket::Defaults;
+
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use gen_s3::*;
 
@@ -44,9 +46,14 @@ use gen_s3::*;
 #[derive(Debug, Default)]
 pub struct S3 {
     policies: grants::PolicyCache,
+    defaults: Defaults,
 }
 
 impl S3 {
+    pub fn with_defaults(defaults: Defaults) -> S3 {
+        S3 { defaults, ..S3::default() }
+    }
+
     pub fn new() -> S3 {
         S3::default()
     }
@@ -90,7 +97,7 @@ impl S3Api for S3 {
         cx: &Cx,
         input: &CreateBucketInput,
     ) -> Result<CreateBucketOutput, Error> {
-        bucket::create(tx, cx, input)
+        bucket::create(tx, cx, input, self.defaults)
     }
 
     fn delete_bucket(

@@ -249,3 +249,40 @@ fn attributes_of_objects() {
     assert_eq!(code(get("k", &["Colour"])), "InvalidArgument");
     assert_eq!(code(get("missing", &["ETag"])), "NoSuchKey");
 }
+
+#[test]
+fn buckets_of_today_are_closed() {
+    let s3 = Handler(service_s3::S3::with_defaults(service_s3::Defaults::OfToday));
+    let cloud = Cloud { world: api::testing::World::new(1), s3 };
+    cloud.make_bucket("box");
+    let of = || GetPublicAccessBlockInput { bucket: "box".into(), ..Default::default() };
+    let block: GetPublicAccessBlockOutput = cloud.call("GetPublicAccessBlock", &of()).unwrap();
+    let block = block.public_access_block_configuration.unwrap();
+    assert_eq!((block.block_public_acls, block.restrict_public_buckets), (Some(true), Some(true)));
+    let input = GetBucketOwnershipControlsInput { bucket: "box".into(), ..Default::default() };
+    let controls: GetBucketOwnershipControlsOutput =
+        cloud.call("GetBucketOwnershipControls", &input).unwrap();
+    let rules = controls.ownership_controls.unwrap().rules;
+    assert_eq!(rules[0].object_ownership, "BucketOwnerEnforced");
+    let put = PutObjectInput {
+        bucket: "box".into(),
+        key: "k".into(),
+        acl: Some("public-read".into()),
+        ..Default::default()
+    };
+    assert_eq!(code(cloud.put_as(&put, b"x")), "AccessControlListNotSupported");
+    let open = CreateBucketInput {
+        bucket: "open".into(),
+        acl: Some("public-read".into()),
+        ..Default::default()
+    };
+    let refused = cloud.call::<CreateBucketOutput>("CreateBucket", &open);
+    assert_eq!(code(refused), "InvalidBucketAclWithObjectOwnership");
+    // Who says what they want gets it.
+    let own = CreateBucketInput {
+        bucket: "own".into(),
+        object_ownership: Some("ObjectWriter".into()),
+        ..Default::default()
+    };
+    cloud.call::<CreateBucketOutput>("CreateBucket", &own).unwrap();
+}
