@@ -96,7 +96,9 @@ impl PostPolicy {
         let expiration = match document.get("expiration") {
             None => return Err(invalid("Policy missing expiration.")),
             Some(Value::String(text)) => Timestamp::parse_iso8601(text)
-                .map_err(|_| invalid(format!("Invalid 'expiration' value: '{text}'")))?,
+                .ok()
+                .filter(|_| text.contains('T'))
+                .ok_or_else(|| invalid(format!("Invalid 'expiration' value: '{text}'")))?,
             Some(other) => return Err(invalid(format!("Invalid 'expiration' value: '{other}'"))),
         };
         let conditions = match document.get("conditions") {
@@ -166,14 +168,17 @@ impl Condition {
         };
         match self {
             Condition::Equal(field, expected) => value(field) == Some(expected),
-            Condition::StartsWith(field, prefix) => value(field).is_some_and(|value| {
-                // A list of content types: each one must begin so.
-                if field == "content-type" {
-                    value.split(',').all(|part| part.trim_ascii().starts_with(prefix.as_str()))
-                } else {
-                    value.starts_with(prefix.as_str())
-                }
-            }),
+            // Any content is fine with an empty prefix, none at all too.
+            Condition::StartsWith(field, prefix) => {
+                value(field).map_or(prefix.is_empty(), |value| {
+                    // A list of content types: each one must begin so.
+                    if field == "content-type" {
+                        value.split(',').all(|part| part.trim_ascii().starts_with(prefix.as_str()))
+                    } else {
+                        value.starts_with(prefix.as_str())
+                    }
+                })
+            }
             // The file has not come yet: `check_length`.
             Condition::Length(..) => true,
         }
@@ -203,9 +208,10 @@ fn parse_condition(value: &Value) -> Result<Condition, AuthError> {
 
 fn parse_list(list: &[Value]) -> Result<Condition, AuthError> {
     let operation = match list.first() {
-        Some(Value::String(operation)) => operation.as_str(),
+        Some(Value::String(operation)) => operation.to_ascii_lowercase(),
         _ => return Err(invalid("Invalid Condition: missing operation identifier.")),
     };
+    let operation = operation.as_str();
     if !matches!(operation, "eq" | "starts-with" | "content-length-range") {
         return Err(invalid(format!("Invalid Condition: unknown operation '{operation}'.")));
     }

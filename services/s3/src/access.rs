@@ -73,6 +73,19 @@ fn list_given(
     }
 }
 
+macro_rules! asked {
+    ($input:expr) => {
+        Asked {
+            canned: &$input.acl,
+            full_control: &$input.grant_full_control,
+            read: &$input.grant_read,
+            write: &$input.grant_write,
+            read_acp: &$input.grant_read_acp,
+            write_acp: &$input.grant_write_acp,
+        }
+    };
+}
+
 fn refuse_if_enforced(bucket: &BucketRow) -> Result<(), Error> {
     if bucket.ownership == Ownership::BucketOwnerEnforced {
         let text = "The bucket does not allow ACLs";
@@ -83,7 +96,7 @@ fn refuse_if_enforced(bucket: &BucketRow) -> Result<(), Error> {
 
 pub fn authorize_put_bucket_acl(cx: &Cx, input: &PutBucketAclInput) -> Vec<Ask> {
     let arn = names::bucket_arn(cx.partition(), &input.bucket);
-    vec![Ask::new("s3:PutBucketAcl", arn).key("s3:x-amz-acl", input.acl.as_deref())]
+    vec![asked!(input).keys(Ask::new("s3:PutBucketAcl", arn))]
 }
 
 pub fn put_bucket_acl(
@@ -93,14 +106,7 @@ pub fn put_bucket_acl(
 ) -> Result<PutBucketAclOutput, Error> {
     let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     refuse_if_enforced(&bucket)?;
-    let asked = Asked {
-        canned: &input.acl,
-        full_control: &input.grant_full_control,
-        read: &input.grant_read,
-        write: &input.grant_write,
-        read_acp: &input.grant_read_acp,
-        write_acp: &input.grant_write_acp,
-    };
+    let asked = asked!(input);
     bucket.acl = list_given(&input.access_control_policy, &asked, bucket.owner, None)?;
     public_access::check_acl(&bucket, &bucket.acl)?;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
@@ -134,7 +140,7 @@ fn object_ask(cx: &Cx, verb: &str, bucket: &str, key: &str, version: &Option<Str
 
 pub fn authorize_put_object_acl(cx: &Cx, input: &PutObjectAclInput) -> Vec<Ask> {
     let ask = object_ask(cx, "Put", &input.bucket, &input.key, &input.version_id);
-    vec![ask.key("s3:x-amz-acl", input.acl.as_deref())]
+    vec![asked!(input).keys(ask)]
 }
 
 pub fn authorize_get_object_acl(cx: &Cx, input: &GetObjectAclInput) -> Vec<Ask> {
@@ -149,14 +155,7 @@ pub fn put_object_acl(
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     refuse_if_enforced(&bucket)?;
     let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
-    let asked = Asked {
-        canned: &input.acl,
-        full_control: &input.grant_full_control,
-        read: &input.grant_read,
-        write: &input.grant_write,
-        read_acp: &input.grant_read_acp,
-        write_acp: &input.grant_write_acp,
-    };
+    let asked = asked!(input);
     row.acl = list_given(&input.access_control_policy, &asked, row.owner, Some(bucket.owner))?;
     public_access::check_acl(&bucket, &row.acl)?;
     object::rewrite(tx, &bucket, &input.key, &row)?;

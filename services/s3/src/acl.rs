@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html>
 
 use crate::rows::{BucketRow, GrantRow, Grantee, ObjectRow, Ownership, Permission};
-use api::{Caller, Error};
+use api::{Ask, Caller, Error};
 use base::AccountId;
 use gen_s3 as s3;
 use gen_s3::errors as e;
@@ -53,6 +53,17 @@ fn group(grantee: Grantee, permission: Permission) -> GrantRow {
 }
 
 impl Asked<'_> {
+    /// What policies may say of it.
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/acl-overview.html#permissions-specific-keys>
+    pub fn keys(&self, ask: Ask) -> Ask {
+        ask.key("s3:x-amz-acl", self.canned.as_deref())
+            .key("s3:x-amz-grant-full-control", self.full_control.as_deref())
+            .key("s3:x-amz-grant-read", self.read.as_deref())
+            .key("s3:x-amz-grant-write", self.write.as_deref())
+            .key("s3:x-amz-grant-read-acp", self.read_acp.as_deref())
+            .key("s3:x-amz-grant-write-acp", self.write_acp.as_deref())
+    }
+
     pub fn is_empty(&self) -> bool {
         self.canned.is_none() && self.headers().all(|(_, value)| value.is_none())
     }
@@ -216,8 +227,13 @@ pub fn from_document(document: &s3::AccessControlPolicy) -> Result<Vec<GrantRow>
     bounded(grants)
 }
 
+/// S3 shows names until November 2025, and clients of before then read them.
+pub fn display_name(account: AccountId) -> String {
+    account.to_string()
+}
+
 pub fn owner(account: AccountId) -> s3::Owner {
-    s3::Owner { id: Some(account.canonical_user_id()), display_name: None }
+    s3::Owner { id: Some(account.canonical_user_id()), display_name: Some(display_name(account)) }
 }
 
 pub fn to_document(grants: &[GrantRow]) -> Vec<s3::Grant> {
@@ -228,6 +244,7 @@ pub fn to_document(grants: &[GrantRow]) -> Vec<s3::Grant> {
                 Some(account) => account.canonical_user_id(),
                 None => row.id.clone(),
             }),
+            display_name: AccountId::parse(&row.id).map(display_name),
             ..s3::Grantee::default()
         },
         group => s3::Grantee {

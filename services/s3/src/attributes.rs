@@ -1,7 +1,7 @@
 //! GetObjectAttributes: what is known of an object, without its bytes.
 
 use crate::rows::*;
-use crate::{bucket, checksum, get_object, names, object};
+use crate::{bucket, checksum, customer_key, get_object, names, object};
 use api::{Ask, Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -75,6 +75,8 @@ pub fn get(
     let row = get_object::version(tx, &bucket, &input.key, &input.version_id).or_else(|error| {
         Err(get_object::hide_missing(tx, cx, &input.bucket, &input.key, error)?)
     })?;
+    let customer = customer_key::given!(input).read(cx)?;
+    customer_key::check_reading(&row.meta, customer.as_ref())?;
     let asked = |name: &str| wanted.iter().any(|one| one == name);
     let class = match row.meta.storage_class.as_str() {
         "" => "STANDARD".to_owned(),

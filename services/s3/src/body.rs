@@ -1,6 +1,8 @@
 //! A request's body into a blob, with its digests; a blob into a response's body.
 
 use crate::checksum::{Declared, Digested, Digests};
+use crate::customer_key::CustomerKey;
+use crate::sealed::{self, Sealer};
 use api::{AsyncCx, Body, ByteStream, Error, RequestBody};
 use bytes::Bytes;
 use gen_s3::errors as e;
@@ -19,6 +21,7 @@ const DIGESTED_HERE_BYTES_MAX: u64 = 256 * 1024;
 pub struct Received {
     pub blob: PinnedBlob,
     pub digested: Digested,
+    pub e_tag: String,
 }
 
 pub fn too_large(size: u64) -> Error {
@@ -28,8 +31,12 @@ pub fn too_large(size: u64) -> Error {
         .detail("MaxSizeAllowed", BODY_BYTES_MAX.to_string())
 }
 
-/// Takes the body of the request.
-pub async fn receive(cx: &AsyncCx, mut declared: Declared) -> Result<Received, Error> {
+/// Takes the body of the request, and seals it where there is a key.
+pub async fn receive(
+    cx: &AsyncCx,
+    mut declared: Declared,
+    key: Option<&CustomerKey>,
+) -> Result<Received, Error> {
     let mut body = cx.take_body();
     let length = body.length();
     if length.is_some_and(|length| length > BODY_BYTES_MAX) {
@@ -38,26 +45,31 @@ pub async fn receive(cx: &AsyncCx, mut declared: Declared) -> Result<Received, E
     declared.announce(body.announced());
     let digests = Digests::new(declared.algorithm());
     let small = length.is_some_and(|length| length <= ROW_BLOB_BYTES_MAX as u64);
-    let taken = match small {
+    let taken = match small && key.is_none() {
         true => take_small(&mut body, digests, length).await?,
-        false => take_large(cx, &mut body, digests, length).await?,
+        false => take_large(cx, &mut body, digests, length, key).await?,
     };
     declared.take_trailers(body.trailers())?;
     let digested = taken.digests.finish();
     declared.check(&digested)?;
+    let e_tag = match &taken.sealer {
+        Some(sealer) => sealer.e_tag(&digested.e_tag()),
+        None => digested.e_tag(),
+    };
     let blob = match taken.content {
         Content::Writer(writer) => writer.finish().await.map_err(write_failed)?,
         Content::Whole(whole) => {
             cx.blobs().small(whole).ok_or_else(|| Error::internal("small body too large"))?
         }
     };
-    Ok(Received { blob, digested })
+    Ok(Received { blob, digested, e_tag })
 }
 
 /// What came, not yet compared with what was declared.
 struct Taken {
     content: Content,
     digests: Digests,
+    sealer: Option<Sealer>,
 }
 
 enum Content {
@@ -91,7 +103,7 @@ async fn take_small(
         digests.update(&piece);
         whole = joined(whole, piece);
     }
-    Ok(Taken { content: Content::Whole(whole), digests })
+    Ok(Taken { content: Content::Whole(whole), digests, sealer: None })
 }
 
 /// MD5 alone takes longer than all else that happens to a byte, so the digests of what is long are
@@ -101,8 +113,13 @@ async fn take_large(
     body: &mut RequestBody,
     digests: Digests,
     length: Option<u64>,
+    key: Option<&CustomerKey>,
 ) -> Result<Taken, Error> {
-    let mut writer = cx.blobs().writer(length);
+    let mut sealer = key.map(|key| Sealer::new(key, &*cx.entropy)).transpose()?;
+    let mut writer = cx.blobs().writer(match key {
+        Some(_) => length.map(sealed::sealed_bytes),
+        None => length,
+    });
     let mut digesting = match length.is_some_and(|length| length <= DIGESTED_HERE_BYTES_MAX) {
         true => Digesting::Here(digests),
         false => Digesting::Aside(cx.blobs().aside(digests, Digests::update)),
@@ -111,17 +128,23 @@ async fn take_large(
     while let Some(piece) = body.next().await {
         let piece = piece?;
         size = counted(size, &piece, length)?;
-        writer.write(&piece).await.map_err(write_failed)?;
+        match &mut sealer {
+            Some(sealer) => writer.write(&sealer.push(&piece)?).await.map_err(write_failed)?,
+            None => writer.write(&piece).await.map_err(write_failed)?,
+        }
         match &mut digesting {
             Digesting::Here(digests) => digests.update(&piece),
             Digesting::Aside(aside) => aside.feed(piece).await,
         }
     }
+    if let Some(sealer) = &mut sealer {
+        writer.write(&sealer.finish()?).await.map_err(write_failed)?;
+    }
     let digests = match digesting {
         Digesting::Here(digests) => digests,
         Digesting::Aside(aside) => aside.finish().await.map_err(Error::internal)?,
     };
-    Ok(Taken { content: Content::Writer(writer), digests })
+    Ok(Taken { content: Content::Writer(writer), digests, sealer })
 }
 
 /// One piece is the rule for small bodies, so that nothing is copied then.

@@ -2,12 +2,15 @@
 //!
 //! A copy shares the bytes of its source: they are counted, not moved. They are read only where
 //! something has to be worked out over them: a checksum of another algorithm, the MD5 of an object
-//! that was uploaded in parts, or a range for a part.
+//! that was uploaded in parts, a range for a part; or where a customer's key seals either side.
 
 use crate::acl::Asked;
 use crate::checksum::{self, Declared, Digests};
 use crate::conditions::Reading;
+use crate::content::Content;
+use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
+use crate::sealed::{Sealer, sealed_bytes};
 use crate::{
     body, bucket, conditions, encryption, lifecycle, lock, meta, multipart, names, object,
     put_object, tagging,
@@ -18,7 +21,6 @@ use gen_s3::errors as e;
 use gen_s3::*;
 use std::ops::Range;
 use std::sync::Arc;
-use store::blobs::BlobReader;
 
 /// `x-amz-copy-source`: `/bucket/key?versionId=…`, percent-encoded.
 pub struct Source {
@@ -110,11 +112,15 @@ fn locked(input: &CopyObjectInput) -> lock::Asked<'_> {
     }
 }
 
-fn encrypted(input: &CopyObjectInput) -> encryption::Asked<'_> {
+fn encrypted<'a>(
+    input: &'a CopyObjectInput,
+    customer: &'a Option<CustomerKey>,
+) -> encryption::Asked<'a> {
     encryption::Asked {
         algorithm: &input.server_side_encryption,
         kms_key_id: &input.ssekms_key_id,
         bucket_key: input.bucket_key_enabled,
+        customer: customer.as_ref(),
     }
 }
 
@@ -125,12 +131,16 @@ pub fn authorize(cx: &Cx, input: &CopyObjectInput) -> Result<Vec<Ask>, Error> {
     let put = Ask::new("s3:PutObject", &arn)
         .key("s3:x-amz-copy-source", Some(from))
         .key("s3:x-amz-metadata-directive", input.metadata_directive.as_deref())
-        .key("s3:x-amz-acl", input.acl.as_deref())
         .key("s3:x-amz-storage-class", input.storage_class.as_deref())
-        .key("s3:x-amz-server-side-encryption", input.server_side_encryption.as_deref());
-    let mut asks = vec![source.ask(cx), put];
+        .key("s3:x-amz-server-side-encryption", input.server_side_encryption.as_deref())
+        .key("s3:x-amz-server-side-encryption-aws-kms-key-id", input.ssekms_key_id.as_deref())
+        .key(
+            "s3:x-amz-server-side-encryption-customer-algorithm",
+            input.sse_customer_algorithm.as_deref(),
+        );
+    let mut asks = vec![source.ask(cx), asked(input).keys(put)];
     if !asked(input).is_empty() {
-        let ask = Ask::new("s3:PutObjectAcl", &arn).key("s3:x-amz-acl", input.acl.as_deref());
+        let ask = asked(input).keys(Ask::new("s3:PutObjectAcl", &arn));
         asks.push(ask);
     }
     if input.tagging.is_some() {
@@ -191,7 +201,6 @@ fn meta_of(cx: &Cx, input: &CopyObjectInput, source: &Meta) -> Result<Meta, Erro
     };
     // The lock of the source does not come along.
     (meta.retention, meta.legal_hold) = (None, None);
-    encrypted(input).check()?;
     Ok(meta)
 }
 
@@ -202,6 +211,8 @@ fn refuse_no_change(input: &CopyObjectInput, source: &Source) -> Result<(), Erro
         || input.storage_class.is_some()
         || input.website_redirect_location.is_some()
         || input.server_side_encryption.is_some()
+        || input.sse_customer_algorithm.is_some()
+        || input.copy_source_sse_customer_algorithm.is_some()
         || input.checksum_algorithm.is_some();
     if itself && !changes {
         return Err(Error::new(
@@ -214,14 +225,14 @@ fn refuse_no_change(input: &CopyObjectInput, source: &Source) -> Result<(), Erro
 
 /// Digests of a range of what is there already.
 async fn digest(
-    reader: &BlobReader,
+    content: &Content,
     range: Range<u64>,
     algorithm: Algorithm,
 ) -> Result<checksum::Digested, Error> {
     let mut digests = Digests::new(algorithm);
-    let mut pieces = reader.stream(range);
+    let mut pieces = content.stream(range);
     while let Some(piece) = pieces.next().await {
-        digests.update(&piece.map_err(Error::internal)?);
+        digests.update(&piece?);
     }
     Ok(digests.finish())
 }
@@ -232,9 +243,36 @@ struct Copied {
     source_bucket: Arc<BucketRow>,
     e_tag: String,
     checksum: Option<ChecksumRow>,
+    /// Bytes of its own, where a customer's key seals either side.
+    received: Option<body::Received>,
 }
 
-async fn take(cx: &AsyncCx, input: &CopyObjectInput, source: &Source) -> Result<Copied, Error> {
+/// The keys of both sides of a copy.
+struct Keys {
+    source: Option<CustomerKey>,
+    target: Option<CustomerKey>,
+}
+
+macro_rules! keys {
+    ($input:expr, $cx:expr) => {
+        Keys {
+            source: customer_key::Given {
+                algorithm: &$input.copy_source_sse_customer_algorithm,
+                key: &$input.copy_source_sse_customer_key,
+                md5: &$input.copy_source_sse_customer_key_md5,
+            }
+            .read($cx)?,
+            target: customer_key::given!($input).read($cx)?,
+        }
+    };
+}
+
+async fn take(
+    cx: &AsyncCx,
+    input: &CopyObjectInput,
+    source: &Source,
+    keys: &Keys,
+) -> Result<Copied, Error> {
     let wanted = input.checksum_algorithm.as_deref().map(checksum::parse_algorithm).transpose()?;
     let reading = Reading {
         if_match: &input.copy_source_if_match,
@@ -242,11 +280,13 @@ async fn take(cx: &AsyncCx, input: &CopyObjectInput, source: &Source) -> Result<
         if_modified_since: input.copy_source_if_modified_since,
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
-    let (source_bucket, row, reader) = cx.read(|tx| {
+    let (source_bucket, row, content) = cx.read(|tx| {
         bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+        encrypted(input, &keys.target).check()?;
         let (bucket, row) = source.find(tx, &input.expected_source_bucket_owner, &reading)?;
-        let reader = cx.blobs().open_all(tx, &row.blobs)?;
-        Ok((bucket, row, reader))
+        customer_key::check_reading(&row.meta, keys.source.as_ref())?;
+        let content = Content::of(tx, cx, &row, keys.source.as_ref())?;
+        Ok((bucket, row, content))
     })?;
     if row.size_bytes > body::BODY_BYTES_MAX {
         let text = format!(
@@ -259,24 +299,28 @@ async fn take(cx: &AsyncCx, input: &CopyObjectInput, source: &Source) -> Result<
         .checksum
         .clone()
         .filter(|c| row.parts.is_empty() && wanted.is_none_or(|wanted| wanted == c.algorithm));
-    let (e_tag, checksum) = match kept {
-        Some(checksum) => (row.e_tag.clone(), Some(checksum)),
-        None => {
-            let algorithm = wanted
-                .or(row.checksum.as_ref().map(|c| c.algorithm))
-                .unwrap_or(Algorithm::Crc64Nvme);
-            let digested = digest(&reader, 0..row.size_bytes, algorithm).await?;
-            (digested.e_tag(), Some(digested.checksum_row()))
-        }
+    let algorithm =
+        wanted.or(row.checksum.as_ref().map(|c| c.algorithm)).unwrap_or(Algorithm::Crc64Nvme);
+    let all = 0..row.size_bytes;
+    let (e_tag, checksum, received) = if keys.source.is_some() || keys.target.is_some() {
+        let received = copy_bytes(cx, &content, all, algorithm, keys.target.as_ref()).await?;
+        let checksum = received.digested.checksum_row();
+        (received.e_tag.clone(), Some(checksum), Some(received))
+    } else if let Some(checksum) = kept {
+        (row.e_tag.clone(), Some(checksum), None)
+    } else {
+        let digested = digest(&content, all, algorithm).await?;
+        (digested.e_tag(), Some(digested.checksum_row()), None)
     };
-    Ok(Copied { source: row, source_bucket, e_tag, checksum })
+    Ok(Copied { source: row, source_bucket, e_tag, checksum, received })
 }
 
 pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObjectOutput>, Error> {
     names::check_key(&input.key)?;
     let source = Source::parse(&input.copy_source)?;
     refuse_no_change(input, &source)?;
-    let copied = take(cx, input, &source).await?;
+    let keys = keys!(input, cx);
+    let copied = take(cx, input, &source, &keys).await?;
     let meta = meta_of(cx, input, &copied.source.meta)?;
     let (bucket, row, expiration) = cx
         .write(input, |tx| {
@@ -299,12 +343,17 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
                     latest.as_ref(),
                 )?;
             }
-            for blob in &copied.source.blobs {
-                tx.retain_blob(blob)?;
-            }
+            let blobs = match &copied.received {
+                Some(received) => vec![tx.adopt_blob(&received.blob)?],
+                None => {
+                    let shared = &copied.source.blobs;
+                    shared.iter().try_for_each(|blob| tx.retain_blob(blob))?;
+                    shared.clone()
+                }
+            };
             let owner = put_object::object_owner(&bucket, cx, &input.acl);
             let mut meta = meta.clone();
-            encrypted(input).apply(&bucket, &mut meta)?;
+            encrypted(input, &keys.target).apply(&bucket, &mut meta, &*cx.entropy)?;
             locked(input).apply(&bucket, tx.now(), &mut meta)?;
             let row = ObjectRow {
                 sequence: 0,
@@ -313,7 +362,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
                 modified: tx.now(),
                 size_bytes: copied.source.size_bytes,
                 e_tag: copied.e_tag.clone(),
-                blobs: copied.source.blobs.clone(),
+                blobs,
                 meta,
                 owner,
                 acl: put_object::object_acl(&bucket, &asked(input), owner)?,
@@ -339,10 +388,12 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
         copy_object_result: Some(result),
         expiration,
         copy_source_version_id: object::shown_id(&copied.source_bucket, &copied.source),
-        version_id: object::shown_id(&bucket, &row),
+        version_id: object::written_id(&bucket, &row),
         server_side_encryption: meta::shown_encryption(&row.meta),
         ssekms_key_id: row.meta.kms_key_id.clone(),
         bucket_key_enabled: row.meta.bucket_key.then_some(true),
+        sse_customer_algorithm: keys.target.as_ref().map(|_| customer_key::ALGORITHM.into()),
+        sse_customer_key_md5: keys.target.as_ref().map(CustomerKey::shown_md5),
         ..CopyObjectOutput::default()
     }))
 }
@@ -380,18 +431,22 @@ pub async fn part(
         if_modified_since: input.copy_source_if_modified_since,
         if_unmodified_since: input.copy_source_if_unmodified_since,
     };
-    let (target, from, row, reader) = cx.read(|tx| {
+    let keys = keys!(input, cx);
+    let (target, from, row, content) = cx.read(|tx| {
         let target = multipart::target(tx, input)?;
+        customer_key::check_part(&target.upload.meta, keys.target.as_ref())?;
         let (from, row) = source.find(tx, &input.expected_source_bucket_owner, &reading)?;
-        let reader = cx.blobs().open_all(tx, &row.blobs)?;
-        Ok((target, from, row, reader))
+        customer_key::check_reading(&row.meta, keys.source.as_ref())?;
+        let content = Content::of(tx, cx, &row, keys.source.as_ref())?;
+        Ok((target, from, row, content))
     })?;
     let range = part_range(&input.copy_source_range, row.size_bytes)?;
     if range.end - range.start > body::BODY_BYTES_MAX {
         return Err(body::too_large(range.end - range.start));
     }
     let declared = Declared::default().for_upload(target.upload.algorithm)?;
-    let received = copy_bytes(cx, &reader, range, declared.algorithm()).await?;
+    let received =
+        copy_bytes(cx, &content, range, declared.algorithm(), keys.target.as_ref()).await?;
     let part = cx
         .write(input, |tx| {
             let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
@@ -412,26 +467,45 @@ pub async fn part(
         copy_part_result: Some(result),
         copy_source_version_id: object::shown_id(&from, &row),
         server_side_encryption: meta::shown_encryption(&target.upload.meta),
+        ssekms_key_id: target.upload.meta.kms_key_id.clone(),
+        bucket_key_enabled: target.upload.meta.bucket_key.then_some(true),
+        sse_customer_algorithm: keys.target.as_ref().map(|_| customer_key::ALGORITHM.into()),
+        sse_customer_key_md5: keys.target.as_ref().map(CustomerKey::shown_md5),
         ..UploadPartCopyOutput::default()
     }))
 }
 
 async fn copy_bytes(
     cx: &AsyncCx,
-    reader: &BlobReader,
+    content: &Content,
     range: Range<u64>,
     algorithm: Algorithm,
+    key: Option<&CustomerKey>,
 ) -> Result<body::Received, Error> {
     let mut digests = Digests::new(algorithm);
-    let mut writer = cx.blobs().writer(Some(range.end - range.start));
-    let mut pieces = reader.stream(range);
+    let mut sealer = key.map(|key| Sealer::new(key, &*cx.entropy)).transpose()?;
+    let length = range.end - range.start;
+    let mut writer = cx.blobs().writer(Some(key.map_or(length, |_| sealed_bytes(length))));
+    let mut pieces = content.stream(range);
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(Error::internal)?;
+        let piece = piece?;
         digests.update(&piece);
-        writer.write(&piece).await.map_err(body::write_failed)?;
+        match &mut sealer {
+            Some(sealer) => writer.write(&sealer.push(&piece)?).await,
+            None => writer.write(&piece).await,
+        }
+        .map_err(body::write_failed)?;
+    }
+    if let Some(sealer) = &mut sealer {
+        writer.write(&sealer.finish()?).await.map_err(body::write_failed)?;
     }
     let blob = writer.finish().await.map_err(body::write_failed)?;
-    Ok(body::Received { blob, digested: digests.finish() })
+    let digested = digests.finish();
+    let e_tag = match &sealer {
+        Some(sealer) => sealer.e_tag(&digested.e_tag()),
+        None => digested.e_tag(),
+    };
+    Ok(body::Received { blob, digested, e_tag })
 }
 
 #[cfg(test)]

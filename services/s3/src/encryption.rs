@@ -1,13 +1,17 @@
 //! Default encryption of a bucket, and what a request asks of encryption.
 //!
 //! Everything is encrypted by S3's own keys, as far as anybody can tell from outside; the names of
-//! KMS keys are kept. Customer keys are refused by the overlay.
+//! KMS keys are kept. What is under a customer's key is really sealed: see [`crate::sealed`].
 
+use crate::customer_key::CustomerKey;
 use crate::rows::*;
 use crate::{bucket, malformed_xml};
 use api::{Cx, Error, Tx};
+use base::Entropy;
 use gen_s3::errors as e;
 use gen_s3::*;
+use smithy::Headers;
+use smithy::model::Operation;
 use store::Scope;
 
 const ALGORITHMS: [&str; 3] = ["AES256", "aws:kms", "aws:kms:dsse"];
@@ -85,11 +89,26 @@ pub fn delete(
     Ok(DeleteBucketEncryptionOutput::default())
 }
 
+/// Reads do not say how what they read is encrypted.
+pub fn check_headers(operation: &Operation, headers: &dyn Headers) -> Result<(), Error> {
+    const NAME: &str = "x-amz-server-side-encryption";
+    match (operation.name, headers.get(NAME)) {
+        ("GetObject" | "HeadObject", Some(value)) => {
+            let text = "x-amz-server-side-encryption header is not supported for this operation.";
+            Err(Error::new(&e::INVALID_ARGUMENT, text)
+                .detail("ArgumentName", NAME)
+                .detail("ArgumentValue", String::from_utf8_lossy(value)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// What a request asks of the encryption of a new object.
 pub struct Asked<'a> {
     pub algorithm: &'a Option<String>,
     pub kms_key_id: &'a Option<String>,
     pub bucket_key: Option<bool>,
+    pub customer: Option<&'a CustomerKey>,
 }
 
 impl Asked<'_> {
@@ -101,6 +120,12 @@ impl Asked<'_> {
             return Err(Error::new(&e::INVALID_ARGUMENT, text)
                 .detail("ArgumentName", "x-amz-server-side-encryption")
                 .detail("ArgumentValue", other));
+        }
+        if let (Some(asked), Some(_)) = (self.algorithm, self.customer) {
+            let text = "Server Side Encryption with Customer provided key is incompatible with the encryption method specified";
+            return Err(Error::new(&e::INVALID_ARGUMENT, text)
+                .detail("ArgumentName", "x-amz-server-side-encryption")
+                .detail("ArgumentValue", asked));
         }
         let kms = self.algorithm.as_deref().is_some_and(|a| a != "AES256");
         if self.kms_key_id.is_some() && !kms {
@@ -114,8 +139,22 @@ impl Asked<'_> {
     }
 
     /// Puts on a new object what was asked, or the bucket's default.
-    pub fn apply(&self, bucket: &BucketRow, meta: &mut Meta) -> Result<(), Error> {
+    pub fn apply(
+        &self,
+        bucket: &BucketRow,
+        meta: &mut Meta,
+        entropy: &dyn Entropy,
+    ) -> Result<(), Error> {
         self.check()?;
+        meta.customer = self.customer.map(|key| key.remember(entropy));
+        if self.customer.is_some() {
+            (meta.encryption, meta.kms_key_id, meta.bucket_key) = (String::new(), None, false);
+            let blocked = bucket.encryption.iter().flat_map(|row| &row.blocked);
+            return match blocked.into_iter().any(|kind| kind == "SSE-C") {
+                true => Err(Error::new(&e::ACCESS_DENIED, "Access Denied")),
+                false => Ok(()),
+            };
+        }
         let default = bucket.encryption.clone().unwrap_or_default();
         let (algorithm, key) = match self.algorithm {
             Some(asked) => (asked.clone(), self.kms_key_id.clone()),

@@ -1,8 +1,10 @@
 //! GetObject and HeadObject.
 
 use crate::conditions::Reading;
+use crate::content::Content;
+use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
-use crate::{body, bucket, checksum, lifecycle, lock, meta, names, object};
+use crate::{bucket, checksum, lifecycle, lock, meta, names, object};
 use api::{Ask, AsyncCx, Body, Cx, Error, Reply, Tx};
 use base::Timestamp;
 use gen_s3::errors as e;
@@ -58,6 +60,7 @@ struct Wanted<'a> {
     reading: Reading<'a>,
     range: &'a Option<String>,
     part_number: Option<i32>,
+    customer: Option<&'a CustomerKey>,
 }
 
 fn look(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Found, Error> {
@@ -73,6 +76,7 @@ fn look(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Found, Error> {
         Some(row) => row,
         None => return Err(missing(tx, cx, wanted)?),
     };
+    customer_key::check_reading(&row.meta, wanted.customer)?;
     wanted.reading.check(&row)?;
     let (range, partial) = match (wanted.range, wanted.part_number) {
         (Some(_), Some(_)) => {
@@ -187,9 +191,20 @@ fn content_range(found: &Found) -> Option<String> {
     found.partial.then(|| format!("bytes {start}-{last}/{}", found.row.size_bytes))
 }
 
+/// That of the whole, or of the part that is asked for. A range has none.
+fn checksum_of(found: &Found, part_number: Option<i32>) -> Option<&ChecksumRow> {
+    let part =
+        |part: &&PartOfObject| part_number.is_some_and(|n| i64::from(n) == part.number.into());
+    match (found.partial, found.row.parts.is_empty()) {
+        (true, false) => found.row.parts.iter().find(part)?.checksum.as_ref(),
+        (true, true) if part_number.is_none() => None,
+        _ => found.row.checksum.as_ref(),
+    }
+}
+
 /// Fills the members that the two outputs share; they differ only in type.
 macro_rules! shared_output {
-    ($output:ident, $found:ident, $input:ident) => {{
+    ($output:ident, $found:ident, $input:ident, $customer:ident) => {{
         let (bucket, row) = (&$found.bucket, &$found.row);
         let meta = &row.meta;
         let expires = |at: Timestamp| at.http_date();
@@ -219,6 +234,8 @@ macro_rules! shared_output {
             website_redirect_location: meta.website_redirect.clone(),
             server_side_encryption: meta::shown_encryption(meta),
             ssekms_key_id: meta.kms_key_id.clone(),
+            sse_customer_algorithm: $customer.as_ref().map(|_| customer_key::ALGORITHM.into()),
+            sse_customer_key_md5: $customer.as_ref().map(CustomerKey::shown_md5),
             metadata: (!meta.user.is_empty()).then(|| meta.user.clone()),
             object_lock_mode: lock::shown_mode(meta),
             object_lock_retain_until_date: lock::shown_until(meta),
@@ -231,17 +248,17 @@ macro_rules! shared_output {
             ..$output::default()
         };
         let asked = $input.checksum_mode.as_deref() == Some("ENABLED");
-        let checksum = row.checksum.as_ref().filter(|_| asked && !$found.partial);
-        if let Some(checksum) = checksum {
+        let composite = row.checksum.as_ref().is_some_and(|checksum| checksum.composite);
+        if let Some(checksum) = checksum_of(&$found, $input.part_number).filter(|_| asked) {
             checksum::show!(output, checksum);
-            output.checksum_type = Some(checksum::kind(checksum.composite));
+            output.checksum_type = Some(checksum::kind(composite));
         }
         output
     }};
 }
 
 macro_rules! wanted {
-    ($input:ident) => {
+    ($input:ident, $customer:ident) => {
         Wanted {
             bucket: &$input.bucket,
             key: &$input.key,
@@ -255,6 +272,7 @@ macro_rules! wanted {
             },
             range: &$input.range,
             part_number: $input.part_number,
+            customer: $customer.as_ref(),
         }
     };
 }
@@ -278,29 +296,31 @@ pub async fn run(cx: &AsyncCx, input: &GetObjectInput) -> Result<Reply<GetObject
     ];
     let any = overrides.iter().any(|o| o.is_some()) || input.response_expires.is_some();
     refuse_anonymous_overrides(cx, any)?;
-    let (found, reader) = cx.read(|tx| {
-        let found = look(tx, cx, &wanted!(input))?;
-        let reader = match found.row.size_bytes {
+    let customer = customer_key::given!(input).read(cx)?;
+    let (found, content) = cx.read(|tx| {
+        let found = look(tx, cx, &wanted!(input, customer))?;
+        let content = match found.row.size_bytes {
             0 => None,
-            _ => Some(cx.blobs().open_all(tx, &found.row.blobs)?),
+            _ => Some(Content::of(tx, cx, &found.row, customer.as_ref())?),
         };
-        Ok((found, reader))
+        Ok((found, content))
     })?;
-    let body = match reader {
-        Some(reader) => body::respond(reader, found.range.clone()).await?,
+    let body = match content {
+        Some(content) => content.respond(found.range.clone()).await?,
         None => Body::Empty,
     };
     // After all that waits, so that the future need not hold it.
-    let output = shared_output!(GetObjectOutput, found, input);
+    let output = shared_output!(GetObjectOutput, found, input, customer);
     Ok(Reply { output, body, status: found.partial.then_some(206) })
 }
 
 pub fn head(tx: &Tx, cx: &Cx, input: &HeadObjectInput) -> Result<HeadObjectOutput, Error> {
-    let found = look(tx, cx, &wanted!(input))?;
+    let customer = customer_key::given!(input).read(cx)?;
+    let found = look(tx, cx, &wanted!(input, customer))?;
     if found.partial {
         cx.status(206);
     }
-    Ok(shared_output!(HeadObjectOutput, found, input))
+    Ok(shared_output!(HeadObjectOutput, found, input, customer))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What buckets and objects say about who may use them.
 
 use crate::rows::BucketRow;
-use crate::{S3, acl, bucket, checksum, cors, lifecycle, object, tagging, website};
+use crate::{S3, acl, bucket, checksum, cors, encryption, lifecycle, object, tagging, website};
 use api::{
     Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginAnswer, Tx,
     WebAnswer, WebFailure, WebRequest,
@@ -138,6 +138,7 @@ impl Hooks for S3 {
         body: &[u8],
         trailers: &[(String, String)],
     ) -> Result<(), Error> {
+        encryption::check_headers(operation, headers)?;
         checksum::check_whole(operation, headers, body, trailers)
     }
 
@@ -161,6 +162,11 @@ impl Hooks for S3 {
                 let location = location.and_then(|c| c.location_constraint.clone());
                 let keys = [
                     ("s3:x-amz-acl", input.acl.clone()),
+                    ("s3:x-amz-grant-full-control", input.grant_full_control.clone()),
+                    ("s3:x-amz-grant-read", input.grant_read.clone()),
+                    ("s3:x-amz-grant-write", input.grant_write.clone()),
+                    ("s3:x-amz-grant-read-acp", input.grant_read_acp.clone()),
+                    ("s3:x-amz-grant-write-acp", input.grant_write_acp.clone()),
                     ("s3:locationconstraint", location),
                     ("s3:x-amz-object-ownership", input.object_ownership.clone()),
                 ];

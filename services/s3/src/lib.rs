@@ -16,8 +16,10 @@ mod bucket;
 mod checksum;
 mod conditions;
 mod config;
+mod content;
 mod copy;
 mod cors;
+mod customer_key;
 mod delete;
 mod encryption;
 mod get_object;
@@ -34,6 +36,7 @@ mod object;
 mod public_access;
 mod put_object;
 mod rows;
+mod sealed;
 mod tagging;
 mod website;
 

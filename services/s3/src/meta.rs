@@ -147,8 +147,12 @@ fn is_tag_text(text: &str) -> bool {
     text.chars().all(|c| c.is_alphanumeric() || c == ' ' || "+-=._:/@".contains(c))
 }
 
-/// The encryption as responses show it: everything is encrypted, by S3's own keys at least.
+/// The encryption as responses show it: everything is encrypted, by S3's own keys at least. What is
+/// under a customer's key is shown by other headers.
 pub fn shown_encryption(meta: &Meta) -> Option<String> {
+    if meta.customer.is_some() {
+        return None;
+    }
     Some(if meta.encryption.is_empty() { "AES256".into() } else { meta.encryption.clone() })
 }
 

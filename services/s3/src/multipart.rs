@@ -3,6 +3,7 @@
 
 use crate::acl::Asked;
 use crate::checksum::{self, Declared, Values};
+use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
 use crate::{
     body, bucket, conditions, encryption, lifecycle, list, lock, meta, names, object, put_object,
@@ -54,14 +55,17 @@ fn locked(input: &CreateMultipartUploadInput) -> lock::Asked<'_> {
 
 pub fn authorize_create(cx: &Cx, input: &CreateMultipartUploadInput) -> Vec<Ask> {
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
-    let mut asks = vec![
-        Ask::new("s3:PutObject", &arn)
-            .key("s3:x-amz-acl", input.acl.as_deref())
-            .key("s3:x-amz-storage-class", input.storage_class.as_deref())
-            .key("s3:x-amz-server-side-encryption", input.server_side_encryption.as_deref()),
-    ];
+    let put = Ask::new("s3:PutObject", &arn)
+        .key("s3:x-amz-storage-class", input.storage_class.as_deref())
+        .key("s3:x-amz-server-side-encryption", input.server_side_encryption.as_deref())
+        .key("s3:x-amz-server-side-encryption-aws-kms-key-id", input.ssekms_key_id.as_deref())
+        .key(
+            "s3:x-amz-server-side-encryption-customer-algorithm",
+            input.sse_customer_algorithm.as_deref(),
+        );
+    let mut asks = vec![tagging::with_header(asked(input).keys(put), &input.tagging)];
     if !asked(input).is_empty() {
-        let ask = Ask::new("s3:PutObjectAcl", &arn).key("s3:x-amz-acl", input.acl.as_deref());
+        let ask = asked(input).keys(Ask::new("s3:PutObjectAcl", &arn));
         asks.push(ask);
     }
     if input.tagging.is_some() {
@@ -114,12 +118,14 @@ pub fn create(
     names::check_key(&input.key)?;
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let mut meta = meta::of_input!(cx, input);
+    let customer = customer_key::given!(input).read(cx)?;
     let encrypted = encryption::Asked {
         algorithm: &input.server_side_encryption,
         kms_key_id: &input.ssekms_key_id,
         bucket_key: input.bucket_key_enabled,
+        customer: customer.as_ref(),
     };
-    encrypted.apply(&bucket, &mut meta)?;
+    encrypted.apply(&bucket, &mut meta, &*cx.entropy)?;
     locked(input).apply(&bucket, tx.now(), &mut meta)?;
     let (algorithm, composite) = checksum_asked(&input.checksum_algorithm, &input.checksum_type)?;
     let owner = put_object::object_owner(&bucket, cx, &input.acl);
@@ -147,6 +153,9 @@ pub fn create(
         upload_id: Some(id),
         server_side_encryption: meta::shown_encryption(&upload.meta),
         ssekms_key_id: upload.meta.kms_key_id.clone(),
+        bucket_key_enabled: upload.meta.bucket_key.then_some(true),
+        sse_customer_algorithm: customer.as_ref().map(|_| customer_key::ALGORITHM.into()),
+        sse_customer_key_md5: customer.as_ref().map(CustomerKey::shown_md5),
         checksum_algorithm: algorithm.map(|a| a.name().into()),
         checksum_type: algorithm.map(|_| checksum::kind(composite)),
         ..CreateMultipartUploadOutput::default()
@@ -177,7 +186,7 @@ pub fn put_part(
     }
     let part = PartRow {
         size_bytes: received.digested.size_bytes,
-        e_tag: received.digested.e_tag(),
+        e_tag: received.e_tag.clone(),
         modified: base::Timestamp::from_secs(tx.now().to_secs()),
         blob: tx.adopt_blob(&received.blob)?,
         checksum: Some(received.digested.checksum_row()),
@@ -202,12 +211,15 @@ pub async fn upload_part(
             &input.checksum_sha256,
         ]),
     )?;
+    let customer = customer_key::given!(input).read(cx)?;
     let upload = cx.read(|tx| {
         let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-        find(tx, &bucket, &input.key, &input.upload_id)
+        let upload = find(tx, &bucket, &input.key, &input.upload_id)?;
+        customer_key::check_part(&upload.meta, customer.as_ref())?;
+        Ok(upload)
     })?;
     let declared = declared.for_upload(upload.algorithm)?;
-    let received = body::receive(cx, declared).await?;
+    let received = body::receive(cx, declared, customer.as_ref()).await?;
     let part = cx
         .write(input, |tx| {
             let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
@@ -219,6 +231,9 @@ pub async fn upload_part(
         e_tag: Some(format!("\"{}\"", part.e_tag)),
         server_side_encryption: meta::shown_encryption(&upload.meta),
         ssekms_key_id: upload.meta.kms_key_id,
+        bucket_key_enabled: upload.meta.bucket_key.then_some(true),
+        sse_customer_algorithm: customer.as_ref().map(|_| customer_key::ALGORITHM.into()),
+        sse_customer_key_md5: customer.as_ref().map(CustomerKey::shown_md5),
         ..UploadPartOutput::default()
     };
     if let Some(checksum) = &part.checksum {
@@ -359,6 +374,8 @@ pub fn complete(
         }
         found => found?,
     };
+    let customer = customer_key::given!(input).read(cx)?;
+    customer_key::check_said(&upload.meta, customer.as_ref())?;
     let parts = chosen(tx, &bucket, input)?;
     if input.if_match.is_some() || input.if_none_match.is_some() {
         let latest = object::find(tx, &bucket, key, None)?;
@@ -411,10 +428,11 @@ fn completed(
         bucket: Some(input.bucket.clone()),
         key: Some(key.clone()),
         e_tag: Some(format!("\"{}\"", row.e_tag)),
-        version_id: object::shown_id(bucket, row),
+        version_id: object::written_id(bucket, row),
         expiration: lifecycle::expiration(tx, bucket, key, row)?,
         server_side_encryption: meta::shown_encryption(&row.meta),
         ssekms_key_id: row.meta.kms_key_id.clone(),
+        bucket_key_enabled: row.meta.bucket_key.then_some(true),
         ..CompleteMultipartUploadOutput::default()
     };
     if let Some(checksum) = &row.checksum {
@@ -479,16 +497,18 @@ fn initiator(upload: &UploadRow) -> Initiator {
         true => upload.owner.canonical_user_id(),
         false => upload.initiator.clone(),
     };
-    Initiator { id: Some(id), display_name: None }
+    Initiator { id: Some(id), display_name: Some(crate::acl::display_name(upload.owner)) }
 }
 
 fn shown_class(meta: &Meta) -> Option<String> {
     Some(meta::shown_class(meta).unwrap_or_else(|| "STANDARD".into()))
 }
 
-pub fn list_parts(tx: &Tx, _: &Cx, input: &ListPartsInput) -> Result<ListPartsOutput, Error> {
+pub fn list_parts(tx: &Tx, cx: &Cx, input: &ListPartsInput) -> Result<ListPartsOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let upload = find(tx, &bucket, &input.key, &input.upload_id)?;
+    let customer = customer_key::given!(input).read(cx)?;
+    customer_key::check_said(&upload.meta, customer.as_ref())?;
     let max = page_size(input.max_parts, "max-parts")?;
     let marker = u32::try_from(input.part_number_marker.unwrap_or(0)).unwrap_or(0);
     let scope = bucket::scope(&bucket);

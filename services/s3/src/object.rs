@@ -51,6 +51,11 @@ pub fn find_shared(
     }
 }
 
+/// The id as the answer to a write shows it: the null version of a suspended bucket is not named.
+pub fn written_id(bucket: &BucketRow, row: &ObjectRow) -> Option<String> {
+    shown_id(bucket, row).filter(|_| bucket.versioning == Versioning::Enabled)
+}
+
 /// The latest version, a delete marker included, or the version of that id.
 pub fn find(
     tx: &Tx,

@@ -2,6 +2,7 @@
 
 use crate::acl::Asked;
 use crate::checksum::{self, Declared, Values};
+use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
 use crate::{
     acl, body, bucket, conditions, encryption, lifecycle, lock, meta, names, object, public_access,
@@ -15,15 +16,18 @@ use gen_s3::*;
 pub fn authorize(cx: &Cx, input: &PutObjectInput) -> Result<Vec<Ask>, Error> {
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
     let put = Ask::new("s3:PutObject", &arn)
-        .key("s3:x-amz-acl", input.acl.as_deref())
         .key("s3:x-amz-storage-class", input.storage_class.as_deref())
         .key("s3:x-amz-server-side-encryption", input.server_side_encryption.as_deref())
         .key("s3:x-amz-server-side-encryption-aws-kms-key-id", input.ssekms_key_id.as_deref())
+        .key(
+            "s3:x-amz-server-side-encryption-customer-algorithm",
+            input.sse_customer_algorithm.as_deref(),
+        )
         .key("s3:if-none-match", input.if_none_match.as_deref())
         .key("s3:if-match", input.if_match.as_deref());
-    let mut asks = vec![tagging::with_header(put, &input.tagging)];
+    let mut asks = vec![tagging::with_header(asked(input).keys(put), &input.tagging)];
     if !asked(input).is_empty() {
-        let ask = Ask::new("s3:PutObjectAcl", &arn).key("s3:x-amz-acl", input.acl.as_deref());
+        let ask = asked(input).keys(Ask::new("s3:PutObjectAcl", &arn));
         asks.push(ask);
     }
     if input.tagging.is_some() {
@@ -53,11 +57,15 @@ fn locked(input: &PutObjectInput) -> lock::Asked<'_> {
     }
 }
 
-fn encrypted(input: &PutObjectInput) -> encryption::Asked<'_> {
+fn encrypted<'a>(
+    input: &'a PutObjectInput,
+    customer: &'a Option<CustomerKey>,
+) -> encryption::Asked<'a> {
     encryption::Asked {
         algorithm: &input.server_side_encryption,
         kms_key_id: &input.ssekms_key_id,
         bucket_key: input.bucket_key_enabled,
+        customer: customer.as_ref(),
     }
 }
 
@@ -99,6 +107,7 @@ pub fn object_acl(
 pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObjectOutput>, Error> {
     names::check_key(&input.key)?;
     let meta = meta_of(cx, input)?;
+    let customer = customer_key::given!(input).read(cx)?;
     let declared = Declared::new(
         &input.content_md5,
         &input.checksum_algorithm,
@@ -113,11 +122,11 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
     // Before the body is taken: whether it may come at all.
     cx.read(|tx| {
         let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-        encrypted(input).check()?;
+        encrypted(input, &customer).check()?;
         locked(input).apply(&bucket, tx.now(), &mut meta.clone())
     })?;
-    let received = body::receive(cx, declared).await?;
-    let (e_tag, checksum) = (received.digested.e_tag(), received.digested.checksum_row());
+    let received = body::receive(cx, declared, customer.as_ref()).await?;
+    let (e_tag, checksum) = (&received.e_tag, received.digested.checksum_row());
     let size_bytes = received.digested.size_bytes;
     let (bucket, row, expiration) = cx
         .write(input, |tx| {
@@ -134,7 +143,7 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
             )?;
             let owner = object_owner(&bucket, cx, &input.acl);
             let mut meta = meta.clone();
-            encrypted(input).apply(&bucket, &mut meta)?;
+            encrypted(input, &customer).apply(&bucket, &mut meta, &*cx.entropy)?;
             locked(input).apply(&bucket, tx.now(), &mut meta)?;
             let row = ObjectRow {
                 sequence: 0,
@@ -158,11 +167,13 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
         .await?;
     let mut output = PutObjectOutput {
         e_tag: Some(format!("\"{}\"", row.e_tag)),
-        version_id: object::shown_id(&bucket, &row),
+        version_id: object::written_id(&bucket, &row),
         expiration,
         server_side_encryption: meta::shown_encryption(&row.meta),
         ssekms_key_id: row.meta.kms_key_id.clone(),
         bucket_key_enabled: row.meta.bucket_key.then_some(true),
+        sse_customer_algorithm: customer.as_ref().map(|_| customer_key::ALGORITHM.into()),
+        sse_customer_key_md5: customer.as_ref().map(CustomerKey::shown_md5),
         checksum_type: Some("FULL_OBJECT".into()),
         ..PutObjectOutput::default()
     };

@@ -184,6 +184,16 @@ row! {
         /// Absent where it was never said.
         14 => legal_hold: Option<bool>,
         15 => bucket_key: bool,
+        /// Set where the bytes are under a key that the customer keeps.
+        30 => customer: Option<CustomerRow>,
+    }
+}
+
+row! {
+    /// What is remembered of a customer's key, to know it again.
+    pub struct CustomerRow {
+        1 => salt: Vec<u8>,
+        2 => check: Vec<u8>,
     }
 }
 

@@ -1,6 +1,7 @@
 //! S3 over a store in memory: what an operation answers, and what is there afterwards.
 
 mod access;
+mod customer_keys;
 mod documents;
 mod lifecycle;
 mod listing;

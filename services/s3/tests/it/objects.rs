@@ -1,7 +1,7 @@
 use crate::Cloud;
 use gen_s3::*;
 
-fn code<T>(result: Result<T, api::Error>) -> (String, u16) {
+pub fn code<T>(result: Result<T, api::Error>) -> (String, u16) {
     match result {
         Ok(_) => ("ok".into(), 200),
         Err(error) => (error.code().into(), error.status()),
@@ -155,7 +155,7 @@ fn versions_come_and_go() {
     cloud.delete("k", Some(&second));
     assert_eq!(body(None).unwrap(), "first");
     cloud.versioning("Suspended");
-    assert_eq!(cloud.put("k", b"new null").version_id.as_deref(), Some("null"));
+    assert_eq!(cloud.put("k", b"new null").version_id, None);
     assert_eq!(body(Some("null")).unwrap(), "new null");
     assert_eq!(body(Some(&first)).unwrap(), "first");
     cloud.delete("k", None);
