@@ -1,10 +1,10 @@
 //! The context of one request.
 
-use crate::{Ask, Error, NamedPolicy, RequestBody};
+use crate::{Ask, AskContext, Error, NamedPolicy, RequestBody};
 use base::{AccountId, Clock, Entropy, Partition, Region, Timestamp};
 use policy::Principal;
 use smithy::Struct;
-use smithy::model::{Auth, Operation, ServiceModel};
+use smithy::model::{Operation, ServiceModel};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
@@ -30,6 +30,8 @@ pub struct Caller {
     pub session_policies: Option<Arc<[NamedPolicy]>>,
     /// Tags of the principal and of its session, as `aws:PrincipalTag/…` shows them.
     pub tags: Arc<[(String, String)]>,
+    /// Further condition keys of a session: its source identity, who vouched for it.
+    pub session_keys: Arc<AskContext>,
     /// When the session was made and whether with a second factor.
     pub token_issued: Option<Timestamp>,
     pub mfa: bool,
@@ -132,6 +134,11 @@ pub trait Door: Send + Sync + 'static {
         operation: &str,
         input: &dyn Struct,
     ) -> Result<Box<dyn Struct>, Error>;
+}
+
+/// What the encoded message of a refusal is sealed for: the account that was refused, and nobody else.
+pub fn denial_place(account: AccountId) -> String {
+    format!("denial:{account}")
 }
 
 impl Cx {
@@ -252,6 +259,24 @@ impl AsyncCx {
         Ok(result)
     }
 
+    /// The same call on behalf of somebody who became known on the way: whom a web identity stands
+    /// for. It asks for `asks` inside every transaction, as this one does for its own.
+    pub fn acting_as(&self, caller: Caller, account: AccountId, asks: Vec<Ask>) -> AsyncCx {
+        let cx = Cx::new(CxParts {
+            request_id: self.cx.request_id.clone(),
+            caller: Arc::new(caller),
+            account,
+            region: self.cx.region.clone(),
+            http: self.cx.http.clone(),
+            service: self.cx.service,
+            operation: self.cx.operation,
+            clock: self.cx.clock.clone(),
+            entropy: self.cx.entropy.clone(),
+            door: self.cx.door.clone(),
+        });
+        AsyncCx::new(cx, self.store.clone(), asks, RequestBody::empty())
+    }
+
     /// The request's body; only the first call has it.
     pub fn take_body(&self) -> RequestBody {
         let mut body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
@@ -266,7 +291,7 @@ impl AsyncCx {
 
     fn authorize_all(&self, tx: &Tx) -> Result<(), Error> {
         let served = self.cx.operation.served.as_ref();
-        let open = served.is_some_and(|served| matches!(served.auth, Auth::Open));
+        let open = served.is_some_and(|served| served.auth.is_open());
         if self.asks.is_empty() && !open {
             return Err(Error::internal("an operation that asks for no permission"));
         }

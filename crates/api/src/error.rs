@@ -23,6 +23,8 @@ struct Inner {
     headers: Vec<(&'static str, String)>,
     /// For the log alone, never for the client.
     cause: Option<String>,
+    /// Why it was refused, for the audit trail: which statement denied, or what lacks an allow.
+    reason: Option<String>,
 }
 
 impl Error {
@@ -46,6 +48,7 @@ impl Error {
             details: Vec::new(),
             headers: Vec::new(),
             cause: None,
+            reason: None,
         }))
     }
 
@@ -85,6 +88,12 @@ impl Error {
         self
     }
 
+    /// Says why, for the audit trail and whoever reads it; the client sees nothing of it.
+    pub fn because(mut self, reason: impl Into<String>) -> Error {
+        self.0.reason = Some(reason.into());
+        self
+    }
+
     /// Gives the modelled members of the error.
     pub fn members(mut self, members: impl Struct) -> Error {
         self.0.members = Some(Box::new(members));
@@ -121,6 +130,10 @@ impl Error {
 
     pub fn modelled(&self) -> Option<&dyn Struct> {
         self.0.members.as_deref()
+    }
+
+    pub fn reason(&self) -> Option<&str> {
+        self.0.reason.as_deref()
     }
 
     pub fn cause(&self) -> Option<&str> {

@@ -10,14 +10,16 @@ mod background;
 mod body;
 mod cx;
 mod error;
+mod fetch;
 mod identity;
 mod service;
 pub mod testing;
 
 pub use background::Background;
 pub use body::{Body, ByteStream, RequestBody};
-pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo};
+pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, denial_place};
 pub use error::Error;
+pub use fetch::{Fetch, Fetched, NoFetch};
 pub use identity::{Credential, Identities, IdentityPolicies, NamedPolicy};
 pub use service::{
     Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginAnswer, OriginRule, Reply, Service,

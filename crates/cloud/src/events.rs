@@ -94,5 +94,10 @@ fn line(event: &Document) -> String {
             if std::io::stdout().is_terminal() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
         line.push_str(&format!("  {red}{code}{plain}: {}", own("errorMessage")));
     }
+    if let Document::Map(map) = event
+        && let Some(reason) = map.get("additionalEventData").and_then(|data| text(data, "reason"))
+    {
+        line.push_str(&format!("  [{reason}]"));
+    }
     line.chars().map(|c| if c.is_control() && c != '\x1b' { ' ' } else { c }).collect()
 }

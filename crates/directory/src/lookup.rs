@@ -8,14 +8,16 @@ use crate::rows::{
     ACCESS_KEYS, AccessKeyRow, POLICIES, PoliciesRow, SESSIONS, STAMPS, SessionHolder, SessionRow,
     TagRow, group, key_of, role, user,
 };
-use api::{Caller, Credential, Error, Identities, IdentityPolicies, NamedPolicy, Tx};
+use api::{AskContext, Caller, Credential, Error, Identities, IdentityPolicies, NamedPolicy, Tx};
 use base::{AccountId, Partition};
 use parking_lot::RwLock;
 use policy::{Policy, Principal, PrincipalKind};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::Scope;
 
+const ADMINISTRATOR: &str = "arn:aws:iam::aws:policy/AdministratorAccess";
 /// Entries of each cache; past it the cache starts anew.
 const CACHED_MAX: usize = 10_000;
 
@@ -95,10 +97,12 @@ impl Identities for Directory {
         let arn = principal.issuer_arn();
         let session = caller.session_policies.as_ref().map(|list| list.to_vec());
         let own = match principal.kind() {
-            PrincipalKind::User | PrincipalKind::Session => match self.policies.get(tx, arn)? {
-                Some(known) => known,
-                None => self.policies.put(tx, arn, account, load(tx, caller, account)?)?,
-            },
+            PrincipalKind::User | PrincipalKind::Session | PrincipalKind::FederatedUser => {
+                match self.policies.get(tx, arn)? {
+                    Some(known) => known,
+                    None => self.policies.put(tx, arn, account, load(tx, caller, account)?)?,
+                }
+            }
             _ => return Ok(IdentityPolicies { session, ..IdentityPolicies::default() }),
         };
         Ok(IdentityPolicies { session, ..(*own).clone() })
@@ -147,6 +151,7 @@ fn user_credential(
         name: row.name.into(),
         session_policies: None,
         tags: pairs(&row.tags).collect(),
+        session_keys: Arc::default(),
         token_issued: None,
         mfa: false,
     };
@@ -193,6 +198,7 @@ impl Directory {
             name: name.into(),
             session_policies,
             tags: tags.into(),
+            session_keys: Arc::new(session_keys(row)),
             token_issued: Some(row.issued),
             mfa: row.mfa,
         };
@@ -203,6 +209,14 @@ impl Directory {
             caller: Arc::new(caller),
         }))
     }
+}
+
+/// The condition keys that a session was given.
+fn session_keys(row: &SessionRow) -> AskContext {
+    let source = row.source_identity.iter();
+    let source = source.map(|own| (Cow::Borrowed("aws:sourceidentity"), vec![own.clone()]));
+    let given = row.keys.iter().map(|key| (Cow::Owned(key.name.clone()), key.values.clone()));
+    source.chain(given).collect()
 }
 
 fn session_identity(tx: &Tx, row: &SessionRow) -> Result<Option<Identity>, Error> {
@@ -218,6 +232,18 @@ fn session_identity(tx: &Tx, row: &SessionRow) -> Result<Option<Identity>, Error
                 let tags = pairs(&user.tags).collect();
                 (Principal::user(account, user.arn), user.id, user.name, tags)
             })
+        }
+        SessionHolder::Federated(of) => {
+            let user_arn = match &of.user {
+                Some(by) => match user(tx, account, &by.user)?.filter(|row| row.id == by.user_id) {
+                    Some(row) => row.arn,
+                    None => return Ok(None),
+                },
+                None => root(partition_of(&row.arn), account).arn().to_owned(),
+            };
+            let principal = Principal::federated_user(account, row.arn.as_str(), user_arn);
+            let tags = pairs(&row.tags).collect();
+            Some((principal, format!("{account}:{}", of.name), of.name.clone(), tags))
         }
         SessionHolder::Role(of) => {
             let found = role(tx, account, &of.role)?.filter(|role| role.id == of.role_id);
@@ -236,8 +262,19 @@ fn session_identity(tx: &Tx, row: &SessionRow) -> Result<Option<Identity>, Error
 /// The policies of the caller's user or role.
 fn load(tx: &Tx, caller: &Caller, account: AccountId) -> Result<IdentityPolicies, Error> {
     let mut found = IdentityPolicies::default();
-    let own = match caller.principal.kind() {
-        PrincipalKind::User => match user(tx, account, &caller.name)? {
+    let principal = &caller.principal;
+    // A federated user's are those of the user that asked for the session.
+    let name = match principal.kind() {
+        PrincipalKind::FederatedUser => principal.issuer_arn().rsplit('/').next().unwrap_or(""),
+        _ => &caller.name,
+    };
+    let own = match principal.kind() {
+        PrincipalKind::FederatedUser if principal.issuer_arn().ends_with(":root") => {
+            // What root hands on is everything, which the session's own policies then limit.
+            found.identity.extend(managed_policy(tx, account, ADMINISTRATOR)?);
+            return Ok(found);
+        }
+        PrincipalKind::User | PrincipalKind::FederatedUser => match user(tx, account, name)? {
             Some(row) => {
                 for name in &row.groups {
                     if let Some(row) = group(tx, account, name)? {

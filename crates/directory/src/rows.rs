@@ -165,6 +165,21 @@ row! {
         10 => transitive_tag_keys: BTreeSet<String>,
         11 => source_identity: Option<String>,
         12 => mfa: bool,
+        /// Further condition keys: who vouched for it, and as whom.
+        13 => keys: Vec<SessionKeyRow>,
+    }
+
+    pub struct SessionKeyRow {
+        /// In lower case.
+        1 => name: String,
+        2 => values: Vec<String>,
+    }
+
+    /// A session from `GetFederationToken`.
+    pub struct FederatedRow {
+        /// `None`: root asked for it.
+        1 => user: Option<UserSessionRow>,
+        2 => name: String,
     }
 
     pub struct RoleSessionRow {
@@ -187,6 +202,7 @@ row_enum! {
         1 => Role(RoleSessionRow),
         2 => User(UserSessionRow),
         3 => Root,
+        4 => Federated(FederatedRow),
     }
 }
 

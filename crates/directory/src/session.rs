@@ -1,7 +1,9 @@
 //! Temporary credentials: making them, and forgetting them long after their end.
 
 use crate::ids::{new_access_key_id, new_secret, new_session_token};
-use crate::rows::{SESSION_ENDS, SESSIONS, SessionHolder, SessionPoliciesRow, SessionRow, TagRow};
+use crate::rows::{
+    SESSION_ENDS, SESSIONS, SessionHolder, SessionKeyRow, SessionPoliciesRow, SessionRow, TagRow,
+};
 use api::{Error, Tx};
 use base::{AccountId, Entropy};
 use std::collections::BTreeSet;
@@ -26,6 +28,8 @@ pub struct NewSession {
     pub transitive_tag_keys: BTreeSet<String>,
     pub source_identity: Option<String>,
     pub mfa: bool,
+    /// Further condition keys.
+    pub keys: Vec<SessionKeyRow>,
     /// The token shall have at least so many characters.
     pub token_length_min: usize,
 }
@@ -51,6 +55,7 @@ pub fn issue(
         transitive_tag_keys: new.transitive_tag_keys,
         source_identity: new.source_identity,
         mfa: new.mfa,
+        keys: new.keys,
     };
     tx.put(&SESSIONS, &Scope::Global, &id, &row)?;
     tx.put(&SESSION_ENDS, &Scope::Global, &(row.expires, id.as_str()), &())?;

@@ -201,6 +201,7 @@ fn sessions_of_roles() {
             transitive_tag_keys: BTreeSet::new(),
             source_identity: None,
             mfa: false,
+            keys: Vec::new(),
             token_length_min: 0,
         };
         world.write(|tx, entropy| issue(tx, entropy, new.clone())).0

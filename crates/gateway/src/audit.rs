@@ -66,8 +66,26 @@ pub struct Event {
     pub user_agent: Option<String>,
     /// As on the wire, without the query, which may hold a signature.
     pub path: String,
-    /// Code and message.
-    pub error: Option<(String, String)>,
+    pub error: Option<Failure>,
+}
+
+/// What went wrong.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    pub code: String,
+    pub message: String,
+    /// Of a refusal, what the client is not told: which policies it rests on.
+    pub reason: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn of(error: &Error) -> Failure {
+        Failure {
+            code: error.code().to_owned(),
+            message: error.message().to_owned(),
+            reason: error.reason().map(str::to_owned),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -274,8 +292,8 @@ impl Event {
         let denials = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
         let keys = ["InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException"];
         let others = ["SignatureDoesNotMatch", "AuthFailure", "MissingAuthenticationToken"];
-        self.error.as_ref().is_some_and(|(code, _)| {
-            [&denials, &keys, &others].iter().any(|codes| codes.contains(&code.as_str()))
+        self.error.as_ref().is_some_and(|failure| {
+            [&denials, &keys, &others].iter().any(|codes| codes.contains(&failure.code.as_str()))
         })
     }
 
@@ -296,11 +314,19 @@ impl Event {
         let source_ip = self.source_ip.map(|ip| ip.to_string()).unwrap_or_default();
         let agent = self.user_agent.as_deref().unwrap_or("");
         request(&mut out, self.at, (self.service, self.operation), region, (&source_ip, agent));
-        if let Some((code, message)) = &self.error {
+        if let Some(Failure { code, message, .. }) = &self.error {
             out.key("errorCode");
             out.string(code);
             out.key("errorMessage");
             out.string(message);
+        }
+        if let Some(reason) = self.error.as_ref().and_then(|failure| failure.reason.as_ref()) {
+            // CloudTrail keeps what fits nowhere else under this name.
+            out.key("additionalEventData");
+            out.open('{');
+            out.key("reason");
+            out.string(reason);
+            out.close('}');
         }
         out.key("requestParameters");
         out.open('{');

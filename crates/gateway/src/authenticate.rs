@@ -3,7 +3,7 @@
 use crate::encode::Ids;
 use crate::gateway::{Gateway, Peer, Seen};
 use crate::head::Head;
-use crate::identify::Target;
+use crate::identify::{Entry, Target};
 use crate::keys;
 use crate::payload::{Checked, RequestStream, refusal};
 use crate::refuse;
@@ -15,9 +15,12 @@ use sigv4::{
     AuthError, Cause, ChunkDecoder, Expect, Payload, Place, Presented, Rules, SKEW_GENERAL_S,
     SKEW_S3_S,
 };
-use smithy::model::Protocol;
+use smithy::model::{Auth, Protocol};
 use std::borrow::Cow;
 use std::sync::Arc;
+
+/// The most that is read of a body that nobody signed, outside of S3.
+const UNSIGNED_BYTES_MAX: usize = 256 << 10;
 
 /// Who asks, where, and with what body.
 pub(crate) struct Signed {
@@ -151,7 +154,13 @@ impl Gateway {
         let dialect = refuse::dialect(entry, entry.protocol(head));
         let refused = |cause| refusal(AuthError::new(Place::Header, cause), dialect);
         if !entry.is_s3 {
-            return Err(refused(Cause::NoCredentials));
+            if !is_unsigned(entry, head, received.as_deref().unwrap_or_default()) {
+                return Err(refused(Cause::NoCredentials));
+            }
+            if let Err(body) = received {
+                let checked = Checked::new(body, length, Payload::Unsigned, dialect);
+                received = Ok(checked.into_bytes(UNSIGNED_BYTES_MAX).await?);
+            }
         }
         let body = match received {
             Ok(whole) => Received::Whole(whole),
@@ -220,6 +229,23 @@ fn content_sha256(head: &Head<'_>) -> Option<Cow<'static, str>> {
         sigv4::EMPTY_SHA256_HEX => Cow::Borrowed(sigv4::EMPTY_SHA256_HEX),
         other => Cow::Owned(other.to_owned()),
     })
+}
+
+/// Whether the request names an operation that takes no signature.
+fn is_unsigned(entry: &Entry, head: &Head<'_>, form: &[u8]) -> bool {
+    let served = |name: &str| {
+        let operation = entry.model.operation(name)?;
+        operation.served.as_ref().map(|served| matches!(served.auth, Auth::Unsigned))
+    };
+    if let Some((_, name)) = head.text("x-amz-target").and_then(|target| target.rsplit_once('.')) {
+        return served(name) == Some(true);
+    }
+    if let Some(name) = head.query_value("Action") {
+        return served(name) == Some(true);
+    }
+    let form = smithy::query::parse_form(form).unwrap_or_default();
+    let action = form.iter().find(|(key, _)| key == "Action");
+    action.is_some_and(|(_, name)| served(name) == Some(true))
 }
 
 pub(crate) fn content_length(head: &Head<'_>) -> Result<Option<u64>, Error> {

@@ -3,7 +3,7 @@
 
 use crate::access::LocalRules;
 use crate::admin;
-use crate::audit::{Audit, Event};
+use crate::audit::{Audit, Event, Failure};
 use crate::authenticate::{Received, Signed};
 use crate::cors;
 use crate::encode::{self, Ids, Response};
@@ -122,7 +122,7 @@ pub(crate) struct Seen<'g> {
     /// The audit record stands in the store, or none is due.
     pub recorded: bool,
     /// Code and text of an error that was answered with a page of its own.
-    pub failed: Option<(String, String)>,
+    pub failed: Option<Failure>,
 }
 
 impl Gateway {
@@ -445,8 +445,7 @@ impl Gateway {
             Ok(_) => Ids::none(),
             Err(_) => Ids::new(&*self.entropy, false),
         });
-        let failed = answer.as_ref().err().map(|e| (e.code().to_owned(), e.message().to_owned()));
-        let failed = failed.or(seen.failed);
+        let failed = answer.as_ref().err().map(Failure::of).or(seen.failed);
         let mut response = answer.unwrap_or_else(|error| {
             if let Some(cause) = error.cause() {
                 tracing::error!(request_id = &*ids.request_id, cause, "internal failure");
@@ -475,7 +474,7 @@ impl Gateway {
             service = seen.entry.map_or("", |entry| entry.model.name),
             operation,
             status,
-            error = failed.as_ref().map_or("", |(code, _)| code),
+            error = failed.as_ref().map_or("", |failure| &failure.code),
             us = took_ns / 1_000,
             request_id = &*ids.request_id,
         );

@@ -6,6 +6,7 @@
 //! resource needs no evaluation where no resource policy speaks.
 
 use crate::audit::Audit;
+use crate::denial;
 use crate::identify::{Directory, Entry};
 use crate::keys::Keys;
 use crate::token;
@@ -17,7 +18,7 @@ use policy::{
     Context, Decision, Named, Outcome, Policies, PrincipalKind, Request, ResourceRole, Value,
 };
 use smithy::Struct;
-use smithy::model::{Auth, AuthRule, Kind, Operation, Piece, Protocol, ServiceModel};
+use smithy::model::{Auth, AuthRule, Kind, Operation, Piece};
 use std::fmt::Write;
 use std::sync::{Arc, Weak};
 use store::Tx as StoreTx;
@@ -183,7 +184,7 @@ impl Guard {
         {
             return Ok(());
         }
-        Err(denied(cx.service, &request, &decision))
+        Err(denial::denied(self, cx.service, &request, &policies, &decision))
     }
 
     /// An access control list stands in for the allow that a resource policy lacks: for strangers and
@@ -225,7 +226,7 @@ pub(crate) fn authorize_all(tx: &Tx, cx: &Cx, asks: &[Ask]) -> Result<(), Error>
 /// An operation that needs a permission but never asked for one is a bug, and refused.
 pub(crate) fn check_asked(cx: &Cx) -> Result<(), Error> {
     let served = cx.operation.served.as_ref();
-    let open = served.is_some_and(|served| matches!(served.auth, Auth::Open));
+    let open = served.is_some_and(|served| served.auth.is_open());
     if open || cx.has_asked() {
         return Ok(());
     }
@@ -243,7 +244,7 @@ pub(crate) fn asks(
         return Err(Error::not_implemented(operation.name));
     };
     match served.auth {
-        Auth::Open => Ok(Vec::new()),
+        Auth::Open | Auth::Unsigned => Ok(Vec::new()),
         Auth::Code => entry.service.authorize(operation.index, cx, input),
         Auth::Rules(rules) => Ok(rules
             .iter()
@@ -297,7 +298,7 @@ fn context<'a>(tx: &Tx, cx: &'a Cx, ask: &'a Ask, grants: &'a Grants) -> Context
     if let Some(referer) = &cx.http.referer {
         context.set("aws:referer", referer.as_str());
     }
-    set_caller(&mut context, caller);
+    set_caller(&mut context, caller, now);
     if let Some(owner) = grants.owner {
         context.set("aws:resourceaccount", owner.to_string());
     }
@@ -305,16 +306,20 @@ fn context<'a>(tx: &Tx, cx: &'a Cx, ask: &'a Ask, grants: &'a Grants) -> Context
         set_s3(&mut context, cx);
     }
     for (name, values) in ask.context.iter().chain(&grants.context) {
-        let value = match values.as_slice() {
-            [one] => Value::from(one.as_str()),
-            many => Value::List(many.iter().map(|value| Value::from(value.as_str())).collect()),
-        };
-        context.set(&**name, value);
+        context.set(&**name, texts(values));
     }
     context
 }
 
-fn set_caller<'a>(context: &mut Context<'a>, caller: &'a Caller) {
+/// One value, or a list of them.
+fn texts(values: &[String]) -> Value<'_> {
+    match values {
+        [one] => Value::from(one.as_str()),
+        many => Value::List(many.iter().map(|value| Value::from(value.as_str())).collect()),
+    }
+}
+
+fn set_caller<'a>(context: &mut Context<'a>, caller: &'a Caller, now: base::Timestamp) {
     let kind = match caller.principal.kind() {
         PrincipalKind::Root => "Account",
         PrincipalKind::User => "User",
@@ -339,6 +344,12 @@ fn set_caller<'a>(context: &mut Context<'a>, caller: &'a Caller) {
     if let Some(issued) = caller.token_issued {
         context.set("aws:tokenissuetime", issued);
         context.set("aws:multifactorauthpresent", caller.mfa);
+        if caller.mfa {
+            context.set("aws:multifactorauthage", now.to_secs() - issued.to_secs());
+        }
+    }
+    for (name, values) in &*caller.session_keys {
+        context.set(&**name, texts(values));
     }
 }
 
@@ -351,22 +362,6 @@ fn set_s3<'a>(context: &mut Context<'a>, cx: &'a Cx) {
     }
     if let Some(hash) = &cx.http.content_sha256 {
         context.set("s3:x-amz-content-sha256", &**hash);
-    }
-}
-
-/// The refusal in the code and words of the service.
-fn denied(service: &ServiceModel, request: &Request<'_>, decision: &Decision<'_>) -> Error {
-    let text = decision.refusal(request);
-    match service.protocols.first() {
-        Some(Protocol::Ec2Query) => {
-            let text = format!("You are not authorized to perform this operation. {text}");
-            Error::with_code("UnauthorizedOperation", 403, text)
-        }
-        Some(Protocol::AwsJson10 | Protocol::AwsJson11 | Protocol::RpcV2Cbor) => {
-            Error::with_code("AccessDeniedException", 400, text)
-        }
-        Some(Protocol::RestJson1) => Error::with_code("AccessDeniedException", 403, text),
-        _ => Error::with_code("AccessDenied", 403, text),
     }
 }
 

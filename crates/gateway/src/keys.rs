@@ -192,6 +192,7 @@ impl Keys {
             name: "".into(),
             session_policies: None,
             tags: Arc::new([]),
+            session_keys: Arc::default(),
             token_issued: None,
             mfa: false,
         };
@@ -249,6 +250,7 @@ pub(crate) fn anonymous() -> Caller {
         name: "".into(),
         session_policies: None,
         tags: Arc::new([]),
+        session_keys: Arc::default(),
         token_issued: None,
         mfa: false,
     }

@@ -17,7 +17,9 @@ pub mod audit;
 mod authenticate;
 mod clock;
 mod cors;
+mod denial;
 mod encode;
+mod fetch;
 mod form;
 mod form_data;
 #[doc(hidden)]
@@ -42,6 +44,7 @@ mod v2;
 mod website;
 
 pub use encode::{Response, ResponseStream};
+pub use fetch::Web;
 pub use gateway::{AccessRules, Gateway, GatewayParts, Peer};
 pub use keys::{RootKey, WELL_KNOWN};
 pub use payload::RequestStream;

@@ -4,6 +4,7 @@
 //! be had ([`api::Hooks::website`]); the object itself is fetched here by the ordinary operation, as a
 //! request of nobody, so that permission, ranges and conditions are as everywhere.
 
+use crate::audit::Failure;
 use crate::authenticate::{Received, Signed};
 use crate::encode::{Response, ResponseStream, add_headers};
 use crate::gateway::{Gateway, Peer, Seen};
@@ -66,7 +67,7 @@ impl Gateway {
         let answer = answer.await;
         match answer {
             Err(error) if error.status() != 304 => {
-                seen.failed = Some((error.code().to_owned(), error.message().to_owned()));
+                seen.failed = Some(Failure::of(&error));
                 Ok(error_page(&error, None, seen))
             }
             answer => answer,
@@ -96,7 +97,7 @@ impl Gateway {
             Err(error) if matches!(error.status(), 304 | 412 | 416) => return Err(error),
             Err(error) => error,
         };
-        seen.failed = Some((error.code().to_owned(), error.message().to_owned()));
+        seen.failed = Some(Failure::of(&error));
         if let Some(folder) = folder
             && self.page_of(visit, "HEAD", &folder, false, seen).await.is_ok()
         {

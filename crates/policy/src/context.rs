@@ -27,7 +27,8 @@ impl Value<'_> {
         }
     }
 
-    pub(crate) fn each(&self) -> &[Self] {
+    /// The values of a list, or the value itself.
+    pub fn each(&self) -> &[Self] {
         match self {
             Value::List(values) => values,
             scalar => std::slice::from_ref(scalar),

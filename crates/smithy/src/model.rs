@@ -96,6 +96,16 @@ pub enum Auth {
     Code,
     /// Nobody needs a permission for it: `sts:GetCallerIdentity`.
     Open,
+    /// Not even a signature: what the request carries proves who asks, and the operation itself finds
+    /// that out and asks for permission (`sts:AssumeRoleWithWebIdentity`).
+    Unsigned,
+}
+
+impl Auth {
+    /// Whether nothing must be allowed before the operation runs.
+    pub fn is_open(&self) -> bool {
+        matches!(self, Auth::Open | Auth::Unsigned)
+    }
 }
 
 /// One action on one resource.

@@ -27,6 +27,22 @@ pub trait STSApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<AssumeRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("AssumeRole"))
     }
+    fn assume_role_with_web_identity(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &AssumeRoleWithWebIdentityInput,
+    ) -> impl Future<Output = Result<::api::Reply<AssumeRoleWithWebIdentityOutput>, ::api::Error>> + Send
+    {
+        async { Err(::api::Error::not_implemented("AssumeRoleWithWebIdentity")) }
+    }
+    fn decode_authorization_message(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &DecodeAuthorizationMessageInput,
+    ) -> Result<DecodeAuthorizationMessageOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DecodeAuthorizationMessage"))
+    }
     fn get_access_key_info(
         &self,
         tx: &::api::Tx,
@@ -42,6 +58,19 @@ pub trait STSApi: ::api::Hooks + Send + Sync + 'static {
         input: &GetCallerIdentityInput,
     ) -> Result<GetCallerIdentityOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetCallerIdentity"))
+    }
+    fn authorize_get_federation_token(
+        &self,
+        cx: &::api::Cx,
+        input: &GetFederationTokenInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_federation_token(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &GetFederationTokenInput,
+    ) -> Result<GetFederationTokenOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetFederationToken"))
     }
     fn get_session_token(
         &self,
@@ -72,6 +101,7 @@ impl<T: STSApi> ::api::Service for Handler<T> {
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
+            4 => ::api::answer(self.0.decode_authorization_message(tx, cx, ::api::cast(input))),
             5 => ::api::answer(self.0.get_access_key_info(tx, cx, ::api::cast(input))),
             6 => ::api::answer(self.0.get_caller_identity(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
@@ -87,6 +117,7 @@ impl<T: STSApi> ::api::Service for Handler<T> {
     ) -> ::api::Answer {
         match operation {
             0 => ::api::answer(self.0.assume_role(tx, cx, ::api::cast(input))),
+            8 => ::api::answer(self.0.get_federation_token(tx, cx, ::api::cast(input))),
             9 => ::api::answer(self.0.get_session_token(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
@@ -99,6 +130,9 @@ impl<T: STSApi> ::api::Service for Handler<T> {
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
+            2 => Box::pin(async move {
+                ::api::started(self.0.assume_role_with_web_identity(cx, ::api::cast(input)).await)
+            }),
             _ => ::api::not_started(operation),
         }
     }
@@ -111,6 +145,7 @@ impl<T: STSApi> ::api::Service for Handler<T> {
     ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
             0 => self.0.authorize_assume_role(cx, ::api::cast(input)),
+            8 => self.0.authorize_get_federation_token(cx, ::api::cast(input)),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -162,7 +197,26 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "AssumeRoleWithWebIdentity",
             index: 2,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_ASSUME_ROLE_WITH_WEB_IDENTITY_INPUT,
+                output: &tables::S_ASSUME_ROLE_WITH_WEB_IDENTITY_OUTPUT,
+                new_input: || ::std::boxed::Box::<AssumeRoleWithWebIdentityInput>::default(),
+                errors: &[
+                    &errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION,
+                    &errors::PACKED_POLICY_TOO_LARGE_EXCEPTION,
+                    &errors::IDP_REJECTED_CLAIM_EXCEPTION,
+                    &errors::IDP_COMMUNICATION_ERROR_EXCEPTION,
+                    &errors::INVALID_IDENTITY_TOKEN_EXCEPTION,
+                    &errors::EXPIRED_TOKEN_EXCEPTION,
+                    &errors::REGION_DISABLED_EXCEPTION,
+                ],
+                result_wrapper: Some("AssumeRoleWithWebIdentityResult"),
+                status: 200,
+                auth: Auth::Unsigned,
+                refused: &["ProviderId"],
+                stored: &[],
+            }),
         },
         Operation {
             name: "AssumeRoot",
@@ -174,7 +228,21 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DecodeAuthorizationMessage",
             index: 4,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_DECODE_AUTHORIZATION_MESSAGE_INPUT,
+                output: &tables::S_DECODE_AUTHORIZATION_MESSAGE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DecodeAuthorizationMessageInput>::default(),
+                errors: &[&errors::INVALID_AUTHORIZATION_MESSAGE_EXCEPTION],
+                result_wrapper: Some("DecodeAuthorizationMessageResult"),
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "sts:DecodeAuthorizationMessage",
+                    resource: &[Piece::Text("*")],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetAccessKeyInfo",
@@ -223,7 +291,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetFederationToken",
             index: 8,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_GET_FEDERATION_TOKEN_INPUT,
+                output: &tables::S_GET_FEDERATION_TOKEN_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetFederationTokenInput>::default(),
+                errors: &[
+                    &errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION,
+                    &errors::PACKED_POLICY_TOO_LARGE_EXCEPTION,
+                    &errors::REGION_DISABLED_EXCEPTION,
+                ],
+                result_wrapper: Some("GetFederationTokenResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetSessionToken",

@@ -97,6 +97,93 @@ impl Struct for AssumeRoleOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct AssumeRoleWithWebIdentityInput {
+    pub role_arn: ::std::string::String,
+    pub role_session_name: ::std::string::String,
+    pub web_identity_token: ::std::string::String,
+    pub provider_id: ::std::option::Option<::std::string::String>,
+    pub policy_arns: ::std::option::Option<::std::vec::Vec<PolicyDescriptorType>>,
+    pub policy: ::std::option::Option<::std::string::String>,
+    pub duration_seconds: ::std::option::Option<i32>,
+    pub minimum_session_token_size: ::std::option::Option<i32>,
+}
+impl Struct for AssumeRoleWithWebIdentityInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ASSUME_ROLE_WITH_WEB_IDENTITY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.role_arn,
+            1 => &self.role_session_name,
+            2 => &self.web_identity_token,
+            3 => &self.provider_id,
+            4 => &self.policy_arns,
+            5 => &self.policy,
+            6 => &self.duration_seconds,
+            7 => &self.minimum_session_token_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.role_arn,
+            1 => &mut self.role_session_name,
+            2 => &mut self.web_identity_token,
+            3 => &mut self.provider_id,
+            4 => &mut self.policy_arns,
+            5 => &mut self.policy,
+            6 => &mut self.duration_seconds,
+            7 => &mut self.minimum_session_token_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct AssumeRoleWithWebIdentityOutput {
+    pub credentials: ::std::option::Option<Credentials>,
+    pub subject_from_web_identity_token: ::std::option::Option<::std::string::String>,
+    pub assumed_role_user: ::std::option::Option<AssumedRoleUser>,
+    pub packed_policy_size: ::std::option::Option<i32>,
+    pub provider: ::std::option::Option<::std::string::String>,
+    pub audience: ::std::option::Option<::std::string::String>,
+    pub source_identity: ::std::option::Option<::std::string::String>,
+    pub session_token_utilization: ::std::option::Option<i32>,
+    pub session_token_size: ::std::option::Option<i32>,
+}
+impl Struct for AssumeRoleWithWebIdentityOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ASSUME_ROLE_WITH_WEB_IDENTITY_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.credentials,
+            1 => &self.subject_from_web_identity_token,
+            2 => &self.assumed_role_user,
+            3 => &self.packed_policy_size,
+            4 => &self.provider,
+            5 => &self.audience,
+            6 => &self.source_identity,
+            7 => &self.session_token_utilization,
+            8 => &self.session_token_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.credentials,
+            1 => &mut self.subject_from_web_identity_token,
+            2 => &mut self.assumed_role_user,
+            3 => &mut self.packed_policy_size,
+            4 => &mut self.provider,
+            5 => &mut self.audience,
+            6 => &mut self.source_identity,
+            7 => &mut self.session_token_utilization,
+            8 => &mut self.session_token_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct AssumedRoleUser {
     pub assumed_role_id: ::std::string::String,
     pub arn: ::std::string::String,
@@ -151,6 +238,48 @@ impl Struct for Credentials {
     }
 }
 #[derive(Clone, Default)]
+pub struct DecodeAuthorizationMessageInput {
+    pub encoded_message: ::std::string::String,
+}
+impl Struct for DecodeAuthorizationMessageInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DECODE_AUTHORIZATION_MESSAGE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.encoded_message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.encoded_message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DecodeAuthorizationMessageOutput {
+    pub decoded_message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DecodeAuthorizationMessageOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DECODE_AUTHORIZATION_MESSAGE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.decoded_message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.decoded_message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ExpiredTokenException {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -167,6 +296,30 @@ impl Struct for ExpiredTokenException {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct FederatedUser {
+    pub federated_user_id: ::std::string::String,
+    pub arn: ::std::string::String,
+}
+impl Struct for FederatedUser {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_FEDERATED_USER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.federated_user_id,
+            1 => &self.arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.federated_user_id,
+            1 => &mut self.arn,
             _ => panic!("no member {index}"),
         }
     }
@@ -256,6 +409,75 @@ impl Struct for GetCallerIdentityOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct GetFederationTokenInput {
+    pub name: ::std::string::String,
+    pub policy: ::std::option::Option<::std::string::String>,
+    pub policy_arns: ::std::option::Option<::std::vec::Vec<PolicyDescriptorType>>,
+    pub duration_seconds: ::std::option::Option<i32>,
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+    pub minimum_session_token_size: ::std::option::Option<i32>,
+}
+impl Struct for GetFederationTokenInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_FEDERATION_TOKEN_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.name,
+            1 => &self.policy,
+            2 => &self.policy_arns,
+            3 => &self.duration_seconds,
+            4 => &self.tags,
+            5 => &self.minimum_session_token_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.policy,
+            2 => &mut self.policy_arns,
+            3 => &mut self.duration_seconds,
+            4 => &mut self.tags,
+            5 => &mut self.minimum_session_token_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetFederationTokenOutput {
+    pub credentials: ::std::option::Option<Credentials>,
+    pub federated_user: ::std::option::Option<FederatedUser>,
+    pub packed_policy_size: ::std::option::Option<i32>,
+    pub session_token_utilization: ::std::option::Option<i32>,
+    pub session_token_size: ::std::option::Option<i32>,
+}
+impl Struct for GetFederationTokenOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_FEDERATION_TOKEN_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.credentials,
+            1 => &self.federated_user,
+            2 => &self.packed_policy_size,
+            3 => &self.session_token_utilization,
+            4 => &self.session_token_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.credentials,
+            1 => &mut self.federated_user,
+            2 => &mut self.packed_policy_size,
+            3 => &mut self.session_token_utilization,
+            4 => &mut self.session_token_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetSessionTokenInput {
     pub duration_seconds: ::std::option::Option<i32>,
     pub serial_number: ::std::option::Option<::std::string::String>,
@@ -308,6 +530,90 @@ impl Struct for GetSessionTokenOutput {
             0 => &mut self.credentials,
             1 => &mut self.session_token_utilization,
             2 => &mut self.session_token_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct IDPCommunicationErrorException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for IDPCommunicationErrorException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_IDP_COMMUNICATION_ERROR_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct IDPRejectedClaimException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for IDPRejectedClaimException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_IDP_REJECTED_CLAIM_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InvalidAuthorizationMessageException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for InvalidAuthorizationMessageException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVALID_AUTHORIZATION_MESSAGE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InvalidIdentityTokenException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for InvalidIdentityTokenException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVALID_IDENTITY_TOKEN_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
             _ => panic!("no member {index}"),
         }
     }
@@ -447,15 +753,26 @@ impl Struct for Tag {
 ::smithy::field_for_struct!(
     AssumeRoleInput,
     AssumeRoleOutput,
+    AssumeRoleWithWebIdentityInput,
+    AssumeRoleWithWebIdentityOutput,
     AssumedRoleUser,
     Credentials,
+    DecodeAuthorizationMessageInput,
+    DecodeAuthorizationMessageOutput,
     ExpiredTokenException,
+    FederatedUser,
     GetAccessKeyInfoInput,
     GetAccessKeyInfoOutput,
     GetCallerIdentityInput,
     GetCallerIdentityOutput,
+    GetFederationTokenInput,
+    GetFederationTokenOutput,
     GetSessionTokenInput,
     GetSessionTokenOutput,
+    IDPCommunicationErrorException,
+    IDPRejectedClaimException,
+    InvalidAuthorizationMessageException,
+    InvalidIdentityTokenException,
     MalformedPolicyDocumentException,
     PackedPolicyTooLargeException,
     PolicyDescriptorType,

@@ -5,6 +5,7 @@ use directory::{
     INSTANCE_PROFILES, MFA_DEVICES, POLICIES, SAML_PROVIDERS, SERVER_CERTIFICATES, TagRow, group,
     key_of, oidc_provider, role, user,
 };
+use policy::PrincipalKind;
 use std::borrow::Cow;
 use store::Scope;
 
@@ -23,10 +24,28 @@ const MAKERS: [&str; 9] = [
     "CreateVirtualMFADevice",
 ];
 
+/// Federated users, and users' sessions without a second factor, get nothing from IAM.
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html>
+fn refuse_lesser_sessions(cx: &Cx) -> Result<(), Error> {
+    let caller = &cx.caller;
+    let is_session = caller.token_issued.is_some();
+    let lesser = match caller.principal.kind() {
+        PrincipalKind::FederatedUser => true,
+        PrincipalKind::User | PrincipalKind::Root => is_session && !caller.mfa,
+        _ => false,
+    };
+    if lesser && cx.service.name == "iam" {
+        let message = "The security token included in the request is invalid";
+        return Err(Error::with_code("InvalidClientTokenId", 403, message));
+    }
+    Ok(())
+}
+
 impl Hooks for Iam {
     fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
         let nothing = Grants::default();
         // What is about to be made has the ARN that was asked for.
+        refuse_lesser_sessions(cx)?;
         if MAKERS.contains(&cx.operation.name) && ask.action.starts_with("iam:Create") {
             return Ok(nothing);
         }

@@ -41,6 +41,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use pem::fuzz_pem;
+
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use ask::Asks;
 use directory::{

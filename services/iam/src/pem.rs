@@ -125,3 +125,37 @@ pub(crate) fn is_key_of(text: &str, public_key: &[u8]) -> Option<bool> {
     // Older forms of elliptic curves are not looked into.
     (*label == "EC PRIVATE KEY" && sequence(der).is_some()).then_some(true)
 }
+
+/// Bytes from anywhere: must not panic, and must end quickly.
+pub fn fuzz_pem(data: &[u8]) {
+    let _ = certificate(data);
+    let text = String::from_utf8_lossy(data);
+    for (_, der) in blocks(&text).unwrap_or_default() {
+        let _ = certificate(&der);
+    }
+    let _ = is_key_of(&text, data);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::{Entropy, SeededEntropy};
+
+    /// Certificates with a few bytes changed, and cut short.
+    #[test]
+    fn broken_certificates() {
+        let text = include_str!("tests/pem/certificate.pem");
+        let der = blocks(text).expect("PEM").remove(0).1;
+        assert!(certificate(&der).is_some());
+        let entropy = SeededEntropy::new(5);
+        for _ in 0..20_000 {
+            let mut broken = der.clone();
+            for _ in 0..=entropy.below(3) {
+                let at = entropy.below(broken.len() as u64) as usize;
+                broken[at] = entropy.next_u64() as u8;
+            }
+            broken.truncate(1 + entropy.below(broken.len() as u64 * 2) as usize);
+            fuzz_pem(&broken);
+        }
+    }
+}

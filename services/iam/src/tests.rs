@@ -100,6 +100,7 @@ impl World {
             name: self.name.into(),
             session_policies: None,
             tags: [].into(),
+            session_keys: Arc::default(),
             token_issued: None,
             mfa: false,
         };

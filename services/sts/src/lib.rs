@@ -7,28 +7,43 @@
 //! never lasts longer than its role allows, nor than an hour if it was made by another session; what
 //! a session was given (tags that travel on, the source identity) it passes on and cannot change.
 //!
-//! Deliberately absent, answered 501: web identities, SAML, federation tokens, `AssumeRoot`, decoding
-//! of authorisation messages. There are no second factors, so every code for one is wrong.
+//! Deliberately absent, answered 501: SAML, `AssumeRoot`, tokens of this cloud for others.
 
 mod assume_role;
+mod federation;
+mod jwt;
+mod keys;
 mod session_tags;
 #[cfg(test)]
 mod tests;
+mod web_identity;
 
-use api::{Ask, Cx, Error, Grants, Hooks, Tx};
+pub use web_identity::fuzz;
+
+use api::{Ask, AsyncCx, Cx, Error, Fetch, Grants, Hooks, Reply, Tx};
 use base::Timestamp;
 use directory::{
     NewSession, SESSIONS, SessionHolder, SessionRow, UserSessionRow, access_key_account, issue,
     key_of, role,
 };
 use gen_sts::*;
+use keys::KeySets;
 use policy::{PrincipalKind, ResourceRole};
 use std::borrow::Cow;
+use std::sync::Arc;
 use store::Scope;
 
-/// The service. It keeps nothing of its own.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Sts;
+/// The service. It keeps nothing of its own but keys that it can fetch again.
+pub struct Sts {
+    key_sets: KeySets,
+}
+
+impl Sts {
+    /// With what fetches the keys of identity providers.
+    pub fn new(fetch: Arc<dyn Fetch>) -> Sts {
+        Sts { key_sets: KeySets::new(fetch) }
+    }
+}
 
 pub(crate) const HOUR_S: i64 = 3_600;
 const USER_SESSION_S_DEFAULT: i64 = 12 * HOUR_S;
@@ -45,12 +60,47 @@ fn anonymous() -> Error {
     Error::with_code("MissingAuthenticationToken", 403, "Request is missing Authentication Token")
 }
 
-/// There are no second factors: who names one has the wrong code.
-pub(crate) fn check_mfa(serial: Option<&String>, code: Option<&String>) -> Result<(), Error> {
-    match (serial, code) {
-        (None, None) => Ok(()),
-        _ => Err(denied("MultiFactorAuthentication failed with invalid MFA one time pass code. ")),
+fn bad_code() -> Error {
+    denied("MultiFactorAuthentication failed with invalid MFA one time pass code. ")
+}
+
+/// Under this key an ask carries a device's serial number and code to the hook. No policy can name it:
+/// condition keys have a colon.
+pub(crate) const MFA_KEY: &str = "mfa";
+
+/// Takes the code of the caller's device, which is good no more afterwards. `false` if the request has
+/// none.
+pub(crate) fn use_mfa(
+    tx: &mut Tx,
+    cx: &Cx,
+    serial: Option<&str>,
+    code: Option<&str>,
+) -> Result<bool, Error> {
+    let (serial, code) = match (serial, code) {
+        (None, None) => return Ok(false),
+        (Some(serial), Some(code)) => (serial, code),
+        _ => return Err(bad_code()),
+    };
+    let (Some(account), PrincipalKind::User) = (cx.caller.account, cx.caller.principal.kind())
+    else {
+        return Err(bad_code());
+    };
+    match directory::use_mfa_code(tx, account, &key_of(&cx.caller.name), serial, code)? {
+        true => Ok(true),
+        false => Err(bad_code()),
     }
+}
+
+/// Whether the ask comes with a code that is good: what a trust policy asks for.
+fn has_mfa(tx: &Tx, cx: &Cx, ask: &Ask) -> Result<bool, Error> {
+    let given = ask.context.iter().find(|(key, _)| key == MFA_KEY);
+    let Some([serial, code]) = given.map(|(_, values)| &values[..]) else { return Ok(false) };
+    let (Some(account), PrincipalKind::User) = (cx.caller.account, cx.caller.principal.kind())
+    else {
+        return Err(bad_code());
+    };
+    let step = directory::mfa_step(tx, account, &key_of(&cx.caller.name), serial, code)?;
+    step.map(|_| true).ok_or_else(bad_code)
 }
 
 /// The session that the caller acts in, if it does.
@@ -76,7 +126,7 @@ pub(crate) fn length_min(input: Option<i32>) -> usize {
 
 impl Hooks for Sts {
     /// A role's trust policy and its tags. A role that is not there allows nobody.
-    fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
+    fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
         let Some((account, name)) = assume_role::split_role_arn(&ask.resource) else {
             return Ok(Grants::default());
         };
@@ -86,6 +136,12 @@ impl Hooks for Sts {
             return Ok(grants);
         };
         grants.policy = Some(assume_role::trust_policy(tx, &row)?);
+        if has_mfa(tx, cx, ask)? {
+            for (key, value) in [("present", "true"), ("age", "0")] {
+                let key = Cow::Owned(format!("aws:multifactorauth{key}"));
+                grants.context.push((key, vec![value.to_owned()]));
+            }
+        }
         for tag in &row.tags {
             let lower = tag.key.to_ascii_lowercase();
             for prefix in ["aws", "iam"] {
@@ -153,7 +209,6 @@ impl STSApi for Sts {
         input: &GetSessionTokenInput,
     ) -> Result<GetSessionTokenOutput, Error> {
         let account = cx.caller.account.ok_or_else(anonymous)?;
-        check_mfa(input.serial_number.as_ref(), input.token_code.as_ref())?;
         if own_session(tx, cx)?.is_some() {
             return Err(denied("Cannot call GetSessionToken with session credentials"));
         }
@@ -165,6 +220,8 @@ impl STSApi for Sts {
             }
             _ => return Err(denied("Cannot call GetSessionToken with session credentials")),
         };
+        let (serial, code) = (input.serial_number.as_deref(), input.token_code.as_deref());
+        let mfa = use_mfa(tx, cx, serial, code)?;
         let wanted = input.duration_seconds.map_or(USER_SESSION_S_DEFAULT, i64::from);
         let new = NewSession {
             account,
@@ -176,11 +233,52 @@ impl STSApi for Sts {
             tags: Vec::new(),
             transitive_tag_keys: Default::default(),
             source_identity: None,
-            mfa: false,
+            mfa,
+            keys: Vec::new(),
             token_length_min: length_min(input.minimum_session_token_size),
         };
         let (id, row) = issue(tx, &*cx.entropy, new)?;
         let credentials = Some(credentials(id, row));
         Ok(GetSessionTokenOutput { credentials, ..GetSessionTokenOutput::default() })
+    }
+
+    async fn assume_role_with_web_identity(
+        &self,
+        cx: &AsyncCx,
+        input: &AssumeRoleWithWebIdentityInput,
+    ) -> Result<Reply<AssumeRoleWithWebIdentityOutput>, Error> {
+        web_identity::run(&self.key_sets, cx, input).await
+    }
+
+    fn authorize_get_federation_token(
+        &self,
+        cx: &Cx,
+        input: &GetFederationTokenInput,
+    ) -> Result<Vec<Ask>, Error> {
+        federation::asks(cx, input)
+    }
+
+    fn get_federation_token(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &GetFederationTokenInput,
+    ) -> Result<GetFederationTokenOutput, Error> {
+        federation::run(tx, cx, input)
+    }
+
+    /// What is in a message that a refusal came with. It is sealed for the account that was refused.
+    fn decode_authorization_message(
+        &self,
+        _: &Tx,
+        cx: &Cx,
+        input: &DecodeAuthorizationMessageInput,
+    ) -> Result<DecodeAuthorizationMessageOutput, Error> {
+        let place = api::denial_place(cx.account);
+        let decoded = cx.door.open_token(&place, &input.encoded_message).ok_or_else(|| {
+            let message = "Message is not valid.";
+            Error::new(&errors::INVALID_AUTHORIZATION_MESSAGE_EXCEPTION, message)
+        })?;
+        Ok(DecodeAuthorizationMessageOutput { decoded_message: Some(decoded) })
     }
 }

@@ -290,7 +290,10 @@ fn auth(source: &Source, name: &str, operation: &Value, row: &OperationRow) -> S
     let rules = match &row.auth {
         Auth::Word(word) if word == "open" => return "Auth::Open".into(),
         Auth::Word(word) if word == "code" => return "Auth::Code".into(),
-        Auth::Word(word) => panic!("{name}: auth is \"open\", \"code\" or rules, not {word}"),
+        Auth::Word(word) if word == "unsigned" => return "Auth::Unsigned".into(),
+        Auth::Word(word) => {
+            panic!("{name}: auth is \"open\", \"unsigned\", \"code\" or rules, not {word}")
+        }
         Auth::Rules(rules) => rules,
     };
     let input = operation["input"]["shape"].as_str();

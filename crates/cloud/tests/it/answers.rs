@@ -34,9 +34,9 @@ fn what_is_not_served_names_itself() {
     let told = world.check(ask("s3", "GET", "/photos?metadataTable"), 501, not);
     assert_eq!(told.element("Code"), "NotImplemented");
     world.check(
-        query("iam", "Action=CreateSAMLProvider&Version=2010-05-08"),
+        query("iam", "Action=AcquireRole&Version=2010-05-08"),
         501,
-        "CreateSAMLProvider is not implemented",
+        "AcquireRole is not implemented",
     );
     let json = |target: &'static str| {
         ask("dynamodb", "POST", "/")
@@ -179,6 +179,14 @@ impl Hooks for Careless {
 }
 
 impl gen_sts::STSApi for Careless {
+    fn authorize_get_federation_token(
+        &self,
+        _: &Cx,
+        _: &gen_sts::GetFederationTokenInput,
+    ) -> Result<Vec<api::Ask>, Error> {
+        Ok(Vec::new())
+    }
+
     fn authorize_assume_role(
         &self,
         _: &Cx,

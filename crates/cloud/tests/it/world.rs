@@ -31,7 +31,7 @@ pub fn services() -> Vec<Arc<dyn Service>> {
     vec![
         Arc::new(gen_iam::Handler(service_iam::Iam)),
         Arc::new(gen_s3::Handler(service_s3::S3::new())),
-        Arc::new(gen_sts::Handler(service_sts::Sts)),
+        Arc::new(gen_sts::Handler(service_sts::Sts::new(Arc::new(api::NoFetch)))),
         Arc::new(gen_dynamodb::Handler(ToCome)),
         Arc::new(gen_ec2::Handler(ToCome)),
         Arc::new(gen_lambda::Handler(ToCome)),
