@@ -11,8 +11,17 @@ use std::time::Instant;
 use crate::run;
 
 /// A program the tests call, and the Debian package that has it.
-const DEBIAN: &[(&str, &str)] =
-    &[("chromium", "chromium"), ("node", "nodejs"), ("npm", "npm"), ("curl", "curl")];
+const DEBIAN: &[(&str, &str)] = &[
+    ("chromium", "chromium"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("curl", "curl"),
+    ("ip", "iproute2"),
+    ("rclone", "rclone"),
+];
+
+/// Where the SDK of 2018 is, apart from today's.
+const OLD_BOTO3: &str = ".venv/boto3-2018";
 
 /// The interpreter of the virtual environment.
 pub fn python(root: &Path) -> PathBuf {
@@ -98,7 +107,8 @@ fn install_debian(packages: &[&str]) -> Result<(), String> {
 }
 
 fn python_source(root: &Path) -> Result<String, String> {
-    read(&root.join("tests/requirements.txt"))
+    let old = read(&root.join("tests/requirements-2018.txt"))?;
+    Ok(read(&root.join("tests/requirements.txt"))? + &old)
 }
 
 fn python_works(root: &Path) -> bool {
@@ -115,11 +125,14 @@ fn install_python(root: &Path) -> Result<(), String> {
     run::must(root, "python3", &["-m", "venv", ".venv"])?;
     let python = python(root);
     let args = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
-    let mut args = args.to_vec();
-    args.extend(["--requirement", "tests/requirements.txt"]);
-    run::must(root, &python.to_string_lossy(), &args).map_err(|e| {
-        format!("{e}\nthe Python packages come from PyPI: is it reachable (pip config list)?")
-    })?;
+    let today = ["--requirement", "tests/requirements.txt"];
+    let old = ["--requirement", "tests/requirements-2018.txt", "--no-deps", "--target", OLD_BOTO3];
+    for more in [&today[..], &old] {
+        let args = [&args[..], more].concat();
+        run::must(root, &python.to_string_lossy(), &args).map_err(|e| {
+            format!("{e}\nthe Python packages come from PyPI: is it reachable (pip config list)?")
+        })?;
+    }
     stamp(&venv, &python_source(root)?)
 }
 

@@ -49,6 +49,8 @@ pub fn command() -> Command {
                 )
                 .args(of_names(&["data", "listen", "region"])),
         )
+        .subcommand(shell())
+        .subcommand(inside())
         .subcommand(
             Command::new("status")
                 .about("Say whether a cloud is running, and where")
@@ -80,6 +82,61 @@ pub fn command() -> Command {
                         .value_parser(clap::value_parser!(clap_complete::Shell)),
                 ),
         )
+}
+
+fn shell() -> Command {
+    Command::new("shell")
+        .about("Run a command, or a shell, for which the names of AWS lead to this cloud")
+        .long_about(
+            "Run a command for which the names of AWS lead to the running cloud, with nothing on this \
+             machine changed: any client works as it is, old ones too.\n\nThe command sees its own \
+             resolv.conf, trusted certificates and credentials. Where ports 53, 80 and 443 cannot be \
+             had, it sees its own network too: TCP then leads out of it at ports 22, 80, 443, that of \
+             the cloud, and those given with --port. Works as root, and as any user where the \
+             system allows user namespaces.",
+        )
+        .arg(
+            Arg::new("account")
+                .long("account")
+                .value_name("ACCOUNT")
+                .help("Be root of this 12-digit account, in place of the default one"),
+        )
+        .arg(
+            Arg::new("network")
+                .long("network")
+                .value_name("WHICH")
+                .value_parser(["auto", "host", "own"])
+                .default_value("auto")
+                .help("The host's network or one of its own"),
+        )
+        .arg(
+            Arg::new("port")
+                .long("port")
+                .value_name("N")
+                .action(ArgAction::Append)
+                .value_parser(clap::value_parser!(u16).range(1..))
+                .help("A further port that leads out of a network of its own"),
+        )
+        .arg(command_words().help("What to run [default: $SHELL]"))
+        .args(of_names(&["data", "region", "root_key", "auth"]))
+}
+
+/// What `shell` runs between itself and the command; see `shell::inside`.
+fn inside() -> Command {
+    Command::new("inside")
+        .hide(true)
+        .arg(Arg::new("folder").long("folder").required(true))
+        .arg(Arg::new("ports").long("ports").required(true))
+        .arg(Arg::new("mount").long("mount").action(ArgAction::Append))
+        .arg(command_words())
+}
+
+fn command_words() -> Arg {
+    Arg::new("command")
+        .value_name("CMD")
+        .last(true)
+        .num_args(0..)
+        .value_parser(clap::value_parser!(std::ffi::OsString))
 }
 
 fn events() -> Command {

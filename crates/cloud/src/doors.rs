@@ -31,7 +31,8 @@ pub const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 pub const SOCKETS: &str = "run";
 pub const HTTP_SOCKET: &str = "http";
 pub const HTTPS_SOCKET: &str = "https";
-/// An IPv4 address, where the names shall lead, then queries as over TCP.
+/// An IPv4 address, where the names shall lead; 1 if the client came by TCP, else 0; then queries as
+/// over TCP.
 pub const DNS_SOCKET: &str = "dns";
 
 /// The folder of the local authority, in the data folder.
@@ -296,12 +297,13 @@ async fn serve_dns_socket(listener: UnixListener, served: Served) {
         }
         let served = served.clone();
         streams.spawn(async move {
-            let mut address = [0; 4];
-            let named = tokio::time::timeout(DNS_IDLE, stream.read_exact(&mut address)).await;
+            let mut head = [0; 5];
+            let named = tokio::time::timeout(DNS_IDLE, stream.read_exact(&mut head)).await;
             if let Ok(Ok(_)) = named {
-                let addresses = Addresses { v4: address.into(), v6: None };
+                let [a, b, c, d, by_tcp] = head;
+                let addresses = Addresses { v4: Ipv4Addr::new(a, b, c, d), v6: None };
                 let served = Served { addresses, ..served };
-                let _ = dns::serve_frames(stream, &served, DNS_IDLE).await;
+                let _ = dns::serve_frames(stream, &served, by_tcp == 1, DNS_IDLE).await;
             }
         });
     }

@@ -17,6 +17,7 @@ mod events;
 mod exit;
 mod services;
 mod settings;
+mod shell;
 mod snapshot;
 mod status;
 mod threads;
@@ -51,6 +52,7 @@ fn run() -> Result<(), Failure> {
             }
             Ok(())
         }
+        "inside" => shell::inside::run(matches),
         _ => {
             let settings = cli::settings(matches)?;
             let data = settings::default_data(cli::variable);
@@ -58,6 +60,7 @@ fn run() -> Result<(), Failure> {
                 Config::new(&settings, data).map_err(|error| Failure::new(exit::USAGE, error.0))?;
             match name {
                 "env" => env::print(&config, matches),
+                "shell" => shell::run(&config, matches),
                 "clock" => clock::run(&config, matches),
                 "status" => status::run(&config),
                 "events" => events::run(&config, matches),

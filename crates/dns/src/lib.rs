@@ -16,5 +16,4 @@ mod zone;
 
 pub use forward::{Upstream, resolvers};
 pub use serve::{Served, is_own_host, serve_frames, serve_tcp, serve_udp};
-pub use wire::{Code, Malformed, Query};
 pub use zone::{Addresses, Answer, Names, Standing, answer};

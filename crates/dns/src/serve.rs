@@ -115,21 +115,27 @@ pub async fn serve_tcp(listener: TcpListener, served: Served) {
         let served = served.clone();
         #[allow(clippy::disallowed_methods, reason = "connections are answered side by side")]
         tokio::spawn(async move {
-            let _ = serve_frames(stream, &served, IDLE).await;
+            let _ = serve_frames(stream, &served, true, IDLE).await;
             drop(permit);
         });
     }
 }
 
-/// Answers the queries of one stream, one after the other, until it ends or idles.
-pub async fn serve_frames<S>(mut stream: S, served: &Served, idle: Duration) -> io::Result<()>
+/// Answers the queries of one stream, one after the other, until it ends or idles. `large` answers
+/// are for clients that came by a stream themselves.
+pub async fn serve_frames<S>(
+    mut stream: S,
+    served: &Served,
+    large: bool,
+    idle: Duration,
+) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
         let Ok(query) = timeout(idle, frame(&mut stream)).await else { return Ok(()) };
         // What is no query at all ends the stream: there is no telling what would follow.
-        let Some(reply) = served.answer(&query?, true).await else { return Ok(()) };
+        let Some(reply) = served.answer(&query?, large).await else { return Ok(()) };
         let mut framed = Vec::with_capacity(2 + reply.len());
         framed.extend_from_slice(&(reply.len() as u16).to_be_bytes());
         framed.extend_from_slice(&reply);
@@ -228,7 +234,7 @@ mod tests {
                 own.write_all(&ask).await.unwrap();
             }
             own.write_all(&[0, 2, 9, 9]).await.unwrap();
-            serve_frames(theirs, &served(vec![]), IDLE).await.unwrap();
+            serve_frames(theirs, &served(vec![]), true, IDLE).await.unwrap();
             let mut all = Vec::new();
             own.read_to_end(&mut all).await.unwrap();
             assert_eq!(all.len(), 2 * (2 + ask.len() + 16));
@@ -239,10 +245,10 @@ mod tests {
     fn a_stream_that_stalls_is_left() {
         runtime().block_on(async {
             let (_own, theirs) = tokio::io::duplex(64);
-            serve_frames(theirs, &served(vec![]), Duration::from_millis(5)).await.unwrap();
+            serve_frames(theirs, &served(vec![]), true, Duration::from_millis(5)).await.unwrap();
             let (mut own, theirs) = tokio::io::duplex(64);
             own.write_all(&[0xff, 0xff]).await.unwrap();
-            assert!(serve_frames(theirs, &served(vec![]), IDLE).await.is_err());
+            assert!(serve_frames(theirs, &served(vec![]), true, IDLE).await.is_err());
         });
     }
 
