@@ -52,8 +52,12 @@ pub struct HttpInfo {
     pub auth_type: Option<&'static str>,
     /// Signed with Signature Version 2, which only S3 takes.
     pub version_two: bool,
+    /// A browser's form, which only S3 takes.
+    pub is_form: bool,
     /// When it says that it was signed.
     pub signed_at: Option<Timestamp>,
+    /// The second id of the request, which only S3 gives.
+    pub host_id: Option<String>,
     /// What it says of its body, as `s3:x-amz-content-sha256` has it.
     pub content_sha256: Option<Cow<'static, str>>,
 }

@@ -797,6 +797,19 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<PutPublicAccessBlockOutput, ::api::Error> {
         Err(::api::Error::not_implemented("PutPublicAccessBlock"))
     }
+    fn authorize_restore_object(
+        &self,
+        cx: &::api::Cx,
+        input: &RestoreObjectInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn restore_object(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &RestoreObjectInput,
+    ) -> Result<RestoreObjectOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("RestoreObject"))
+    }
     fn upload_part(
         &self,
         cx: &::api::AsyncCx,
@@ -1005,6 +1018,7 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             99 => ::api::answer(self.0.put_object_retention(tx, cx, ::api::cast(input))),
             100 => ::api::answer(self.0.put_object_tagging(tx, cx, ::api::cast(input))),
             101 => ::api::answer(self.0.put_public_access_block(tx, cx, ::api::cast(input))),
+            103 => ::api::answer(self.0.restore_object(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -1068,6 +1082,7 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             97 => self.0.authorize_put_object_legal_hold(cx, ::api::cast(input)),
             99 => self.0.authorize_put_object_retention(cx, ::api::cast(input)),
             100 => self.0.authorize_put_object_tagging(cx, ::api::cast(input)),
+            103 => self.0.authorize_restore_object(cx, ::api::cast(input)),
             110 => self.0.authorize_upload_part_copy(cx, ::api::cast(input)),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
@@ -2922,7 +2937,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &["RequestPayer", "OptionalObjectAttributes"],
+                stored: &["RequestPayer"],
             }),
         },
         Operation {
@@ -2952,7 +2967,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &["RequestPayer", "OptionalObjectAttributes"],
+                stored: &["RequestPayer"],
             }),
         },
         Operation {
@@ -2982,7 +2997,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &["RequestPayer", "OptionalObjectAttributes"],
+                stored: &["RequestPayer"],
             }),
         },
         Operation {
@@ -3259,7 +3274,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &["LifecycleConfiguration", "TransitionDefaultMinimumObjectSize"],
+                stored: &[],
             }),
         },
         Operation {
@@ -3351,7 +3366,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &["NotificationConfiguration", "SkipDestinationValidation"],
+                stored: &["SkipDestinationValidation"],
             }),
         },
         Operation {
@@ -3561,7 +3576,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &["WebsiteConfiguration"],
+                stored: &[],
             }),
         },
         Operation {
@@ -3785,7 +3800,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("restore", None)],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_RESTORE_OBJECT_INPUT,
+                output: &tables::S_RESTORE_OBJECT_OUTPUT,
+                new_input: || ::std::boxed::Box::<RestoreObjectInput>::default(),
+                errors: &[&errors::OBJECT_ALREADY_IN_ACTIVE_TIER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["RequestPayer"],
+            }),
         },
         Operation {
             name: "SelectObjectContent",

@@ -484,6 +484,78 @@ impl Struct for CORSRule {
     }
 }
 #[derive(Clone, Default)]
+pub struct CSVInput {
+    pub file_header_info: ::std::option::Option<::std::string::String>,
+    pub comments: ::std::option::Option<::std::string::String>,
+    pub quote_escape_character: ::std::option::Option<::std::string::String>,
+    pub record_delimiter: ::std::option::Option<::std::string::String>,
+    pub field_delimiter: ::std::option::Option<::std::string::String>,
+    pub quote_character: ::std::option::Option<::std::string::String>,
+    pub allow_quoted_record_delimiter: ::std::option::Option<bool>,
+}
+impl Struct for CSVInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CSV_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.file_header_info,
+            1 => &self.comments,
+            2 => &self.quote_escape_character,
+            3 => &self.record_delimiter,
+            4 => &self.field_delimiter,
+            5 => &self.quote_character,
+            6 => &self.allow_quoted_record_delimiter,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.file_header_info,
+            1 => &mut self.comments,
+            2 => &mut self.quote_escape_character,
+            3 => &mut self.record_delimiter,
+            4 => &mut self.field_delimiter,
+            5 => &mut self.quote_character,
+            6 => &mut self.allow_quoted_record_delimiter,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CSVOutput {
+    pub quote_fields: ::std::option::Option<::std::string::String>,
+    pub quote_escape_character: ::std::option::Option<::std::string::String>,
+    pub record_delimiter: ::std::option::Option<::std::string::String>,
+    pub field_delimiter: ::std::option::Option<::std::string::String>,
+    pub quote_character: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CSVOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CSV_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.quote_fields,
+            1 => &self.quote_escape_character,
+            2 => &self.record_delimiter,
+            3 => &self.field_delimiter,
+            4 => &self.quote_character,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.quote_fields,
+            1 => &mut self.quote_escape_character,
+            2 => &mut self.record_delimiter,
+            3 => &mut self.field_delimiter,
+            4 => &mut self.quote_character,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Checksum {
     pub checksum_crc32: ::std::option::Option<::std::string::String>,
     pub checksum_crc32c: ::std::option::Option<::std::string::String>,
@@ -2148,6 +2220,33 @@ impl Struct for Destination {
             4 => &mut self.encryption_configuration,
             5 => &mut self.replication_time,
             6 => &mut self.metrics,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Encryption {
+    pub encryption_type: ::std::string::String,
+    pub kms_key_id: ::std::option::Option<::std::string::String>,
+    pub kms_context: ::std::option::Option<::std::string::String>,
+}
+impl Struct for Encryption {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ENCRYPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.encryption_type,
+            1 => &self.kms_key_id,
+            2 => &self.kms_context,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.encryption_type,
+            1 => &mut self.kms_key_id,
+            2 => &mut self.kms_context,
             _ => panic!("no member {index}"),
         }
     }
@@ -3926,6 +4025,27 @@ impl Struct for GetPublicAccessBlockInput {
     }
 }
 #[derive(Clone, Default)]
+pub struct GlacierJobParameters {
+    pub tier: ::std::string::String,
+}
+impl Struct for GlacierJobParameters {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GLACIER_JOB_PARAMETERS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tier,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tier,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Grant {
     pub grantee: ::std::option::Option<Grantee>,
     pub permission: ::std::option::Option<::std::string::String>,
@@ -4324,6 +4444,36 @@ impl Struct for Initiator {
     }
 }
 #[derive(Clone, Default)]
+pub struct InputSerialization {
+    pub csv: ::std::option::Option<CSVInput>,
+    pub compression_type: ::std::option::Option<::std::string::String>,
+    pub json: ::std::option::Option<JSONInput>,
+    pub parquet: ::std::option::Option<ParquetInput>,
+}
+impl Struct for InputSerialization {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INPUT_SERIALIZATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.csv,
+            1 => &self.compression_type,
+            2 => &self.json,
+            3 => &self.parquet,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.csv,
+            1 => &mut self.compression_type,
+            2 => &mut self.json,
+            3 => &mut self.parquet,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct IntelligentTieringAndOperator {
     pub prefix: ::std::option::Option<::std::string::String>,
     pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
@@ -4613,6 +4763,48 @@ impl Struct for InventorySchedule {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.frequency,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct JSONInput {
+    pub r#type: ::std::option::Option<::std::string::String>,
+}
+impl Struct for JSONInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_JSON_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.r#type,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.r#type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct JSONOutput {
+    pub record_delimiter: ::std::option::Option<::std::string::String>,
+}
+impl Struct for JSONOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_JSON_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.record_delimiter,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.record_delimiter,
             _ => panic!("no member {index}"),
         }
     }
@@ -5660,6 +5852,30 @@ impl Struct for LoggingEnabled {
     }
 }
 #[derive(Clone, Default)]
+pub struct MetadataEntry {
+    pub name: ::std::option::Option<::std::string::String>,
+    pub value: ::std::option::Option<::std::string::String>,
+}
+impl Struct for MetadataEntry {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_METADATA_ENTRY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.name,
+            1 => &self.value,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.name,
+            1 => &mut self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Metrics {
     pub status: ::std::string::String,
     pub event_threshold: ::std::option::Option<ReplicationTimeValue>,
@@ -6003,6 +6219,21 @@ impl Struct for Object {
     }
 }
 #[derive(Clone, Default)]
+pub struct ObjectAlreadyInActiveTierError {}
+impl Struct for ObjectAlreadyInActiveTierError {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OBJECT_ALREADY_IN_ACTIVE_TIER_ERROR
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ObjectIdentifier {
     pub key: ::std::string::String,
     pub version_id: ::std::option::Option<::std::string::String>,
@@ -6252,6 +6483,51 @@ impl Struct for ObjectVersion {
     }
 }
 #[derive(Clone, Default)]
+pub struct OutputLocation {
+    pub s3: ::std::option::Option<S3Location>,
+}
+impl Struct for OutputLocation {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OUTPUT_LOCATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.s3,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.s3,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct OutputSerialization {
+    pub csv: ::std::option::Option<CSVOutput>,
+    pub json: ::std::option::Option<JSONOutput>,
+}
+impl Struct for OutputSerialization {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_OUTPUT_SERIALIZATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.csv,
+            1 => &self.json,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.csv,
+            1 => &mut self.json,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Owner {
     pub display_name: ::std::option::Option<::std::string::String>,
     pub id: ::std::option::Option<::std::string::String>,
@@ -6313,6 +6589,21 @@ impl Struct for OwnershipControlsRule {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.object_ownership,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ParquetInput {}
+impl Struct for ParquetInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PARQUET_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
             _ => panic!("no member {index}"),
         }
     }
@@ -7985,6 +8276,108 @@ impl Struct for RequestPaymentConfiguration {
     }
 }
 #[derive(Clone, Default)]
+pub struct RestoreObjectOutput {
+    pub request_charged: ::std::option::Option<::std::string::String>,
+    pub restore_output_path: ::std::option::Option<::std::string::String>,
+}
+impl Struct for RestoreObjectOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESTORE_OBJECT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.request_charged,
+            1 => &self.restore_output_path,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.request_charged,
+            1 => &mut self.restore_output_path,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct RestoreObjectInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub version_id: ::std::option::Option<::std::string::String>,
+    pub restore_request: ::std::option::Option<RestoreRequest>,
+    pub request_payer: ::std::option::Option<::std::string::String>,
+    pub checksum_algorithm: ::std::option::Option<::std::string::String>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for RestoreObjectInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESTORE_OBJECT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.version_id,
+            3 => &self.restore_request,
+            4 => &self.request_payer,
+            5 => &self.checksum_algorithm,
+            6 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.version_id,
+            3 => &mut self.restore_request,
+            4 => &mut self.request_payer,
+            5 => &mut self.checksum_algorithm,
+            6 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct RestoreRequest {
+    pub days: ::std::option::Option<i32>,
+    pub glacier_job_parameters: ::std::option::Option<GlacierJobParameters>,
+    pub r#type: ::std::option::Option<::std::string::String>,
+    pub tier: ::std::option::Option<::std::string::String>,
+    pub description: ::std::option::Option<::std::string::String>,
+    pub select_parameters: ::std::option::Option<SelectParameters>,
+    pub output_location: ::std::option::Option<OutputLocation>,
+}
+impl Struct for RestoreRequest {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESTORE_REQUEST
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.days,
+            1 => &self.glacier_job_parameters,
+            2 => &self.r#type,
+            3 => &self.tier,
+            4 => &self.description,
+            5 => &self.select_parameters,
+            6 => &self.output_location,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.days,
+            1 => &mut self.glacier_job_parameters,
+            2 => &mut self.r#type,
+            3 => &mut self.tier,
+            4 => &mut self.description,
+            5 => &mut self.select_parameters,
+            6 => &mut self.output_location,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct RestoreStatus {
     pub is_restore_in_progress: ::std::option::Option<bool>,
     pub restore_expiry_date: ::std::option::Option<::base::Timestamp>,
@@ -8054,6 +8447,48 @@ impl Struct for S3KeyFilter {
     }
 }
 #[derive(Clone, Default)]
+pub struct S3Location {
+    pub bucket_name: ::std::string::String,
+    pub prefix: ::std::string::String,
+    pub encryption: ::std::option::Option<Encryption>,
+    pub canned_acl: ::std::option::Option<::std::string::String>,
+    pub access_control_list: ::std::option::Option<::std::vec::Vec<Grant>>,
+    pub tagging: ::std::option::Option<Tagging>,
+    pub user_metadata: ::std::option::Option<::std::vec::Vec<MetadataEntry>>,
+    pub storage_class: ::std::option::Option<::std::string::String>,
+}
+impl Struct for S3Location {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_S3_LOCATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket_name,
+            1 => &self.prefix,
+            2 => &self.encryption,
+            3 => &self.canned_acl,
+            4 => &self.access_control_list,
+            5 => &self.tagging,
+            6 => &self.user_metadata,
+            7 => &self.storage_class,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket_name,
+            1 => &mut self.prefix,
+            2 => &mut self.encryption,
+            3 => &mut self.canned_acl,
+            4 => &mut self.access_control_list,
+            5 => &mut self.tagging,
+            6 => &mut self.user_metadata,
+            7 => &mut self.storage_class,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct SSEKMS {
     pub key_id: ::std::string::String,
 }
@@ -8085,6 +8520,36 @@ impl Struct for SSES3 {
     }
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SelectParameters {
+    pub input_serialization: InputSerialization,
+    pub expression_type: ::std::string::String,
+    pub expression: ::std::string::String,
+    pub output_serialization: OutputSerialization,
+}
+impl Struct for SelectParameters {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SELECT_PARAMETERS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.input_serialization,
+            1 => &self.expression_type,
+            2 => &self.expression,
+            3 => &self.output_serialization,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.input_serialization,
+            1 => &mut self.expression_type,
+            2 => &mut self.expression,
+            3 => &mut self.output_serialization,
             _ => panic!("no member {index}"),
         }
     }
@@ -9227,6 +9692,8 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     BucketLoggingStatus,
     CORSConfiguration,
     CORSRule,
+    CSVInput,
+    CSVOutput,
     Checksum,
     CommonPrefix,
     CompleteMultipartUploadOutput,
@@ -9269,6 +9736,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     DeletePublicAccessBlockInput,
     DeletedObject,
     Destination,
+    Encryption,
     EncryptionConfiguration,
     EncryptionTypeMismatch,
     Error,
@@ -9333,6 +9801,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     GetObjectTaggingInput,
     GetPublicAccessBlockOutput,
     GetPublicAccessBlockInput,
+    GlacierJobParameters,
     Grant,
     Grantee,
     HeadBucketOutput,
@@ -9341,6 +9810,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     HeadObjectInput,
     IndexDocument,
     Initiator,
+    InputSerialization,
     IntelligentTieringAndOperator,
     IntelligentTieringConfiguration,
     IntelligentTieringFilter,
@@ -9353,6 +9823,8 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     InventoryFilter,
     InventoryS3BucketDestination,
     InventorySchedule,
+    JSONInput,
+    JSONOutput,
     LambdaFunctionConfiguration,
     LifecycleExpiration,
     LifecycleRule,
@@ -9380,6 +9852,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     ListPartsInput,
     LocationInfo,
     LoggingEnabled,
+    MetadataEntry,
     Metrics,
     MetricsAndOperator,
     MetricsConfiguration,
@@ -9393,6 +9866,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     NotificationConfiguration,
     NotificationConfigurationFilter,
     Object,
+    ObjectAlreadyInActiveTierError,
     ObjectIdentifier,
     ObjectLockConfiguration,
     ObjectLockLegalHold,
@@ -9401,9 +9875,12 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     ObjectNotInActiveTierError,
     ObjectPart,
     ObjectVersion,
+    OutputLocation,
+    OutputSerialization,
     Owner,
     OwnershipControls,
     OwnershipControlsRule,
+    ParquetInput,
     Part,
     PartitionedPrefix,
     PolicyStatus,
@@ -9451,11 +9928,16 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     ReplicationTime,
     ReplicationTimeValue,
     RequestPaymentConfiguration,
+    RestoreObjectOutput,
+    RestoreObjectInput,
+    RestoreRequest,
     RestoreStatus,
     RoutingRule,
     S3KeyFilter,
+    S3Location,
     SSEKMS,
     SSES3,
+    SelectParameters,
     ServerSideEncryptionByDefault,
     ServerSideEncryptionConfiguration,
     ServerSideEncryptionRule,

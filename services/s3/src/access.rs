@@ -2,7 +2,7 @@
 
 use crate::acl::{self, Asked};
 use crate::rows::*;
-use crate::{bucket, get_object, names, object, public_access};
+use crate::{bucket, events, get_object, names, object, public_access};
 use api::{Ask, Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -149,7 +149,7 @@ pub fn authorize_get_object_acl(cx: &Cx, input: &GetObjectAclInput) -> Vec<Ask> 
 
 pub fn put_object_acl(
     tx: &mut Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &PutObjectAclInput,
 ) -> Result<PutObjectAclOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
@@ -159,6 +159,8 @@ pub fn put_object_acl(
     row.acl = list_given(&input.access_control_policy, &asked, row.owner, Some(bucket.owner))?;
     public_access::check_acl(&bucket, &row.acl)?;
     object::rewrite(tx, &bucket, &input.key, &row)?;
+    let of = events::Of::new(&bucket, &input.bucket, &input.key, &row);
+    events::tell(tx, cx, "ObjectAcl:Put", of)?;
     Ok(PutObjectAclOutput::default())
 }
 

@@ -3,7 +3,7 @@
 use crate::acl::{self, Asked};
 use crate::names::check_bucket_name;
 use crate::rows::*;
-use crate::{config, lifecycle};
+use crate::{config, events, lifecycle};
 use api::{Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -45,7 +45,7 @@ pub fn find_expected(tx: &Tx, name: &str, owner: &Option<String>) -> Result<Arc<
 pub fn set_feature(
     tx: &mut Tx,
     name: &str,
-    bucket: &mut BucketRow,
+    bucket: &BucketRow,
     feature: Feature,
     on: bool,
 ) -> Result<(), Error> {
@@ -54,8 +54,8 @@ pub fn set_feature(
         false => bucket.features & !(feature as u32),
     };
     if features != bucket.features {
-        bucket.features = features;
-        tx.put(&BUCKETS, &Scope::Global, name, bucket)?;
+        let changed = BucketRow { features, ..bucket.clone() };
+        tx.put(&BUCKETS, &Scope::Global, name, &changed)?;
     }
     Ok(())
 }
@@ -227,6 +227,7 @@ pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBu
     tx.mark_freeing();
     config::delete_all(tx, &bucket)?;
     lifecycle::forget(tx, &bucket)?;
+    events::forget(tx, &bucket)?;
     tx.enqueue(&lifecycle::BUCKET, &(bucket.owner, bucket.number))?;
     tx.delete(&BUCKETS, &Scope::Global, name)?;
     tx.delete(&BUCKETS_OF_ACCOUNT, &scope, name)?;

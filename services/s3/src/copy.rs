@@ -12,8 +12,8 @@ use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
 use crate::sealed::{Sealer, sealed_bytes};
 use crate::{
-    body, bucket, conditions, encryption, lifecycle, lock, meta, multipart, names, object,
-    put_object, tagging,
+    body, bucket, conditions, encryption, events, lifecycle, lock, meta, multipart, names, object,
+    put_object, restore, tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base::{Timestamp, percent};
@@ -89,6 +89,7 @@ impl Source {
             true => conditions::failed("x-amz-copy-source-If-None-Match"),
             false => error,
         })?;
+        restore::check_copy(&row.meta, tx.now())?;
         Ok((bucket, row))
     }
 }
@@ -193,6 +194,7 @@ fn meta_of(cx: &Cx, input: &CopyObjectInput, source: &Meta) -> Result<Meta, Erro
     } else {
         Meta { website_redirect: None, tags: Default::default(), ..source.clone() }
     };
+    meta.restore = None;
     meta.website_redirect = meta::redirect(&input.website_redirect_location)?;
     meta.storage_class = meta::storage_class(&input.storage_class)?;
     meta.tags = match directive("tagging", &input.tagging_directive)? {
@@ -372,6 +374,8 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
             };
             let row = object::install(tx, cx, &bucket, &input.key, row, 0)?;
             let expiration = lifecycle::expiration(tx, &bucket, &input.key, &row)?;
+            let of = events::Of::new(&bucket, &input.bucket, &input.key, &row);
+            events::tell(tx, cx, "ObjectCreated:Copy", of)?;
             Ok((bucket, row, expiration))
         })
         .await?;

@@ -1,5 +1,6 @@
 //! DeleteObject and DeleteObjects.
 
+use crate::events::{self, Of};
 use crate::rows::*;
 use crate::{acl, bucket, conditions, lock, names, object};
 use api::{Ask, Cx, Error, Tx};
@@ -55,6 +56,19 @@ pub fn marker(owner: AccountId, now: Timestamp) -> ObjectRow {
     }
 }
 
+/// Tells of a version that is gone. Its number is that of this change.
+fn removed(
+    tx: &mut Tx,
+    cx: &Cx,
+    bucket: &BucketRow,
+    name: &str,
+    key: &str,
+    row: &ObjectRow,
+) -> Result<(), Error> {
+    let row = ObjectRow { sequence: (tx.version() + 1) << 16, ..row.clone() };
+    events::tell(tx, cx, "ObjectRemoved:Delete", Of::new(bucket, name, key, &row))
+}
+
 /// Deletes one key or one version. What is not there is deleted already.
 fn delete(
     tx: &mut Tx,
@@ -70,6 +84,7 @@ fn delete(
         if let Some(row) = &found {
             lock::check_delete(tx, cx, (hold.bucket, key), row, hold.bypass)?;
             object::remove(tx, bucket, key, row)?;
+            removed(tx, cx, bucket, hold.bucket, key, row)?;
         }
         let marker = found.is_some_and(|row| row.delete_marker);
         return Ok(Deleted { version_id: Some(version.to_owned()), marker });
@@ -77,12 +92,15 @@ fn delete(
     if bucket.versioning == Versioning::Unversioned {
         if let Some(row) = object::find(tx, bucket, key, None)? {
             object::remove(tx, bucket, key, &row)?;
+            removed(tx, cx, bucket, hold.bucket, key, &row)?;
         }
         return Ok(Deleted { version_id: None, marker: false });
     }
     let owner = cx.caller.account.unwrap_or(bucket.owner);
     let marker = marker(owner, tx.now());
     let row = object::install(tx, cx, bucket, key, marker, nth)?;
+    let of = Of::new(bucket, hold.bucket, key, &row);
+    events::tell(tx, cx, "ObjectRemoved:DeleteMarkerCreated", of)?;
     Ok(Deleted { version_id: object::shown_id(bucket, &row), marker: true })
 }
 

@@ -4,7 +4,7 @@ use crate::conditions::Reading;
 use crate::content::Content;
 use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
-use crate::{bucket, checksum, lifecycle, lock, meta, names, object};
+use crate::{bucket, checksum, lifecycle, lock, meta, names, object, restore};
 use api::{Ask, AsyncCx, Body, Cx, Error, Reply, Tx};
 use base::Timestamp;
 use gen_s3::errors as e;
@@ -50,6 +50,7 @@ struct Found {
     /// Set where only a part is asked for.
     partial: bool,
     expiration: Option<String>,
+    restore: Option<String>,
 }
 
 struct Wanted<'a> {
@@ -90,11 +91,12 @@ fn look(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Found, Error> {
         },
         (None, None) => (0..row.size_bytes, false),
     };
+    let restore = restore::shown(&row.meta, tx.now());
     let expiration = match version {
         None => lifecycle::expiration(tx, &bucket, wanted.key, &row)?,
         Some(_) => None,
     };
-    Ok(Found { bucket, row, range, partial, expiration })
+    Ok(Found { bucket, row, range, partial, expiration, restore })
 }
 
 /// Whoever may not list the bucket does not learn whether a key exists.
@@ -211,6 +213,7 @@ macro_rules! shared_output {
         let mut output = $output {
             accept_ranges: Some("bytes".into()),
             expiration: $found.expiration.clone(),
+            restore: $found.restore.clone(),
             last_modified: Some(row.modified),
             content_length: Some(($found.range.end - $found.range.start) as i64),
             e_tag: Some(["\"", &row.e_tag, "\""].concat()),
@@ -299,6 +302,7 @@ pub async fn run(cx: &AsyncCx, input: &GetObjectInput) -> Result<Reply<GetObject
     let customer = customer_key::given!(input).read(cx)?;
     let (found, content) = cx.read(|tx| {
         let found = look(tx, cx, &wanted!(input, customer))?;
+        restore::check_read(&found.row.meta, tx.now())?;
         let content = match found.row.size_bytes {
             0 => None,
             _ => Some(Content::of(tx, cx, &found.row, customer.as_ref())?),

@@ -1,7 +1,10 @@
 //! What buckets and objects say about who may use them.
 
 use crate::rows::BucketRow;
-use crate::{S3, acl, bucket, checksum, cors, encryption, lifecycle, object, tagging, website};
+use crate::{
+    S3, acl, bucket, checksum, cors, encryption, events, lifecycle, object, restore, tagging,
+    website,
+};
 use api::{
     Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginAnswer, Tx,
     WebAnswer, WebFailure, WebRequest,
@@ -120,6 +123,8 @@ impl Hooks for S3 {
 
     fn jobs(&self, jobs: &mut Jobs, with: &Background) {
         lifecycle::jobs(jobs, &with.entropy);
+        events::jobs(jobs);
+        restore::jobs(jobs);
     }
 
     fn cross_origin(

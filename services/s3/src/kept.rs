@@ -1,5 +1,5 @@
-//! Configurations that are checked and kept, and that nothing acts on yet: notifications, logging,
-//! request payment, acceleration, replication, analytics, inventory, metrics, tiering.
+//! Configurations that are checked and kept, and that nothing acts on yet: logging, request payment,
+//! acceleration, replication, analytics, inventory, metrics, tiering.
 
 use crate::rows::*;
 use crate::{bucket, config, malformed_xml};
@@ -15,91 +15,6 @@ fn invalid_argument(text: &str) -> Error {
 fn not_found(bucket: &str) -> Error {
     let text = "The specified configuration does not exist.";
     Error::new(&e::NO_SUCH_CONFIGURATION, text).detail("BucketName", bucket)
-}
-
-const NOTIFICATION: &str = "notification";
-
-/// Families of events; each covers those that begin with it and a colon.
-const EVENTS: &str = "s3:ObjectCreated:* s3:ObjectCreated:Put s3:ObjectCreated:Post \
-    s3:ObjectCreated:Copy s3:ObjectCreated:CompleteMultipartUpload s3:ObjectRemoved:* \
-    s3:ObjectRemoved:Delete s3:ObjectRemoved:DeleteMarkerCreated s3:ObjectRestore:* \
-    s3:ObjectRestore:Post s3:ObjectRestore:Completed s3:ObjectRestore:Delete \
-    s3:ReducedRedundancyLostObject s3:Replication:* s3:Replication:OperationFailedReplication \
-    s3:Replication:OperationMissedThreshold s3:Replication:OperationReplicatedAfterThreshold \
-    s3:Replication:OperationNotTracked s3:LifecycleExpiration:* s3:LifecycleExpiration:Delete \
-    s3:LifecycleExpiration:DeleteMarkerCreated s3:LifecycleTransition s3:IntelligentTiering \
-    s3:ObjectAcl:Put s3:ObjectTagging:* s3:ObjectTagging:Put s3:ObjectTagging:Delete";
-
-fn check_events(
-    arn: &str,
-    service: &str,
-    events: &[String],
-    filter: &Option<NotificationConfigurationFilter>,
-) -> Result<(), Error> {
-    if arn.split(':').nth(2) != Some(service) || arn.split(':').count() < 6 {
-        return Err(invalid_argument("The ARN could not be parsed")
-            .detail("ArgumentName", "arn")
-            .detail("ArgumentValue", arn));
-    }
-    if events.is_empty() {
-        return Err(malformed_xml());
-    }
-    for event in events {
-        if !EVENTS.split_ascii_whitespace().any(|known| known == event) {
-            let text = "The event is not supported for notifications";
-            return Err(invalid_argument(text)
-                .detail("ArgumentName", "Event")
-                .detail("ArgumentValue", event));
-        }
-    }
-    let key = filter.as_ref().and_then(|filter| filter.key.as_ref());
-    let mut seen = Vec::new();
-    for rule in key.iter().filter_map(|key| key.filter_rules.as_ref()).flatten() {
-        let name = rule.name.as_deref().unwrap_or_default().to_ascii_lowercase();
-        if name != "prefix" && name != "suffix" {
-            let text = "filter rule name must be either prefix or suffix";
-            return Err(invalid_argument(text).detail("ArgumentName", "FilterRule.Name"));
-        }
-        if seen.contains(&name) {
-            let text = "Cannot specify more than one prefix or suffix rule in a filter.";
-            return Err(invalid_argument(text).detail("ArgumentName", "FilterRule"));
-        }
-        seen.push(name);
-    }
-    Ok(())
-}
-
-pub fn put_notification(
-    tx: &mut Tx,
-    cx: &Cx,
-    input: &PutBucketNotificationConfigurationInput,
-) -> Result<PutBucketNotificationConfigurationOutput, Error> {
-    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let mut document = input.notification_configuration.clone();
-    let new_id = || Some(cx.entropy.uuid());
-    for one in document.topic_configurations.iter_mut().flatten() {
-        check_events(&one.topic_arn, "sns", &one.events, &one.filter)?;
-        one.id = one.id.take().or_else(new_id);
-    }
-    for one in document.queue_configurations.iter_mut().flatten() {
-        check_events(&one.queue_arn, "sqs", &one.events, &one.filter)?;
-        one.id = one.id.take().or_else(new_id);
-    }
-    for one in document.lambda_function_configurations.iter_mut().flatten() {
-        check_events(&one.lambda_function_arn, "lambda", &one.events, &one.filter)?;
-        one.id = one.id.take().or_else(new_id);
-    }
-    config::put(tx, cx, &bucket, NOTIFICATION, "", &document)?;
-    Ok(PutBucketNotificationConfigurationOutput::default())
-}
-
-pub fn get_notification(
-    tx: &Tx,
-    _: &Cx,
-    input: &GetBucketNotificationConfigurationInput,
-) -> Result<GetBucketNotificationConfigurationOutput, Error> {
-    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    Ok(config::get(tx, &bucket, NOTIFICATION, "")?.unwrap_or_default())
 }
 
 const LOGGING: &str = "logging";

@@ -22,6 +22,7 @@ mod cors;
 mod customer_key;
 mod delete;
 mod encryption;
+pub mod events;
 mod get_object;
 mod grants;
 mod kept;
@@ -35,6 +36,7 @@ mod names;
 mod object;
 mod public_access;
 mod put_object;
+mod restore;
 mod rows;
 mod sealed;
 mod tagging;
@@ -442,7 +444,7 @@ impl S3Api for S3 {
         get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput = lock::get_hold;
         get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = lifecycle::get;
         get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = website::get;
-        get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = kept::get_notification;
+        get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = events::get;
         get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = kept::get_logging;
         get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = kept::get_payment;
         get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = kept::get_accelerate;
@@ -458,6 +460,7 @@ impl S3Api for S3 {
     }
 
     writes! {
+        restore_object(RestoreObjectInput) -> RestoreObjectOutput = restore::run;
         put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput = tagging::put_bucket;
         delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput = tagging::delete_bucket;
         put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput = tagging::put;
@@ -477,7 +480,7 @@ impl S3Api for S3 {
         delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput = lifecycle::delete;
         put_bucket_website(PutBucketWebsiteInput) -> PutBucketWebsiteOutput = website::put;
         delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = website::delete;
-        put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = kept::put_notification;
+        put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = events::put;
         put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = kept::put_logging;
         put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput = kept::put_payment;
         put_bucket_accelerate_configuration(PutBucketAccelerateConfigurationInput) -> PutBucketAccelerateConfigurationOutput = kept::put_accelerate;
@@ -494,6 +497,7 @@ impl S3Api for S3 {
     }
 
     asks! {
+        authorize_restore_object(RestoreObjectInput) = restore::authorize;
         authorize_get_object_tagging(GetObjectTaggingInput) = tagging::authorize_get;
         authorize_put_object_tagging(PutObjectTaggingInput) = tagging::authorize_put;
         authorize_delete_object_tagging(DeleteObjectTaggingInput) = tagging::authorize_delete;

@@ -3,11 +3,10 @@
 //! A page is one walk over the latest versions in key order. With a delimiter, a folder is skipped
 //! by one seek, whatever is in it, so a page costs its own length.
 
-use crate::acl;
-use crate::bucket;
 use crate::rows::*;
+use crate::{acl, bucket, restore};
 use api::{Cx, Error, Tx};
-use base::percent;
+use base::{Timestamp, percent};
 use gen_s3::errors as e;
 use gen_s3::*;
 use store::Stem;
@@ -137,7 +136,26 @@ pub fn max_keys(asked: Option<i32>) -> Result<usize, Error> {
     Ok(max.min(PAGE_MAX) as usize)
 }
 
-fn entry(key: &str, row: &ObjectRow, encoding: &Encoding, owner: bool) -> Object {
+/// What a listing shows of an object beyond the usual.
+#[derive(Clone, Copy)]
+struct Shows {
+    owner: bool,
+    /// Whether it can be read, at that time.
+    restored_at: Option<Timestamp>,
+}
+
+impl Shows {
+    fn new(tx: &Tx, owner: bool, asked: &Option<Vec<String>>) -> Shows {
+        Shows { owner, restored_at: restore_asked(tx, asked) }
+    }
+}
+
+/// The time, if a listing is to say whether archived objects can be read.
+pub fn restore_asked(tx: &Tx, asked: &Option<Vec<String>>) -> Option<Timestamp> {
+    asked.iter().flatten().any(|name| name == "RestoreStatus").then(|| tx.now())
+}
+
+fn entry(key: &str, row: &ObjectRow, encoding: &Encoding, shows: Shows) -> Object {
     let class =
         if row.meta.storage_class.is_empty() { "STANDARD" } else { &row.meta.storage_class };
     Object {
@@ -151,16 +169,16 @@ fn entry(key: &str, row: &ObjectRow, encoding: &Encoding, owner: bool) -> Object
             .map(|c| if c.composite { "COMPOSITE".into() } else { "FULL_OBJECT".into() }),
         size: Some(row.size_bytes as i64),
         storage_class: Some(class.to_owned()),
-        owner: owner.then(|| acl::owner(row.owner)),
-        restore_status: None,
+        owner: shows.owner.then(|| acl::owner(row.owner)),
+        restore_status: shows.restored_at.and_then(|now| restore::status(&row.meta, now)),
     }
 }
 
-fn split(page: &Page, encoding: &Encoding, owner: bool) -> (Vec<Object>, Vec<CommonPrefix>) {
+fn split(page: &Page, encoding: &Encoding, shows: Shows) -> (Vec<Object>, Vec<CommonPrefix>) {
     let (mut contents, mut prefixes) = (Vec::new(), Vec::new());
     for found in &page.entries {
         match found {
-            Entry::Key(key, row) => contents.push(entry(key, row, encoding, owner)),
+            Entry::Key(key, row) => contents.push(entry(key, row, encoding, shows)),
             Entry::Prefix(prefix) => {
                 prefixes.push(CommonPrefix { prefix: Some(encoding.write(prefix)) });
             }
@@ -178,7 +196,8 @@ pub fn v1(tx: &Tx, _: &Cx, input: &ListObjectsInput) -> Result<ListObjectsOutput
         (text(&input.prefix), text(&input.delimiter), text(&input.marker));
     let wanted = Wanted { prefix: &prefix, delimiter: &delimiter, after: &marker, max };
     let page = page(tx, &bucket, &wanted)?;
-    let (contents, prefixes) = split(&page, &encoding, true);
+    let (contents, prefixes) =
+        split(&page, &encoding, Shows::new(tx, true, &input.optional_object_attributes));
     // Without a delimiter clients go on from the last key, and S3 names no marker.
     let next = page.entries.last().filter(|_| page.truncated && !delimiter.is_empty());
     Ok(ListObjectsOutput {
@@ -212,7 +231,8 @@ pub fn v2(tx: &Tx, cx: &Cx, input: &ListObjectsV2Input) -> Result<ListObjectsV2O
     };
     let wanted = Wanted { prefix: &prefix, delimiter: &delimiter, after: &after, max };
     let page = page(tx, &bucket, &wanted)?;
-    let (contents, prefixes) = split(&page, &encoding, input.fetch_owner == Some(true));
+    let shows = Shows::new(tx, input.fetch_owner == Some(true), &input.optional_object_attributes);
+    let (contents, prefixes) = split(&page, &encoding, shows);
     let next = page.entries.last().filter(|_| page.truncated);
     Ok(ListObjectsV2Output {
         is_truncated: Some(page.truncated),

@@ -2,8 +2,9 @@
 
 use crate::list::{Encoding, common_prefix, max_keys};
 use crate::rows::*;
-use crate::{acl, bucket, object};
+use crate::{acl, bucket, list, object, restore};
 use api::{Cx, Error, Tx};
+use base::Timestamp;
 use gen_s3::errors as e;
 use gen_s3::*;
 use store::{Desc, Stem};
@@ -15,6 +16,8 @@ struct Walk<'a> {
     count: usize,
     output: ListObjectVersionsOutput,
     last: (String, Option<String>),
+    /// Whether to say that archived objects can be read, at that time.
+    restored_at: Option<Timestamp>,
 }
 
 impl Walk<'_> {
@@ -61,7 +64,7 @@ impl Walk<'_> {
             is_latest: Some(latest),
             last_modified: Some(row.modified),
             owner,
-            restore_status: None,
+            restore_status: self.restored_at.and_then(|now| restore::status(&row.meta, now)),
         });
     }
 
@@ -111,7 +114,8 @@ pub fn list(
         ..ListObjectVersionsOutput::default()
     };
     let last = (String::new(), None);
-    let mut walk = Walk { bucket: &bucket, encoding, max, count: 0, output, last };
+    let restored_at = list::restore_asked(tx, &input.optional_object_attributes);
+    let mut walk = Walk { bucket: &bucket, encoding, max, count: 0, output, last, restored_at };
     let scope = bucket::scope(&bucket);
     if !id_marker.is_empty() {
         // The marker names a place, whether or not the version is still there.

@@ -6,8 +6,8 @@ use crate::checksum::{self, Declared, Values};
 use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
 use crate::{
-    body, bucket, conditions, encryption, lifecycle, list, lock, meta, names, object, put_object,
-    tagging,
+    body, bucket, conditions, encryption, events, lifecycle, list, lock, meta, names, object,
+    put_object, tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base64::Engine as _;
@@ -412,6 +412,8 @@ pub fn complete(
     };
     forget(tx, &bucket, key, id, |blob| row.blobs.contains(blob))?;
     let row = object::install(tx, cx, &bucket, key, row, 0)?;
+    let of = events::Of::new(&bucket, &input.bucket, key, &row);
+    events::tell(tx, cx, "ObjectCreated:CompleteMultipartUpload", of)?;
     completed(tx, cx, input, &bucket, &row)
 }
 

@@ -72,6 +72,19 @@ pub fn find(
     }
 }
 
+/// The version of that number, if it is still there.
+pub fn of_sequence(
+    tx: &Tx,
+    bucket: &BucketRow,
+    key: &str,
+    sequence: u64,
+) -> Result<Option<ObjectRow>, Error> {
+    match tx.get(&OBJECTS, &scope(bucket), &(bucket.number, key))? {
+        Some(row) if row.sequence == sequence => Ok(Some(row)),
+        _ => Ok(tx.get(&VERSIONS, &scope(bucket), &(bucket.number, key, Desc(sequence)))?),
+    }
+}
+
 fn find_older(
     tx: &Tx,
     bucket: &BucketRow,

@@ -5,8 +5,8 @@ use crate::checksum::{self, Declared, Values};
 use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
 use crate::{
-    acl, body, bucket, conditions, encryption, lifecycle, lock, meta, names, object, public_access,
-    tagging,
+    acl, body, bucket, conditions, encryption, events, lifecycle, lock, meta, names, object,
+    public_access, tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply};
 use base::AccountId;
@@ -162,6 +162,8 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
             };
             let row = object::install(tx, cx, &bucket, &input.key, row, 0)?;
             let expiration = lifecycle::expiration(tx, &bucket, &input.key, &row)?;
+            let event = if cx.http.is_form { "ObjectCreated:Post" } else { "ObjectCreated:Put" };
+            events::tell(tx, cx, event, events::Of::new(&bucket, &input.bucket, &input.key, &row))?;
             Ok((bucket, row, expiration))
         })
         .await?;

@@ -54,6 +54,7 @@ row! {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Feature {
     Lifecycle = 1,
+    Notifications = 2,
 }
 
 impl BucketRow {
@@ -186,6 +187,8 @@ row! {
         15 => bucket_key: bool,
         /// Set where the bytes are under a key that the customer keeps.
         30 => customer: Option<CustomerRow>,
+        /// Of an archived object that was asked for.
+        40 => restore: Option<RestoreRow>,
     }
 }
 
@@ -194,6 +197,16 @@ row! {
     pub struct CustomerRow {
         1 => salt: Vec<u8>,
         2 => check: Vec<u8>,
+    }
+}
+
+row! {
+    /// An archived object that can be read from then until then.
+    pub struct RestoreRow {
+        1 => ready: Timestamp,
+        2 => until: Timestamp,
+        /// Whether it was told that it is complete.
+        3 => told: bool,
     }
 }
 

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html>
 
 use crate::rows::*;
-use crate::{bucket, config, get_object, meta, names, object};
+use crate::{bucket, config, events, get_object, meta, names, object};
 use api::{Ask, Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -78,25 +78,29 @@ pub fn get(
 
 pub fn put(
     tx: &mut Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &PutObjectTaggingInput,
 ) -> Result<PutObjectTaggingOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
     row.meta.tags = meta::object_tags(pairs(&input.tagging))?;
     object::rewrite(tx, &bucket, &input.key, &row)?;
+    let of = events::Of::new(&bucket, &input.bucket, &input.key, &row);
+    events::tell(tx, cx, "ObjectTagging:Put", of)?;
     Ok(PutObjectTaggingOutput { version_id: object::shown_id(&bucket, &row) })
 }
 
 pub fn delete(
     tx: &mut Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &DeleteObjectTaggingInput,
 ) -> Result<DeleteObjectTaggingOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
     row.meta.tags = BTreeMap::new();
     object::rewrite(tx, &bucket, &input.key, &row)?;
+    let of = events::Of::new(&bucket, &input.bucket, &input.key, &row);
+    events::tell(tx, cx, "ObjectTagging:Delete", of)?;
     Ok(DeleteObjectTaggingOutput { version_id: object::shown_id(&bucket, &row) })
 }
 

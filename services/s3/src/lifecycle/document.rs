@@ -27,7 +27,7 @@ pub fn put(
     cx: &Cx,
     input: &PutBucketLifecycleConfigurationInput,
 ) -> Result<PutBucketLifecycleConfigurationOutput, Error> {
-    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let mut document = input.lifecycle_configuration.clone().ok_or_else(malformed_xml)?;
     if document.rules.is_empty() || document.rules.len() > RULES_MAX {
         return Err(malformed_xml());
@@ -55,7 +55,7 @@ pub fn put(
     };
     let acts = !rules.rules.is_empty();
     tx.put(&LIFECYCLES, &scope(&bucket), &bucket.number, &rules)?;
-    bucket::set_feature(tx, &input.bucket, &mut bucket, Feature::Lifecycle, acts)?;
+    bucket::set_feature(tx, &input.bucket, &bucket, Feature::Lifecycle, acts)?;
     match acts {
         true => pass::begin(tx, &bucket, &input.bucket)?,
         false => pass::forget(tx, &bucket)?,
@@ -93,11 +93,11 @@ pub fn delete(
     _: &Cx,
     input: &DeleteBucketLifecycleInput,
 ) -> Result<DeleteBucketLifecycleOutput, Error> {
-    let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
+    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     config::delete(tx, &bucket, KIND, "")?;
     config::delete(tx, &bucket, SIZE_KIND, "")?;
     forget(tx, &bucket)?;
-    bucket::set_feature(tx, &input.bucket, &mut bucket, Feature::Lifecycle, false)?;
+    bucket::set_feature(tx, &input.bucket, &bucket, Feature::Lifecycle, false)?;
     Ok(DeleteBucketLifecycleOutput::default())
 }
 

@@ -4,10 +4,12 @@
 use super::rules::{self, LifecycleRow, Old, next_midnight};
 use super::sweep;
 use crate::bucket::scope;
+use crate::events::{self, Of};
 use crate::rows::*;
 use crate::{delete, lock, object};
 use api::{Error, Tx};
 use base::{Entropy, Timestamp};
+use std::sync::Arc;
 use store::{Desc, JobKind, JobOutcome, Scan, Scope, Stem, Table, row, row_enum};
 
 /// By bucket number and name.
@@ -60,7 +62,8 @@ pub fn forget(tx: &mut Tx, bucket: &BucketRow) -> Result<(), Error> {
 
 struct Pass<'a> {
     bucket: &'a BucketRow,
-    rules: LifecycleRow,
+    name: &'a str,
+    rules: Arc<LifecycleRow>,
     entropy: &'a dyn Entropy,
     at: PassRow,
     changes: usize,
@@ -78,7 +81,7 @@ pub fn step(
     let Some(rules) = rules::of(tx, &bucket)? else { return Ok(JobOutcome::Done) };
     let at = tx.get(&PASSES, &scope(&bucket), &number)?.unwrap_or_default();
     tx.mark_freeing();
-    let mut pass = Pass { bucket: &bucket, rules, entropy, at, changes: 0 };
+    let mut pass = Pass { bucket: &bucket, name, rules, entropy, at, changes: 0 };
     let ended = match pass.at.stage {
         Stage::Versions => pass.versions(tx)?,
         Stage::Objects => pass.objects(tx)?,
@@ -128,6 +131,17 @@ impl Pass<'_> {
         self.changes >= CHANGES_MAX
     }
 
+    /// Counts a change, and writes it down for whoever wants to know.
+    fn tell(&mut self, tx: &mut Tx, event: &str, key: &str, row: &ObjectRow) -> Result<(), Error> {
+        self.changes += 1;
+        let reason = if event == "LifecycleTransition" {
+            "Lifecycle Transition"
+        } else {
+            "Lifecycle Expiration"
+        };
+        events::tell_own(tx, event, Of::new(self.bucket, self.name, key, row), reason)
+    }
+
     fn versions(&mut self, tx: &mut Tx) -> Result<bool, Error> {
         let (number, scope, now) = (self.bucket.number, scope(self.bucket), tx.now());
         let prefixes = self.rules.prefixes(|rule| rule.old.is_some() || !rule.old_moves.is_empty());
@@ -157,12 +171,12 @@ impl Pass<'_> {
                 Old::Nothing => {}
                 Old::Remove => {
                     object::remove(tx, self.bucket, &key, &row)?;
-                    self.changes += 1;
+                    self.tell(tx, "LifecycleExpiration:Delete", &key, &row)?;
                 }
                 Old::Move(class) => {
                     row.meta.storage_class = class;
                     tx.put(&VERSIONS, &scope, &(number, key.as_str(), sequence), &row)?;
-                    self.changes += 1;
+                    self.tell(tx, "LifecycleTransition", &key, &row)?;
                 }
             }
             self.at.newer += u32::from(stays);
@@ -202,7 +216,7 @@ impl Pass<'_> {
             let alone = || tx.first(&VERSIONS, &scope(self.bucket), &of_key).map(|v| v.is_none());
             if self.rules.ends_marker(key, &row, now) && alone()? {
                 object::remove(tx, self.bucket, key, &row)?;
-                self.changes += 1;
+                self.tell(tx, "LifecycleExpiration:Delete", key, &row)?;
             }
             return Ok(());
         }
@@ -211,19 +225,19 @@ impl Pass<'_> {
         if expires && !versioned {
             if !lock::holds(&row, now) {
                 object::remove(tx, self.bucket, key, &row)?;
-                self.changes += 1;
+                self.tell(tx, "LifecycleExpiration:Delete", key, &row)?;
             }
             return Ok(());
         }
         if let Some(class) = self.rules.moves(key, &row, now) {
             row.meta.storage_class = class.to_owned();
             object::rewrite(tx, self.bucket, key, &row)?;
-            self.changes += 1;
+            self.tell(tx, "LifecycleTransition", key, &row)?;
         }
         if expires {
             let marker = delete::marker(self.bucket.owner, now);
-            object::install_new(tx, self.entropy, self.bucket, key, marker, 0)?;
-            self.changes += 1;
+            let row = object::install_new(tx, self.entropy, self.bucket, key, marker, 0)?;
+            self.tell(tx, "LifecycleExpiration:DeleteMarkerCreated", key, &row)?;
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use api::{Error, Tx};
 use base::{Timestamp, percent};
 use gen_s3::LifecycleRule;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use store::{Table, row};
 
 /// The enabled rules of a bucket, by its number.
@@ -267,9 +268,9 @@ impl LifecycleRow {
 }
 
 /// The rules of a bucket, if it has any.
-pub fn of(tx: &Tx, bucket: &BucketRow) -> Result<Option<LifecycleRow>, Error> {
+pub fn of(tx: &Tx, bucket: &BucketRow) -> Result<Option<Arc<LifecycleRow>>, Error> {
     match bucket.has(Feature::Lifecycle) {
-        true => Ok(tx.get(&LIFECYCLES, &scope(bucket), &bucket.number)?),
+        true => Ok(tx.get_shared(&LIFECYCLES, &scope(bucket), &bucket.number)?),
         false => Ok(None),
     }
 }

@@ -1,5 +1,6 @@
 //! What is left of an upload that was given up, and of a bucket that is gone: taken away by and by.
 
+use crate::events;
 use crate::rows::*;
 use api::{Error, Tx};
 use base::AccountId;
@@ -7,7 +8,7 @@ use store::{JobKind, JobOutcome, Scope};
 
 /// By account, bucket number and upload id: the parts of an upload that is gone.
 pub const UPLOAD: JobKind<(AccountId, u64, String)> = JobKind::new(0x0102, "s3.upload_parts");
-/// By account and number: the uploads of a bucket that is gone.
+/// By account and number: uploads and events of a bucket that is gone.
 pub const BUCKET: JobKind<(AccountId, u64)> = JobKind::new(0x0103, "s3.bucket_rest");
 
 const PARTS_MAX: usize = 100;
@@ -44,5 +45,6 @@ pub fn bucket(tx: &mut Tx, account: AccountId, number: u64) -> Result<JobOutcome
         tx.delete(&UPLOADS, &scope, &(number, key.as_str(), id.as_str()))?;
         tx.enqueue(&UPLOAD, &(account, number, id.as_str()))?;
     }
+    let more = events::sweep(tx, account, number)? || more;
     Ok(if more { JobOutcome::Again(tx.now()) } else { JobOutcome::Done })
 }

@@ -3,11 +3,13 @@
 mod access;
 mod customer_keys;
 mod documents;
+mod events;
 mod lifecycle;
 mod listing;
 mod locks;
 mod model;
 mod objects;
+mod restore;
 mod settings;
 mod uploads;
 
