@@ -51,6 +51,7 @@ pub fn command() -> Command {
         )
         .subcommand(shell())
         .subcommand(inside())
+        .subcommand(trust())
         .subcommand(
             Command::new("status")
                 .about("Say whether a cloud is running, and where")
@@ -119,6 +120,27 @@ fn shell() -> Command {
         )
         .arg(command_words().help("What to run [default: $SHELL]"))
         .args(of_names(&["data", "region", "root_key", "auth"]))
+}
+
+fn trust() -> Command {
+    let more = || {
+        let dry = Arg::new("dry_run").long("dry-run").action(ArgAction::SetTrue);
+        let root = Arg::new("root").long("root").value_name("DIR").hide(true);
+        let mut all = of_names(&["data", "dns_listen"]);
+        all.extend([dry.help("Only say what would be done"), root]);
+        all
+    };
+    Command::new("trust")
+        .about("Make this whole machine trust the local authority and find names of AWS here")
+        .long_about(
+            "Make this whole machine trust the certificates of this cloud and ask it for the names of \
+             AWS: a certificate among those that the administrator trusts (Debian, Alpine, Fedora, \
+             Arch, SUSE), and a file for systemd-resolved or a line in resolv.conf. `remove` takes \
+             back all of it. For one command, `cumulet shell` does without.",
+        )
+        .subcommand_required(true)
+        .subcommand(Command::new("install").about("Do so").args(more()))
+        .subcommand(Command::new("remove").about("Take it back").args(more()))
 }
 
 /// What `shell` runs between itself and the command; see `shell::inside`.

@@ -21,6 +21,7 @@ mod shell;
 mod snapshot;
 mod status;
 mod threads;
+mod trust;
 mod up;
 
 use exit::Failure;
@@ -61,6 +62,7 @@ fn run() -> Result<(), Failure> {
             match name {
                 "env" => env::print(&config, matches),
                 "shell" => shell::run(&config, matches),
+                "trust" => trust::run(&config, matches),
                 "clock" => clock::run(&config, matches),
                 "status" => status::run(&config),
                 "events" => events::run(&config, matches),
