@@ -9,6 +9,7 @@ mod bench;
 mod black_box;
 mod codegen;
 mod install;
+mod labs;
 mod report;
 mod run;
 mod soak;

@@ -52,6 +52,7 @@ pub fn command() -> Command {
         .subcommand(shell())
         .subcommand(inside())
         .subcommand(trust())
+        .subcommand(lab())
         .subcommand(
             Command::new("status")
                 .about("Say whether a cloud is running, and where")
@@ -141,6 +142,29 @@ fn trust() -> Command {
         .subcommand_required(true)
         .subcommand(Command::new("install").about("Do so").args(more()))
         .subcommand(Command::new("remove").about("Take it back").args(more()))
+}
+
+fn lab() -> Command {
+    let name =
+        || Arg::new("name").value_name("NAME").required(true).help("A lab's name, or a file");
+    let keep = Arg::new("keep").long("keep").action(ArgAction::SetTrue);
+    Command::new("lab")
+        .about("Walk through what the cloud can do: read a lab, or let it run")
+        .long_about(
+            "Labs are texts for a person who learns, with commands and what one should see. They stand \
+             in them as they would for AWS; `cumulet shell` is where to type them. `lab run` runs one \
+             by itself, against the running cloud or one that it starts, and checks each step.",
+        )
+        .subcommand_required(true)
+        .subcommand(Command::new("list").about("Say which there are").args(of_names(&["data"])))
+        .subcommand(Command::new("show").about("Print one").arg(name()).args(of_names(&["data"])))
+        .subcommand(
+            Command::new("run")
+                .about("Run the steps of one and check them")
+                .arg(name())
+                .arg(keep.help("Keep the folder in which it ran"))
+                .args(of_names(&["data", "region", "root_key", "auth"])),
+        )
 }
 
 /// What `shell` runs between itself and the command; see `shell::inside`.

@@ -15,6 +15,7 @@ mod doors;
 mod env;
 mod events;
 mod exit;
+mod lab;
 mod services;
 mod settings;
 mod shell;
@@ -63,6 +64,7 @@ fn run() -> Result<(), Failure> {
                 "env" => env::print(&config, matches),
                 "shell" => shell::run(&config, matches),
                 "trust" => trust::run(&config, matches),
+                "lab" => lab::run(&config, matches),
                 "clock" => clock::run(&config, matches),
                 "status" => status::run(&config),
                 "events" => events::run(&config, matches),
