@@ -44,6 +44,7 @@ static MODEL: ServiceModel = ServiceModel {
     xml_namespace: None,
     protocols: &[Protocol::RestJson1],
     query_compatible: false,
+    crc32: false,
     validate: false,
     routes: Routes::new(),
     operations: &[

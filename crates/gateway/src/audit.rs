@@ -516,7 +516,7 @@ fn write_value(out: &mut Writer, value: Value<'_>, room: &mut usize, depth: usiz
             }
             out.close('}');
         }
-        Value::Document(_) => out.string("…"),
+        Value::Document(_) | Value::Custom(_) => out.string("…"),
     }
 }
 

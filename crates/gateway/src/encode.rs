@@ -3,6 +3,7 @@
 use api::{Body, ByteStream, Error};
 use base::{Clock, Entropy, Timestamp, hex};
 use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, checksum};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, SERVER};
 use http::{HeaderMap, StatusCode};
 use smithy::model::{Operation, Protocol, ServiceModel};
@@ -171,6 +172,15 @@ pub(crate) fn add_headers(response: &mut Response, headers: Vec<(&'static str, S
     }
 }
 
+/// The checksum that clients of DynamoDB hold the body against.
+pub(crate) fn add_crc32(response: &mut Response) {
+    let sum = match response.body() {
+        ResponseStream::Whole(bytes) => checksum(CrcAlgorithm::Crc32IsoHdlc, bytes) as u32,
+        _ => 0,
+    };
+    response.headers_mut().insert(X_AMZ_CRC32.clone(), HeaderValue::from(sum));
+}
+
 /// What every answer is about.
 pub(crate) struct Ids {
     /// `x-amz-request-id` or `x-amzn-requestid`.
@@ -303,6 +313,7 @@ fn plain(error: &Error, ids: &Ids) -> smithy::Response {
     }
 }
 
+static X_AMZ_CRC32: HeaderName = HeaderName::from_static("x-amz-crc32");
 static X_AMZ_REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 static X_AMZ_ID_2: HeaderName = HeaderName::from_static("x-amz-id-2");
 static X_AMZN_REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");

@@ -498,6 +498,9 @@ impl Gateway {
                 error: failed,
             });
         }
+        if seen.entry.is_some_and(|entry| entry.model.crc32) {
+            encode::add_crc32(&mut response);
+        }
         encode::finish(&mut response, ids, &*self.clock);
         response
     }

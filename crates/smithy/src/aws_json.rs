@@ -100,6 +100,7 @@ impl<'a> Source<'a> for Json<'a> {
             }
             (Slot::Timestamp(out), Kind::Number | Kind::String) => *out = self.time(shape, kind)?,
             (Slot::Document(out), _) => *out = self.0.document()?,
+            (Slot::Custom(out), _) => out.read_json(&mut self.0)?,
             (Slot::Nothing, _) => self.0.skip()?,
             _ => return Err(cannot(value_name(kind), type_name(shape))),
         }
@@ -168,7 +169,8 @@ fn integer(text: &str) -> Option<i64> {
         .then_some(n as i64)
 }
 
-fn cannot(value: &str, name: &str) -> Rejection {
+/// A scalar of the wrong kind, in AWS's words.
+pub(crate) fn cannot(value: &str, name: &str) -> Rejection {
     Rejection::malformed(format!("{value} cannot be converted to {name}"))
 }
 
@@ -251,6 +253,7 @@ impl Sink for Text {
                 out.push('"');
             }
             Value::Document(document) => self.0.document(document),
+            Value::Custom(custom) => custom.write_json(&mut self.0),
             Value::Absent | Value::Struct(_) | Value::List(_) | Value::Map(_) => self.0.null(),
         }
     }

@@ -275,9 +275,12 @@ impl<'a> Source<'a> for Reader<'a> {
                 let at = float(head).filter(|_| tag.is_none_or(|tag| tag == 1));
                 put(out, at.and_then(scalar::epoch))
             }
-            Slot::Nothing | Slot::Document(_) | Slot::Struct(_) | Slot::List(_) | Slot::Map(_) => {
-                false
-            }
+            Slot::Nothing
+            | Slot::Document(_)
+            | Slot::Custom(_)
+            | Slot::Struct(_)
+            | Slot::List(_)
+            | Slot::Map(_) => false,
         };
         if fits { Ok(()) } else { Err(self.misfit(shape)) }
     }
@@ -436,7 +439,7 @@ impl Sink for Writer {
                 }
             }
             // rpcv2Cbor has no documents.
-            Value::Document(_) => self.null(),
+            Value::Document(_) | Value::Custom(_) => self.null(),
             Value::Absent | Value::Struct(_) | Value::List(_) | Value::Map(_) => self.null(),
         }
     }

@@ -180,6 +180,7 @@ static SERVICE: ServiceModel = ServiceModel {
     xml_namespace: None,
     protocols: &[],
     query_compatible: false,
+    crc32: false,
     validate: true,
     operations: &[
         operation("GetThing", OBJECT),

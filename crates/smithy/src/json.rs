@@ -5,4 +5,4 @@ mod reader;
 mod writer;
 
 pub use reader::{JsonError, Kind, Reader, parse_document};
-pub use writer::{Writer, document_text, quoted};
+pub use writer::{Writer, document_text, quote, quoted};

@@ -38,6 +38,8 @@ pub struct ServiceModel {
     pub protocols: &'static [Protocol],
     /// A JSON service that once spoke query: errors carry `x-amzn-query-error`.
     pub query_compatible: bool,
+    /// Responses carry the CRC-32 of their body in `x-amz-crc32`.
+    pub crc32: bool,
     /// Whether constraints of the model are checked in the gateway, with the generic texts. S3 words
     /// each of its own.
     pub validate: bool,

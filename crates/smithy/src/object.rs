@@ -113,7 +113,7 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
             (Shape::Map(rules), Slot::Map(map)) => self.map(rules, map),
             (Shape::Stream | Shape::Events(_), _) => self.source.skip(),
             (_, slot) => {
-                if next != Next::Scalar && !matches!(shape, Shape::Document) {
+                if next != Next::Scalar && !matches!(shape, Shape::Document | Shape::Custom) {
                     return Err(self.source.misfit(shape));
                 }
                 self.source.scalar(shape, slot)

@@ -142,7 +142,7 @@ impl Decoder<'_> {
                 self.list(member, rules, entries, list, depth)
             }
             (Shape::Map(rules), Slot::Map(map)) => self.map(member, rules, entries, map, depth),
-            (Shape::Document | Shape::Stream | Shape::Events(_), _) => Ok(()),
+            (Shape::Document | Shape::Custom | Shape::Stream | Shape::Events(_), _) => Ok(()),
             (_, slot) => {
                 let Some((_, value)) = entries.iter().rev().find(|(rest, _)| rest.is_empty())
                 else {

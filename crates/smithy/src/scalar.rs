@@ -48,7 +48,7 @@ pub(crate) fn parse(slot: Slot<'_>, text: Cow<'_, str>, time: TimeText) -> Resul
             *out = timestamp(text.trim(), time).ok_or(Expected::Timestamp)?;
         }
         Slot::Nothing => {}
-        Slot::Struct(_) | Slot::List(_) | Slot::Map(_) | Slot::Document(_) => {
+        Slot::Struct(_) | Slot::List(_) | Slot::Map(_) | Slot::Document(_) | Slot::Custom(_) => {
             return Err(Expected::String);
         }
     }
@@ -115,7 +115,12 @@ pub(crate) fn write(value: Value<'_>, time: TimeText, out: &mut String) -> bool 
         Value::Double(n) => write_float(n, n.is_finite().then(|| format!("{n:?}")), out),
         Value::Blob(bytes) => STANDARD.encode_string(bytes, out),
         Value::Timestamp(at) => write_time(at, time, out),
-        Value::Absent | Value::Struct(_) | Value::List(_) | Value::Map(_) | Value::Document(_) => {
+        Value::Absent
+        | Value::Struct(_)
+        | Value::List(_)
+        | Value::Map(_)
+        | Value::Document(_)
+        | Value::Custom(_) => {
             return false;
         }
     }

@@ -80,6 +80,9 @@ pub enum Shape {
     List(&'static ListShape),
     Map(&'static MapShape),
     Document,
+    /// Read and written by the type itself: [`crate::value::Custom`]. For values of which a service
+    /// has so many that a tree of structures would cost too much.
+    Custom,
     /// The body as it flows; it has no field, the operation takes it from its context.
     Stream,
     /// A sequence of events, each a member of the union; flows like `Stream`.

@@ -52,6 +52,15 @@ pub trait Map {
     fn entry(&mut self, key: String) -> &mut dyn Field;
 }
 
+/// A value that reads and writes its own JSON: kept in a form of its own, in place of structures.
+/// Protocols other than the JSON ones do not have such values.
+pub trait Custom: fmt::Debug {
+    /// Takes the next value. What JSON has in the wrong place is a rejection; what is wrong by the
+    /// service's own rules is kept and told by the service, in its order of questions.
+    fn read_json(&mut self, from: &mut crate::json::Reader<'_>) -> Result<(), crate::Rejection>;
+    fn write_json(&self, to: &mut crate::json::Writer);
+}
+
 /// What a field holds.
 #[derive(Clone, Copy)]
 pub enum Value<'a> {
@@ -68,6 +77,7 @@ pub enum Value<'a> {
     List(&'a dyn List),
     Map(&'a dyn Map),
     Document(&'a Document),
+    Custom(&'a dyn Custom),
 }
 
 /// Room for what a field shall hold.
@@ -84,6 +94,7 @@ pub enum Slot<'a> {
     List(&'a mut dyn List),
     Map(&'a mut dyn Map),
     Document(&'a mut Document),
+    Custom(&'a mut dyn Custom),
     /// A member without a field: streams and unselected union members.
     Nothing,
 }
@@ -282,6 +293,7 @@ impl fmt::Debug for Value<'_> {
                 f.debug_map().entries(v.entries().map(|(k, v)| (k, v.value()))).finish()
             }
             Value::Document(v) => v.fmt(f),
+            Value::Custom(v) => v.fmt(f),
         }
     }
 }

@@ -115,7 +115,7 @@ impl Source {
         }
         let mut seen = BTreeSet::new();
         while let Some(name) = queue.pop() {
-            if !seen.insert(name.clone()) {
+            if !seen.insert(name.clone()) || self.overlay.custom.contains_key(&name) {
                 continue;
             }
             let shape = self.model.shape(&name);

@@ -22,6 +22,12 @@ pub struct Overlay {
     pub route_by_required: bool,
     /// Structures that are unions though the model does not say so.
     pub unions: Vec<String>,
+    /// Shapes that a type of ours stands for, which reads and writes its own JSON: by shape name.
+    pub custom: BTreeMap<String, String>,
+    /// Our crate that has those types.
+    pub custom_crate: Option<String>,
+    /// Responses carry `x-amz-crc32`.
+    pub crc32: bool,
     /// Errors that the model omits, or whose code or status it has wrong: by shape name.
     pub errors: BTreeMap<String, ErrorRow>,
     /// Root element of an output, by operation.

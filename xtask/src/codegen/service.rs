@@ -14,8 +14,13 @@ pub fn manifest(source: &Source) -> String {
          rust-version.workspace = true\nlicense.workspace = true\npublish.workspace = true\n\n\
          [lib]\ndoctest = false\ntest = false\n\n\
          [dependencies]\napi.workspace = true\nbase.workspace = true\nbytes.workspace = true\n\
-         smithy.workspace = true\n",
-        source.name
+         smithy.workspace = true\n{}",
+        source.name,
+        source
+            .overlay
+            .custom_crate
+            .as_ref()
+            .map_or(String::new(), |name| format!("{name}.workspace = true\n"))
     )
 }
 
@@ -186,7 +191,7 @@ fn model(source: &Source, out: &mut String) {
         "pub static MODEL: ServiceModel = ServiceModel {{ name: {}, service_id: {}, \
          signing_name: {}, endpoint_prefix: {}, action_prefix: {}, api_version: {}, \
          target_prefix: {}, xml_namespace: {}, protocols: &[{}], query_compatible: {}, \
-         validate: {}, routes: Routes::new(), operations: &[",
+         crc32: {}, validate: {}, routes: Routes::new(), operations: &[",
         literal(&source.name),
         literal(text("serviceId").unwrap_or(&source.name)),
         literal(signing),
@@ -197,6 +202,7 @@ fn model(source: &Source, out: &mut String) {
         option(text("xmlNamespace").or(source.overlay.xml_namespace.as_deref())),
         protocols(source).join(", "),
         !metadata["awsQueryCompatible"].is_null(),
+        source.overlay.crc32,
         source.overlay.validate,
     );
     for (index, (name, operation)) in source.model.operations.iter().enumerate() {

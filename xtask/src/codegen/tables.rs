@@ -37,6 +37,9 @@ fn has_rules(shape: &Value) -> bool {
 
 /// The table's word for a shape; `format` is the member's own timestamp format.
 fn reference(source: &Source, name: &str, format: &Value) -> String {
+    if source.overlay.custom.contains_key(name) {
+        return "Shape::Custom".into();
+    }
     let shape = source.model.shape(name);
     let id = names::constant(name);
     match source.model.kind(name) {
@@ -100,7 +103,7 @@ pub fn tables(source: &Source) -> String {
     }
     let mut done = BTreeSet::new();
     while let Some(name) = others.pop_first() {
-        if done.insert(name.clone()) {
+        if !source.overlay.custom.contains_key(&name) && done.insert(name.clone()) {
             let shape = source.model.shape(&name);
             if shape["type"] != "structure" {
                 others.extend(super::targets(shape));

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 
 /// The Rust type of a shape as an item, value or required member.
 fn bare(source: &Source, shape: &str) -> String {
+    if let Some(custom) = source.overlay.custom.get(shape) {
+        return custom.clone();
+    }
     let value = source.model.shape(shape);
     let item = |side: &str| {
         let target = value[side]["shape"].as_str().expect("an item shape");
@@ -52,7 +55,9 @@ fn holds(source: &Source, from: &str, to: &str, seen: &mut Vec<String>) -> bool 
     let members = source.model.shape(from)["members"].as_object();
     members.into_iter().flat_map(|m| m.values()).any(|m| {
         let target = m["shape"].as_str().expect("a shape");
-        source.model.kind(target) == "structure" && holds(source, target, to, seen)
+        source.model.kind(target) == "structure"
+            && !source.overlay.custom.contains_key(target)
+            && holds(source, target, to, seen)
     })
 }
 

@@ -13,6 +13,8 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/store", 1),
     ("crates/dns", 1),
     ("crates/authority", 1),
+    ("crates/item", 2),
+    ("crates/expression", 3),
     ("crates/api", 2),
     ("crates/directory", 3),
     ("gen/", 3),

@@ -48,7 +48,7 @@ impl Writer {
     }
 
     /// Text that is a JSON value as it stands: numbers, literals, a quoted string without escapes.
-    pub(crate) fn raw(&mut self) -> &mut String {
+    pub fn raw(&mut self) -> &mut String {
         self.separate();
         &mut self.out
     }
@@ -120,7 +120,8 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
-fn quote(text: &str, out: &mut String) {
+/// Appends text as a JSON string, quotes included.
+pub fn quote(text: &str, out: &mut String) {
     out.push('"');
     let bytes = text.as_bytes();
     let mut done = 0;

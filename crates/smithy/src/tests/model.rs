@@ -197,6 +197,7 @@ pub const fn service(
         xml_namespace: Some("http://things.example/doc/"),
         protocols: protocol,
         query_compatible: false,
+        crc32: false,
         validate,
         operations,
         routes: Routes::new(),

@@ -141,7 +141,9 @@ impl<'a, 'c> Decoder<'a, 'c> {
                 }
                 Ok(known)
             }),
-            (Shape::Document | Shape::Stream | Shape::Events(_), _) => Ok(self.reader.skip()?),
+            (Shape::Document | Shape::Custom | Shape::Stream | Shape::Events(_), _) => {
+                Ok(self.reader.skip()?)
+            }
             _ => {
                 let text = self.reader.text()?;
                 set(shape, field, text)
