@@ -107,6 +107,11 @@ impl<'a> KeyReader<'a> {
         Ok(head.map(|b| b ^ self.mask))
     }
 
+    /// All that is left of the key, as it is.
+    pub fn remainder(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
+    }
+
     /// What [`KeyWriter::ended`] wrote.
     pub fn ended(&mut self) -> Result<Vec<u8>, DecodeError> {
         let mut out = Vec::new();

@@ -121,6 +121,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     xml_namespace: Some("http://monitoring.amazonaws.com/doc/2010-08-01/"),
     protocols: &[Protocol::RpcV2Cbor, Protocol::AwsJson10, Protocol::AwsQuery],
     query_compatible: true,
+    crc32: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

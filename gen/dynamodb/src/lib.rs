@@ -14,6 +14,37 @@ use ::smithy::model::*;
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
 pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
+    fn authorize_batch_get_item(
+        &self,
+        cx: &::api::Cx,
+        input: &BatchGetItemInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn batch_get_item(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &BatchGetItemInput,
+    ) -> Result<BatchGetItemOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("BatchGetItem"))
+    }
+    fn authorize_batch_write_item(
+        &self,
+        cx: &::api::Cx,
+        input: &BatchWriteItemInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn batch_write_item(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &BatchWriteItemInput,
+    ) -> Result<BatchWriteItemOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("BatchWriteItem"))
+    }
+    fn authorize_create_table(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateTableInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_table(
         &self,
         tx: &mut ::api::Tx,
@@ -22,22 +53,188 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<CreateTableOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CreateTable"))
     }
-    fn describe_table(
+    fn authorize_delete_item(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteItemInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_item(
         &self,
         tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteItemInput,
+    ) -> Result<DeleteItemOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteItem"))
+    }
+    fn authorize_delete_resource_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteResourcePolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_resource_policy(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteResourcePolicyInput,
+    ) -> Result<DeleteResourcePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteResourcePolicy"))
+    }
+    fn authorize_delete_table(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteTableInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_table(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteTableInput,
+    ) -> Result<DeleteTableOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteTable"))
+    }
+    fn authorize_describe_continuous_backups(
+        &self,
+        cx: &::api::Cx,
+        input: &DescribeContinuousBackupsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn describe_continuous_backups(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &DescribeContinuousBackupsInput,
+    ) -> Result<DescribeContinuousBackupsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeContinuousBackups"))
+    }
+    fn authorize_describe_contributor_insights(
+        &self,
+        cx: &::api::Cx,
+        input: &DescribeContributorInsightsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn describe_contributor_insights(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &DescribeContributorInsightsInput,
+    ) -> Result<DescribeContributorInsightsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeContributorInsights"))
+    }
+    fn describe_endpoints(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &DescribeEndpointsInput,
+    ) -> Result<DescribeEndpointsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeEndpoints"))
+    }
+    fn authorize_describe_limits(
+        &self,
+        cx: &::api::Cx,
+        input: &DescribeLimitsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn describe_limits(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &DescribeLimitsInput,
+    ) -> Result<DescribeLimitsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeLimits"))
+    }
+    fn authorize_describe_table(
+        &self,
+        cx: &::api::Cx,
+        input: &DescribeTableInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn describe_table(
+        &self,
+        tx: &::api::Tx,
         cx: &::api::Cx,
         input: &DescribeTableInput,
     ) -> Result<DescribeTableOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DescribeTable"))
     }
+    fn authorize_describe_time_to_live(
+        &self,
+        cx: &::api::Cx,
+        input: &DescribeTimeToLiveInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn describe_time_to_live(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &DescribeTimeToLiveInput,
+    ) -> Result<DescribeTimeToLiveOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeTimeToLive"))
+    }
+    fn authorize_get_item(
+        &self,
+        cx: &::api::Cx,
+        input: &GetItemInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn get_item(
         &self,
-        tx: &mut ::api::Tx,
+        tx: &::api::Tx,
         cx: &::api::Cx,
         input: &GetItemInput,
     ) -> Result<GetItemOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetItem"))
     }
+    fn authorize_get_resource_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &GetResourcePolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_resource_policy(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetResourcePolicyInput,
+    ) -> Result<GetResourcePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetResourcePolicy"))
+    }
+    fn authorize_list_contributor_insights(
+        &self,
+        cx: &::api::Cx,
+        input: &ListContributorInsightsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_contributor_insights(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListContributorInsightsInput,
+    ) -> Result<ListContributorInsightsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListContributorInsights"))
+    }
+    fn authorize_list_tables(
+        &self,
+        cx: &::api::Cx,
+        input: &ListTablesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_tables(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListTablesInput,
+    ) -> Result<ListTablesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListTables"))
+    }
+    fn authorize_list_tags_of_resource(
+        &self,
+        cx: &::api::Cx,
+        input: &ListTagsOfResourceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_tags_of_resource(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListTagsOfResourceInput,
+    ) -> Result<ListTagsOfResourceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListTagsOfResource"))
+    }
+    fn authorize_put_item(
+        &self,
+        cx: &::api::Cx,
+        input: &PutItemInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn put_item(
         &self,
         tx: &mut ::api::Tx,
@@ -46,14 +243,115 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<PutItemOutput, ::api::Error> {
         Err(::api::Error::not_implemented("PutItem"))
     }
-    fn query(
+    fn authorize_put_resource_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &PutResourcePolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn put_resource_policy(
         &self,
         tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &PutResourcePolicyInput,
+    ) -> Result<PutResourcePolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("PutResourcePolicy"))
+    }
+    fn authorize_query(
+        &self,
+        cx: &::api::Cx,
+        input: &QueryInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn query(
+        &self,
+        tx: &::api::Tx,
         cx: &::api::Cx,
         input: &QueryInput,
     ) -> Result<QueryOutput, ::api::Error> {
         Err(::api::Error::not_implemented("Query"))
     }
+    fn authorize_scan(
+        &self,
+        cx: &::api::Cx,
+        input: &ScanInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn scan(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ScanInput,
+    ) -> Result<ScanOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("Scan"))
+    }
+    fn authorize_tag_resource(
+        &self,
+        cx: &::api::Cx,
+        input: &TagResourceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_resource(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagResourceInput,
+    ) -> Result<TagResourceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagResource"))
+    }
+    fn authorize_transact_get_items(
+        &self,
+        cx: &::api::Cx,
+        input: &TransactGetItemsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn transact_get_items(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &TransactGetItemsInput,
+    ) -> Result<TransactGetItemsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TransactGetItems"))
+    }
+    fn authorize_transact_write_items(
+        &self,
+        cx: &::api::Cx,
+        input: &TransactWriteItemsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn transact_write_items(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TransactWriteItemsInput,
+    ) -> Result<TransactWriteItemsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TransactWriteItems"))
+    }
+    fn authorize_untag_resource(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagResourceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn untag_resource(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UntagResourceInput,
+    ) -> Result<UntagResourceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagResource"))
+    }
+    fn authorize_update_contributor_insights(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateContributorInsightsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_contributor_insights(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateContributorInsightsInput,
+    ) -> Result<UpdateContributorInsightsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateContributorInsights"))
+    }
+    fn authorize_update_item(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateItemInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn update_item(
         &self,
         tx: &mut ::api::Tx,
@@ -61,6 +359,32 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
         input: &UpdateItemInput,
     ) -> Result<UpdateItemOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UpdateItem"))
+    }
+    fn authorize_update_table(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateTableInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_table(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateTableInput,
+    ) -> Result<UpdateTableOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateTable"))
+    }
+    fn authorize_update_time_to_live(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateTimeToLiveInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_time_to_live(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateTimeToLiveInput,
+    ) -> Result<UpdateTimeToLiveOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateTimeToLive"))
     }
 }
 
@@ -83,6 +407,21 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
+            1 => ::api::answer(self.0.batch_get_item(tx, cx, ::api::cast(input))),
+            13 => ::api::answer(self.0.describe_continuous_backups(tx, cx, ::api::cast(input))),
+            14 => ::api::answer(self.0.describe_contributor_insights(tx, cx, ::api::cast(input))),
+            15 => ::api::answer(self.0.describe_endpoints(tx, cx, ::api::cast(input))),
+            21 => ::api::answer(self.0.describe_limits(tx, cx, ::api::cast(input))),
+            22 => ::api::answer(self.0.describe_table(tx, cx, ::api::cast(input))),
+            24 => ::api::answer(self.0.describe_time_to_live(tx, cx, ::api::cast(input))),
+            30 => ::api::answer(self.0.get_item(tx, cx, ::api::cast(input))),
+            31 => ::api::answer(self.0.get_resource_policy(tx, cx, ::api::cast(input))),
+            35 => ::api::answer(self.0.list_contributor_insights(tx, cx, ::api::cast(input))),
+            39 => ::api::answer(self.0.list_tables(tx, cx, ::api::cast(input))),
+            40 => ::api::answer(self.0.list_tags_of_resource(tx, cx, ::api::cast(input))),
+            43 => ::api::answer(self.0.query(tx, cx, ::api::cast(input))),
+            46 => ::api::answer(self.0.scan(tx, cx, ::api::cast(input))),
+            50 => ::api::answer(self.0.transact_get_items(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -95,12 +434,20 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
         input: &dyn ::smithy::Struct,
     ) -> ::api::Answer {
         match operation {
+            2 => ::api::answer(self.0.batch_write_item(tx, cx, ::api::cast(input))),
             6 => ::api::answer(self.0.create_table(tx, cx, ::api::cast(input))),
-            22 => ::api::answer(self.0.describe_table(tx, cx, ::api::cast(input))),
-            30 => ::api::answer(self.0.get_item(tx, cx, ::api::cast(input))),
+            8 => ::api::answer(self.0.delete_item(tx, cx, ::api::cast(input))),
+            9 => ::api::answer(self.0.delete_resource_policy(tx, cx, ::api::cast(input))),
+            10 => ::api::answer(self.0.delete_table(tx, cx, ::api::cast(input))),
             41 => ::api::answer(self.0.put_item(tx, cx, ::api::cast(input))),
-            43 => ::api::answer(self.0.query(tx, cx, ::api::cast(input))),
+            42 => ::api::answer(self.0.put_resource_policy(tx, cx, ::api::cast(input))),
+            49 => ::api::answer(self.0.tag_resource(tx, cx, ::api::cast(input))),
+            51 => ::api::answer(self.0.transact_write_items(tx, cx, ::api::cast(input))),
+            52 => ::api::answer(self.0.untag_resource(tx, cx, ::api::cast(input))),
+            54 => ::api::answer(self.0.update_contributor_insights(tx, cx, ::api::cast(input))),
             57 => ::api::answer(self.0.update_item(tx, cx, ::api::cast(input))),
+            59 => ::api::answer(self.0.update_table(tx, cx, ::api::cast(input))),
+            61 => ::api::answer(self.0.update_time_to_live(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -123,6 +470,34 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
         input: &dyn ::smithy::Struct,
     ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
+            1 => self.0.authorize_batch_get_item(cx, ::api::cast(input)),
+            2 => self.0.authorize_batch_write_item(cx, ::api::cast(input)),
+            6 => self.0.authorize_create_table(cx, ::api::cast(input)),
+            8 => self.0.authorize_delete_item(cx, ::api::cast(input)),
+            9 => self.0.authorize_delete_resource_policy(cx, ::api::cast(input)),
+            10 => self.0.authorize_delete_table(cx, ::api::cast(input)),
+            13 => self.0.authorize_describe_continuous_backups(cx, ::api::cast(input)),
+            14 => self.0.authorize_describe_contributor_insights(cx, ::api::cast(input)),
+            21 => self.0.authorize_describe_limits(cx, ::api::cast(input)),
+            22 => self.0.authorize_describe_table(cx, ::api::cast(input)),
+            24 => self.0.authorize_describe_time_to_live(cx, ::api::cast(input)),
+            30 => self.0.authorize_get_item(cx, ::api::cast(input)),
+            31 => self.0.authorize_get_resource_policy(cx, ::api::cast(input)),
+            35 => self.0.authorize_list_contributor_insights(cx, ::api::cast(input)),
+            39 => self.0.authorize_list_tables(cx, ::api::cast(input)),
+            40 => self.0.authorize_list_tags_of_resource(cx, ::api::cast(input)),
+            41 => self.0.authorize_put_item(cx, ::api::cast(input)),
+            42 => self.0.authorize_put_resource_policy(cx, ::api::cast(input)),
+            43 => self.0.authorize_query(cx, ::api::cast(input)),
+            46 => self.0.authorize_scan(cx, ::api::cast(input)),
+            49 => self.0.authorize_tag_resource(cx, ::api::cast(input)),
+            50 => self.0.authorize_transact_get_items(cx, ::api::cast(input)),
+            51 => self.0.authorize_transact_write_items(cx, ::api::cast(input)),
+            52 => self.0.authorize_untag_resource(cx, ::api::cast(input)),
+            54 => self.0.authorize_update_contributor_insights(cx, ::api::cast(input)),
+            57 => self.0.authorize_update_item(cx, ::api::cast(input)),
+            59 => self.0.authorize_update_table(cx, ::api::cast(input)),
+            61 => self.0.authorize_update_time_to_live(cx, ::api::cast(input)),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -139,6 +514,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     xml_namespace: None,
     protocols: &[Protocol::AwsJson10],
     query_compatible: false,
+    crc32: true,
     validate: true,
     routes: Routes::new(),
     operations: &[
@@ -152,13 +528,49 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "BatchGetItem",
             index: 1,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_BATCH_GET_ITEM_INPUT,
+                output: &tables::S_BATCH_GET_ITEM_OUTPUT,
+                new_input: || ::std::boxed::Box::<BatchGetItemInput>::default(),
+                errors: &[
+                    &errors::PROVISIONED_THROUGHPUT_EXCEEDED_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::REQUEST_LIMIT_EXCEEDED,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::THROTTLING_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "BatchWriteItem",
             index: 2,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_BATCH_WRITE_ITEM_INPUT,
+                output: &tables::S_BATCH_WRITE_ITEM_OUTPUT,
+                new_input: || ::std::boxed::Box::<BatchWriteItemInput>::default(),
+                errors: &[
+                    &errors::PROVISIONED_THROUGHPUT_EXCEEDED_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::ITEM_COLLECTION_SIZE_LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::REQUEST_LIMIT_EXCEEDED,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::REPLICATED_WRITE_CONFLICT_EXCEPTION,
+                    &errors::THROTTLING_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "CancelBulkOperation",
@@ -194,12 +606,13 @@ pub static MODEL: ServiceModel = ServiceModel {
                 ],
                 result_wrapper: None,
                 status: 200,
-                auth: Auth::Rules(&[AuthRule {
-                    action: "dynamodb:CreateTable",
-                    resource: &[Piece::Text("*")],
-                }]),
-                refused: &[],
-                stored: &[],
+                auth: Auth::Code,
+                refused: &[
+                    "GlobalTableSourceArn",
+                    "GlobalTableSettingsReplicationMode",
+                    "VectorIndexes",
+                ],
+                stored: &["TableClass", "WarmThroughput", "OnDemandThroughput", "SSESpecification"],
             }),
         },
         Operation {
@@ -212,19 +625,73 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteItem",
             index: 8,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_ITEM_INPUT,
+                output: &tables::S_DELETE_ITEM_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteItemInput>::default(),
+                errors: &[
+                    &errors::CONDITIONAL_CHECK_FAILED_EXCEPTION,
+                    &errors::PROVISIONED_THROUGHPUT_EXCEEDED_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::ITEM_COLLECTION_SIZE_LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::TRANSACTION_CONFLICT_EXCEPTION,
+                    &errors::REQUEST_LIMIT_EXCEEDED,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::REPLICATED_WRITE_CONFLICT_EXCEPTION,
+                    &errors::THROTTLING_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteResourcePolicy",
             index: 9,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_RESOURCE_POLICY_INPUT,
+                output: &tables::S_DELETE_RESOURCE_POLICY_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteResourcePolicyInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::POLICY_NOT_FOUND_EXCEPTION,
+                    &errors::RESOURCE_IN_USE_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteTable",
             index: 10,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_TABLE_INPUT,
+                output: &tables::S_DELETE_TABLE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteTableInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_IN_USE_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DescribeBackup",
@@ -242,19 +709,52 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DescribeContinuousBackups",
             index: 13,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_DESCRIBE_CONTINUOUS_BACKUPS_INPUT,
+                output: &tables::S_DESCRIBE_CONTINUOUS_BACKUPS_OUTPUT,
+                new_input: || ::std::boxed::Box::<DescribeContinuousBackupsInput>::default(),
+                errors: &[&errors::TABLE_NOT_FOUND_EXCEPTION, &errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DescribeContributorInsights",
             index: 14,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_DESCRIBE_CONTRIBUTOR_INSIGHTS_INPUT,
+                output: &tables::S_DESCRIBE_CONTRIBUTOR_INSIGHTS_OUTPUT,
+                new_input: || ::std::boxed::Box::<DescribeContributorInsightsInput>::default(),
+                errors: &[&errors::RESOURCE_NOT_FOUND_EXCEPTION, &errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DescribeEndpoints",
             index: 15,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_DESCRIBE_ENDPOINTS_INPUT,
+                output: &tables::S_DESCRIBE_ENDPOINTS_OUTPUT,
+                new_input: || ::std::boxed::Box::<DescribeEndpointsInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Open,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DescribeExport",
@@ -290,24 +790,32 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DescribeLimits",
             index: 21,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_DESCRIBE_LIMITS_INPUT,
+                output: &tables::S_DESCRIBE_LIMITS_OUTPUT,
+                new_input: || ::std::boxed::Box::<DescribeLimitsInput>::default(),
+                errors: &[&errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DescribeTable",
             index: 22,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
             served: Some(Served {
-                kind: Kind::Write,
+                kind: Kind::Read,
                 input: &tables::S_DESCRIBE_TABLE_INPUT,
                 output: &tables::S_DESCRIBE_TABLE_OUTPUT,
                 new_input: || ::std::boxed::Box::<DescribeTableInput>::default(),
                 errors: &[&errors::RESOURCE_NOT_FOUND_EXCEPTION, &errors::INTERNAL_SERVER_ERROR],
                 result_wrapper: None,
                 status: 200,
-                auth: Auth::Rules(&[AuthRule {
-                    action: "dynamodb:DescribeTable",
-                    resource: &[Piece::Text("*")],
-                }]),
+                auth: Auth::Code,
                 refused: &[],
                 stored: &[],
             }),
@@ -322,7 +830,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DescribeTimeToLive",
             index: 24,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_DESCRIBE_TIME_TO_LIVE_INPUT,
+                output: &tables::S_DESCRIBE_TIME_TO_LIVE_OUTPUT,
+                new_input: || ::std::boxed::Box::<DescribeTimeToLiveInput>::default(),
+                errors: &[&errors::RESOURCE_NOT_FOUND_EXCEPTION, &errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DisableKinesisStreamingDestination",
@@ -359,7 +878,7 @@ pub static MODEL: ServiceModel = ServiceModel {
             index: 30,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
             served: Some(Served {
-                kind: Kind::Write,
+                kind: Kind::Read,
                 input: &tables::S_GET_ITEM_INPUT,
                 output: &tables::S_GET_ITEM_OUTPUT,
                 new_input: || ::std::boxed::Box::<GetItemInput>::default(),
@@ -372,10 +891,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 ],
                 result_wrapper: None,
                 status: 200,
-                auth: Auth::Rules(&[AuthRule {
-                    action: "dynamodb:GetItem",
-                    resource: &[Piece::Text("*")],
-                }]),
+                auth: Auth::Code,
                 refused: &[],
                 stored: &[],
             }),
@@ -384,7 +900,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetResourcePolicy",
             index: 31,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_RESOURCE_POLICY_INPUT,
+                output: &tables::S_GET_RESOURCE_POLICY_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetResourcePolicyInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::POLICY_NOT_FOUND_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ImportTable",
@@ -408,7 +939,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListContributorInsights",
             index: 35,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_CONTRIBUTOR_INSIGHTS_INPUT,
+                output: &tables::S_LIST_CONTRIBUTOR_INSIGHTS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListContributorInsightsInput>::default(),
+                errors: &[&errors::RESOURCE_NOT_FOUND_EXCEPTION, &errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListExports",
@@ -432,13 +974,35 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListTables",
             index: 39,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_TABLES_INPUT,
+                output: &tables::S_LIST_TABLES_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListTablesInput>::default(),
+                errors: &[&errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListTagsOfResource",
             index: 40,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_TAGS_OF_RESOURCE_INPUT,
+                output: &tables::S_LIST_TAGS_OF_RESOURCE_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListTagsOfResourceInput>::default(),
+                errors: &[&errors::RESOURCE_NOT_FOUND_EXCEPTION, &errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "PutItem",
@@ -462,10 +1026,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 ],
                 result_wrapper: None,
                 status: 200,
-                auth: Auth::Rules(&[AuthRule {
-                    action: "dynamodb:PutItem",
-                    resource: &[Piece::Text("*")],
-                }]),
+                auth: Auth::Code,
                 refused: &[],
                 stored: &[],
             }),
@@ -474,14 +1035,31 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "PutResourcePolicy",
             index: 42,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_PUT_RESOURCE_POLICY_INPUT,
+                output: &tables::S_PUT_RESOURCE_POLICY_OUTPUT,
+                new_input: || ::std::boxed::Box::<PutResourcePolicyInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::POLICY_NOT_FOUND_EXCEPTION,
+                    &errors::RESOURCE_IN_USE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "Query",
             index: 43,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
             served: Some(Served {
-                kind: Kind::Write,
+                kind: Kind::Read,
                 input: &tables::S_QUERY_INPUT,
                 output: &tables::S_QUERY_OUTPUT,
                 new_input: || ::std::boxed::Box::<QueryInput>::default(),
@@ -494,10 +1072,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 ],
                 result_wrapper: None,
                 status: 200,
-                auth: Auth::Rules(&[AuthRule {
-                    action: "dynamodb:Query",
-                    resource: &[Piece::Text("*")],
-                }]),
+                auth: Auth::Code,
                 refused: &[],
                 stored: &[],
             }),
@@ -518,7 +1093,24 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "Scan",
             index: 46,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_SCAN_INPUT,
+                output: &tables::S_SCAN_OUTPUT,
+                new_input: || ::std::boxed::Box::<ScanInput>::default(),
+                errors: &[
+                    &errors::PROVISIONED_THROUGHPUT_EXCEEDED_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::REQUEST_LIMIT_EXCEEDED,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::THROTTLING_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "SearchVectors",
@@ -536,25 +1128,95 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "TagResource",
             index: 49,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_TAG_RESOURCE_INPUT,
+                output: &tables::S_TAG_RESOURCE_OUTPUT,
+                new_input: || ::std::boxed::Box::<TagResourceInput>::default(),
+                errors: &[
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::RESOURCE_IN_USE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "TransactGetItems",
             index: 50,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_TRANSACT_GET_ITEMS_INPUT,
+                output: &tables::S_TRANSACT_GET_ITEMS_OUTPUT,
+                new_input: || ::std::boxed::Box::<TransactGetItemsInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::TRANSACTION_CANCELED_EXCEPTION,
+                    &errors::PROVISIONED_THROUGHPUT_EXCEEDED_EXCEPTION,
+                    &errors::REQUEST_LIMIT_EXCEEDED,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::THROTTLING_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "TransactWriteItems",
             index: 51,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_TRANSACT_WRITE_ITEMS_INPUT,
+                output: &tables::S_TRANSACT_WRITE_ITEMS_OUTPUT,
+                new_input: || ::std::boxed::Box::<TransactWriteItemsInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::TRANSACTION_CANCELED_EXCEPTION,
+                    &errors::TRANSACTION_IN_PROGRESS_EXCEPTION,
+                    &errors::IDEMPOTENT_PARAMETER_MISMATCH_EXCEPTION,
+                    &errors::PROVISIONED_THROUGHPUT_EXCEEDED_EXCEPTION,
+                    &errors::REQUEST_LIMIT_EXCEEDED,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::THROTTLING_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UntagResource",
             index: 52,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UNTAG_RESOURCE_INPUT,
+                output: &tables::S_UNTAG_RESOURCE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UntagResourceInput>::default(),
+                errors: &[
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::RESOURCE_IN_USE_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateContinuousBackups",
@@ -566,7 +1228,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateContributorInsights",
             index: 54,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_CONTRIBUTOR_INSIGHTS_INPUT,
+                output: &tables::S_UPDATE_CONTRIBUTOR_INSIGHTS_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateContributorInsightsInput>::default(),
+                errors: &[&errors::RESOURCE_NOT_FOUND_EXCEPTION, &errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &["ContributorInsightsAction", "ContributorInsightsMode"],
+            }),
         },
         Operation {
             name: "UpdateGlobalTable",
@@ -602,10 +1275,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 ],
                 result_wrapper: None,
                 status: 200,
-                auth: Auth::Rules(&[AuthRule {
-                    action: "dynamodb:UpdateItem",
-                    resource: &[Piece::Text("*")],
-                }]),
+                auth: Auth::Code,
                 refused: &[],
                 stored: &[],
             }),
@@ -620,7 +1290,30 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateTable",
             index: 59,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_TABLE_INPUT,
+                output: &tables::S_UPDATE_TABLE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateTableInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_IN_USE_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[
+                    "ReplicaUpdates",
+                    "MultiRegionConsistency",
+                    "GlobalTableWitnessUpdates",
+                    "GlobalTableSettingsReplicationMode",
+                    "DisassociationProtectionEnabled",
+                    "VectorIndexUpdates",
+                ],
+                stored: &["TableClass", "WarmThroughput", "OnDemandThroughput", "SSESpecification"],
+            }),
         },
         Operation {
             name: "UpdateTableReplicaAutoScaling",
@@ -632,7 +1325,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateTimeToLive",
             index: 61,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_TIME_TO_LIVE_INPUT,
+                output: &tables::S_UPDATE_TIME_TO_LIVE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateTimeToLiveInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_IN_USE_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
     ],
 };

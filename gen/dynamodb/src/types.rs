@@ -55,126 +55,8 @@ impl Struct for AttributeDefinition {
     }
 }
 #[derive(Clone, Default)]
-pub enum AttributeValue {
-    #[default]
-    Unset,
-    S(::std::string::String),
-    N(::std::string::String),
-    B(::bytes::Bytes),
-    SS(::std::vec::Vec<::std::string::String>),
-    NS(::std::vec::Vec<::std::string::String>),
-    BS(::std::vec::Vec<::bytes::Bytes>),
-    M(::std::collections::BTreeMap<::std::string::String, AttributeValue>),
-    L(::std::vec::Vec<AttributeValue>),
-    NULL(bool),
-    BOOL(bool),
-}
-impl Struct for AttributeValue {
-    fn shape(&self) -> &'static ::smithy::shape::StructShape {
-        &t::S_ATTRIBUTE_VALUE
-    }
-    fn field(&self, index: usize) -> &dyn Field {
-        match (self, index) {
-            (Self::S(v), 0) => v,
-            (Self::N(v), 1) => v,
-            (Self::B(v), 2) => v,
-            (Self::SS(v), 3) => v,
-            (Self::NS(v), 4) => v,
-            (Self::BS(v), 5) => v,
-            (Self::M(v), 6) => v,
-            (Self::L(v), 7) => v,
-            (Self::NULL(v), 8) => v,
-            (Self::BOOL(v), 9) => v,
-            _ => &::smithy::value::ABSENT,
-        }
-    }
-    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
-        if index == 0 {
-            if !matches!(self, Self::S(_)) {
-                *self = Self::S(::std::default::Default::default());
-            }
-            if let Self::S(v) = self {
-                return v;
-            }
-        }
-        if index == 1 {
-            if !matches!(self, Self::N(_)) {
-                *self = Self::N(::std::default::Default::default());
-            }
-            if let Self::N(v) = self {
-                return v;
-            }
-        }
-        if index == 2 {
-            if !matches!(self, Self::B(_)) {
-                *self = Self::B(::std::default::Default::default());
-            }
-            if let Self::B(v) = self {
-                return v;
-            }
-        }
-        if index == 3 {
-            if !matches!(self, Self::SS(_)) {
-                *self = Self::SS(::std::default::Default::default());
-            }
-            if let Self::SS(v) = self {
-                return v;
-            }
-        }
-        if index == 4 {
-            if !matches!(self, Self::NS(_)) {
-                *self = Self::NS(::std::default::Default::default());
-            }
-            if let Self::NS(v) = self {
-                return v;
-            }
-        }
-        if index == 5 {
-            if !matches!(self, Self::BS(_)) {
-                *self = Self::BS(::std::default::Default::default());
-            }
-            if let Self::BS(v) = self {
-                return v;
-            }
-        }
-        if index == 6 {
-            if !matches!(self, Self::M(_)) {
-                *self = Self::M(::std::default::Default::default());
-            }
-            if let Self::M(v) = self {
-                return v;
-            }
-        }
-        if index == 7 {
-            if !matches!(self, Self::L(_)) {
-                *self = Self::L(::std::default::Default::default());
-            }
-            if let Self::L(v) = self {
-                return v;
-            }
-        }
-        if index == 8 {
-            if !matches!(self, Self::NULL(_)) {
-                *self = Self::NULL(::std::default::Default::default());
-            }
-            if let Self::NULL(v) = self {
-                return v;
-            }
-        }
-        if index == 9 {
-            if !matches!(self, Self::BOOL(_)) {
-                *self = Self::BOOL(::std::default::Default::default());
-            }
-            if let Self::BOOL(v) = self {
-                return v;
-            }
-        }
-        panic!("no member {index}")
-    }
-}
-#[derive(Clone, Default)]
 pub struct AttributeValueUpdate {
-    pub value: ::std::option::Option<AttributeValue>,
+    pub value: ::std::option::Option<::item::Attribute>,
     pub action: ::std::option::Option<::std::string::String>,
 }
 impl Struct for AttributeValueUpdate {
@@ -192,6 +74,120 @@ impl Struct for AttributeValueUpdate {
         match index {
             0 => &mut self.value,
             1 => &mut self.action,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BatchGetItemInput {
+    pub request_items: ::std::collections::BTreeMap<::std::string::String, KeysAndAttributes>,
+    pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
+}
+impl Struct for BatchGetItemInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BATCH_GET_ITEM_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.request_items,
+            1 => &self.return_consumed_capacity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.request_items,
+            1 => &mut self.return_consumed_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BatchGetItemOutput {
+    pub responses: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::vec::Vec<::item::Item>>,
+    >,
+    pub unprocessed_keys: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, KeysAndAttributes>,
+    >,
+    pub consumed_capacity: ::std::option::Option<::std::vec::Vec<ConsumedCapacity>>,
+}
+impl Struct for BatchGetItemOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BATCH_GET_ITEM_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.responses,
+            1 => &self.unprocessed_keys,
+            2 => &self.consumed_capacity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.responses,
+            1 => &mut self.unprocessed_keys,
+            2 => &mut self.consumed_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BatchWriteItemInput {
+    pub request_items:
+        ::std::collections::BTreeMap<::std::string::String, ::std::vec::Vec<WriteRequest>>,
+    pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
+    pub return_item_collection_metrics: ::std::option::Option<::std::string::String>,
+}
+impl Struct for BatchWriteItemInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BATCH_WRITE_ITEM_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.request_items,
+            1 => &self.return_consumed_capacity,
+            2 => &self.return_item_collection_metrics,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.request_items,
+            1 => &mut self.return_consumed_capacity,
+            2 => &mut self.return_item_collection_metrics,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BatchWriteItemOutput {
+    pub unprocessed_items: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::vec::Vec<WriteRequest>>,
+    >,
+    pub item_collection_metrics: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::vec::Vec<ItemCollectionMetrics>>,
+    >,
+    pub consumed_capacity: ::std::option::Option<::std::vec::Vec<ConsumedCapacity>>,
+}
+impl Struct for BatchWriteItemOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BATCH_WRITE_ITEM_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.unprocessed_items,
+            1 => &self.item_collection_metrics,
+            2 => &self.consumed_capacity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.unprocessed_items,
+            1 => &mut self.item_collection_metrics,
+            2 => &mut self.consumed_capacity,
             _ => panic!("no member {index}"),
         }
     }
@@ -216,6 +212,33 @@ impl Struct for BillingModeSummary {
         match index {
             0 => &mut self.billing_mode,
             1 => &mut self.last_update_to_pay_per_request_date_time,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CancellationReason {
+    pub item: ::std::option::Option<::item::Item>,
+    pub code: ::std::option::Option<::std::string::String>,
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CancellationReason {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CANCELLATION_REASON
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.item,
+            1 => &self.code,
+            2 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.item,
+            1 => &mut self.code,
+            2 => &mut self.message,
             _ => panic!("no member {index}"),
         }
     }
@@ -249,7 +272,7 @@ impl Struct for Capacity {
 }
 #[derive(Clone, Default)]
 pub struct Condition {
-    pub attribute_value_list: ::std::option::Option<::std::vec::Vec<AttributeValue>>,
+    pub attribute_value_list: ::std::option::Option<::std::vec::Vec<::item::Attribute>>,
     pub comparison_operator: ::std::string::String,
 }
 impl Struct for Condition {
@@ -272,10 +295,47 @@ impl Struct for Condition {
     }
 }
 #[derive(Clone, Default)]
+pub struct ConditionCheck {
+    pub key: ::item::Item,
+    pub table_name: ::std::string::String,
+    pub condition_expression: ::std::string::String,
+    pub expression_attribute_names: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ConditionCheck {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CONDITION_CHECK
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key,
+            1 => &self.table_name,
+            2 => &self.condition_expression,
+            3 => &self.expression_attribute_names,
+            4 => &self.expression_attribute_values,
+            5 => &self.return_values_on_condition_check_failure,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.table_name,
+            2 => &mut self.condition_expression,
+            3 => &mut self.expression_attribute_names,
+            4 => &mut self.expression_attribute_values,
+            5 => &mut self.return_values_on_condition_check_failure,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ConditionalCheckFailedException {
     pub message: ::std::option::Option<::std::string::String>,
-    pub item:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub item: ::std::option::Option<::item::Item>,
 }
 impl Struct for ConditionalCheckFailedException {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -337,6 +397,154 @@ impl Struct for ConsumedCapacity {
             5 => &mut self.local_secondary_indexes,
             6 => &mut self.global_secondary_indexes,
             7 => &mut self.vector_indexes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ContinuousBackupsDescription {
+    pub continuous_backups_status: ::std::string::String,
+    pub point_in_time_recovery_description: ::std::option::Option<PointInTimeRecoveryDescription>,
+}
+impl Struct for ContinuousBackupsDescription {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CONTINUOUS_BACKUPS_DESCRIPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.continuous_backups_status,
+            1 => &self.point_in_time_recovery_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.continuous_backups_status,
+            1 => &mut self.point_in_time_recovery_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ContributorInsightsSummary {
+    pub table_name: ::std::option::Option<::std::string::String>,
+    pub index_name: ::std::option::Option<::std::string::String>,
+    pub contributor_insights_status: ::std::option::Option<::std::string::String>,
+    pub contributor_insights_mode: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ContributorInsightsSummary {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CONTRIBUTOR_INSIGHTS_SUMMARY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.index_name,
+            2 => &self.contributor_insights_status,
+            3 => &self.contributor_insights_mode,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.index_name,
+            2 => &mut self.contributor_insights_status,
+            3 => &mut self.contributor_insights_mode,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateGlobalSecondaryIndexAction {
+    pub index_name: ::std::string::String,
+    pub key_schema: ::std::vec::Vec<KeySchemaElement>,
+    pub projection: Projection,
+    pub provisioned_throughput: ::std::option::Option<ProvisionedThroughput>,
+    pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+    pub warm_throughput: ::std::option::Option<WarmThroughput>,
+}
+impl Struct for CreateGlobalSecondaryIndexAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_GLOBAL_SECONDARY_INDEX_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.index_name,
+            1 => &self.key_schema,
+            2 => &self.projection,
+            3 => &self.provisioned_throughput,
+            4 => &self.on_demand_throughput,
+            5 => &self.warm_throughput,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.index_name,
+            1 => &mut self.key_schema,
+            2 => &mut self.projection,
+            3 => &mut self.provisioned_throughput,
+            4 => &mut self.on_demand_throughput,
+            5 => &mut self.warm_throughput,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateGlobalTableWitnessGroupMemberAction {
+    pub region_name: ::std::string::String,
+}
+impl Struct for CreateGlobalTableWitnessGroupMemberAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_GLOBAL_TABLE_WITNESS_GROUP_MEMBER_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.region_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.region_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateReplicationGroupMemberAction {
+    pub region_name: ::std::string::String,
+    pub kms_master_key_id: ::std::option::Option<::std::string::String>,
+    pub provisioned_throughput_override: ::std::option::Option<ProvisionedThroughputOverride>,
+    pub on_demand_throughput_override: ::std::option::Option<OnDemandThroughputOverride>,
+    pub global_secondary_indexes:
+        ::std::option::Option<::std::vec::Vec<ReplicaGlobalSecondaryIndex>>,
+    pub table_class_override: ::std::option::Option<::std::string::String>,
+}
+impl Struct for CreateReplicationGroupMemberAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_REPLICATION_GROUP_MEMBER_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.region_name,
+            1 => &self.kms_master_key_id,
+            2 => &self.provisioned_throughput_override,
+            3 => &self.on_demand_throughput_override,
+            4 => &self.global_secondary_indexes,
+            5 => &self.table_class_override,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.region_name,
+            1 => &mut self.kms_master_key_id,
+            2 => &mut self.provisioned_throughput_override,
+            3 => &mut self.on_demand_throughput_override,
+            4 => &mut self.global_secondary_indexes,
+            5 => &mut self.table_class_override,
             _ => panic!("no member {index}"),
         }
     }
@@ -435,6 +643,541 @@ impl Struct for CreateTableOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct CreateVectorIndexAction {
+    pub index_name: ::std::string::String,
+    pub vector_attribute: VectorAttributeDefinition,
+    pub search_schema: ::std::option::Option<::std::vec::Vec<SearchSchemaElement>>,
+    pub projection: Projection,
+    pub dimensions: i64,
+    pub distance_function: ::std::string::String,
+}
+impl Struct for CreateVectorIndexAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_VECTOR_INDEX_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.index_name,
+            1 => &self.vector_attribute,
+            2 => &self.search_schema,
+            3 => &self.projection,
+            4 => &self.dimensions,
+            5 => &self.distance_function,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.index_name,
+            1 => &mut self.vector_attribute,
+            2 => &mut self.search_schema,
+            3 => &mut self.projection,
+            4 => &mut self.dimensions,
+            5 => &mut self.distance_function,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Delete {
+    pub key: ::item::Item,
+    pub table_name: ::std::string::String,
+    pub condition_expression: ::std::option::Option<::std::string::String>,
+    pub expression_attribute_names: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
+}
+impl Struct for Delete {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key,
+            1 => &self.table_name,
+            2 => &self.condition_expression,
+            3 => &self.expression_attribute_names,
+            4 => &self.expression_attribute_values,
+            5 => &self.return_values_on_condition_check_failure,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.table_name,
+            2 => &mut self.condition_expression,
+            3 => &mut self.expression_attribute_names,
+            4 => &mut self.expression_attribute_values,
+            5 => &mut self.return_values_on_condition_check_failure,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteGlobalSecondaryIndexAction {
+    pub index_name: ::std::string::String,
+}
+impl Struct for DeleteGlobalSecondaryIndexAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_GLOBAL_SECONDARY_INDEX_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.index_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.index_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteGlobalTableWitnessGroupMemberAction {
+    pub region_name: ::std::string::String,
+}
+impl Struct for DeleteGlobalTableWitnessGroupMemberAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_GLOBAL_TABLE_WITNESS_GROUP_MEMBER_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.region_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.region_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteItemInput {
+    pub table_name: ::std::string::String,
+    pub key: ::item::Item,
+    pub expected: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ExpectedAttributeValue>,
+    >,
+    pub conditional_operator: ::std::option::Option<::std::string::String>,
+    pub return_values: ::std::option::Option<::std::string::String>,
+    pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
+    pub return_item_collection_metrics: ::std::option::Option<::std::string::String>,
+    pub condition_expression: ::std::option::Option<::std::string::String>,
+    pub expression_attribute_names: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteItemInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_ITEM_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.key,
+            2 => &self.expected,
+            3 => &self.conditional_operator,
+            4 => &self.return_values,
+            5 => &self.return_consumed_capacity,
+            6 => &self.return_item_collection_metrics,
+            7 => &self.condition_expression,
+            8 => &self.expression_attribute_names,
+            9 => &self.expression_attribute_values,
+            10 => &self.return_values_on_condition_check_failure,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.key,
+            2 => &mut self.expected,
+            3 => &mut self.conditional_operator,
+            4 => &mut self.return_values,
+            5 => &mut self.return_consumed_capacity,
+            6 => &mut self.return_item_collection_metrics,
+            7 => &mut self.condition_expression,
+            8 => &mut self.expression_attribute_names,
+            9 => &mut self.expression_attribute_values,
+            10 => &mut self.return_values_on_condition_check_failure,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteItemOutput {
+    pub attributes: ::std::option::Option<::item::Item>,
+    pub consumed_capacity: ::std::option::Option<ConsumedCapacity>,
+    pub item_collection_metrics: ::std::option::Option<ItemCollectionMetrics>,
+}
+impl Struct for DeleteItemOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_ITEM_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attributes,
+            1 => &self.consumed_capacity,
+            2 => &self.item_collection_metrics,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attributes,
+            1 => &mut self.consumed_capacity,
+            2 => &mut self.item_collection_metrics,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteReplicationGroupMemberAction {
+    pub region_name: ::std::string::String,
+}
+impl Struct for DeleteReplicationGroupMemberAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_REPLICATION_GROUP_MEMBER_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.region_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.region_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteRequest {
+    pub key: ::item::Item,
+}
+impl Struct for DeleteRequest {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_REQUEST
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteResourcePolicyInput {
+    pub resource_arn: ::std::string::String,
+    pub expected_revision_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteResourcePolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_RESOURCE_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_arn,
+            1 => &self.expected_revision_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_arn,
+            1 => &mut self.expected_revision_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteResourcePolicyOutput {
+    pub revision_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DeleteResourcePolicyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_RESOURCE_POLICY_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.revision_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.revision_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteTableInput {
+    pub table_name: ::std::string::String,
+}
+impl Struct for DeleteTableInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_TABLE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteTableOutput {
+    pub table_description: ::std::option::Option<TableDescription>,
+}
+impl Struct for DeleteTableOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_TABLE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteVectorIndexAction {
+    pub index_name: ::std::string::String,
+}
+impl Struct for DeleteVectorIndexAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_VECTOR_INDEX_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.index_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.index_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeContinuousBackupsInput {
+    pub table_name: ::std::string::String,
+}
+impl Struct for DescribeContinuousBackupsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_CONTINUOUS_BACKUPS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeContinuousBackupsOutput {
+    pub continuous_backups_description: ::std::option::Option<ContinuousBackupsDescription>,
+}
+impl Struct for DescribeContinuousBackupsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_CONTINUOUS_BACKUPS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.continuous_backups_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.continuous_backups_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeContributorInsightsInput {
+    pub table_name: ::std::string::String,
+    pub index_name: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DescribeContributorInsightsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_CONTRIBUTOR_INSIGHTS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.index_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.index_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeContributorInsightsOutput {
+    pub table_name: ::std::option::Option<::std::string::String>,
+    pub index_name: ::std::option::Option<::std::string::String>,
+    pub contributor_insights_rule_list:
+        ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub contributor_insights_status: ::std::option::Option<::std::string::String>,
+    pub last_update_date_time: ::std::option::Option<::base::Timestamp>,
+    pub failure_exception: ::std::option::Option<FailureException>,
+    pub contributor_insights_mode: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DescribeContributorInsightsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_CONTRIBUTOR_INSIGHTS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.index_name,
+            2 => &self.contributor_insights_rule_list,
+            3 => &self.contributor_insights_status,
+            4 => &self.last_update_date_time,
+            5 => &self.failure_exception,
+            6 => &self.contributor_insights_mode,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.index_name,
+            2 => &mut self.contributor_insights_rule_list,
+            3 => &mut self.contributor_insights_status,
+            4 => &mut self.last_update_date_time,
+            5 => &mut self.failure_exception,
+            6 => &mut self.contributor_insights_mode,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeEndpointsInput {}
+impl Struct for DescribeEndpointsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_ENDPOINTS_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeEndpointsOutput {
+    pub endpoints: ::std::vec::Vec<Endpoint>,
+}
+impl Struct for DescribeEndpointsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_ENDPOINTS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.endpoints,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.endpoints,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeLimitsInput {}
+impl Struct for DescribeLimitsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_LIMITS_INPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeLimitsOutput {
+    pub account_max_read_capacity_units: ::std::option::Option<i64>,
+    pub account_max_write_capacity_units: ::std::option::Option<i64>,
+    pub table_max_read_capacity_units: ::std::option::Option<i64>,
+    pub table_max_write_capacity_units: ::std::option::Option<i64>,
+}
+impl Struct for DescribeLimitsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_LIMITS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.account_max_read_capacity_units,
+            1 => &self.account_max_write_capacity_units,
+            2 => &self.table_max_read_capacity_units,
+            3 => &self.table_max_write_capacity_units,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.account_max_read_capacity_units,
+            1 => &mut self.account_max_write_capacity_units,
+            2 => &mut self.table_max_read_capacity_units,
+            3 => &mut self.table_max_write_capacity_units,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct DescribeTableInput {
     pub table_name: ::std::string::String,
 }
@@ -477,11 +1220,101 @@ impl Struct for DescribeTableOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DescribeTimeToLiveInput {
+    pub table_name: ::std::string::String,
+}
+impl Struct for DescribeTimeToLiveInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_TIME_TO_LIVE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeTimeToLiveOutput {
+    pub time_to_live_description: ::std::option::Option<TimeToLiveDescription>,
+}
+impl Struct for DescribeTimeToLiveOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_TIME_TO_LIVE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.time_to_live_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.time_to_live_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DisassociateReplicationGroupMemberAction {
+    pub region_name: ::std::string::String,
+    pub disassociation_mode: ::std::string::String,
+}
+impl Struct for DisassociateReplicationGroupMemberAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DISASSOCIATE_REPLICATION_GROUP_MEMBER_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.region_name,
+            1 => &self.disassociation_mode,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.region_name,
+            1 => &mut self.disassociation_mode,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Endpoint {
+    pub address: ::std::string::String,
+    pub cache_period_in_minutes: i64,
+}
+impl Struct for Endpoint {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ENDPOINT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.address,
+            1 => &self.cache_period_in_minutes,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.address,
+            1 => &mut self.cache_period_in_minutes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ExpectedAttributeValue {
-    pub value: ::std::option::Option<AttributeValue>,
+    pub value: ::std::option::Option<::item::Attribute>,
     pub exists: ::std::option::Option<bool>,
     pub comparison_operator: ::std::option::Option<::std::string::String>,
-    pub attribute_value_list: ::std::option::Option<::std::vec::Vec<AttributeValue>>,
+    pub attribute_value_list: ::std::option::Option<::std::vec::Vec<::item::Attribute>>,
 }
 impl Struct for ExpectedAttributeValue {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -507,9 +1340,65 @@ impl Struct for ExpectedAttributeValue {
     }
 }
 #[derive(Clone, Default)]
+pub struct FailureException {
+    pub exception_name: ::std::option::Option<::std::string::String>,
+    pub exception_description: ::std::option::Option<::std::string::String>,
+}
+impl Struct for FailureException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_FAILURE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.exception_name,
+            1 => &self.exception_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.exception_name,
+            1 => &mut self.exception_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Get {
+    pub key: ::item::Item,
+    pub table_name: ::std::string::String,
+    pub projection_expression: ::std::option::Option<::std::string::String>,
+    pub expression_attribute_names: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+}
+impl Struct for Get {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key,
+            1 => &self.table_name,
+            2 => &self.projection_expression,
+            3 => &self.expression_attribute_names,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.table_name,
+            2 => &mut self.projection_expression,
+            3 => &mut self.expression_attribute_names,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetItemInput {
     pub table_name: ::std::string::String,
-    pub key: ::std::collections::BTreeMap<::std::string::String, AttributeValue>,
+    pub key: ::item::Item,
     pub attributes_to_get: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
     pub consistent_read: ::std::option::Option<bool>,
     pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
@@ -549,8 +1438,7 @@ impl Struct for GetItemInput {
 }
 #[derive(Clone, Default)]
 pub struct GetItemOutput {
-    pub item:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub item: ::std::option::Option<::item::Item>,
     pub consumed_capacity: ::std::option::Option<ConsumedCapacity>,
 }
 impl Struct for GetItemOutput {
@@ -568,6 +1456,51 @@ impl Struct for GetItemOutput {
         match index {
             0 => &mut self.item,
             1 => &mut self.consumed_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetResourcePolicyInput {
+    pub resource_arn: ::std::string::String,
+}
+impl Struct for GetResourcePolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_RESOURCE_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetResourcePolicyOutput {
+    pub policy: ::std::option::Option<::std::string::String>,
+    pub revision_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetResourcePolicyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_RESOURCE_POLICY_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy,
+            1 => &self.revision_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy,
+            1 => &mut self.revision_id,
             _ => panic!("no member {index}"),
         }
     }
@@ -660,6 +1593,33 @@ impl Struct for GlobalSecondaryIndexDescription {
     }
 }
 #[derive(Clone, Default)]
+pub struct GlobalSecondaryIndexUpdate {
+    pub update: ::std::option::Option<UpdateGlobalSecondaryIndexAction>,
+    pub create: ::std::option::Option<CreateGlobalSecondaryIndexAction>,
+    pub delete: ::std::option::Option<DeleteGlobalSecondaryIndexAction>,
+}
+impl Struct for GlobalSecondaryIndexUpdate {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GLOBAL_SECONDARY_INDEX_UPDATE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.update,
+            1 => &self.create,
+            2 => &self.delete,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.update,
+            1 => &mut self.create,
+            2 => &mut self.delete,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GlobalSecondaryIndexWarmThroughputDescription {
     pub read_units_per_second: ::std::option::Option<i64>,
     pub write_units_per_second: ::std::option::Option<i64>,
@@ -711,6 +1671,51 @@ impl Struct for GlobalTableWitnessDescription {
     }
 }
 #[derive(Clone, Default)]
+pub struct GlobalTableWitnessGroupUpdate {
+    pub create: ::std::option::Option<CreateGlobalTableWitnessGroupMemberAction>,
+    pub delete: ::std::option::Option<DeleteGlobalTableWitnessGroupMemberAction>,
+}
+impl Struct for GlobalTableWitnessGroupUpdate {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GLOBAL_TABLE_WITNESS_GROUP_UPDATE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.create,
+            1 => &self.delete,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.create,
+            1 => &mut self.delete,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct IdempotentParameterMismatchException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for IdempotentParameterMismatchException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_IDEMPOTENT_PARAMETER_MISMATCH_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct InternalServerError {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -733,8 +1738,7 @@ impl Struct for InternalServerError {
 }
 #[derive(Clone, Default)]
 pub struct ItemCollectionMetrics {
-    pub item_collection_key:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub item_collection_key: ::std::option::Option<::item::Item>,
     pub size_estimate_range_gb: ::std::option::Option<::std::vec::Vec<f64>>,
 }
 impl Struct for ItemCollectionMetrics {
@@ -778,6 +1782,27 @@ impl Struct for ItemCollectionSizeLimitExceededException {
     }
 }
 #[derive(Clone, Default)]
+pub struct ItemResponse {
+    pub item: ::std::option::Option<::item::Item>,
+}
+impl Struct for ItemResponse {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ITEM_RESPONSE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.item,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.item,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct KeySchemaElement {
     pub attribute_name: ::std::string::String,
     pub key_type: ::std::string::String,
@@ -802,6 +1827,41 @@ impl Struct for KeySchemaElement {
     }
 }
 #[derive(Clone, Default)]
+pub struct KeysAndAttributes {
+    pub keys: ::std::vec::Vec<::item::Item>,
+    pub attributes_to_get: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub consistent_read: ::std::option::Option<bool>,
+    pub projection_expression: ::std::option::Option<::std::string::String>,
+    pub expression_attribute_names: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+}
+impl Struct for KeysAndAttributes {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_KEYS_AND_ATTRIBUTES
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.keys,
+            1 => &self.attributes_to_get,
+            2 => &self.consistent_read,
+            3 => &self.projection_expression,
+            4 => &self.expression_attribute_names,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.keys,
+            1 => &mut self.attributes_to_get,
+            2 => &mut self.consistent_read,
+            3 => &mut self.projection_expression,
+            4 => &mut self.expression_attribute_names,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct LimitExceededException {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -818,6 +1878,154 @@ impl Struct for LimitExceededException {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListContributorInsightsInput {
+    pub table_name: ::std::option::Option<::std::string::String>,
+    pub next_token: ::std::option::Option<::std::string::String>,
+    pub max_results: ::std::option::Option<i32>,
+}
+impl Struct for ListContributorInsightsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_CONTRIBUTOR_INSIGHTS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.next_token,
+            2 => &self.max_results,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.next_token,
+            2 => &mut self.max_results,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListContributorInsightsOutput {
+    pub contributor_insights_summaries:
+        ::std::option::Option<::std::vec::Vec<ContributorInsightsSummary>>,
+    pub next_token: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListContributorInsightsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_CONTRIBUTOR_INSIGHTS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.contributor_insights_summaries,
+            1 => &self.next_token,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.contributor_insights_summaries,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListTablesInput {
+    pub exclusive_start_table_name: ::std::option::Option<::std::string::String>,
+    pub limit: ::std::option::Option<i32>,
+}
+impl Struct for ListTablesInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_TABLES_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.exclusive_start_table_name,
+            1 => &self.limit,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.exclusive_start_table_name,
+            1 => &mut self.limit,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListTablesOutput {
+    pub table_names: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub last_evaluated_table_name: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListTablesOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_TABLES_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_names,
+            1 => &self.last_evaluated_table_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_names,
+            1 => &mut self.last_evaluated_table_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListTagsOfResourceInput {
+    pub resource_arn: ::std::string::String,
+    pub next_token: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListTagsOfResourceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_TAGS_OF_RESOURCE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_arn,
+            1 => &self.next_token,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_arn,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListTagsOfResourceOutput {
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+    pub next_token: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListTagsOfResourceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_TAGS_OF_RESOURCE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tags,
+            1 => &self.next_token,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tags,
+            1 => &mut self.next_token,
             _ => panic!("no member {index}"),
         }
     }
@@ -926,6 +2134,57 @@ impl Struct for OnDemandThroughputOverride {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.max_read_request_units,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PointInTimeRecoveryDescription {
+    pub point_in_time_recovery_status: ::std::option::Option<::std::string::String>,
+    pub recovery_period_in_days: ::std::option::Option<i32>,
+    pub earliest_restorable_date_time: ::std::option::Option<::base::Timestamp>,
+    pub latest_restorable_date_time: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for PointInTimeRecoveryDescription {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POINT_IN_TIME_RECOVERY_DESCRIPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.point_in_time_recovery_status,
+            1 => &self.recovery_period_in_days,
+            2 => &self.earliest_restorable_date_time,
+            3 => &self.latest_restorable_date_time,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.point_in_time_recovery_status,
+            1 => &mut self.recovery_period_in_days,
+            2 => &mut self.earliest_restorable_date_time,
+            3 => &mut self.latest_restorable_date_time,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PolicyNotFoundException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PolicyNotFoundException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POLICY_NOT_FOUND_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
             _ => panic!("no member {index}"),
         }
     }
@@ -1057,9 +2316,47 @@ impl Struct for ProvisionedThroughputOverride {
     }
 }
 #[derive(Clone, Default)]
+pub struct Put {
+    pub item: ::item::Item,
+    pub table_name: ::std::string::String,
+    pub condition_expression: ::std::option::Option<::std::string::String>,
+    pub expression_attribute_names: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
+}
+impl Struct for Put {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.item,
+            1 => &self.table_name,
+            2 => &self.condition_expression,
+            3 => &self.expression_attribute_names,
+            4 => &self.expression_attribute_values,
+            5 => &self.return_values_on_condition_check_failure,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.item,
+            1 => &mut self.table_name,
+            2 => &mut self.condition_expression,
+            3 => &mut self.expression_attribute_names,
+            4 => &mut self.expression_attribute_values,
+            5 => &mut self.return_values_on_condition_check_failure,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct PutItemInput {
     pub table_name: ::std::string::String,
-    pub item: ::std::collections::BTreeMap<::std::string::String, AttributeValue>,
+    pub item: ::item::Item,
     pub expected: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ExpectedAttributeValue>,
     >,
@@ -1071,8 +2368,7 @@ pub struct PutItemInput {
     pub expression_attribute_names: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
-    pub expression_attribute_values:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
     pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
 }
 impl Struct for PutItemInput {
@@ -1114,8 +2410,7 @@ impl Struct for PutItemInput {
 }
 #[derive(Clone, Default)]
 pub struct PutItemOutput {
-    pub attributes:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub attributes: ::std::option::Option<::item::Item>,
     pub consumed_capacity: ::std::option::Option<ConsumedCapacity>,
     pub item_collection_metrics: ::std::option::Option<ItemCollectionMetrics>,
 }
@@ -1141,6 +2436,78 @@ impl Struct for PutItemOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct PutRequest {
+    pub item: ::item::Item,
+}
+impl Struct for PutRequest {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_REQUEST
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.item,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.item,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutResourcePolicyInput {
+    pub resource_arn: ::std::string::String,
+    pub policy: ::std::string::String,
+    pub expected_revision_id: ::std::option::Option<::std::string::String>,
+    pub confirm_remove_self_resource_access: ::std::option::Option<bool>,
+}
+impl Struct for PutResourcePolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_RESOURCE_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_arn,
+            1 => &self.policy,
+            2 => &self.expected_revision_id,
+            3 => &self.confirm_remove_self_resource_access,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_arn,
+            1 => &mut self.policy,
+            2 => &mut self.expected_revision_id,
+            3 => &mut self.confirm_remove_self_resource_access,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PutResourcePolicyOutput {
+    pub revision_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PutResourcePolicyOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PUT_RESOURCE_POLICY_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.revision_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.revision_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct QueryInput {
     pub table_name: ::std::string::String,
     pub index_name: ::std::option::Option<::std::string::String>,
@@ -1154,8 +2521,7 @@ pub struct QueryInput {
         ::std::option::Option<::std::collections::BTreeMap<::std::string::String, Condition>>,
     pub conditional_operator: ::std::option::Option<::std::string::String>,
     pub scan_index_forward: ::std::option::Option<bool>,
-    pub exclusive_start_key:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub exclusive_start_key: ::std::option::Option<::item::Item>,
     pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
     pub projection_expression: ::std::option::Option<::std::string::String>,
     pub filter_expression: ::std::option::Option<::std::string::String>,
@@ -1163,8 +2529,7 @@ pub struct QueryInput {
     pub expression_attribute_names: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
-    pub expression_attribute_values:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
 }
 impl Struct for QueryInput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -1217,13 +2582,10 @@ impl Struct for QueryInput {
 }
 #[derive(Clone, Default)]
 pub struct QueryOutput {
-    pub items: ::std::option::Option<
-        ::std::vec::Vec<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
-    >,
+    pub items: ::std::option::Option<::std::vec::Vec<::item::Item>>,
     pub count: ::std::option::Option<i32>,
     pub scanned_count: ::std::option::Option<i32>,
-    pub last_evaluated_key:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub last_evaluated_key: ::std::option::Option<::item::Item>,
     pub consumed_capacity: ::std::option::Option<ConsumedCapacity>,
 }
 impl Struct for QueryOutput {
@@ -1310,6 +2672,33 @@ impl Struct for ReplicaDescription {
     }
 }
 #[derive(Clone, Default)]
+pub struct ReplicaGlobalSecondaryIndex {
+    pub index_name: ::std::string::String,
+    pub provisioned_throughput_override: ::std::option::Option<ProvisionedThroughputOverride>,
+    pub on_demand_throughput_override: ::std::option::Option<OnDemandThroughputOverride>,
+}
+impl Struct for ReplicaGlobalSecondaryIndex {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REPLICA_GLOBAL_SECONDARY_INDEX
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.index_name,
+            1 => &self.provisioned_throughput_override,
+            2 => &self.on_demand_throughput_override,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.index_name,
+            1 => &mut self.provisioned_throughput_override,
+            2 => &mut self.on_demand_throughput_override,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ReplicaGlobalSecondaryIndexDescription {
     pub index_name: ::std::option::Option<::std::string::String>,
     pub provisioned_throughput_override: ::std::option::Option<ProvisionedThroughputOverride>,
@@ -1356,6 +2745,36 @@ impl Struct for ReplicatedWriteConflictException {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ReplicationGroupUpdate {
+    pub create: ::std::option::Option<CreateReplicationGroupMemberAction>,
+    pub update: ::std::option::Option<UpdateReplicationGroupMemberAction>,
+    pub delete: ::std::option::Option<DeleteReplicationGroupMemberAction>,
+    pub disassociate: ::std::option::Option<DisassociateReplicationGroupMemberAction>,
+}
+impl Struct for ReplicationGroupUpdate {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REPLICATION_GROUP_UPDATE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.create,
+            1 => &self.update,
+            2 => &self.delete,
+            3 => &self.disassociate,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.create,
+            1 => &mut self.update,
+            2 => &mut self.delete,
+            3 => &mut self.disassociate,
             _ => panic!("no member {index}"),
         }
     }
@@ -1509,6 +2928,108 @@ impl Struct for SSESpecification {
             0 => &mut self.enabled,
             1 => &mut self.sse_type,
             2 => &mut self.kms_master_key_id,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ScanInput {
+    pub table_name: ::std::string::String,
+    pub index_name: ::std::option::Option<::std::string::String>,
+    pub attributes_to_get: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub limit: ::std::option::Option<i32>,
+    pub select: ::std::option::Option<::std::string::String>,
+    pub scan_filter:
+        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, Condition>>,
+    pub conditional_operator: ::std::option::Option<::std::string::String>,
+    pub exclusive_start_key: ::std::option::Option<::item::Item>,
+    pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
+    pub total_segments: ::std::option::Option<i32>,
+    pub segment: ::std::option::Option<i32>,
+    pub projection_expression: ::std::option::Option<::std::string::String>,
+    pub filter_expression: ::std::option::Option<::std::string::String>,
+    pub expression_attribute_names: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    pub consistent_read: ::std::option::Option<bool>,
+}
+impl Struct for ScanInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SCAN_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.index_name,
+            2 => &self.attributes_to_get,
+            3 => &self.limit,
+            4 => &self.select,
+            5 => &self.scan_filter,
+            6 => &self.conditional_operator,
+            7 => &self.exclusive_start_key,
+            8 => &self.return_consumed_capacity,
+            9 => &self.total_segments,
+            10 => &self.segment,
+            11 => &self.projection_expression,
+            12 => &self.filter_expression,
+            13 => &self.expression_attribute_names,
+            14 => &self.expression_attribute_values,
+            15 => &self.consistent_read,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.index_name,
+            2 => &mut self.attributes_to_get,
+            3 => &mut self.limit,
+            4 => &mut self.select,
+            5 => &mut self.scan_filter,
+            6 => &mut self.conditional_operator,
+            7 => &mut self.exclusive_start_key,
+            8 => &mut self.return_consumed_capacity,
+            9 => &mut self.total_segments,
+            10 => &mut self.segment,
+            11 => &mut self.projection_expression,
+            12 => &mut self.filter_expression,
+            13 => &mut self.expression_attribute_names,
+            14 => &mut self.expression_attribute_values,
+            15 => &mut self.consistent_read,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ScanOutput {
+    pub items: ::std::option::Option<::std::vec::Vec<::item::Item>>,
+    pub count: ::std::option::Option<i32>,
+    pub scanned_count: ::std::option::Option<i32>,
+    pub last_evaluated_key: ::std::option::Option<::item::Item>,
+    pub consumed_capacity: ::std::option::Option<ConsumedCapacity>,
+}
+impl Struct for ScanOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SCAN_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.items,
+            1 => &self.count,
+            2 => &self.scanned_count,
+            3 => &self.last_evaluated_key,
+            4 => &self.consumed_capacity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.items,
+            1 => &mut self.count,
+            2 => &mut self.scanned_count,
+            3 => &mut self.last_evaluated_key,
+            4 => &mut self.consumed_capacity,
             _ => panic!("no member {index}"),
         }
     }
@@ -1697,6 +3218,27 @@ impl Struct for TableDescription {
     }
 }
 #[derive(Clone, Default)]
+pub struct TableNotFoundException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for TableNotFoundException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TABLE_NOT_FOUND_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct TableWarmThroughputDescription {
     pub read_units_per_second: ::std::option::Option<i64>,
     pub write_units_per_second: ::std::option::Option<i64>,
@@ -1743,6 +3285,30 @@ impl Struct for Tag {
         match index {
             0 => &mut self.key,
             1 => &mut self.value,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagResourceInput {
+    pub resource_arn: ::std::string::String,
+    pub tags: ::std::vec::Vec<Tag>,
+}
+impl Struct for TagResourceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_RESOURCE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_arn,
+            1 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_arn,
+            1 => &mut self.tags,
             _ => panic!("no member {index}"),
         }
     }
@@ -1796,6 +3362,233 @@ impl Struct for ThrottlingReason {
     }
 }
 #[derive(Clone, Default)]
+pub struct TimeToLiveDescription {
+    pub time_to_live_status: ::std::option::Option<::std::string::String>,
+    pub attribute_name: ::std::option::Option<::std::string::String>,
+}
+impl Struct for TimeToLiveDescription {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TIME_TO_LIVE_DESCRIPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.time_to_live_status,
+            1 => &self.attribute_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.time_to_live_status,
+            1 => &mut self.attribute_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TimeToLiveSpecification {
+    pub enabled: bool,
+    pub attribute_name: ::std::string::String,
+}
+impl Struct for TimeToLiveSpecification {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TIME_TO_LIVE_SPECIFICATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.enabled,
+            1 => &self.attribute_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.enabled,
+            1 => &mut self.attribute_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TransactGetItem {
+    pub get: Get,
+}
+impl Struct for TransactGetItem {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRANSACT_GET_ITEM
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.get,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.get,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TransactGetItemsInput {
+    pub transact_items: ::std::vec::Vec<TransactGetItem>,
+    pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
+}
+impl Struct for TransactGetItemsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRANSACT_GET_ITEMS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.transact_items,
+            1 => &self.return_consumed_capacity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.transact_items,
+            1 => &mut self.return_consumed_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TransactGetItemsOutput {
+    pub consumed_capacity: ::std::option::Option<::std::vec::Vec<ConsumedCapacity>>,
+    pub responses: ::std::option::Option<::std::vec::Vec<ItemResponse>>,
+}
+impl Struct for TransactGetItemsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRANSACT_GET_ITEMS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.consumed_capacity,
+            1 => &self.responses,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.consumed_capacity,
+            1 => &mut self.responses,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TransactWriteItem {
+    pub condition_check: ::std::option::Option<ConditionCheck>,
+    pub put: ::std::option::Option<Put>,
+    pub delete: ::std::option::Option<Delete>,
+    pub update: ::std::option::Option<Update>,
+}
+impl Struct for TransactWriteItem {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRANSACT_WRITE_ITEM
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.condition_check,
+            1 => &self.put,
+            2 => &self.delete,
+            3 => &self.update,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.condition_check,
+            1 => &mut self.put,
+            2 => &mut self.delete,
+            3 => &mut self.update,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TransactWriteItemsInput {
+    pub transact_items: ::std::vec::Vec<TransactWriteItem>,
+    pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
+    pub return_item_collection_metrics: ::std::option::Option<::std::string::String>,
+    pub client_request_token: ::std::option::Option<::std::string::String>,
+}
+impl Struct for TransactWriteItemsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRANSACT_WRITE_ITEMS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.transact_items,
+            1 => &self.return_consumed_capacity,
+            2 => &self.return_item_collection_metrics,
+            3 => &self.client_request_token,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.transact_items,
+            1 => &mut self.return_consumed_capacity,
+            2 => &mut self.return_item_collection_metrics,
+            3 => &mut self.client_request_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TransactWriteItemsOutput {
+    pub consumed_capacity: ::std::option::Option<::std::vec::Vec<ConsumedCapacity>>,
+    pub item_collection_metrics: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::vec::Vec<ItemCollectionMetrics>>,
+    >,
+}
+impl Struct for TransactWriteItemsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRANSACT_WRITE_ITEMS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.consumed_capacity,
+            1 => &self.item_collection_metrics,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.consumed_capacity,
+            1 => &mut self.item_collection_metrics,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TransactionCanceledException {
+    pub message: ::std::option::Option<::std::string::String>,
+    pub cancellation_reasons: ::std::option::Option<::std::vec::Vec<CancellationReason>>,
+}
+impl Struct for TransactionCanceledException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRANSACTION_CANCELED_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            1 => &self.cancellation_reasons,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            1 => &mut self.cancellation_reasons,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct TransactionConflictException {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -1817,9 +3610,185 @@ impl Struct for TransactionConflictException {
     }
 }
 #[derive(Clone, Default)]
+pub struct TransactionInProgressException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for TransactionInProgressException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRANSACTION_IN_PROGRESS_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagResourceInput {
+    pub resource_arn: ::std::string::String,
+    pub tag_keys: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for UntagResourceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_RESOURCE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.resource_arn,
+            1 => &self.tag_keys,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.resource_arn,
+            1 => &mut self.tag_keys,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Update {
+    pub key: ::item::Item,
+    pub update_expression: ::std::string::String,
+    pub table_name: ::std::string::String,
+    pub condition_expression: ::std::option::Option<::std::string::String>,
+    pub expression_attribute_names: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
+}
+impl Struct for Update {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.key,
+            1 => &self.update_expression,
+            2 => &self.table_name,
+            3 => &self.condition_expression,
+            4 => &self.expression_attribute_names,
+            5 => &self.expression_attribute_values,
+            6 => &self.return_values_on_condition_check_failure,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.key,
+            1 => &mut self.update_expression,
+            2 => &mut self.table_name,
+            3 => &mut self.condition_expression,
+            4 => &mut self.expression_attribute_names,
+            5 => &mut self.expression_attribute_values,
+            6 => &mut self.return_values_on_condition_check_failure,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateContributorInsightsInput {
+    pub table_name: ::std::string::String,
+    pub index_name: ::std::option::Option<::std::string::String>,
+    pub contributor_insights_action: ::std::string::String,
+    pub contributor_insights_mode: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UpdateContributorInsightsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_CONTRIBUTOR_INSIGHTS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.index_name,
+            2 => &self.contributor_insights_action,
+            3 => &self.contributor_insights_mode,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.index_name,
+            2 => &mut self.contributor_insights_action,
+            3 => &mut self.contributor_insights_mode,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateContributorInsightsOutput {
+    pub table_name: ::std::option::Option<::std::string::String>,
+    pub index_name: ::std::option::Option<::std::string::String>,
+    pub contributor_insights_status: ::std::option::Option<::std::string::String>,
+    pub contributor_insights_mode: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UpdateContributorInsightsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_CONTRIBUTOR_INSIGHTS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.index_name,
+            2 => &self.contributor_insights_status,
+            3 => &self.contributor_insights_mode,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.index_name,
+            2 => &mut self.contributor_insights_status,
+            3 => &mut self.contributor_insights_mode,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateGlobalSecondaryIndexAction {
+    pub index_name: ::std::string::String,
+    pub provisioned_throughput: ::std::option::Option<ProvisionedThroughput>,
+    pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+    pub warm_throughput: ::std::option::Option<WarmThroughput>,
+}
+impl Struct for UpdateGlobalSecondaryIndexAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_GLOBAL_SECONDARY_INDEX_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.index_name,
+            1 => &self.provisioned_throughput,
+            2 => &self.on_demand_throughput,
+            3 => &self.warm_throughput,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.index_name,
+            1 => &mut self.provisioned_throughput,
+            2 => &mut self.on_demand_throughput,
+            3 => &mut self.warm_throughput,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct UpdateItemInput {
     pub table_name: ::std::string::String,
-    pub key: ::std::collections::BTreeMap<::std::string::String, AttributeValue>,
+    pub key: ::item::Item,
     pub attribute_updates: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, AttributeValueUpdate>,
     >,
@@ -1835,8 +3804,7 @@ pub struct UpdateItemInput {
     pub expression_attribute_names: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
-    pub expression_attribute_values:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
     pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
 }
 impl Struct for UpdateItemInput {
@@ -1882,8 +3850,7 @@ impl Struct for UpdateItemInput {
 }
 #[derive(Clone, Default)]
 pub struct UpdateItemOutput {
-    pub attributes:
-        ::std::option::Option<::std::collections::BTreeMap<::std::string::String, AttributeValue>>,
+    pub attributes: ::std::option::Option<::item::Item>,
     pub consumed_capacity: ::std::option::Option<ConsumedCapacity>,
     pub item_collection_metrics: ::std::option::Option<ItemCollectionMetrics>,
 }
@@ -1904,6 +3871,180 @@ impl Struct for UpdateItemOutput {
             0 => &mut self.attributes,
             1 => &mut self.consumed_capacity,
             2 => &mut self.item_collection_metrics,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateReplicationGroupMemberAction {
+    pub region_name: ::std::string::String,
+    pub kms_master_key_id: ::std::option::Option<::std::string::String>,
+    pub provisioned_throughput_override: ::std::option::Option<ProvisionedThroughputOverride>,
+    pub on_demand_throughput_override: ::std::option::Option<OnDemandThroughputOverride>,
+    pub global_secondary_indexes:
+        ::std::option::Option<::std::vec::Vec<ReplicaGlobalSecondaryIndex>>,
+    pub table_class_override: ::std::option::Option<::std::string::String>,
+}
+impl Struct for UpdateReplicationGroupMemberAction {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_REPLICATION_GROUP_MEMBER_ACTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.region_name,
+            1 => &self.kms_master_key_id,
+            2 => &self.provisioned_throughput_override,
+            3 => &self.on_demand_throughput_override,
+            4 => &self.global_secondary_indexes,
+            5 => &self.table_class_override,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.region_name,
+            1 => &mut self.kms_master_key_id,
+            2 => &mut self.provisioned_throughput_override,
+            3 => &mut self.on_demand_throughput_override,
+            4 => &mut self.global_secondary_indexes,
+            5 => &mut self.table_class_override,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateTableInput {
+    pub attribute_definitions: ::std::option::Option<::std::vec::Vec<AttributeDefinition>>,
+    pub table_name: ::std::string::String,
+    pub billing_mode: ::std::option::Option<::std::string::String>,
+    pub provisioned_throughput: ::std::option::Option<ProvisionedThroughput>,
+    pub global_secondary_index_updates:
+        ::std::option::Option<::std::vec::Vec<GlobalSecondaryIndexUpdate>>,
+    pub stream_specification: ::std::option::Option<StreamSpecification>,
+    pub sse_specification: ::std::option::Option<SSESpecification>,
+    pub replica_updates: ::std::option::Option<::std::vec::Vec<ReplicationGroupUpdate>>,
+    pub table_class: ::std::option::Option<::std::string::String>,
+    pub deletion_protection_enabled: ::std::option::Option<bool>,
+    pub multi_region_consistency: ::std::option::Option<::std::string::String>,
+    pub global_table_witness_updates:
+        ::std::option::Option<::std::vec::Vec<GlobalTableWitnessGroupUpdate>>,
+    pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+    pub warm_throughput: ::std::option::Option<WarmThroughput>,
+    pub global_table_settings_replication_mode: ::std::option::Option<::std::string::String>,
+    pub disassociation_protection_enabled: ::std::option::Option<bool>,
+    pub vector_index_updates: ::std::option::Option<::std::vec::Vec<VectorIndexUpdate>>,
+}
+impl Struct for UpdateTableInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_TABLE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.attribute_definitions,
+            1 => &self.table_name,
+            2 => &self.billing_mode,
+            3 => &self.provisioned_throughput,
+            4 => &self.global_secondary_index_updates,
+            5 => &self.stream_specification,
+            6 => &self.sse_specification,
+            7 => &self.replica_updates,
+            8 => &self.table_class,
+            9 => &self.deletion_protection_enabled,
+            10 => &self.multi_region_consistency,
+            11 => &self.global_table_witness_updates,
+            12 => &self.on_demand_throughput,
+            13 => &self.warm_throughput,
+            14 => &self.global_table_settings_replication_mode,
+            15 => &self.disassociation_protection_enabled,
+            16 => &self.vector_index_updates,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.attribute_definitions,
+            1 => &mut self.table_name,
+            2 => &mut self.billing_mode,
+            3 => &mut self.provisioned_throughput,
+            4 => &mut self.global_secondary_index_updates,
+            5 => &mut self.stream_specification,
+            6 => &mut self.sse_specification,
+            7 => &mut self.replica_updates,
+            8 => &mut self.table_class,
+            9 => &mut self.deletion_protection_enabled,
+            10 => &mut self.multi_region_consistency,
+            11 => &mut self.global_table_witness_updates,
+            12 => &mut self.on_demand_throughput,
+            13 => &mut self.warm_throughput,
+            14 => &mut self.global_table_settings_replication_mode,
+            15 => &mut self.disassociation_protection_enabled,
+            16 => &mut self.vector_index_updates,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateTableOutput {
+    pub table_description: ::std::option::Option<TableDescription>,
+}
+impl Struct for UpdateTableOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_TABLE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateTimeToLiveInput {
+    pub table_name: ::std::string::String,
+    pub time_to_live_specification: TimeToLiveSpecification,
+}
+impl Struct for UpdateTimeToLiveInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_TIME_TO_LIVE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.time_to_live_specification,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.time_to_live_specification,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateTimeToLiveOutput {
+    pub time_to_live_specification: ::std::option::Option<TimeToLiveSpecification>,
+}
+impl Struct for UpdateTimeToLiveOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_TIME_TO_LIVE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.time_to_live_specification,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.time_to_live_specification,
             _ => panic!("no member {index}"),
         }
     }
@@ -2041,6 +4182,30 @@ impl Struct for VectorIndexDescription {
     }
 }
 #[derive(Clone, Default)]
+pub struct VectorIndexUpdate {
+    pub create: ::std::option::Option<CreateVectorIndexAction>,
+    pub delete: ::std::option::Option<DeleteVectorIndexAction>,
+}
+impl Struct for VectorIndexUpdate {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_VECTOR_INDEX_UPDATE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.create,
+            1 => &self.delete,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.create,
+            1 => &mut self.delete,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct WarmThroughput {
     pub read_units_per_second: ::std::option::Option<i64>,
     pub write_units_per_second: ::std::option::Option<i64>,
@@ -2064,68 +4229,204 @@ impl Struct for WarmThroughput {
         }
     }
 }
+#[derive(Clone, Default)]
+pub struct WriteRequest {
+    pub put_request: ::std::option::Option<PutRequest>,
+    pub delete_request: ::std::option::Option<DeleteRequest>,
+}
+impl Struct for WriteRequest {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_WRITE_REQUEST
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.put_request,
+            1 => &self.delete_request,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.put_request,
+            1 => &mut self.delete_request,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagResourceOutput {}
+impl Struct for TagResourceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_RESOURCE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagResourceOutput {}
+impl Struct for UntagResourceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_RESOURCE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        panic!("no member {index}")
+    }
+}
 ::smithy::field_for_struct!(
     ArchivalSummary,
     AttributeDefinition,
-    AttributeValue,
     AttributeValueUpdate,
+    BatchGetItemInput,
+    BatchGetItemOutput,
+    BatchWriteItemInput,
+    BatchWriteItemOutput,
     BillingModeSummary,
+    CancellationReason,
     Capacity,
     Condition,
+    ConditionCheck,
     ConditionalCheckFailedException,
     ConsumedCapacity,
+    ContinuousBackupsDescription,
+    ContributorInsightsSummary,
+    CreateGlobalSecondaryIndexAction,
+    CreateGlobalTableWitnessGroupMemberAction,
+    CreateReplicationGroupMemberAction,
     CreateTableInput,
     CreateTableOutput,
+    CreateVectorIndexAction,
+    Delete,
+    DeleteGlobalSecondaryIndexAction,
+    DeleteGlobalTableWitnessGroupMemberAction,
+    DeleteItemInput,
+    DeleteItemOutput,
+    DeleteReplicationGroupMemberAction,
+    DeleteRequest,
+    DeleteResourcePolicyInput,
+    DeleteResourcePolicyOutput,
+    DeleteTableInput,
+    DeleteTableOutput,
+    DeleteVectorIndexAction,
+    DescribeContinuousBackupsInput,
+    DescribeContinuousBackupsOutput,
+    DescribeContributorInsightsInput,
+    DescribeContributorInsightsOutput,
+    DescribeEndpointsInput,
+    DescribeEndpointsOutput,
+    DescribeLimitsInput,
+    DescribeLimitsOutput,
     DescribeTableInput,
     DescribeTableOutput,
+    DescribeTimeToLiveInput,
+    DescribeTimeToLiveOutput,
+    DisassociateReplicationGroupMemberAction,
+    Endpoint,
     ExpectedAttributeValue,
+    FailureException,
+    Get,
     GetItemInput,
     GetItemOutput,
+    GetResourcePolicyInput,
+    GetResourcePolicyOutput,
     GlobalSecondaryIndex,
     GlobalSecondaryIndexDescription,
+    GlobalSecondaryIndexUpdate,
     GlobalSecondaryIndexWarmThroughputDescription,
     GlobalTableWitnessDescription,
+    GlobalTableWitnessGroupUpdate,
+    IdempotentParameterMismatchException,
     InternalServerError,
     ItemCollectionMetrics,
     ItemCollectionSizeLimitExceededException,
+    ItemResponse,
     KeySchemaElement,
+    KeysAndAttributes,
     LimitExceededException,
+    ListContributorInsightsInput,
+    ListContributorInsightsOutput,
+    ListTablesInput,
+    ListTablesOutput,
+    ListTagsOfResourceInput,
+    ListTagsOfResourceOutput,
     LocalSecondaryIndex,
     LocalSecondaryIndexDescription,
     OnDemandThroughput,
     OnDemandThroughputOverride,
+    PointInTimeRecoveryDescription,
+    PolicyNotFoundException,
     Projection,
     ProvisionedThroughput,
     ProvisionedThroughputDescription,
     ProvisionedThroughputExceededException,
     ProvisionedThroughputOverride,
+    Put,
     PutItemInput,
     PutItemOutput,
+    PutRequest,
+    PutResourcePolicyInput,
+    PutResourcePolicyOutput,
     QueryInput,
     QueryOutput,
     ReplicaDescription,
+    ReplicaGlobalSecondaryIndex,
     ReplicaGlobalSecondaryIndexDescription,
     ReplicatedWriteConflictException,
+    ReplicationGroupUpdate,
     RequestLimitExceeded,
     ResourceInUseException,
     ResourceNotFoundException,
     RestoreSummary,
     SSEDescription,
     SSESpecification,
+    ScanInput,
+    ScanOutput,
     SearchSchemaElement,
     StreamSpecification,
     TableClassSummary,
     TableDescription,
+    TableNotFoundException,
     TableWarmThroughputDescription,
     Tag,
+    TagResourceInput,
     ThrottlingException,
     ThrottlingReason,
+    TimeToLiveDescription,
+    TimeToLiveSpecification,
+    TransactGetItem,
+    TransactGetItemsInput,
+    TransactGetItemsOutput,
+    TransactWriteItem,
+    TransactWriteItemsInput,
+    TransactWriteItemsOutput,
+    TransactionCanceledException,
     TransactionConflictException,
+    TransactionInProgressException,
+    UntagResourceInput,
+    Update,
+    UpdateContributorInsightsInput,
+    UpdateContributorInsightsOutput,
+    UpdateGlobalSecondaryIndexAction,
     UpdateItemInput,
     UpdateItemOutput,
+    UpdateReplicationGroupMemberAction,
+    UpdateTableInput,
+    UpdateTableOutput,
+    UpdateTimeToLiveInput,
+    UpdateTimeToLiveOutput,
     VectorAttributeDefinition,
     VectorCapacity,
     VectorIndex,
     VectorIndexDescription,
-    WarmThroughput
+    VectorIndexUpdate,
+    WarmThroughput,
+    WriteRequest,
+    TagResourceOutput,
+    UntagResourceOutput
 );

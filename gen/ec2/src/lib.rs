@@ -121,6 +121,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     xml_namespace: Some("http://ec2.amazonaws.com/doc/2016-11-15"),
     protocols: &[Protocol::Ec2Query],
     query_compatible: false,
+    crc32: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

@@ -2371,6 +2371,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     xml_namespace: Some("https://iam.amazonaws.com/doc/2010-05-08/"),
     protocols: &[Protocol::AwsQuery],
     query_compatible: false,
+    crc32: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

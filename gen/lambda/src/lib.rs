@@ -130,6 +130,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     xml_namespace: None,
     protocols: &[Protocol::RestJson1],
     query_compatible: false,
+    crc32: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

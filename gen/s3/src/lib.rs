@@ -1100,6 +1100,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     xml_namespace: Some("http://s3.amazonaws.com/doc/2006-03-01/"),
     protocols: &[Protocol::RestXml],
     query_compatible: false,
+    crc32: false,
     validate: false,
     routes: Routes::new(),
     operations: &[

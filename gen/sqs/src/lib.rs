@@ -130,6 +130,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     xml_namespace: Some("http://queue.amazonaws.com/doc/2012-11-05/"),
     protocols: &[Protocol::AwsJson10, Protocol::AwsQuery],
     query_compatible: true,
+    crc32: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

@@ -162,6 +162,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     xml_namespace: Some("https://sts.amazonaws.com/doc/2011-06-15/"),
     protocols: &[Protocol::AwsQuery],
     query_compatible: false,
+    crc32: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

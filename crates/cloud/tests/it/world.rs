@@ -22,7 +22,6 @@ pub struct World {
 pub struct ToCome;
 
 impl Hooks for ToCome {}
-impl gen_dynamodb::DynamoDBApi for ToCome {}
 impl gen_ec2::EC2Api for ToCome {}
 impl gen_lambda::LambdaApi for ToCome {}
 impl gen_sqs::SQSApi for ToCome {}
@@ -32,7 +31,7 @@ pub fn services() -> Vec<Arc<dyn Service>> {
         Arc::new(gen_iam::Handler(service_iam::Iam)),
         Arc::new(gen_s3::Handler(service_s3::S3::new())),
         Arc::new(gen_sts::Handler(service_sts::Sts::new(Arc::new(api::NoFetch)))),
-        Arc::new(gen_dynamodb::Handler(ToCome)),
+        Arc::new(gen_dynamodb::Handler(service_dynamodb::DynamoDb::default())),
         Arc::new(gen_ec2::Handler(ToCome)),
         Arc::new(gen_lambda::Handler(ToCome)),
         Arc::new(gen_sqs::Handler(ToCome)),

@@ -1,0 +1,233 @@
+//! BatchGetItem and BatchWriteItem.
+
+use crate::DynamoDb;
+use crate::capacity::{self, ReadUnits, Wanted, read_units};
+use crate::error::invalid;
+use crate::keyspace::{check_item, check_key};
+use crate::mutation::{Deed, Mutation, check_fault, check_new};
+use crate::names::TableName;
+use crate::params::{Params, attributes_to_get, check_projection};
+use crate::rows::RawKey;
+use crate::table::Table;
+use crate::write::{WriteUnits, key_of, read_item};
+use api::{Cx, Error, Tx};
+use gen_dynamodb::*;
+use item::{Item, Map, item_size};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const GETS_MAX: usize = 100;
+const WRITES_MAX: usize = 25;
+/// Bytes of one answer.
+const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes that one transaction of ours takes with all its entries and records.
+const WRITE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+const DUPLICATES: &str = "Provided list of item keys contains duplicates";
+
+/// What is asked of one table, looked at as far as that goes without the table.
+struct Gets<'r> {
+    named: &'r String,
+    table: TableName,
+    request: &'r KeysAndAttributes,
+    projection: Option<expression::Projection>,
+}
+
+impl DynamoDb {
+    pub(crate) fn batch_get_item(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &BatchGetItemInput,
+    ) -> Result<BatchGetItemOutput, Error> {
+        let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
+        if input.request_items.is_empty() {
+            return Err(invalid(
+                "1 validation error detected: Value '{}' at 'requestItems' failed to satisfy constraint: Member must have length greater than or equal to 1",
+            ));
+        }
+        let mut gets = Vec::new();
+        for (named, request) in &input.request_items {
+            gets.push(self.gets(cx, named, request)?);
+        }
+        if gets.iter().map(|gets| gets.request.keys.len()).sum::<usize>() > GETS_MAX {
+            return Err(invalid("Too many items requested for the BatchGetItem call"));
+        }
+        let mut output = BatchGetItemOutput {
+            responses: Some(BTreeMap::new()),
+            unprocessed_keys: Some(BTreeMap::new()),
+            consumed_capacity: (wanted != Wanted::Nothing).then(Vec::new),
+        };
+        let mut room = ANSWER_BYTES_MAX;
+        for gets in &gets {
+            let table = self.tables.get(tx, &gets.table)?;
+            let consumed = get_all(tx, &table, gets, &mut room, &mut output, wanted)?;
+            if let Some(all) = &mut output.consumed_capacity {
+                all.extend(consumed);
+            }
+        }
+        Ok(output)
+    }
+
+    fn gets<'r>(
+        &self,
+        cx: &Cx,
+        named: &'r String,
+        request: &'r KeysAndAttributes,
+    ) -> Result<Gets<'r>, Error> {
+        let table = TableName::parse(cx, named)?;
+        let mut params = Params::new(
+            &self.parsed,
+            request.expression_attribute_names.as_ref(),
+            None,
+            &[("ProjectionExpression", request.projection_expression.is_some())],
+            &[("AttributesToGet", request.attributes_to_get.is_some())],
+        )?;
+        let older = attributes_to_get(request.attributes_to_get.as_ref())?;
+        let projection = params.projection(request.projection_expression.as_ref())?.or(older);
+        params.finish()?;
+        for (at, key) in request.keys.iter().enumerate() {
+            check_fault(key)?;
+            if request.keys[..at].contains(key) {
+                return Err(invalid(DUPLICATES));
+            }
+        }
+        Ok(Gets { named, table, request, projection })
+    }
+
+    pub(crate) fn batch_write_item(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &BatchWriteItemInput,
+    ) -> Result<BatchWriteItemOutput, Error> {
+        let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
+        let total: usize = input.request_items.values().map(Vec::len).sum();
+        if total == 0 {
+            return Err(invalid(
+                "1 validation error detected: Value '{}' at 'requestItems' failed to satisfy constraint: Member must have length greater than or equal to 1",
+            ));
+        }
+        if total > WRITES_MAX {
+            return Err(invalid("Too many items requested for the BatchWriteItem call"));
+        }
+        let mut all: Vec<(&String, Arc<Table>, Mutation, &WriteRequest)> = Vec::new();
+        for (named, requests) in &input.request_items {
+            let name = TableName::parse(cx, named)?;
+            let mutations: Vec<Mutation> = requests
+                .iter()
+                .map(|request| write_of(&name, request))
+                .collect::<Result<_, _>>()?;
+            let table = self.tables.get(tx, &name)?;
+            let mut keys: BTreeSet<RawKey> = BTreeSet::new();
+            for (mutation, request) in mutations.into_iter().zip(requests) {
+                match &mutation.deed {
+                    Deed::Put(item) => check_item(&table, item.map())?,
+                    _ => check_key(&table, mutation.subject().map())?,
+                }
+                if !keys.insert(key_of(&table, mutation.subject().map())) {
+                    return Err(invalid(DUPLICATES));
+                }
+                all.push((named, table.clone(), mutation, request));
+            }
+        }
+        write_all(tx, cx, all, wanted, input.return_item_collection_metrics.as_ref())
+    }
+}
+
+fn get_all(
+    tx: &Tx,
+    table: &Table,
+    gets: &Gets<'_>,
+    room: &mut usize,
+    output: &mut BatchGetItemOutput,
+    wanted: Wanted,
+) -> Result<Option<ConsumedCapacity>, Error> {
+    let Gets { named, request, projection, .. } = gets;
+    check_projection(table, projection.as_ref())?;
+    let (mut found, mut left, mut units) = (Vec::new(), Vec::new(), 0.0);
+    for key in &request.keys {
+        check_key(table, key.map())?;
+        if *room == 0 {
+            left.push(key.clone());
+            continue;
+        }
+        let row = read_item(tx, table, &key_of(table, key.map()))?;
+        let size = row.as_ref().map_or(0, |row| row.size_bytes as usize);
+        if size > *room {
+            *room = 0;
+            left.push(key.clone());
+            continue;
+        }
+        *room -= size;
+        units += read_units(size, request.consistent_read == Some(true));
+        if let Some(row) = row {
+            found.push(Item::from_bytes(match projection {
+                Some(projection) => projection.apply(Map::of(&row.item)),
+                None => row.item,
+            }));
+        }
+    }
+    output.responses.get_or_insert_default().insert((*named).clone(), found);
+    if !left.is_empty() {
+        let rest = KeysAndAttributes { keys: left, ..(*request).clone() };
+        output.unprocessed_keys.get_or_insert_default().insert((*named).clone(), rest);
+    }
+    Ok(capacity::of_reads(table, wanted, &ReadUnits { table: units, index: None }))
+}
+
+/// One request of a batch.
+fn write_of(table: &TableName, request: &WriteRequest) -> Result<Mutation, Error> {
+    let deed = match (&request.put_request, &request.delete_request) {
+        (Some(put), None) => {
+            check_new(&put.item)?;
+            Deed::Put(put.item.clone())
+        }
+        (None, Some(delete)) => {
+            check_fault(&delete.key)?;
+            Deed::Delete(delete.key.clone())
+        }
+        _ => {
+            return Err(invalid(
+                "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes",
+            ));
+        }
+    };
+    Ok(Mutation { table: table.clone(), deed, condition: None, show_old: false, wants_old: false })
+}
+
+fn write_all(
+    tx: &mut Tx,
+    cx: &Cx,
+    all: Vec<(&String, Arc<Table>, Mutation, &WriteRequest)>,
+    wanted: Wanted,
+    metrics: Option<&String>,
+) -> Result<BatchWriteItemOutput, Error> {
+    let mut units: BTreeMap<&String, (Arc<Table>, WriteUnits)> = BTreeMap::new();
+    let mut unprocessed: BTreeMap<String, Vec<WriteRequest>> = BTreeMap::new();
+    let mut collections: BTreeMap<String, Vec<ItemCollectionMetrics>> = BTreeMap::new();
+    let mut written = 0;
+    for (named, table, mut mutation, request) in all {
+        // Entries of indexes and images in streams weigh too.
+        let copies = 2 + table.indexes.len() + 2 * usize::from(table.stream.is_some());
+        written += copies * item_size(mutation.subject().map());
+        if written > WRITE_BYTES_MAX && !units.is_empty() {
+            unprocessed.entry(named.clone()).or_default().push(request.clone());
+            continue;
+        }
+        mutation.wants_old = wanted != Wanted::Nothing;
+        let outcome = mutation.run(tx, cx, &table)?;
+        let metrics = capacity::collection(&table, metrics, mutation.subject().map());
+        if let Some(metrics) = metrics {
+            collections.entry(named.clone()).or_default().push(metrics);
+        }
+        units.entry(named).or_insert((table, WriteUnits::default())).1.add(&outcome.units);
+    }
+    let consumed =
+        units.values().filter_map(|(table, units)| capacity::of_writes(table, wanted, units));
+    Ok(BatchWriteItemOutput {
+        unprocessed_items: Some(unprocessed),
+        item_collection_metrics: (!collections.is_empty()).then_some(collections),
+        consumed_capacity: (wanted != Wanted::Nothing).then(|| consumed.collect()),
+    })
+}

@@ -1,0 +1,117 @@
+//! Amazon DynamoDB and DynamoDB Streams.
+//!
+//! An item is one row of bytes in the form of the crate `item`: read once from the request's JSON, kept,
+//! looked at by conditions and written into answers without ever being a tree. Entries of indexes,
+//! records of streams and times of expiry are rows of the same transaction, so an index or a stream is
+//! never behind its table. What takes long (filling an index, deleting a table's rows, expiry) is done
+//! by jobs in bounded steps.
+//!
+//! Invariants: a description that is cached was committed under its generation; every row of a table
+//! stands under a number that no other table ever has; a write that fails its condition changes
+//! nothing; sequence numbers follow commits.
+//!
+//! Deliberately absent, answered 501: global tables, vector indexes, Kinesis destinations, exports and
+//! imports.
+
+mod ask;
+mod batch;
+mod capacity;
+mod create_table;
+mod describe;
+mod error;
+mod item_ops;
+mod jobs;
+mod keyspace;
+mod legacy;
+mod mutation;
+mod names;
+mod page;
+mod params;
+mod policies;
+mod query;
+mod rows;
+mod scan;
+mod schema;
+mod settings;
+mod streams;
+mod table;
+mod tags;
+mod transact;
+mod update_table;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+pub use streams::Streams;
+
+use api::{Ask, Cx, Error, Tx};
+use ask::Asks;
+use gen_dynamodb::*;
+
+/// The service: caches of what never changes under its key, and nothing else.
+#[derive(Debug, Default)]
+pub struct DynamoDb {
+    tables: table::Tables,
+    parsed: params::Parsed,
+}
+
+/// `authorize_x x(transaction, input) -> output: what must be allowed;`
+macro_rules! operations {
+    ($($authorize:ident $operation:ident($tx:ty, $input:ident) -> $output:ident: $ask:expr;)*) => {
+        impl DynamoDBApi for DynamoDb {
+            $(
+                fn $authorize(&self, cx: &Cx, input: &$input) -> Result<Vec<Ask>, Error> {
+                    let ask: fn(&DynamoDb, &Cx, &$input) -> Asks = $ask;
+                    ask(self, cx, input)
+                }
+                fn $operation(&self, tx: $tx, cx: &Cx, input: &$input) -> Result<$output, Error> {
+                    DynamoDb::$operation(self, tx, cx, input)
+                }
+            )*
+
+            fn describe_endpoints(
+                &self,
+                tx: &Tx,
+                cx: &Cx,
+                input: &DescribeEndpointsInput,
+            ) -> Result<DescribeEndpointsOutput, Error> {
+                DynamoDb::describe_endpoints(self, tx, cx, input)
+            }
+        }
+    };
+}
+
+operations! {
+    authorize_get_item get_item(&Tx, GetItemInput) -> GetItemOutput: DynamoDb::ask_get;
+    authorize_put_item put_item(&mut Tx, PutItemInput) -> PutItemOutput: DynamoDb::ask_put;
+    authorize_update_item update_item(&mut Tx, UpdateItemInput) -> UpdateItemOutput: DynamoDb::ask_update;
+    authorize_delete_item delete_item(&mut Tx, DeleteItemInput) -> DeleteItemOutput: DynamoDb::ask_delete;
+    authorize_query query(&Tx, QueryInput) -> QueryOutput: DynamoDb::ask_query;
+    authorize_scan scan(&Tx, ScanInput) -> ScanOutput: DynamoDb::ask_scan;
+    authorize_batch_get_item batch_get_item(&Tx, BatchGetItemInput) -> BatchGetItemOutput: DynamoDb::ask_batch_get;
+    authorize_batch_write_item batch_write_item(&mut Tx, BatchWriteItemInput) -> BatchWriteItemOutput: DynamoDb::ask_batch_write;
+    authorize_transact_get_items transact_get_items(&Tx, TransactGetItemsInput) -> TransactGetItemsOutput: DynamoDb::ask_transact_get;
+    authorize_transact_write_items transact_write_items(&mut Tx, TransactWriteItemsInput) -> TransactWriteItemsOutput: DynamoDb::ask_transact_write;
+    authorize_create_table create_table(&mut Tx, CreateTableInput) -> CreateTableOutput: DynamoDb::ask_create;
+    authorize_describe_table describe_table(&Tx, DescribeTableInput) -> DescribeTableOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_list_tables list_tables(&Tx, ListTablesInput) -> ListTablesOutput: |_, cx, _| ask::anything(cx);
+    authorize_update_table update_table(&mut Tx, UpdateTableInput) -> UpdateTableOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_delete_table delete_table(&mut Tx, DeleteTableInput) -> DeleteTableOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_tag_resource tag_resource(&mut Tx, TagResourceInput) -> TagResourceOutput: DynamoDb::ask_tag;
+    authorize_untag_resource untag_resource(&mut Tx, UntagResourceInput) -> UntagResourceOutput: |_, cx, i| ask::resource(cx, &i.resource_arn);
+    authorize_list_tags_of_resource list_tags_of_resource(&Tx, ListTagsOfResourceInput) -> ListTagsOfResourceOutput: |_, cx, i| ask::resource(cx, &i.resource_arn);
+    authorize_update_time_to_live update_time_to_live(&mut Tx, UpdateTimeToLiveInput) -> UpdateTimeToLiveOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_describe_time_to_live describe_time_to_live(&Tx, DescribeTimeToLiveInput) -> DescribeTimeToLiveOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_describe_limits describe_limits(&Tx, DescribeLimitsInput) -> DescribeLimitsOutput: |_, cx, _| ask::anything(cx);
+    authorize_describe_continuous_backups describe_continuous_backups(&Tx, DescribeContinuousBackupsInput) -> DescribeContinuousBackupsOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_put_resource_policy put_resource_policy(&mut Tx, PutResourcePolicyInput) -> PutResourcePolicyOutput: |_, cx, i| ask::resource(cx, &i.resource_arn);
+    authorize_get_resource_policy get_resource_policy(&Tx, GetResourcePolicyInput) -> GetResourcePolicyOutput: |_, cx, i| ask::resource(cx, &i.resource_arn);
+    authorize_delete_resource_policy delete_resource_policy(&mut Tx, DeleteResourcePolicyInput) -> DeleteResourcePolicyOutput: |_, cx, i| ask::resource(cx, &i.resource_arn);
+    authorize_update_contributor_insights update_contributor_insights(&mut Tx, UpdateContributorInsightsInput) -> UpdateContributorInsightsOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_describe_contributor_insights describe_contributor_insights(&Tx, DescribeContributorInsightsInput) -> DescribeContributorInsightsOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_list_contributor_insights list_contributor_insights(&Tx, ListContributorInsightsInput) -> ListContributorInsightsOutput: |_, cx, i| match &i.table_name {
+        Some(name) => ask::table(cx, name),
+        None => ask::anything(cx),
+    };
+}

@@ -1,0 +1,198 @@
+//! One conditional change of one item: what PutItem, UpdateItem and DeleteItem are, and what a
+//! transaction has many of.
+
+use crate::error::{bad_parameter, invalid};
+use crate::keyspace::{check_index_values, check_item, check_key};
+use crate::names::TableName;
+use crate::params::{check_condition, check_path};
+use crate::rows::ItemRow;
+use crate::table::Table;
+use crate::write::{
+    Change, ITEM_BYTES_MAX, WriteUnits, change_item, key_of, read_item, write_units,
+};
+use api::{Cx, Error, Tx};
+use bytes::Bytes;
+use expression::{Action, Condition, Update};
+use gen_dynamodb::{ConditionalCheckFailedException, errors as e};
+use item::{Item, Map, item_size};
+
+#[derive(Clone, Debug)]
+pub(crate) enum Deed {
+    Put(Item),
+    Delete(Item),
+    Update(Item, Update),
+    /// A condition alone.
+    Check(Item),
+}
+
+/// A change that was read from a request, and what must hold for it.
+#[derive(Clone, Debug)]
+pub(crate) struct Mutation {
+    pub table: TableName,
+    pub deed: Deed,
+    pub condition: Option<Condition>,
+    /// Whether the answer to a condition that does not hold shows the item.
+    pub show_old: bool,
+    /// Whether the item as it was is wanted for more.
+    pub wants_old: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub old: Option<ItemRow>,
+    pub new: Option<Bytes>,
+    pub units: WriteUnits,
+}
+
+/// Why nothing came of it.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// With the item, if it was to be shown.
+    Condition(Option<Item>),
+    Error(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Error(error)
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Error {
+        match failure {
+            Failure::Error(error) => error,
+            Failure::Condition(item) => {
+                let text = "The conditional request failed";
+                let shape = &e::CONDITIONAL_CHECK_FAILED_EXCEPTION;
+                let members =
+                    ConditionalCheckFailedException { message: Some(text.to_owned()), item };
+                Error::new(shape, text).members(members)
+            }
+        }
+    }
+}
+
+impl Mutation {
+    /// The item or key that the request brings.
+    pub fn subject(&self) -> &Item {
+        match &self.deed {
+            Deed::Put(item) | Deed::Delete(item) | Deed::Update(item, _) | Deed::Check(item) => {
+                item
+            }
+        }
+    }
+
+    /// Refuses what does not fit the table, before anything is read.
+    pub fn check(&self, table: &Table) -> Result<(), Error> {
+        match &self.deed {
+            Deed::Put(item) => check_item(table, item.map())?,
+            Deed::Delete(key) | Deed::Check(key) => check_key(table, key.map())?,
+            Deed::Update(key, update) => {
+                check_key(table, key.map())?;
+                check_update(table, update)?;
+            }
+        }
+        check_condition(table, self.condition.as_ref())
+    }
+
+    /// Does it, if its condition holds.
+    pub fn run(&self, tx: &mut Tx, cx: &Cx, table: &Table) -> Result<Outcome, Failure> {
+        self.check(table)?;
+        let key = key_of(table, self.subject().map());
+        let reads = self.condition.is_some()
+            || self.wants_old
+            || table.needs_old()
+            || !matches!(self.deed, Deed::Put(_) | Deed::Delete(_));
+        let old = if reads { read_item(tx, table, &key)? } else { None };
+        let before = old.as_ref().map_or(Map::default(), |row| Map::of(&row.item));
+        if let Some(condition) = &self.condition
+            && !condition.holds(before)
+        {
+            let shown = old.filter(|_| self.show_old).map(|row| Item::from_bytes(row.item));
+            return Err(Failure::Condition(shown));
+        }
+        let new = match &self.deed {
+            Deed::Put(item) => Some(item.bytes().clone()),
+            Deed::Delete(_) => None,
+            Deed::Update(key, update) => match updated(table, key, update, old.as_ref())? {
+                Some(new) => Some(new),
+                None => return Ok(Outcome { old: None, new: None, units: one_unit(None) }),
+            },
+            Deed::Check(_) => {
+                let units = one_unit(old.as_ref());
+                return Ok(Outcome { old, new: None, units });
+            }
+        };
+        let change = Change { key: &key, old: old.as_ref(), new: new.clone(), by_ttl: false };
+        let units = change_item(tx, table, &*cx.entropy, change)?;
+        Ok(Outcome { old, new, units })
+    }
+}
+
+/// Of an operation that changes nothing.
+fn one_unit(old: Option<&ItemRow>) -> WriteUnits {
+    let size = old.map_or(0, |row| row.size_bytes as usize);
+    WriteUnits { table: write_units(size), ..WriteUnits::default() }
+}
+
+fn check_update(table: &Table, update: &Update) -> Result<(), Error> {
+    expression::check_update(update, table.keys()).map_err(invalid)?;
+    let mut result = Ok(());
+    update.each_path(&mut |path| {
+        if result.is_ok() {
+            result = check_path(table, path);
+        }
+    });
+    result
+}
+
+/// The item after an update; `None` where there was none and there is nothing to put into one.
+fn updated(
+    table: &Table,
+    key: &Item,
+    update: &Update,
+    old: Option<&ItemRow>,
+) -> Result<Option<Bytes>, Error> {
+    let takes = |action: &Action| matches!(action, Action::Remove(_) | Action::Delete(..));
+    if old.is_none() && !update.actions.is_empty() && update.actions.iter().all(takes) {
+        // Paths are held against what is there all the same.
+        update.apply(key.bytes()).map_err(invalid)?;
+        return Ok(None);
+    }
+    let before = old.map_or(key.bytes(), |row| &row.item);
+    let new = update.apply(before).map_err(invalid)?.item;
+    if item_size(Map::of(&new)) > ITEM_BYTES_MAX {
+        return Err(invalid("Item size to update has exceeded the maximum allowed size"));
+    }
+    check_index_values(table, Map::of(&new))?;
+    Ok(Some(new))
+}
+
+/// The fault of an item or key of a request.
+pub(crate) fn check_fault(item: &Item) -> Result<(), Error> {
+    item.fault().map_or(Ok(()), |fault| Err(invalid(fault)))
+}
+
+/// An item that is to be put.
+pub(crate) fn check_new(item: &Item) -> Result<(), Error> {
+    check_fault(item)?;
+    for (name, _) in item.map().iter() {
+        check_name(name)?;
+    }
+    if item_size(item.map()) > ITEM_BYTES_MAX {
+        return Err(invalid("Item size has exceeded the maximum allowed size"));
+    }
+    Ok(())
+}
+
+pub(crate) fn check_name(name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(bad_parameter("Empty attribute name"));
+    }
+    if name.len() > 65_535 {
+        return Err(bad_parameter("Attribute name is too large, must be less than 65536 bytes"));
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! One page of a query or scan: items in order of their keys, at most a megabyte of them.
+
+use crate::capacity::{ReadUnits, read_units};
+use crate::error::{bad_parameter, invalid};
+use crate::keyspace::{index_key, item_key, pick};
+use crate::rows::{ITEMS, IndexRow, ItemRow, RawKey};
+use crate::table::Table;
+use crate::write::read_item;
+use api::{Error, Tx};
+use expression::{Condition, Projection};
+use item::{Item, Map, Value};
+use std::collections::BTreeSet;
+use store::Scan;
+
+const PAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What a page is read from.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'t> {
+    pub table: &'t Table,
+    pub index: Option<&'t IndexRow>,
+}
+
+/// `Select` with everything that decides it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Select {
+    All,
+    Projected,
+    Count,
+    Specific,
+}
+
+impl<'t> Source<'t> {
+    pub fn new(
+        table: &'t Table,
+        index: Option<&String>,
+        consistent: bool,
+    ) -> Result<Source<'t>, Error> {
+        let Some(name) = index else { return Ok(Source { table, index: None }) };
+        let index = table.index(name).ok_or_else(|| {
+            invalid(format!("The table does not have the specified index: {name}"))
+        })?;
+        if index.filling {
+            return Err(invalid(format!(
+                "Cannot read from backfilling global secondary index: {name}"
+            )));
+        }
+        if consistent && !index.local {
+            return Err(invalid("Consistent reads are not supported on global secondary indexes"));
+        }
+        Ok(Source { table, index: Some(index) })
+    }
+
+    pub fn space(&self) -> u16 {
+        self.index.map_or(crate::keyspace::TABLE_SPACE, |index| index.number as u16)
+    }
+
+    /// Attributes of the partition key.
+    pub fn hash(&self) -> Vec<&'t str> {
+        match self.index {
+            Some(index) => index.hash.iter().map(String::as_str).collect(),
+            None => vec![&self.table.hash],
+        }
+    }
+
+    /// Attributes of the sort key.
+    pub fn range(&self) -> Vec<&'t str> {
+        match self.index {
+            Some(index) => index.range.iter().map(String::as_str).collect(),
+            None => self.table.range.iter().map(String::as_str).collect(),
+        }
+    }
+
+    /// All attributes that say where a page ended.
+    pub fn keys(&self) -> BTreeSet<&'t str> {
+        let own = self.hash().into_iter().chain(self.range());
+        own.chain(self.table.keys()).collect()
+    }
+
+    /// The key of an item's row here.
+    pub fn key(&self, item: Map<'_>) -> Option<RawKey> {
+        match self.index {
+            Some(index) => index_key(self.table, index, item),
+            None => Some(item_key(self.table, item)),
+        }
+    }
+
+    /// Whether a start key has all attributes of their types, and no others.
+    pub fn start(&self, start: &Item) -> Result<RawKey, Error> {
+        let bad = || invalid("The provided starting key is invalid");
+        if let Some(fault) = start.fault() {
+            return Err(invalid(format!("The provided starting key is invalid: {fault}")));
+        }
+        let keys = self.keys();
+        if start.map().len() != keys.len() {
+            return Err(match self.index {
+                Some(_) => bad(),
+                None => invalid(
+                    "The provided starting key is invalid: The provided key element does not match the schema",
+                ),
+            });
+        }
+        let fits = |name: &&str| {
+            let value = start.get(name);
+            value.is_some_and(|value: Value<'_>| value.kind() == self.table.kind(name))
+        };
+        if !keys.iter().all(fits) {
+            return Err(invalid(
+                "The provided starting key is invalid: The provided key element does not match the schema",
+            ));
+        }
+        crate::keyspace::check_item(self.table, start.map()).map_err(|error| {
+            invalid(format!("The provided starting key is invalid: {}", error.message()))
+        })?;
+        self.key(start.map()).ok_or_else(bad)
+    }
+
+    /// Whether what is asked for can be had from the index; whether it needs the items themselves.
+    pub fn check_select(
+        &self,
+        select: Option<&String>,
+        projection: Option<&Projection>,
+        by_name: &str,
+    ) -> Result<(Select, bool), Error> {
+        let select = match (select.map(String::as_str), projection) {
+            (Some("COUNT"), None) => Select::Count,
+            (Some("ALL_ATTRIBUTES"), None) => Select::All,
+            (Some("ALL_PROJECTED_ATTRIBUTES"), None) if self.index.is_some() => Select::Projected,
+            (Some("ALL_PROJECTED_ATTRIBUTES"), None) => {
+                return Err(bad_parameter(
+                    "ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName",
+                )
+                .with_message(
+                    "One or more parameter values were invalid: Select type ALL_PROJECTED_ATTRIBUTES is only supported for queries using an IndexName",
+                ));
+            }
+            (Some("SPECIFIC_ATTRIBUTES") | None, Some(_)) => Select::Specific,
+            (Some("SPECIFIC_ATTRIBUTES"), None) => {
+                return Err(invalid(
+                    "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES",
+                ));
+            }
+            (Some(other), Some(_)) => {
+                return Err(invalid(format!(
+                    "Cannot specify the {by_name} when choosing to get {}",
+                    match other {
+                        "COUNT" => "only the Count",
+                        other => other,
+                    }
+                )));
+            }
+            (_, None) if self.index.is_some() => Select::Projected,
+            (_, None) => Select::All,
+        };
+        Ok((select, self.needs_items(select, projection)?))
+    }
+
+    fn needs_items(&self, select: Select, projection: Option<&Projection>) -> Result<bool, Error> {
+        let Some(index) = self.index.filter(|index| !index.projects_all()) else {
+            return Ok(false);
+        };
+        if select == Select::All {
+            if index.local {
+                return Ok(true);
+            }
+            return Err(bad_parameter(format!(
+                "Select type ALL_ATTRIBUTES is not supported for global secondary index {} because its projection type is not ALL",
+                index.name
+            )));
+        }
+        let known = |name: &str| {
+            self.table.keys().chain(index.keys()).any(|key| key == name)
+                || index.non_key.iter().any(|other| other == name)
+        };
+        let paths = projection.into_iter().flat_map(|projection| &projection.paths);
+        let missing: Vec<&str> =
+            paths.map(expression::Path::head).filter(|name| !known(name)).collect();
+        if missing.is_empty() || index.local {
+            return Ok(!missing.is_empty());
+        }
+        Err(bad_parameter(format!(
+            "Global secondary index {} does not project [{}]",
+            index.name,
+            missing.join(", ")
+        )))
+    }
+}
+
+/// How a page is read once its range is known.
+pub(crate) struct Reading<'r> {
+    pub filter: Option<&'r Condition>,
+    pub projection: Option<&'r Projection>,
+    pub select: Select,
+    /// The index does not have all that is asked for.
+    pub needs_items: bool,
+    pub limit: Option<usize>,
+    pub consistent: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    pub items: Vec<Item>,
+    pub count: usize,
+    pub scanned: usize,
+    pub last: Option<Item>,
+    pub units: ReadUnits,
+}
+
+/// Reads on from where the scan stands.
+pub(crate) fn read_page(
+    tx: &Tx,
+    source: Source<'_>,
+    mut scan: Scan<'_, RawKey, ItemRow>,
+    reading: &Reading<'_>,
+) -> Result<Page, Error> {
+    let mut page = Page::default();
+    let (mut size, mut fetched) = (0, 0.0);
+    while let Some(row) = scan.next().transpose()?.map(|(_, row)| row) {
+        page.scanned += 1;
+        size += row.size_bytes as usize;
+        let item = match reading.needs_items {
+            true => {
+                let key = item_key(source.table, Map::of(&row.item));
+                let whole = read_item(tx, source.table, &key)?.unwrap_or(row.clone());
+                fetched += read_units(whole.size_bytes as usize, reading.consistent);
+                whole.item
+            }
+            false => row.item.clone(),
+        };
+        if reading.filter.is_none_or(|filter| filter.holds(Map::of(&item))) {
+            page.count += 1;
+            if reading.select != Select::Count {
+                page.items.push(Item::from_bytes(match reading.projection {
+                    Some(projection) => projection.apply(Map::of(&item)),
+                    None => item,
+                }));
+            }
+        }
+        if reading.limit == Some(page.scanned) || size >= PAGE_BYTES_MAX {
+            let keys = source.keys();
+            page.last = Some(Item::from_bytes(pick(Map::of(&row.item), keys.into_iter())));
+            break;
+        }
+    }
+    let units = read_units(size, reading.consistent);
+    page.units = match source.index {
+        Some(index) => ReadUnits { table: fetched, index: Some((index.name.clone(), units)) },
+        None => ReadUnits { table: units, index: None },
+    };
+    Ok(page)
+}
+
+/// The table for a scan of rows, which must outlive it.
+pub(crate) fn rows<'t>(tx: &'t Tx, table: &'t Table) -> Scan<'t, RawKey, ItemRow> {
+    tx.scan(&ITEMS, &table.scope)
+}

@@ -1,0 +1,226 @@
+//! What is set on tables beside their keys: expiry of items, recovery, insights; limits and endpoints.
+
+use crate::DynamoDb;
+use crate::error::invalid;
+use crate::keyspace::TTL_SPACE;
+use crate::names::TableName;
+use crate::table::save;
+use crate::{jobs, mutation};
+use api::{Cx, Error, Tx};
+use gen_dynamodb::*;
+use store::Scope;
+
+impl DynamoDb {
+    pub(crate) fn update_time_to_live(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &UpdateTimeToLiveInput,
+    ) -> Result<UpdateTimeToLiveOutput, Error> {
+        let name = TableName::parse(cx, &input.table_name)?;
+        let TimeToLiveSpecification { enabled, attribute_name } = &input.time_to_live_specification;
+        if attribute_name.is_empty() || attribute_name.len() > 255 {
+            return Err(invalid(format!(
+                "1 validation error detected: Value '{attribute_name}' at 'timeToLiveSpecification.attributeName' failed to satisfy constraint: Member must have length between 1 and 255"
+            )));
+        }
+        mutation::check_name(attribute_name)?;
+        let table = self.tables.describe(tx, &name)?;
+        let mut row = table.row.clone();
+        match (enabled, &row.ttl) {
+            (true, Some(_)) => return Err(invalid("TimeToLive is already enabled")),
+            (false, None) => return Err(invalid("TimeToLive is already disabled")),
+            (false, Some(current)) if current != attribute_name => {
+                return Err(invalid(format!(
+                    "TimeToLive is active on a different AttributeName: current AttributeName is {current}"
+                )));
+            }
+            (true, None) => {
+                row.ttl = Some(attribute_name.clone());
+                jobs::fill(tx, &row, TTL_SPACE)?;
+                jobs::expire(tx, &row)?;
+            }
+            (false, Some(_)) => {
+                row.ttl = None;
+                jobs::purge(tx, &row, Some(TTL_SPACE))?;
+            }
+        }
+        row.ttl_changed = Some(tx.now());
+        save(tx, &row)?;
+        Ok(UpdateTimeToLiveOutput {
+            time_to_live_specification: Some(input.time_to_live_specification.clone()),
+        })
+    }
+
+    pub(crate) fn describe_time_to_live(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &DescribeTimeToLiveInput,
+    ) -> Result<DescribeTimeToLiveOutput, Error> {
+        let name = TableName::parse(cx, &input.table_name)?;
+        let table = self.tables.describe(tx, &name)?;
+        let status = if table.ttl.is_some() { "ENABLED" } else { "DISABLED" };
+        Ok(DescribeTimeToLiveOutput {
+            time_to_live_description: Some(TimeToLiveDescription {
+                time_to_live_status: Some(status.to_owned()),
+                attribute_name: table.ttl.clone(),
+            }),
+        })
+    }
+
+    /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ServiceQuotas.html>
+    pub(crate) fn describe_limits(
+        &self,
+        _: &Tx,
+        _: &Cx,
+        _: &DescribeLimitsInput,
+    ) -> Result<DescribeLimitsOutput, Error> {
+        Ok(DescribeLimitsOutput {
+            account_max_read_capacity_units: Some(80_000),
+            account_max_write_capacity_units: Some(80_000),
+            table_max_read_capacity_units: Some(40_000),
+            table_max_write_capacity_units: Some(40_000),
+        })
+    }
+
+    /// The host that was asked, since there is no other.
+    pub(crate) fn describe_endpoints(
+        &self,
+        _: &Tx,
+        cx: &Cx,
+        _: &DescribeEndpointsInput,
+    ) -> Result<DescribeEndpointsOutput, Error> {
+        let port = cx.http.port.map_or(String::new(), |port| format!(":{port}"));
+        let address = format!("{}{port}", cx.http.host);
+        Ok(DescribeEndpointsOutput {
+            endpoints: vec![Endpoint { address, cache_period_in_minutes: 1440 }],
+        })
+    }
+
+    pub(crate) fn describe_continuous_backups(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &DescribeContinuousBackupsInput,
+    ) -> Result<DescribeContinuousBackupsOutput, Error> {
+        let name = TableName::parse(cx, &input.table_name)?;
+        let found = self.tables.find(tx, &name)?;
+        let table = found.ok_or_else(|| {
+            let text = format!("Table not found: {}", name.name);
+            Error::new(&gen_dynamodb::errors::TABLE_NOT_FOUND_EXCEPTION, text)
+        })?;
+        let status = if table.recovery_since.is_some() { "ENABLED" } else { "DISABLED" };
+        Ok(DescribeContinuousBackupsOutput {
+            continuous_backups_description: Some(ContinuousBackupsDescription {
+                continuous_backups_status: "ENABLED".into(),
+                point_in_time_recovery_description: Some(PointInTimeRecoveryDescription {
+                    point_in_time_recovery_status: Some(status.into()),
+                    ..PointInTimeRecoveryDescription::default()
+                }),
+            }),
+        })
+    }
+
+    pub(crate) fn update_contributor_insights(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &UpdateContributorInsightsInput,
+    ) -> Result<UpdateContributorInsightsOutput, Error> {
+        let name = TableName::parse(cx, &input.table_name)?;
+        let table = self.tables.describe(tx, &name)?;
+        let index = self.insight_index(&table, input.index_name.as_ref())?;
+        let mut row = table.row.clone();
+        let mode = input.contributor_insights_mode.clone();
+        let status = match input.contributor_insights_action.as_str() {
+            "ENABLE" => {
+                let mode = mode.clone().unwrap_or_else(|| "ACCESSED_AND_THROTTLED_KEYS".into());
+                row.insights.insert(index, mode);
+                "ENABLING"
+            }
+            _ => {
+                row.insights.remove(&index);
+                "DISABLING"
+            }
+        };
+        save(tx, &row)?;
+        Ok(UpdateContributorInsightsOutput {
+            table_name: Some(row.name),
+            index_name: input.index_name.clone(),
+            contributor_insights_status: Some(status.into()),
+            contributor_insights_mode: mode,
+        })
+    }
+
+    fn insight_index(
+        &self,
+        table: &crate::table::Table,
+        index: Option<&String>,
+    ) -> Result<String, Error> {
+        let Some(name) = index else { return Ok(String::new()) };
+        match table.index(name) {
+            Some(_) => Ok(name.clone()),
+            None => Err(Error::new(
+                &gen_dynamodb::errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                format!("Requested resource not found: Index: {name} not found"),
+            )),
+        }
+    }
+
+    pub(crate) fn describe_contributor_insights(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &DescribeContributorInsightsInput,
+    ) -> Result<DescribeContributorInsightsOutput, Error> {
+        let name = TableName::parse(cx, &input.table_name)?;
+        let table = self.tables.describe(tx, &name)?;
+        let index = self.insight_index(&table, input.index_name.as_ref())?;
+        let mode = table.insights.get(&index);
+        let status = if mode.is_some() { "ENABLED" } else { "DISABLED" };
+        Ok(DescribeContributorInsightsOutput {
+            table_name: Some(table.name.clone()),
+            index_name: input.index_name.clone(),
+            contributor_insights_status: Some(status.into()),
+            contributor_insights_mode: mode.cloned(),
+            ..DescribeContributorInsightsOutput::default()
+        })
+    }
+
+    pub(crate) fn list_contributor_insights(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &ListContributorInsightsInput,
+    ) -> Result<ListContributorInsightsOutput, Error> {
+        if input.next_token.is_some() {
+            return Err(invalid("The provided NextToken is invalid"));
+        }
+        let mut names = Vec::new();
+        match &input.table_name {
+            Some(name) => names.push(TableName::parse(cx, name)?),
+            None => {
+                let scope = Scope::AccountRegion(cx.account, cx.region.clone());
+                for name in tx.scan(&crate::rows::HEADS, &scope).keys() {
+                    let (account, region) = (cx.account, cx.region.clone());
+                    names.push(TableName { account, region, name: name? });
+                }
+            }
+        }
+        let mut all = Vec::new();
+        for name in names {
+            let table = self.tables.describe(tx, &name)?;
+            all.extend(table.insights.iter().map(|(index, mode)| ContributorInsightsSummary {
+                table_name: Some(table.name.clone()),
+                index_name: Some(index.clone()).filter(|index| !index.is_empty()),
+                contributor_insights_status: Some("ENABLED".into()),
+                contributor_insights_mode: Some(mode.clone()),
+            }));
+        }
+        Ok(ListContributorInsightsOutput {
+            contributor_insights_summaries: Some(all),
+            next_token: None,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+use super::Db;
+
+const INDEXES: &str = r#"{"TableName":"tab","BillingMode":"PAY_PER_REQUEST",
+    "KeySchema":[{"AttributeName":"p","KeyType":"HASH"},{"AttributeName":"c","KeyType":"RANGE"}],
+    "AttributeDefinitions":[{"AttributeName":"p","AttributeType":"S"},{"AttributeName":"c","AttributeType":"N"},{"AttributeName":"g","AttributeType":"S"},{"AttributeName":"l","AttributeType":"N"}],
+    "GlobalSecondaryIndexes":[{"IndexName":"glo","KeySchema":[{"AttributeName":"g","KeyType":"HASH"},{"AttributeName":"l","KeyType":"RANGE"}],"Projection":{"ProjectionType":"KEYS_ONLY"}}],
+    "LocalSecondaryIndexes":[{"IndexName":"loc","KeySchema":[{"AttributeName":"p","KeyType":"HASH"},{"AttributeName":"l","KeyType":"RANGE"}],"Projection":{"ProjectionType":"INCLUDE","NonKeyAttributes":["x"]}}]}"#;
+
+fn glo(db: &Db) -> String {
+    db.ok("Query", r#"{"TableName":"tab","IndexName":"glo","KeyConditionExpression":"g = :g","ExpressionAttributeValues":{":g":{"S":"g"}}}"#)
+}
+
+#[test]
+fn entries_follow_their_items() {
+    let db = Db::new();
+    db.ok("CreateTable", INDEXES);
+    let none = r#"{"Items":[],"Count":0,"ScannedCount":0}"#;
+    db.put(r#"{"p":{"S":"a"},"c":{"N":"1"},"x":{"S":"x"}}"#);
+    assert_eq!(glo(&db), none);
+    db.put(
+        r#"{"p":{"S":"a"},"c":{"N":"1"},"g":{"S":"g"},"l":{"N":"7"},"x":{"S":"x"},"y":{"S":"y"}}"#,
+    );
+    let entry = |l: &str| {
+        format!(
+            r#"{{"Items":[{{"c":{{"N":"1"}},"g":{{"S":"g"}},"l":{{"N":"{l}"}},"p":{{"S":"a"}}}}],"Count":1,"ScannedCount":1}}"#
+        )
+    };
+    assert_eq!(glo(&db), entry("7"));
+    let update = |expression: &str| {
+        db.ok("UpdateItem", &format!(r#"{{"TableName":"tab","Key":{{"p":{{"S":"a"}},"c":{{"N":"1"}}}},"UpdateExpression":"{expression}"}}"#))
+    };
+    db.ok("UpdateItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"},"c":{"N":"1"}},"UpdateExpression":"ADD l :n","ExpressionAttributeValues":{":n":{"N":"1"}}}"#);
+    assert_eq!(glo(&db), entry("8"));
+    let local = |rest: &str| {
+        format!(
+            r#"{{"TableName":"tab","IndexName":"loc","KeyConditionExpression":"p = :p AND l > :l","ExpressionAttributeValues":{{":p":{{"S":"a"}},":l":{{"N":"0"}}}}{rest}}}"#
+        )
+    };
+    db.check("Query", &local(""), r#"{"Items":[{"c":{"N":"1"},"l":{"N":"8"},"p":{"S":"a"},"x":{"S":"x"}}],"Count":1,"ScannedCount":1}"#);
+    // What a local index does not have comes from the table.
+    db.check(
+        "Query",
+        &local(r#","ProjectionExpression":"y""#),
+        r#"{"Items":[{"y":{"S":"y"}}],"Count":1,"ScannedCount":1}"#,
+    );
+    update("REMOVE l");
+    assert_eq!(glo(&db), none);
+    db.check("Query", &local(""), none);
+}
+
+#[test]
+fn bad_values_for_indexes() {
+    let db = Db::new();
+    db.ok("CreateTable", INDEXES);
+    db.refused("PutItem", r#"{"TableName":"tab","Item":{"p":{"S":"a"},"c":{"N":"1"},"g":{"N":"1"}}}"#, "One or more parameter values were invalid: Type mismatch for Index Key g Expected: S Actual: N IndexName: glo");
+    db.refused("Query", r#"{"TableName":"tab","IndexName":"glo","ConsistentRead":true,"KeyConditionExpression":"g = :g","ExpressionAttributeValues":{":g":{"S":"g"}}}"#, "Consistent reads are not supported on global secondary indexes");
+    db.refused("Query", r#"{"TableName":"tab","IndexName":"glo","Select":"ALL_ATTRIBUTES","KeyConditionExpression":"g = :g","ExpressionAttributeValues":{":g":{"S":"g"}}}"#, "One or more parameter values were invalid: Select type ALL_ATTRIBUTES is not supported for global secondary index glo because its projection type is not ALL");
+}
+
+#[test]
+fn capacity_of_indexes() {
+    let db = Db::new();
+    db.ok("CreateTable", INDEXES);
+    let put = |l: &str| {
+        format!(
+            r#"{{"TableName":"tab","Item":{{"p":{{"S":"a"}},"c":{{"N":"1"}},"g":{{"S":"g"}},"l":{{"N":"{l}"}}}},"ReturnConsumedCapacity":"INDEXES","ReturnItemCollectionMetrics":"SIZE"}}"#
+        )
+    };
+    let told = |units: &str, each: &str| {
+        format!(
+            r#"{{"ConsumedCapacity":{{"TableName":"tab","CapacityUnits":{units},"Table":{{"CapacityUnits":1.0}},"LocalSecondaryIndexes":{{"loc":{{"CapacityUnits":{each}}}}},"GlobalSecondaryIndexes":{{"glo":{{"CapacityUnits":{each}}}}}}},"ItemCollectionMetrics":{{"ItemCollectionKey":{{"p":{{"S":"a"}}}},"SizeEstimateRangeGB":[0.0,1.0]}}}}"#
+        )
+    };
+    db.check("PutItem", &put("1"), &told("3.0", "1.0"));
+    db.check("PutItem", &put("2"), &told("5.0", "2.0"));
+}
+
+#[test]
+fn an_index_is_filled_by_a_job() {
+    let db = Db::with_table(true);
+    for n in 0..450 {
+        db.put(&format!(r#"{{"p":{{"S":"{n}"}},"c":{{"N":"{n}"}},"g":{{"S":"g"}}}}"#));
+    }
+    let create = r#"{"TableName":"tab","AttributeDefinitions":[{"AttributeName":"g","AttributeType":"S"}],"GlobalSecondaryIndexUpdates":[{"Create":{"IndexName":"glo","KeySchema":[{"AttributeName":"g","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}}]}"#;
+    db.ok("UpdateTable", create);
+    let told = db.ok("DescribeTable", r#"{"TableName":"tab"}"#);
+    assert!(
+        told.contains(r#""TableStatus":"UPDATING""#)
+            && told.contains(r#""IndexStatus":"CREATING","Backfilling":true"#),
+        "{told}"
+    );
+    let query = r#"{"TableName":"tab","IndexName":"glo","Select":"COUNT","KeyConditionExpression":"g = :g","ExpressionAttributeValues":{":g":{"S":"g"}}}"#;
+    db.refused("Query", query, "Cannot read from backfilling global secondary index: glo");
+    // Items that change while it is being filled are in it as they are.
+    db.ok("DeleteItem", r#"{"TableName":"tab","Key":{"p":{"S":"7"},"c":{"N":"7"}}}"#);
+    assert!(db.world.run_jobs(&db.tables) > 2);
+    db.check("Query", query, r#"{"Count":449,"ScannedCount":449}"#);
+    db.ok(
+        "UpdateTable",
+        r#"{"TableName":"tab","GlobalSecondaryIndexUpdates":[{"Delete":{"IndexName":"glo"}}]}"#,
+    );
+    db.refused("Query", query, "The table does not have the specified index: glo");
+    db.world.run_jobs(&db.tables);
+    let told = db.ok("DescribeTable", r#"{"TableName":"tab"}"#);
+    assert!(told.contains(r#""TableStatus":"ACTIVE""#) && !told.contains("glo"), "{told}");
+}

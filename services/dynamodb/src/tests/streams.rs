@@ -1,0 +1,109 @@
+use super::{Db, member};
+
+fn with_stream(view: &str) -> (Db, String) {
+    let db = Db::with_table(false);
+    let told = db.ok("UpdateTable", &format!(r#"{{"TableName":"tab","StreamSpecification":{{"StreamEnabled":true,"StreamViewType":"{view}"}}}}"#));
+    let arn = member(&told, "LatestStreamArn").to_owned();
+    (db, arn)
+}
+
+fn iterator(db: &Db, arn: &str, kind: &str) -> String {
+    let told = db.stream("DescribeStream", &format!(r#"{{"StreamArn":"{arn}"}}"#));
+    let shard = member(&told, "ShardId");
+    let told = db.stream(
+        "GetShardIterator",
+        &format!(r#"{{"StreamArn":"{arn}","ShardId":"{shard}",{kind}}}"#),
+    );
+    member(&told, "ShardIterator").to_owned()
+}
+
+fn records(db: &Db, iterator: &str) -> String {
+    db.stream("GetRecords", &format!(r#"{{"ShardIterator":"{iterator}"}}"#))
+}
+
+#[test]
+fn exactly_the_changes_in_order() {
+    let (db, arn) = with_stream("NEW_AND_OLD_IMAGES");
+    db.put(r#"{"p":{"S":"a"},"n":{"N":"1"}}"#);
+    db.put(r#"{"p":{"S":"a"},"n":{"N":"1"}}"#);
+    db.put(r#"{"p":{"S":"a"},"n":{"N":"2"}}"#);
+    db.call("PutItem", r#"{"TableName":"tab","Item":{"p":{"S":"a"}},"ConditionExpression":"attribute_not_exists(p)"}"#).unwrap_err();
+    db.ok("DeleteItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#);
+    db.ok("DeleteItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#);
+    let told = records(&db, &iterator(&db, &arn, r#""ShardIteratorType":"TRIM_HORIZON""#));
+    let events: Vec<&str> = told
+        .split("\"eventName\":\"")
+        .skip(1)
+        .map(|part| part.split('"').next().unwrap())
+        .collect();
+    assert_eq!(events, ["INSERT", "MODIFY", "REMOVE"], "{told}");
+    assert!(
+        told.contains(
+            r#""NewImage":{"n":{"N":"2"},"p":{"S":"a"}},"OldImage":{"n":{"N":"1"},"p":{"S":"a"}}"#
+        ),
+        "{told}"
+    );
+    let numbers: Vec<&str> = told
+        .split("\"SequenceNumber\":\"")
+        .skip(1)
+        .map(|part| part.split('"').next().unwrap())
+        .collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.iter().all(|number| number.len() >= 21));
+    let kind =
+        |kind: &str| format!(r#""ShardIteratorType":"{kind}","SequenceNumber":"{}""#, numbers[1]);
+    let count = |iterator: &str| records(&db, iterator).matches("eventName").count();
+    assert_eq!(count(&iterator(&db, &arn, &kind("AT_SEQUENCE_NUMBER"))), 2);
+    assert_eq!(count(&iterator(&db, &arn, &kind("AFTER_SEQUENCE_NUMBER"))), 1);
+    let latest = iterator(&db, &arn, r#""ShardIteratorType":"LATEST""#);
+    assert_eq!(count(&latest), 0);
+    db.put(r#"{"p":{"S":"b"}}"#);
+    assert_eq!(count(&latest), 1);
+    let next = member(&told, "NextShardIterator");
+    assert_eq!(count(next), 1);
+}
+
+#[test]
+fn views_show_what_they_say() {
+    for (view, has) in [
+        ("KEYS_ONLY", [false, false]),
+        ("NEW_IMAGE", [true, false]),
+        ("OLD_IMAGE", [false, true]),
+        ("NEW_AND_OLD_IMAGES", [true, true]),
+    ] {
+        let (db, arn) = with_stream(view);
+        db.put(r#"{"p":{"S":"a"},"n":{"N":"1"}}"#);
+        db.put(r#"{"p":{"S":"a"},"n":{"N":"2"}}"#);
+        let told = records(&db, &iterator(&db, &arn, r#""ShardIteratorType":"TRIM_HORIZON""#));
+        assert_eq!([told.contains("NewImage"), told.contains("OldImage")], has, "{view}");
+        assert_eq!(told.matches(r#""Keys":{"p":{"S":"a"}}"#).count(), 2);
+    }
+}
+
+#[test]
+fn a_stream_ends_and_is_forgotten() {
+    let (db, arn) = with_stream("KEYS_ONLY");
+    db.put(r#"{"p":{"S":"a"}}"#);
+    db.refused("UpdateTable", r#"{"TableName":"tab","StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}"#, "Table already has an enabled stream: TableName: tab");
+    db.ok("UpdateTable", r#"{"TableName":"tab","StreamSpecification":{"StreamEnabled":false}}"#);
+    db.put(r#"{"p":{"S":"b"}}"#);
+    let told = records(&db, &iterator(&db, &arn, r#""ShardIteratorType":"TRIM_HORIZON""#));
+    assert_eq!(told.matches("eventName").count(), 1);
+    assert!(!told.contains("NextShardIterator"), "{told}");
+    assert!(db.stream("ListStreams", "{}").contains(&arn));
+    db.later(24 * 3_600_000 + 1);
+    assert!(!db.stream("ListStreams", "{}").contains(&arn));
+}
+
+#[test]
+fn iterators_expire_and_cannot_be_made_up() {
+    let (db, arn) = with_stream("KEYS_ONLY");
+    let token = iterator(&db, &arn, r#""ShardIteratorType":"LATEST""#);
+    let code = |token: &str| {
+        db.run(&db.streams, "GetRecords", &format!(r#"{{"ShardIterator":"{token}"}}"#))
+            .map_err(|e| e.code().to_owned())
+    };
+    assert_eq!(code("nonsense").unwrap_err(), "ValidationException");
+    assert!(code(&token).is_ok());
+    db.later(15 * 60 * 1000 + 1);
+    assert_eq!(code(&token).unwrap_err(), "ExpiredIteratorException");
+}

@@ -1,0 +1,386 @@
+//! TransactGetItems and TransactWriteItems: all or nothing, and every condition is looked at, so that
+//! the answer tells all that failed.
+
+use crate::DynamoDb;
+use crate::capacity::{self, ReadUnits, Wanted, in_transaction, read_units};
+use crate::error::invalid;
+use crate::item_ops::shows_old;
+use crate::keyspace::check_key;
+use crate::mutation::{Deed, Failure, Mutation, Outcome, check_fault, check_new};
+use crate::names::TableName;
+use crate::params::{Params, check_projection};
+use crate::rows::{RawKey, TOKENS, TokenRow};
+use crate::table::Table;
+use crate::write::{WriteUnits, key_of, read_item};
+use api::{Cx, Error, Tx};
+use gen_dynamodb::errors as e;
+use gen_dynamodb::*;
+use item::{Item, Map, item_size};
+use smithy::json::Writer;
+use smithy::value::Custom as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use store::Scope;
+
+const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long a client token is remembered.
+const TOKEN_MS: i64 = 10 * 60 * 1000;
+
+const SAME_ITEM: &str = "Transaction request cannot include multiple operations on one item";
+
+/// Why one member of a transaction was not done.
+fn reason(code: &str, message: Option<String>, item: Option<Item>) -> CancellationReason {
+    CancellationReason { code: Some(code.to_owned()), message, item }
+}
+
+fn canceled(reasons: Vec<CancellationReason>) -> Error {
+    let codes: Vec<&str> = reasons.iter().filter_map(|reason| reason.code.as_deref()).collect();
+    let text = format!(
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+        codes.join(", ")
+    );
+    let members = TransactionCanceledException {
+        message: Some(text.clone()),
+        cancellation_reasons: Some(reasons),
+    };
+    Error::new(&e::TRANSACTION_CANCELED_EXCEPTION, text).members(members)
+}
+
+fn none() -> CancellationReason {
+    reason("None", None, None)
+}
+
+/// FNV-1a over what a request asks for: the same token must come with the same request.
+fn digest(text: &str) -> u64 {
+    let step = |state: u64, byte: u8| (state ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+/// Units of a member, which count twice.
+fn doubled(units: &WriteUnits) -> WriteUnits {
+    let mut out = units.clone();
+    out.add(units);
+    out
+}
+
+impl DynamoDb {
+    pub(crate) fn transact_get_items(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        input: &TransactGetItemsInput,
+    ) -> Result<TransactGetItemsOutput, Error> {
+        let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
+        let mut gets = Vec::new();
+        for member in &input.transact_items {
+            let get = &member.get;
+            let name = TableName::parse(cx, &get.table_name)?;
+            let mut params = Params::new(
+                &self.parsed,
+                get.expression_attribute_names.as_ref(),
+                None,
+                &[("ProjectionExpression", get.projection_expression.is_some())],
+                &[],
+            )?;
+            check_fault(&get.key)?;
+            let projection = params.projection(get.projection_expression.as_ref())?;
+            params.finish()?;
+            gets.push((name, &get.key, projection));
+        }
+        let (mut responses, mut size) = (Vec::new(), 0);
+        let mut keys: BTreeSet<RawKey> = BTreeSet::new();
+        let mut units: BTreeMap<TableName, (Arc<Table>, f64)> = BTreeMap::new();
+        let (mut reasons, mut failed) = (Vec::new(), false);
+        for (name, key, projection) in gets {
+            let table = self.tables.get(tx, &name)?;
+            if let Err(error) = check_key(&table, key.map()) {
+                reasons.push(reason("ValidationError", Some(error.message().to_owned()), None));
+                failed = true;
+                continue;
+            }
+            check_projection(&table, projection.as_ref())?;
+            reasons.push(none());
+            let raw = key_of(&table, key.map());
+            if !keys.insert(raw.clone()) {
+                return Err(invalid(SAME_ITEM));
+            }
+            let row = read_item(tx, &table, &raw)?;
+            let item_bytes = row.as_ref().map_or(0, |row| row.size_bytes as usize);
+            size += item_bytes;
+            units.entry(name).or_insert((table, 0.0)).1 += 2.0 * read_units(item_bytes, true);
+            let item = row.map(|row| match &projection {
+                Some(projection) => Item::from_bytes(projection.apply(Map::of(&row.item))),
+                None => Item::from_bytes(row.item),
+            });
+            responses.push(ItemResponse { item });
+        }
+        if failed {
+            return Err(canceled(reasons));
+        }
+        if size > TRANSACTION_BYTES_MAX {
+            return Err(invalid(
+                "Collection size of items in the transaction has exceeded limit: Aggregated size of all items in the transaction cannot exceed 4MB",
+            ));
+        }
+        let consumed = units.values().filter_map(|(table, units)| {
+            let units = ReadUnits { table: *units, index: None };
+            capacity::of_reads(table, wanted, &units).map(|c| in_transaction(c, false))
+        });
+        Ok(TransactGetItemsOutput {
+            consumed_capacity: (wanted != Wanted::Nothing).then(|| consumed.collect()),
+            responses: Some(responses),
+        })
+    }
+
+    pub(crate) fn transact_write_items(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &TransactWriteItemsInput,
+    ) -> Result<TransactWriteItemsOutput, Error> {
+        let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
+        let metrics = input.return_item_collection_metrics.as_ref();
+        let mutations: Vec<Mutation> = input
+            .transact_items
+            .iter()
+            .map(|member| self.member(cx, member))
+            .collect::<Result<_, _>>()?;
+        self.transact(tx, cx, &mutations, input, wanted, metrics)
+    }
+
+    fn transact(
+        &self,
+        tx: &mut Tx,
+        cx: &Cx,
+        mutations: &[Mutation],
+        input: &TransactWriteItemsInput,
+        wanted: Wanted,
+        metrics: Option<&String>,
+    ) -> Result<TransactWriteItemsOutput, Error> {
+        let mut tables = Vec::new();
+        for mutation in mutations {
+            tables.push(self.tables.get(tx, &mutation.table)?);
+        }
+        let repeated = match &input.client_request_token {
+            Some(token) => remember(tx, cx, token, mutations)?,
+            None => false,
+        };
+        let outcomes = match repeated {
+            true => read_again(tx, mutations, &tables)?,
+            false => run_all(tx, cx, mutations, &tables)?,
+        };
+        let mut units: BTreeMap<&TableName, (&Table, WriteUnits)> = BTreeMap::new();
+        let mut collections: BTreeMap<String, Vec<ItemCollectionMetrics>> = BTreeMap::new();
+        for ((mutation, table), outcome) in mutations.iter().zip(&tables).zip(&outcomes) {
+            let entry = units.entry(&mutation.table).or_insert((table, WriteUnits::default()));
+            entry.1.add(&doubled(&outcome.units));
+            if let Some(one) = capacity::collection(table, metrics, mutation.subject().map()) {
+                collections.entry(table.name.clone()).or_default().push(one);
+            }
+        }
+        let consumed = units.values().filter_map(|(table, units)| {
+            let consumed = capacity::of_writes(table, wanted, units)?;
+            // A request that was done before only reads.
+            Some(in_transaction(consumed, !repeated))
+        });
+        Ok(TransactWriteItemsOutput {
+            consumed_capacity: (wanted != Wanted::Nothing).then(|| consumed.collect()),
+            item_collection_metrics: (!collections.is_empty()).then_some(collections),
+        })
+    }
+
+    /// One member, looked at as far as that goes without its table.
+    fn member(&self, cx: &Cx, member: &TransactWriteItem) -> Result<Mutation, Error> {
+        let TransactWriteItem { condition_check, put, delete, update } = member;
+        let count = usize::from(condition_check.is_some())
+            + usize::from(put.is_some())
+            + usize::from(delete.is_some())
+            + usize::from(update.is_some());
+        if count != 1 {
+            return Err(invalid(
+                "TransactItems can only contain one of Check, Put, Update or Delete",
+            ));
+        }
+        if let Some(Put {
+            item,
+            table_name,
+            condition_expression,
+            expression_attribute_names,
+            expression_attribute_values,
+            return_values_on_condition_check_failure,
+        }) = put
+        {
+            check_new(item)?;
+            return self.mutation(
+                cx,
+                table_name,
+                (condition_expression.as_ref(), None),
+                (expression_attribute_names.as_ref(), expression_attribute_values.as_ref()),
+                return_values_on_condition_check_failure.as_ref(),
+                |_| Deed::Put(item.clone()),
+            );
+        }
+        if let Some(delete) = delete {
+            check_fault(&delete.key)?;
+            return self.mutation(
+                cx,
+                &delete.table_name,
+                (delete.condition_expression.as_ref(), None),
+                (
+                    delete.expression_attribute_names.as_ref(),
+                    delete.expression_attribute_values.as_ref(),
+                ),
+                delete.return_values_on_condition_check_failure.as_ref(),
+                |_| Deed::Delete(delete.key.clone()),
+            );
+        }
+        if let Some(update) = update {
+            check_fault(&update.key)?;
+            return self.mutation(
+                cx,
+                &update.table_name,
+                (update.condition_expression.as_ref(), Some(&update.update_expression)),
+                (
+                    update.expression_attribute_names.as_ref(),
+                    update.expression_attribute_values.as_ref(),
+                ),
+                update.return_values_on_condition_check_failure.as_ref(),
+                |parsed| Deed::Update(update.key.clone(), parsed.unwrap_or_default()),
+            );
+        }
+        let Some(check) = condition_check else { return Err(Error::internal("one is there")) };
+        check_fault(&check.key)?;
+        self.mutation(
+            cx,
+            &check.table_name,
+            (Some(&check.condition_expression), None),
+            (check.expression_attribute_names.as_ref(), check.expression_attribute_values.as_ref()),
+            check.return_values_on_condition_check_failure.as_ref(),
+            |_| Deed::Check(check.key.clone()),
+        )
+    }
+
+    fn mutation(
+        &self,
+        cx: &Cx,
+        table: &str,
+        (condition, update): (Option<&String>, Option<&String>),
+        (names, values): (Option<&BTreeMap<String, String>>, Option<&Item>),
+        shown: Option<&String>,
+        deed: impl FnOnce(Option<expression::Update>) -> Deed,
+    ) -> Result<Mutation, Error> {
+        let table = TableName::parse(cx, table)?;
+        let mut params = Params::new(
+            &self.parsed,
+            names,
+            values,
+            &[("UpdateExpression", update.is_some()), ("ConditionExpression", condition.is_some())],
+            &[],
+        )?;
+        let update = params.update(update)?;
+        let condition = params.condition("ConditionExpression", condition)?;
+        params.finish()?;
+        let show_old = shows_old(shown);
+        Ok(Mutation { table, deed: deed(update), condition, show_old, wants_old: true })
+    }
+}
+
+/// Notes a client token; whether the same request was done under it already.
+fn remember(tx: &mut Tx, cx: &Cx, token: &str, mutations: &[Mutation]) -> Result<bool, Error> {
+    let mut text = String::new();
+    for mutation in mutations {
+        let mut item = Writer::default();
+        mutation.subject().write_json(&mut item);
+        text.push_str(&format!("{:?} {:?} ", mutation.table, mutation.condition));
+        match &mutation.deed {
+            Deed::Put(_) => text.push_str("put "),
+            Deed::Delete(_) => text.push_str("delete "),
+            Deed::Check(_) => text.push_str("check "),
+            Deed::Update(_, update) => text.push_str(&format!("{update:?} ")),
+        }
+        text.push_str(&item.finish());
+    }
+    let scope = Scope::AccountRegion(cx.account, cx.region.clone());
+    let digest = digest(&text);
+    if let Some(row) = tx.get(&TOKENS, &scope, token)?
+        && row.until > tx.now()
+    {
+        if row.digest == digest {
+            return Ok(true);
+        }
+        return Err(Error::new(
+            &e::IDEMPOTENT_PARAMETER_MISMATCH_EXCEPTION,
+            "Request parameters are different from the previous request with the same idempotency token",
+        ));
+    }
+    let row = TokenRow { digest, until: tx.now().plus_millis(TOKEN_MS) };
+    tx.put(&TOKENS, &scope, token, &row)?;
+    crate::jobs::forget_token(tx, &scope, token, row.until)?;
+    Ok(false)
+}
+
+/// What a repeated request would have touched: it reads instead.
+fn read_again(
+    tx: &Tx,
+    mutations: &[Mutation],
+    tables: &[Arc<Table>],
+) -> Result<Vec<Outcome>, Error> {
+    let mut outcomes = Vec::new();
+    for (mutation, table) in mutations.iter().zip(tables) {
+        mutation.check(table)?;
+        let row = read_item(tx, table, &key_of(table, mutation.subject().map()))?;
+        let size = row.as_ref().map_or(0, |row| row.size_bytes as usize);
+        let units = WriteUnits { table: read_units(size, true), ..WriteUnits::default() };
+        outcomes.push(Outcome { old: None, new: None, units });
+    }
+    Ok(outcomes)
+}
+
+fn run_all(
+    tx: &mut Tx,
+    cx: &Cx,
+    mutations: &[Mutation],
+    tables: &[Arc<Table>],
+) -> Result<Vec<Outcome>, Error> {
+    let mut keys: BTreeSet<RawKey> = BTreeSet::new();
+    let (mut outcomes, mut reasons) = (Vec::new(), Vec::new());
+    let (mut failed, mut size) = (false, 0);
+    // Keys first: two operations on one item are refused whatever else is wrong.
+    for (mutation, table) in mutations.iter().zip(tables) {
+        let key = mutation.subject().map();
+        let whole = table.keys().all(|name| key.get(name).is_some());
+        if whole && !keys.insert(key_of(table, key)) {
+            return Err(invalid(SAME_ITEM));
+        }
+    }
+    for (mutation, table) in mutations.iter().zip(tables) {
+        match mutation.run(tx, cx, table) {
+            Ok(outcome) => {
+                let row = |row: &bytes::Bytes| item_size(Map::of(row));
+                let old = outcome.old.as_ref().map_or(0, |row| row.size_bytes as usize);
+                size += outcome.new.as_ref().map_or(0, row).max(old);
+                outcomes.push(outcome);
+                reasons.push(none());
+            }
+            Err(Failure::Condition(item)) => {
+                failed = true;
+                let text = "The conditional request failed";
+                reasons.push(reason("ConditionalCheckFailed", Some(text.to_owned()), item));
+            }
+            Err(Failure::Error(error)) if error.code() == "ValidationException" => {
+                failed = true;
+                reasons.push(reason("ValidationError", Some(error.message().to_owned()), None));
+            }
+            Err(Failure::Error(error)) => return Err(error),
+        }
+    }
+    if failed {
+        return Err(canceled(reasons));
+    }
+    if size > TRANSACTION_BYTES_MAX {
+        return Err(invalid(
+            "Collection size of items in the transaction has exceeded limit: Aggregated size of all items in the transaction cannot exceed 4MB",
+        ));
+    }
+    Ok(outcomes)
+}

@@ -1,0 +1,213 @@
+//! Changing one item: its row, its entries in the indexes, its record in the stream, all in the
+//! transaction at hand.
+
+use crate::error::invalid;
+use crate::keyspace::{index_key, item_key, pick, ttl_key};
+use crate::rows::{Event, ITEMS, IndexRow, ItemRow, ProjectionKind, RECORDS, RawKey, RecordRow};
+use crate::table::Table;
+use api::{Error, Tx};
+use base::Entropy;
+use bytes::Bytes;
+use expression::Projection;
+use item::{Map, item_size};
+use std::collections::BTreeMap;
+
+pub(crate) const ITEM_BYTES_MAX: usize = 400 * 1024;
+
+/// Capacity units that a write takes, by what it touches.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct WriteUnits {
+    pub table: f64,
+    /// By index name.
+    pub indexes: BTreeMap<String, f64>,
+}
+
+impl WriteUnits {
+    pub fn add(&mut self, other: &WriteUnits) {
+        self.table += other.table;
+        for (name, units) in &other.indexes {
+            *self.indexes.entry(name.clone()).or_default() += units;
+        }
+    }
+}
+
+/// Units for writing so many bytes.
+pub(crate) fn write_units(size_bytes: usize) -> f64 {
+    size_bytes.div_ceil(1024).max(1) as f64
+}
+
+/// An item as it is in the table.
+pub(crate) fn read_item(tx: &Tx, table: &Table, key: &RawKey) -> Result<Option<ItemRow>, Error> {
+    Ok(tx.get(&ITEMS, &table.scope, key)?)
+}
+
+/// What shall become of an item.
+pub(crate) struct Change<'a> {
+    pub key: &'a RawKey,
+    /// `None` too where it is not known and nobody needs it.
+    pub old: Option<&'a ItemRow>,
+    pub new: Option<Bytes>,
+    pub by_ttl: bool,
+}
+
+/// Makes a change, and tells what it costs.
+pub(crate) fn change_item(
+    tx: &mut Tx,
+    table: &Table,
+    entropy: &dyn Entropy,
+    change: Change<'_>,
+) -> Result<WriteUnits, Error> {
+    let Change { key, old, new, by_ttl } = change;
+    let new_row = new.map(|item| {
+        let size_bytes = item_size(Map::of(&item)) as u32;
+        ItemRow { size_bytes, item }
+    });
+    if new_row.as_ref().is_some_and(|row| row.size_bytes as usize > ITEM_BYTES_MAX) {
+        return Err(invalid("Item size has exceeded the maximum allowed size"));
+    }
+    let size = |row: Option<&ItemRow>| row.map_or(0, |row| row.size_bytes as usize);
+    let mut units = WriteUnits {
+        table: write_units(size(old).max(size(new_row.as_ref()))),
+        indexes: BTreeMap::new(),
+    };
+    let old_item = old.map(|row| Map::of(&row.item));
+    let new_item = new_row.as_ref().map(|row| Map::of(&row.item));
+    for index in &table.indexes {
+        let taken = change_entry(tx, table, index, old_item, new_item)?;
+        if taken > 0.0 {
+            units.indexes.insert(index.name.clone(), taken);
+        }
+    }
+    change_expiry(tx, table, old_item, new_item)?;
+    if let Some(view) = table.stream {
+        record(tx, table, entropy, view, old_item, new_item, by_ttl)?;
+    }
+    match &new_row {
+        Some(row) => tx.put(&ITEMS, &table.scope, key, row)?,
+        None => tx.delete(&ITEMS, &table.scope, key)?,
+    }
+    Ok(units)
+}
+
+/// What an index keeps of an item.
+pub(crate) fn projected(table: &Table, index: &IndexRow, item: Map<'_>) -> ItemRow {
+    let item = match index.projection {
+        ProjectionKind::All => Bytes::copy_from_slice(item.bytes()),
+        _ => {
+            let names = table.keys().chain(index.keys());
+            Projection::of_names(names.chain(index.non_key.iter().map(String::as_str))).apply(item)
+        }
+    };
+    ItemRow { size_bytes: item_size(Map::of(&item)) as u32, item }
+}
+
+/// Puts an item's entry into an index where it is not what it was; the units that this takes.
+fn change_entry(
+    tx: &mut Tx,
+    table: &Table,
+    index: &IndexRow,
+    old: Option<Map<'_>>,
+    new: Option<Map<'_>>,
+) -> Result<f64, Error> {
+    let entry =
+        |item: Map<'_>| Some((index_key(table, index, item)?, projected(table, index, item)));
+    let (old, new) = (old.and_then(entry), new.and_then(entry));
+    if old == new {
+        return Ok(0.0);
+    }
+    let mut units = 0.0;
+    let same_key = old.as_ref().zip(new.as_ref()).is_some_and(|((a, _), (b, _))| a == b);
+    if let Some((key, row)) = &old
+        && !same_key
+    {
+        tx.delete(&ITEMS, &table.scope, key)?;
+        units += write_units(row.size_bytes as usize);
+    }
+    if let Some((key, row)) = &new {
+        tx.put(&ITEMS, &table.scope, key, row)?;
+        let before = old.as_ref().filter(|_| same_key).map_or(0, |(_, row)| row.size_bytes);
+        units += write_units(row.size_bytes.max(before) as usize);
+    }
+    Ok(units)
+}
+
+fn change_expiry(
+    tx: &mut Tx,
+    table: &Table,
+    old: Option<Map<'_>>,
+    new: Option<Map<'_>>,
+) -> Result<(), Error> {
+    if table.ttl.is_none() {
+        return Ok(());
+    }
+    let of = |item: Option<Map<'_>>| item.and_then(|item| ttl_key(table, item));
+    let (old, new) = (of(old), of(new));
+    if old == new {
+        return Ok(());
+    }
+    if let Some(key) = old {
+        tx.delete(&ITEMS, &table.scope, &key)?;
+    }
+    if let Some(key) = new {
+        tx.put(&ITEMS, &table.scope, &key, &ItemRow { size_bytes: 0, item: Bytes::new() })?;
+    }
+    Ok(())
+}
+
+fn record(
+    tx: &mut Tx,
+    table: &Table,
+    entropy: &dyn Entropy,
+    view: crate::rows::ViewType,
+    old: Option<Map<'_>>,
+    new: Option<Map<'_>>,
+    by_ttl: bool,
+) -> Result<(), Error> {
+    use crate::rows::ViewType::{NewAndOldImages, NewImage, OldImage};
+    let (event, keys) = match (old, new) {
+        (None, None) => return Ok(()),
+        // A write that changes nothing leaves no record.
+        (Some(old), Some(new)) if old == new => return Ok(()),
+        (None, Some(new)) => (Event::Insert, new),
+        (Some(_), Some(new)) => (Event::Modify, new),
+        (Some(old), None) => (Event::Remove, old),
+    };
+    let image = |item: Option<Map<'_>>, wanted: bool| {
+        item.filter(|_| wanted).map(|item| Bytes::copy_from_slice(item.bytes()))
+    };
+    let mut id = [0; 16];
+    entropy.fill(&mut id);
+    let row = RecordRow {
+        at: tx.now(),
+        keys: pick(keys, table.keys()),
+        old: image(old, matches!(view, OldImage | NewAndOldImages)),
+        new: image(new, matches!(view, NewImage | NewAndOldImages)),
+        event,
+        by_ttl,
+        id,
+    };
+    let number = next_sequence(tx, table)?;
+    tx.put(&RECORDS, &table.scope, &(table.stream_number, number), &row)?;
+    Ok(())
+}
+
+/// Records that one transaction can have in a stream.
+const RECORDS_PER_COMMIT: u64 = 1 << 16;
+
+/// The first sequence number of the commit that is being made.
+pub(crate) fn first_sequence(tx: &Tx) -> u64 {
+    (tx.version() + 1) * RECORDS_PER_COMMIT
+}
+
+/// Sequence numbers follow the commits, and within one the order of its writes.
+fn next_sequence(tx: &Tx, table: &Table) -> Result<u64, Error> {
+    let first = first_sequence(tx);
+    let scan = tx.scan(&RECORDS, &table.scope).from(&(table.stream_number, first));
+    let last = scan.to(&(table.stream_number + 1,)).reverse().next_key()?;
+    Ok(last.map_or(first, |(_, number)| number + 1))
+}
+
+/// The key of an item that was checked against the table.
+pub(crate) fn key_of(table: &Table, item: Map<'_>) -> RawKey {
+    item_key(table, item)
+}
