@@ -42,6 +42,7 @@ pub struct Caller {
 pub struct HttpInfo {
     /// The host without its port, as the client named it.
     pub host: String,
+    pub port: Option<u16>,
     /// Over TLS.
     pub secure: bool,
     pub source_ip: Option<IpAddr>,

@@ -356,6 +356,7 @@ impl Gateway {
             region: signed.region.clone(),
             http: HttpInfo {
                 host: head.host.to_string(),
+                port: head.port,
                 secure: peer.secure,
                 source_ip: Some(peer.address),
                 user_agent: head.owned("user-agent"),
