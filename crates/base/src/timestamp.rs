@@ -208,19 +208,24 @@ impl Timestamp {
 
     /// `Fri, 20 Nov 2026 17:30:00 GMT` (RFC 9110, IMF-fixdate).
     pub fn http_date(self) -> String {
-        let c = self.civil();
         let mut out = String::with_capacity(29);
+        self.write_http_date(&mut out);
+        out
+    }
+
+    /// Appends what [`Timestamp::http_date`] gives.
+    pub fn write_http_date(self, out: &mut String) {
+        let c = self.civil();
         out.push_str(DAYS[c.weekday]);
         out.push_str(", ");
-        digits(c.day, 2, &mut out);
+        digits(c.day, 2, out);
         out.push(' ');
         out.push_str(MONTHS[(c.month - 1) as usize]);
         out.push(' ');
-        digits(c.year, 4, &mut out);
+        digits(c.year, 4, out);
         out.push(' ');
-        c.time(&mut out);
+        c.time(out);
         out.push_str(" GMT");
-        out
     }
 
     /// Reads ISO 8601 as AWS takes it: `2026-11-20`, `2026-11-20T17:30:00Z`, with a fraction of any

@@ -1,7 +1,7 @@
 //! Answers: outputs and errors in the caller's protocol, with the headers that every answer has.
 
 use api::{Body, ByteStream, Error};
-use base::{Clock, Entropy, Timestamp, hex};
+use base::{Clock, Entropy, Timestamp};
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, checksum};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderName, HeaderValue, SERVER};
@@ -196,8 +196,10 @@ impl Ids {
         }
         let mut bytes = [0; 56];
         entropy.fill(&mut bytes);
-        let mut request_id = hex::encode(&bytes[..8]);
-        request_id.make_ascii_uppercase();
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        let digits = |byte: u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
+        let request_id: [[u8; 2]; 8] = std::array::from_fn(|i| digits(bytes[i]));
+        let request_id = str::from_utf8(request_id.as_flattened()).expect("digits are ASCII");
         Ids { request_id: request_id.into(), host_id: Some(base64(&bytes[8..])) }
     }
 

@@ -27,7 +27,7 @@ const LOCALSTACK: &str = "localhost.localstack.cloud";
 
 /// `host` is lower-case and without port; `names` are further bases.
 pub(crate) fn parse<'h>(host: &'h str, names: &[String]) -> HostStyle<'h> {
-    if host.is_empty() || host == "localhost" || host == LOCALSTACK {
+    if matches!(host, "" | "localhost" | "127.0.0.1" | LOCALSTACK) {
         return HostStyle::Plain;
     }
     if host.parse::<IpAddr>().is_ok() || names.iter().any(|name| name == host) {
@@ -51,6 +51,9 @@ pub(crate) fn parse<'h>(host: &'h str, names: &[String]) -> HostStyle<'h> {
 /// Whether the name or address means this machine and nothing else, or is a name that we serve: one
 /// that a web page cannot have pointed here.
 pub(crate) fn is_own(host: &str, names: &[String]) -> bool {
+    if matches!(host, "localhost" | "127.0.0.1") {
+        return true;
+    }
     if let Ok(address) = host.parse::<IpAddr>() {
         return is_loopback(address);
     }

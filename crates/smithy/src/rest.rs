@@ -326,6 +326,7 @@ fn header(member: &Member, value: Value<'_>) -> Option<String> {
     let mut text = String::new();
     match (&member.shape, value) {
         (_, Value::Absent) => return None,
+        (_, Value::Str(text)) => return Some(text.to_owned()),
         (Shape::List(rules), Value::List(list)) => {
             let time = time_of(&rules.item, member.location);
             for item in (0..list.len()).filter_map(|i| list.get(i)) {
@@ -336,6 +337,8 @@ fn header(member: &Member, value: Value<'_>) -> Option<String> {
             }
         }
         (shape, value) => {
+            // Long enough for a date and for every number.
+            text.reserve(32);
             if !scalar::write(value, time_of(shape, member.location), &mut text) {
                 return None;
             }

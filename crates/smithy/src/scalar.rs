@@ -158,7 +158,7 @@ pub(crate) fn write_time(at: Timestamp, time: TimeText, out: &mut String) {
         TimeText::IsoMillis => out.push_str(&at.iso8601_millis()),
         TimeText::Iso if at.to_millis().rem_euclid(1000) == 0 => out.push_str(&at.iso8601_secs()),
         TimeText::Iso => out.push_str(&at.iso8601_millis()),
-        TimeText::Http => out.push_str(&at.http_date()),
+        TimeText::Http => at.write_http_date(out),
         TimeText::Epoch => write_epoch(at, out),
     }
 }

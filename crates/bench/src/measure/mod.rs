@@ -80,8 +80,11 @@ pub fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// Objects that no cache holds all of.
+const MANY: u64 = 200_000;
+
 /// One kind of load on a running server, so that a profiler can watch it:
-/// `bench load 127.0.0.1:4566 PID get|put|big-get|big-put SECONDS`.
+/// `bench load 127.0.0.1:4566 PID get|any-get|put|big-get|big-put SECONDS`.
 pub fn load(address: &str, pid: &str, what: &str, seconds: &str) -> Result<(), String> {
     let address = address.parse().map_err(|_| "an address is 127.0.0.1:4566".to_owned())?;
     let pid = pid.parse().map_err(|_| "the server's process number is a number".to_owned())?;
@@ -101,9 +104,17 @@ pub fn load(address: &str, pid: &str, what: &str, seconds: &str) -> Result<(), S
             fill(&server, 0..1000, &small())?;
             client::drive(&server, sign("GET", &mut paths(1000), Body::none()), 32, until)?
         }
+        "any-get" => {
+            fill(&server, 0..MANY, &small())?;
+            let mut chance = crate::request::Chance::new(1);
+            let numbers = std::iter::repeat_with(|| chance.below(MANY));
+            let mut paths = numbers.take(100_000).map(crate::request::object);
+            client::drive(&server, sign("GET", &mut paths, Body::none()), 32, until)?
+        }
         "put" => client::drive(&server, sign("PUT", &mut paths(200_000), small()), 64, until)?,
         "big-get" => {
-            ask(address, "PUT", &big::path(), &large())?;
+            // A server that only gives out files has it already.
+            let _ = ask(address, "PUT", &big::path(), &large());
             client::drive(&server, sign("GET", &mut big(), Body::none()), 1, until)?
         }
         "big-put" => client::drive(&server, sign("PUT", &mut big(), large()), 1, until)?,
