@@ -148,6 +148,35 @@ def test_events(own_cloud):
     assert user[1] not in json.dumps(found), "a secret is in the trail"
 
 
+def test_events_of_an_earlier_run(own_cloud):
+    """Reads and failures are in no row, only in files: those are read back."""
+    cloud = own_cloud()
+    account = Account("700000000014", cloud)
+    bucket = account.new_bucket()
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    account.s3.get_object(Bucket=bucket, Key="k")
+    with refused("AccessDenied"):
+        account.client("s3", key=account.new_user("u")).get_object(Bucket=bucket, Key="k")
+    account.client("sts").get_caller_identity()
+    assert cloud.terminate() == 0
+    cloud.start()
+    account.s3.list_buckets()
+
+    def asked(*args):
+        of_account = ("--account", account.id, *args)
+        return [(e["eventName"], e.get("errorCode")) for e in events(cloud, *of_account)]
+
+    everything = asked()
+    for record in (("GetObject", None), ("GetObject", "AccessDenied"), ("ListBuckets", None),
+                   ("GetCallerIdentity", None), ("PutObject", None)):
+        assert everything.count(record) == 1, everything
+    assert asked("--denied") == [("GetObject", "AccessDenied")]
+    assert asked("--service", "sts") == [("GetCallerIdentity", None)]
+    assert asked("--operation", "GetObject", "--who", "user/u") == [("GetObject", "AccessDenied")]
+    assert ("GetObject", None) not in asked("--no-reads")
+    assert [name for name, _ in asked("--limit", "1")] == ["ListBuckets"]
+
+
 def test_events_are_filtered_and_followed(own_cloud):
     cloud = own_cloud()
     account = Account("700000000012", cloud)

@@ -45,6 +45,7 @@ async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     let (store, mut upkeep) = open_store(config, disk.clone(), clock.clone())?;
     let gateway = gateway(config, &store, clock)?;
     let log = AuditLog::new(disk);
+    gateway.audit().keep_in(log.reader());
     let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no thread: {error}"));
     upkeep.log_audit(gateway.clone(), log).map_err(failed)?;
     upkeep.run_jobs(gateway.clone()).map_err(failed)?;

@@ -9,7 +9,10 @@
 //! Records are shaped after CloudTrail's:
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>
 
+pub use crate::written::Written;
 use api::{Caller, Cx, Error, Tx};
+
+use crate::written;
 use base::{AccountId, Region, Timestamp};
 use parking_lot::Mutex;
 use policy::PrincipalKind;
@@ -17,7 +20,7 @@ use smithy::json::Writer;
 use smithy::{Struct, Value};
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use store::{Scope, Store, StoreError, Table, row};
 
 /// How long rows of mutations are kept, as CloudTrail's event history keeps them.
@@ -99,6 +102,8 @@ struct Recent {
 #[derive(Default)]
 pub struct Audit {
     recent: Mutex<Recent>,
+    /// Where the records go that are no longer in memory.
+    written: OnceLock<Arc<dyn Written>>,
 }
 
 impl std::fmt::Debug for Audit {
@@ -185,6 +190,11 @@ impl Audit {
         store::blobs::block_on(commit)
     }
 
+    /// Tells where the records of [`Audit::unwritten`] are written, so that they can be read back.
+    pub fn keep_in(&self, written: Arc<dyn Written>) {
+        let _ = self.written.set(written);
+    }
+
     /// Events that fell out before they were written.
     pub fn dropped(&self) -> u64 {
         self.recent.lock().dropped
@@ -219,10 +229,17 @@ impl Audit {
                 }
             }
         }
-        let recent = self.recent.lock();
-        let own = recent.events.iter().rev().filter(|event| filter.takes(event)).take(limit);
-        lines.extend(own.map(|event| Line { at: event.at, text: event.json() }));
-        drop(recent);
+        let recent: Vec<_> = self.recent.lock().events.iter().rev().cloned().collect();
+        let own: Vec<_> = recent.iter().filter(|event| filter.takes(event)).take(limit).collect();
+        lines.extend(own.iter().map(|event| Line { at: event.at, text: event.json() }));
+        if let Some(written) = self.written.get().filter(|_| own.len() < limit) {
+            let known = recent.iter().map(|event| &*event.request_id).collect();
+            match written::lines(&**written, filter, &known, limit - own.len()) {
+                Ok(older) => lines.extend(older),
+                // What is in memory and in the store is better than nothing.
+                Err(error) => tracing::warn!(%error, "the log of reads and failures is unreadable"),
+            }
+        }
         lines.sort_by_key(|line| line.at);
         if lines.len() > limit {
             lines.drain(..lines.len() - limit);
@@ -258,7 +275,14 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn takes_common(
+    /// Whether it is wanted for what came of it.
+    pub(crate) fn takes_outcome(&self, is_read: bool, failed: bool, denied: bool) -> bool {
+        !(self.no_reads && is_read && !failed)
+            && (!self.failed || failed)
+            && (!self.denied || denied)
+    }
+
+    pub(crate) fn takes_common(
         &self,
         service: &str,
         operation: &str,
@@ -279,24 +303,22 @@ impl Filter {
     fn takes(&self, event: &Event) -> bool {
         let caller = &event.caller;
         let who = (caller.principal.arn(), &*caller.access_key_id);
+        let code = event.error.as_ref().map(|failure| failure.code.as_str());
         event.at >= self.since
-            && !(self.no_reads && event.is_read && event.error.is_none())
-            && (!self.failed || event.error.is_some())
-            && (!self.denied || event.is_denial())
+            && self.takes_outcome(event.is_read, code.is_some(), code.is_some_and(is_denial))
             && self.takes_common(event.service, event.operation, caller.account, who)
     }
 }
 
-impl Event {
-    fn is_denial(&self) -> bool {
-        let denials = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
-        let keys = ["InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException"];
-        let others = ["SignatureDoesNotMatch", "AuthFailure", "MissingAuthenticationToken"];
-        self.error.as_ref().is_some_and(|failure| {
-            [&denials, &keys, &others].iter().any(|codes| codes.contains(&failure.code.as_str()))
-        })
-    }
+/// Whether an error's code says that somebody was not let in.
+pub(crate) fn is_denial(code: &str) -> bool {
+    let denials = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
+    let keys = ["InvalidAccessKeyId", "InvalidClientTokenId", "UnrecognizedClientException"];
+    let others = ["SignatureDoesNotMatch", "AuthFailure", "MissingAuthenticationToken"];
+    [&denials, &keys, &others].iter().any(|codes| codes.contains(&code))
+}
 
+impl Event {
     /// As a line of the log and of `cumulet events`.
     pub fn json(&self) -> String {
         let caller = &*self.caller;

@@ -42,6 +42,7 @@ mod stream;
 mod token;
 mod v2;
 mod website;
+mod written;
 
 pub use encode::{Response, ResponseStream};
 pub use fetch::Web;
