@@ -16,6 +16,7 @@ cargo xtask bench [GROUP...] [--quick] [--offline] [--with-fakecloud]
   store   durable writes of 1 KiB and 100 MiB, beside a raw log and dd
   start   from the start of the process to its first answer
   memory  idle, and what an upload of 5 GiB adds
+  snapshot  ten GiB and a million objects saved under load, and restored
 
   --quick           one short round of each, to see that it works; docs/bench.md stays as it is
   --offline         only the peers that are there already

@@ -49,6 +49,10 @@ impl Contestant {
         }
     }
 
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Starts it on a free port with a folder of its own below `dir` and waits until it listens.
     pub fn start(&self, dir: &Path) -> Result<Server, String> {
         self.spawn(dir)?.listens()

@@ -28,10 +28,13 @@ pub enum Group {
     S3,
     Start,
     Memory,
+    /// Ten GiB saved under load.
+    Snapshot,
 }
 
 impl Group {
-    pub const ALL: [Group; 4] = [Group::S3, Group::Store, Group::Start, Group::Memory];
+    pub const ALL: [Group; 5] =
+        [Group::S3, Group::Store, Group::Start, Group::Memory, Group::Snapshot];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -39,6 +42,7 @@ impl Group {
             Group::S3 => "s3",
             Group::Start => "start",
             Group::Memory => "memory",
+            Group::Snapshot => "snapshot",
         }
     }
 
@@ -48,6 +52,7 @@ impl Group {
             Group::S3 => "Reads",
             Group::Start => "Starting",
             Group::Memory => "Memory",
+            Group::Snapshot => "Snapshots",
         }
     }
 }

@@ -3,6 +3,7 @@
 mod big;
 mod memory;
 mod small;
+mod snapshot;
 mod start;
 
 use crate::client::{self, Answer};
@@ -26,6 +27,8 @@ struct Scale {
     /// Requests of 100 MiB in one round.
     big_requests: u64,
     upload_bytes: u64,
+    /// In objects of a MiB and more.
+    snapshot_bytes: u64,
 }
 
 impl Scale {
@@ -34,10 +37,24 @@ impl Scale {
         if options.quick {
             let time = Duration::from_secs(1);
             let objects = 100_000;
-            return Scale { rounds: 1, time, objects, big_requests: 3, upload_bytes: gib };
+            return Scale {
+                rounds: 1,
+                time,
+                objects,
+                big_requests: 3,
+                upload_bytes: gib,
+                snapshot_bytes: gib,
+            };
         }
         let time = Duration::from_secs(3);
-        Scale { rounds: 5, time, objects: 1_000_000, big_requests: 5, upload_bytes: 5 * gib }
+        Scale {
+            rounds: 5,
+            time,
+            objects: 1_000_000,
+            big_requests: 5,
+            upload_bytes: 5 * gib,
+            snapshot_bytes: 10 * gib,
+        }
     }
 }
 
@@ -69,6 +86,7 @@ pub fn run(options: &Options) -> Result<(), String> {
             Group::Store => vec![small::put(&bench)?, big::put(&bench)?],
             Group::Start => vec![start::measure(&bench)?],
             Group::Memory => vec![memory::measure(&bench)?],
+            Group::Snapshot => vec![snapshot::measure(&bench)?],
         };
         let section = section(*group, &tables, options);
         println!("{section}");
