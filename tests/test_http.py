@@ -80,6 +80,21 @@ def test_expect_100_continue(account, bucket):
         assert line.answer().status == 200
 
 
+@pytest.mark.parametrize("mebibytes", [2, 48])
+def test_a_refusal_is_read_by_who_sends_first(account, mebibytes):
+    """Most clients send all of a body before they look: closing on them would lose the answer."""
+    body = b"x" * (mebibytes * MIB)
+    target = f"/{account.bucket_name('absent')}/k"
+    request = wire.Request(account, "PUT", target, body).sign(payload_hash=wire.UNSIGNED)
+    with wire.talk(account.cloud.address) as line:
+        assert line.send(request.head())
+        for at in range(0, len(body), MIB):
+            assert line.send(body[at:at + MIB]), "closed before all was sent"
+        answer = line.answer()
+        assert (answer.status, answer.code) == (404, "NoSuchBucket"), answer
+        assert line.closed(5)
+
+
 @pytest.mark.parametrize("why", ["a wrong secret", "no bucket", "no permission"])
 def test_a_refusal_does_not_wait_for_the_body(account, bucket, why):
     signer, target = {}, f"/{bucket}/k"

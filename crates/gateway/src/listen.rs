@@ -2,7 +2,7 @@
 
 use crate::gateway::{Gateway, Peer};
 use crate::payload::RequestStream;
-use crate::stream::{IncomingStream, Socket, Unread};
+use crate::stream::{IncomingStream, Rest, Socket, Unread, linger};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
 use http::{HeaderValue, Method, Version};
 use http_body::Body as _;
@@ -289,10 +289,16 @@ impl Shared {
                 let mut response = gateway.handle(peer, request).await;
                 // A client that waits for 100-continue will not send the body now, and what comes
                 // next is another request: nothing of it may be taken for that body.
-                if let Some(unread) = unread.filter(|_| closes)
-                    && !unread.is_over(waits, stall).await
-                {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                if let Some(unread) = unread.filter(|_| closes) {
+                    let rest = unread.rest(waits, stall).await;
+                    if !matches!(rest, Rest::Over) {
+                        let close = HeaderValue::from_static("close");
+                        response.headers_mut().insert(CONNECTION, close);
+                    }
+                    if let Rest::Coming(rest) = rest {
+                        #[allow(clippy::disallowed_methods, reason = "ends with its connection")]
+                        tokio::spawn(linger(rest, stall));
+                    }
                 }
                 Ok::<_, Infallible>(response)
             }

@@ -66,33 +66,73 @@ const UNREAD_BYTES_MAX: u64 = 1024 * 1024;
 #[derive(Clone, Default)]
 pub(crate) struct Unread(Arc<Mutex<Option<Incoming>>>);
 
+/// What is left of an unread body when the answer is ready.
+pub(crate) enum Rest {
+    /// Nothing: a next request may follow.
+    Over,
+    /// It may still come, so this is the connection's last answer.
+    Coming(Incoming),
+    /// It will not come, or its end cannot be found.
+    Lost,
+}
+
 impl Unread {
-    /// Whether the body is over, so that a next request may follow. Takes a short rest off the
-    /// connection; never if the client `waits` to be asked for it.
-    pub async fn is_over(&self, waits: bool, stall: Duration) -> bool {
-        let Some(mut rest) = self.0.lock().take() else { return true };
-        if waits || rest.size_hint().lower() > UNREAD_BYTES_MAX {
-            return false;
+    /// Takes a short rest off the connection; never if the client `waits` to be asked for it.
+    pub async fn rest(&self, waits: bool, stall: Duration) -> Rest {
+        let Some(mut rest) = self.0.lock().take() else { return Rest::Over };
+        if waits {
+            return Rest::Lost;
         }
-        let mut taken = 0;
-        let mut patience = Patience::new(stall);
-        poll_fn(|cx| {
-            while taken <= UNREAD_BYTES_MAX {
-                match Pin::new(&mut rest).poll_frame(cx) {
-                    Poll::Ready(None) => return Poll::Ready(true),
-                    Poll::Ready(Some(Ok(frame))) => {
-                        patience.moved();
-                        taken += frame.data_ref().map_or(0, |data| data.len() as u64);
-                    }
-                    Poll::Ready(Some(Err(_))) => return Poll::Ready(false),
-                    Poll::Pending if patience.is_over(cx) => return Poll::Ready(false),
-                    Poll::Pending => return Poll::Pending,
-                }
-            }
-            Poll::Ready(false)
-        })
-        .await
+        if rest.size_hint().lower() > UNREAD_BYTES_MAX {
+            return Rest::Coming(rest);
+        }
+        match take(&mut rest, UNREAD_BYTES_MAX, stall).await {
+            Taken::All => Rest::Over,
+            Taken::Most => Rest::Coming(rest),
+            Taken::Broken => Rest::Lost,
+        }
     }
+}
+
+/// How taking off a body ended.
+enum Taken {
+    All,
+    /// There is more than one wanted to take.
+    Most,
+    Broken,
+}
+
+async fn take(rest: &mut Incoming, bytes_max: u64, stall: Duration) -> Taken {
+    let mut taken = 0;
+    let mut patience = Patience::new(stall);
+    poll_fn(|cx| {
+        while taken <= bytes_max {
+            match Pin::new(&mut *rest).poll_frame(cx) {
+                Poll::Ready(None) => return Poll::Ready(Taken::All),
+                Poll::Ready(Some(Ok(frame))) => {
+                    patience.moved();
+                    taken += frame.data_ref().map_or(0, |data| data.len() as u64);
+                }
+                Poll::Ready(Some(Err(_))) => return Poll::Ready(Taken::Broken),
+                Poll::Pending if patience.is_over(cx) => return Poll::Ready(Taken::Broken),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(Taken::Most)
+    })
+    .await
+}
+
+/// What a client that was refused may still send, and how long, before it is cut off.
+const LINGER_BYTES_MAX: u64 = 256 * 1024 * 1024;
+const LINGER_TIME_MAX: Duration = Duration::from_secs(30);
+const LINGER_STALL_MAX: Duration = Duration::from_secs(5);
+
+/// Takes what still comes of a body while the answer goes out. Most clients send all before they
+/// look, and a connection that is closed on them takes the answer along.
+pub(crate) async fn linger(mut rest: Incoming, stall: Duration) {
+    let taken = take(&mut rest, LINGER_BYTES_MAX, stall.min(LINGER_STALL_MAX));
+    let _ = tokio::time::timeout(LINGER_TIME_MAX, taken).await;
 }
 
 impl ByteStream for IncomingStream {
