@@ -4,6 +4,7 @@ use super::basics::{THINGS, ThingRow};
 use super::model::{self, Model};
 use crate::disk::{Disk, FaultyDisk, File, OpenMode};
 use crate::engine::Step;
+use crate::format::FORMAT;
 use crate::{Drivers, Index, OpenError, Scope, Store, StoreError, StoreOptions, Tx, Wake};
 use base::SeededEntropy;
 use std::future::Future;
@@ -97,7 +98,9 @@ fn newer_and_foreign_folders_are_refused() {
         let error = model::open(&disk, 1).expect_err(name).to_string();
         assert!(error.contains(expected), "{error}");
     };
-    check("FORMAT", "cumulet store, format 2\n", "has format 2, this build knows up to 1");
+    let newer = FORMAT + 1;
+    let expected = format!("has format {newer}, this build knows up to {FORMAT}");
+    check("FORMAT", &format!("cumulet store, format {newer}\n"), &expected);
     check("FORMAT", "hello", "its FORMAT file is not ours");
     check("holiday.jpg", "", "`holiday.jpg`");
 }
