@@ -12,21 +12,39 @@ use std::time::{Duration, Instant};
 const SIZE: &std::ffi::CStr = c"size=640m,mode=0700";
 const OBJECT_BYTES: usize = 1 << 20;
 const OBJECTS_MAX: usize = 1000;
+/// A body that is still being sent when it is refused.
+const LARGE_BYTES: usize = 24 << 20;
 /// Freed blobs wait for old readers and the sweeper.
 const SPACE_COMES_BACK: Duration = Duration::from_secs(20);
 
+/// Which objects are deleted to make room.
+#[derive(Clone, Copy, PartialEq)]
+enum Deleted {
+    OlderHalf,
+    /// So that every segment stays half alive.
+    EverySecond,
+}
+
 pub fn run(program: &Program) -> Result<String, String> {
+    let mut said = Vec::new();
+    for which in [Deleted::OlderHalf, Deleted::EverySecond] {
+        said.push(run_with(program, which)?);
+    }
+    Ok(said.join("; "))
+}
+
+fn run_with(program: &Program, which: Deleted) -> Result<String, String> {
     let at = scratch()?;
     let flags = MountFlags::NOSUID | MountFlags::NODEV;
     mount("cumulet-soak", &at, "tmpfs", flags, Some(SIZE))
         .map_err(|e| format!("mounting on {}: {e}", at.display()))?;
-    let result = fill(program, &at);
+    let result = fill(program, &at, which);
     unmount(&at, UnmountFlags::DETACH).map_err(|e| format!("unmounting: {e}"))?;
     let _ = std::fs::remove_dir(&at);
     result
 }
 
-fn fill(program: &Program, at: &Path) -> Result<String, String> {
+fn fill(program: &Program, at: &Path, which: Deleted) -> Result<String, String> {
     let load = Load::default();
     let mut server = Server::spawn(program, at)?;
     let (address, _) = server.answers(BUCKET)?;
@@ -43,7 +61,9 @@ fn fill(program: &Program, at: &Path) -> Result<String, String> {
             return Err("it never became full".to_owned());
         }
     };
-    refused_clearly(&mut http, &format!("{BUCKET}/{full}"))?;
+    for length in [OBJECT_BYTES, LARGE_BYTES] {
+        refused_clearly(&mut http, &format!("{BUCKET}/{full}"), length)?;
+    }
     // Small ones too, until they are refused or the reserve has taken many.
     let small = (0..5000).find_map(|n| match load.put(&mut http, &format!("small/{n}"), 1000) {
         Ok(Some(_)) => None,
@@ -52,8 +72,14 @@ fn fill(program: &Program, at: &Path) -> Result<String, String> {
     });
     let small = small.transpose()?;
     load.verify(address)?;
-    for key in stored.iter().take(stored.len() / 2) {
-        delete(&load, &mut http, key)?;
+    for (number, key) in stored.iter().enumerate() {
+        let goes = match which {
+            Deleted::OlderHalf => number < stored.len() / 2,
+            Deleted::EverySecond => number % 2 == 0,
+        };
+        if goes {
+            delete(&load, &mut http, key)?;
+        }
     }
     let resumed = resumes(&load, &mut http, stored.len())?;
     load.verify(address)?;
@@ -70,16 +96,20 @@ fn fill(program: &Program, at: &Path) -> Result<String, String> {
     }
     let small =
         small.map_or("none of 5,000 small ones".to_owned(), |n| format!("small ones at {n}"));
+    let which = match which {
+        Deleted::OlderHalf => "the older half was",
+        Deleted::EverySecond => "every second was",
+    };
     Ok(format!(
-        "full after {} objects of 1 MiB, {small} refused; writes resumed {} ms after the deletes",
+        "full after {} objects of 1 MiB, {small} refused; writes resumed {} ms after {which} deleted",
         stored.len(),
         resumed.as_millis()
     ))
 }
 
 /// The refusal is one that a client understands: a status, a code, a message, a request id.
-fn refused_clearly(http: &mut Client, path: &str) -> Result<(), String> {
-    let answer = http.ask("PUT", path, "", &vec![1; OBJECT_BYTES])?;
+fn refused_clearly(http: &mut Client, path: &str, length: usize) -> Result<(), String> {
+    let answer = http.ask("PUT", path, "", &vec![1; length])?;
     let code = answer.element("Code").unwrap_or_default();
     let message = answer.element("Message").unwrap_or_default();
     let known = matches!(answer.status, 503 | 507) && !code.is_empty() && !message.is_empty();

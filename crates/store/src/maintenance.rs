@@ -47,7 +47,7 @@ impl MaintenanceDriver {
         self.reserve.watch(&*shared.disk, &shared.space)?;
         engine.set_horizon(shared.horizon());
         let hurry = shared.queue.is_short_of_room(shared.options.log_segment_bytes / 8);
-        let log = self.slots.step(engine.flushed(), hurry)?;
+        let log = self.slots.step(engine.flushed(), hurry, shared.space.is_ample())?;
         let room = self.slots.room();
         if shared.queue.found_room(room) {
             shared.room.make();

@@ -16,7 +16,7 @@ use super::pins::Target;
 use super::reader::BlobReader;
 use super::rows::{BLOBS, FREED, Place, RECORDS, RecordRow, SCOPE, SegmentPlace};
 use super::segment::{HEADER_BYTES, Record, taken_bytes};
-use super::{BlobId, Core, file, is_full, segment};
+use super::{BlobId, Core, file, segment};
 use crate::engine::{Step, Version};
 use crate::error::StoreError;
 use crate::store::Store;
@@ -31,6 +31,10 @@ const BATCH_MAX: usize = 64;
 const FREED_MAX: usize = 4096;
 /// Content moved in one step.
 const MOVE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A segment is sparse if less of it is alive than this.
+const SPARSE: (u64, u64) = (1, 2);
+/// The same where there is no room for another segment.
+const SPARSE_IF_SHORT: (u64, u64) = (3, 4);
 /// So many segments that are small (since a restart or a snapshot ended them early) become one.
 const SMALL_SEGMENTS_MAX: usize = 8;
 
@@ -51,6 +55,8 @@ pub struct BlobKeeper {
     empty: BTreeMap<u64, Version>,
     small: BTreeSet<u64>,
     sparse: BTreeSet<u64>,
+    /// There was no room for another segment when last looked.
+    is_short: bool,
     /// Segments with a record that cannot be read: left alone, for a person to look at.
     damaged: BTreeSet<u64>,
 }
@@ -86,6 +92,7 @@ impl BlobKeeper {
             empty: BTreeMap::new(),
             small: BTreeSet::new(),
             sparse: BTreeSet::new(),
+            is_short: false,
             damaged: BTreeSet::new(),
         }
     }
@@ -212,7 +219,10 @@ impl BlobKeeper {
     }
 
     fn look_at_segment(&mut self) -> Result<Step, StoreError> {
-        if self.surveyed_below == 0 {
+        let is_short = self.core.segments.is_short_of_space()?;
+        // What counts as sparse, or as small, is another thing then.
+        let look_again = is_short != std::mem::replace(&mut self.is_short, is_short);
+        if self.surveyed_below == 0 || look_again {
             for name in self.core.disk.list(segment::FOLDER)? {
                 self.survey.extend(segment::parse_name(&name).map(|number| (number, None)));
             }
@@ -267,9 +277,10 @@ impl BlobKeeper {
             }
             Err(error) => return Err(error),
         };
-        if live_bytes.saturating_mul(2) < size_bytes {
+        let spare = if self.is_short { SPARSE_IF_SHORT } else { SPARSE };
+        if live_bytes.saturating_mul(spare.1) < size_bytes.saturating_mul(spare.0) {
             self.sparse.insert(number);
-        } else if size_bytes.saturating_mul(8) < self.core.segments.size_bytes() {
+        } else if !self.is_short && size_bytes.saturating_mul(8) < self.core.segments.size_bytes() {
             self.small.insert(number);
             if self.small.len() >= SMALL_SEGMENTS_MAX {
                 self.sparse.append(&mut self.small);
@@ -293,71 +304,81 @@ impl BlobKeeper {
         Ok(Step::Worked)
     }
 
-    /// Copies some live records of a sparse segment to the current one, then changes their rows.
+    /// Copies some live records of a sparse segment to another one, then changes their rows.
     fn move_records(&mut self) -> Result<Step, StoreError> {
-        let Some(&number) = self.sparse.first() else { return Ok(Step::Idle) };
-        let moves = self.moves_of(number)?;
-        if moves.is_empty() {
-            self.sparse.remove(&number);
-            self.survey.insert(number, None);
-            return Ok(Step::Worked);
-        }
-        let records = match self.copy(&moves) {
-            Ok(records) => records,
-            Err(error) => {
-                self.sparse.remove(&number);
-                return match error.kind() {
-                    io::ErrorKind::InvalidData => {
-                        self.damaged.insert(number);
-                        Ok(Step::Worked)
-                    }
-                    // Without space nothing is moved; the next start tries again.
-                    _ if is_full(&error) => Ok(Step::Worked),
-                    _ => Err(error.into()),
-                };
+        let sparse: Vec<u64> = self.sparse.iter().copied().collect();
+        let mut no_room = false;
+        for number in sparse {
+            match self.move_records_of(number) {
+                // Not this one; it is tried again at the next look.
+                Err(StoreError::Full) => no_room = true,
+                Err(StoreError::Busy) => {}
+                outcome => return outcome.map(|()| Step::Worked),
             }
-        };
-        let moved = self.store.write(|tx| {
-            moves.iter().zip(&records).try_for_each(|(from, to)| change_place(tx, from, to))
-        });
-        match moved.applied() {
-            Ok(()) => Ok(Step::Worked),
-            // The copies are dead. Without room for rows nothing is moved; the next start tries again.
-            Err(StoreError::Busy | StoreError::Full) => {
-                self.sparse.remove(&number);
-                Ok(Step::Worked)
-            }
-            Err(error) => Err(error),
         }
+        if no_room {
+            self.store.shared.space.want_reserve();
+            self.store.shared.upkeep.ring();
+        }
+        Ok(Step::Idle)
     }
 
-    fn moves_of(&self, number: u64) -> Result<Vec<Move>, StoreError> {
+    fn move_records_of(&mut self, number: u64) -> Result<(), StoreError> {
+        let (moves, left_bytes) = self.moves_of(number)?;
+        if moves.is_empty() {
+            self.core.segments.end_moving();
+            self.sparse.remove(&number);
+            self.survey.insert(number, None);
+            return Ok(());
+        }
+        let records = match self.copy(&moves, left_bytes) {
+            Ok(records) => records,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                self.sparse.remove(&number);
+                self.damaged.insert(number);
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // If there is no room for the rows, the copies are dead.
+        let moved = self.store.write(|tx| {
+            tx.mark_freeing();
+            moves.iter().zip(&records).try_for_each(|(from, to)| change_place(tx, from, to))
+        });
+        moved.applied()
+    }
+
+    /// The next records to be moved, and what there is to be moved in all.
+    fn moves_of(&self, number: u64) -> Result<(Vec<Move>, u64), StoreError> {
         self.store.read(|tx| {
-            let (mut moves, mut bytes) = (Vec::new(), 0);
+            let (mut moves, mut bytes, mut left_bytes) = (Vec::new(), 0, 0);
             for record in tx.scan(&RECORDS, &SCOPE).prefix(&(number,)) {
                 let ((number, offset), RecordRow { id, size_bytes }) = record?;
+                left_bytes += taken_bytes(size_bytes);
+                if bytes >= MOVE_BYTES_MAX {
+                    continue;
+                }
                 let Some(row) = tx.get(&BLOBS, &SCOPE, &id)? else { continue };
                 let row = std::iter::once(Ok::<_, StoreError>((id, row)));
                 let reader = BlobReader::build(&self.core, row)?;
                 let from = SegmentPlace { number, offset };
                 moves.push(Move { id, size_bytes, from, reader });
                 bytes += size_bytes;
-                if bytes >= MOVE_BYTES_MAX {
-                    break;
-                }
             }
-            Ok(moves)
+            Ok((moves, left_bytes))
         })
     }
 
-    fn copy(&self, moves: &[Move]) -> io::Result<Vec<Record>> {
+    fn copy(&self, moves: &[Move], mut left_bytes: u64) -> io::Result<Vec<Record>> {
         let (mut waiting, mut promises) = (Vec::new(), Vec::new());
         for Move { id, size_bytes, reader, .. } in moves {
             let mut bytes = vec![0; HEADER_BYTES];
             bytes.reserve_exact(*size_bytes as usize);
             reader.read_into(&mut bytes)?;
             let (answer, promised) = promise();
-            waiting.push((self.core.segments.append(*id, &mut bytes)?, answer));
+            let unsynced = self.core.segments.append_moved(*id, &mut bytes, left_bytes)?;
+            left_bytes = left_bytes.saturating_sub(taken_bytes(*size_bytes));
+            waiting.push((unsynced, answer));
             promises.push(promised);
         }
         self.core.segments.sync_all(waiting);

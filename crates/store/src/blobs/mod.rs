@@ -313,8 +313,17 @@ impl Site {
 
     /// Refuses what would leave too little space for the log.
     fn check_space(&self, bytes: u64) -> io::Result<()> {
+        self.check_above(bytes, self.space_floor_bytes)
+    }
+
+    /// The same for bytes that are moved so that others can go.
+    fn check_space_for_move(&self, bytes: u64) -> io::Result<()> {
+        self.check_above(bytes, self.space_floor_bytes / 8)
+    }
+
+    fn check_above(&self, bytes: u64, floor_bytes: u64) -> io::Result<()> {
         if self.space_floor_bytes != 0
-            && self.disk.available_bytes()? < bytes.saturating_add(self.space_floor_bytes)
+            && self.disk.available_bytes()? < bytes.saturating_add(floor_bytes)
         {
             return Err(io::Error::new(
                 io::ErrorKind::StorageFull,

@@ -1,6 +1,7 @@
 //! Shared files for blobs of middling size: many records in one file, one sync for many writers.
 //!
-//! A segment is a file of 64 MiB, reserved at once, numbered in the order of making. A record is a
+//! A segment is a file of 64 MiB, reserved at once, numbered in the order of making; where there is
+//! no room for one, an eighth of that has to do. A record is a
 //! header and the content, beginning at a multiple of 512 bytes, so that no record shares a disk
 //! sector with one that is written later:
 //! ```text
@@ -32,6 +33,8 @@ const MAGIC: [u8; 4] = *b"CBR1";
 const SUMS_AT: usize = 32;
 /// Open segments kept for readers.
 const HANDLES_MAX: usize = 64;
+/// What part of a segment is made where there is no room for a whole one.
+const SMALL_PART: u64 = 8;
 
 const _: () = assert!(SEGMENT_BLOB_BYTES_MAX / SUM_BYTES * 4 == HEADER_BYTES - SUMS_AT);
 
@@ -51,6 +54,8 @@ pub(super) struct Segments {
 #[derive(Debug)]
 struct Current {
     segment: Option<Open>,
+    /// What is moved goes here when there is no room for a segment that all append to.
+    moving: Option<Open>,
     next_number: u64,
 }
 
@@ -59,6 +64,13 @@ struct Open {
     number: u64,
     file: Arc<dyn File>,
     tail: u64,
+    size_bytes: u64,
+}
+
+impl Open {
+    fn has_room(&self, bytes: u64) -> bool {
+        self.tail + bytes <= self.size_bytes
+    }
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +85,14 @@ struct Waiting {
     file: Arc<dyn File>,
     record: Record,
     answer: Answer<Record>,
+}
+
+/// Room for a record.
+struct Reserved {
+    number: u64,
+    offset: u64,
+    file: Arc<dyn File>,
+    pin: PinGuard,
 }
 
 /// A record that has been written.
@@ -148,7 +168,11 @@ impl Segments {
             counters,
             health,
             size_bytes,
-            current: Mutex::new(Current { segment: None, next_number: last_number + 1 }),
+            current: Mutex::new(Current {
+                segment: None,
+                moving: None,
+                next_number: last_number + 1,
+            }),
             sync: Mutex::default(),
             handles: Mutex::default(),
         }
@@ -156,45 +180,107 @@ impl Segments {
 
     /// Writes a record: `bytes` are room for a header and then the content.
     pub(super) fn append(&self, id: BlobId, bytes: &mut [u8]) -> io::Result<Unsynced> {
+        let taken = (bytes.len() as u64).next_multiple_of(ALIGN_BYTES);
+        let place = self.reserve(&mut self.current.lock(), taken)?;
+        self.write(place, id, bytes)
+    }
+
+    /// The same for one that is moved from a sparse segment, of which `left_bytes` are to be moved in
+    /// all. On a full disk it may go below what is left to the log, since it ends with more room.
+    pub(super) fn append_moved(
+        &self,
+        id: BlobId,
+        bytes: &mut [u8],
+        left_bytes: u64,
+    ) -> io::Result<Unsynced> {
+        let taken = (bytes.len() as u64).next_multiple_of(ALIGN_BYTES);
+        let place = {
+            let mut current = self.current.lock();
+            match self.reserve(&mut current, taken) {
+                Err(error) if super::is_full(&error) => {
+                    self.reserve_moving(&mut current, taken, left_bytes)?
+                }
+                reserved => reserved?,
+            }
+        };
+        self.write(place, id, bytes)
+    }
+
+    fn write(&self, place: Reserved, id: BlobId, bytes: &mut [u8]) -> io::Result<Unsynced> {
+        let Reserved { number, offset, file, pin } = place;
         let sums = seal(bytes, id);
-        let (number, offset, file, pin) = self.reserve(bytes.len() as u64)?;
         file.write_all_at(bytes, offset)?;
         self.counters.bytes_written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
         Ok(Unsynced { file, record: Record { number, offset, sums, pin } })
     }
 
-    fn reserve(&self, length: u64) -> io::Result<(u64, u64, Arc<dyn File>, PinGuard)> {
-        let mut current = self.current.lock();
-        let taken = length.next_multiple_of(ALIGN_BYTES);
-        let has_room =
-            current.segment.as_ref().is_some_and(|open| open.tail + taken <= self.size_bytes);
-        if !has_room {
+    fn reserve(&self, current: &mut Current, taken: u64) -> io::Result<Reserved> {
+        if !current.segment.as_ref().is_some_and(|open| open.has_room(taken)) {
             // The new one first: if the disk is full, the old one stays for smaller records.
-            let next = self.create(current.next_number)?;
+            let small = (self.size_bytes / SMALL_PART).max(taken);
+            let next = match self.site.check_space(self.size_bytes) {
+                Ok(()) => self.create(current.next_number, self.size_bytes)?,
+                Err(error) if super::is_full(&error) => {
+                    self.site.check_space(small)?;
+                    self.create(current.next_number, small)?
+                }
+                Err(error) => return Err(error),
+            };
             current.next_number += 1;
             if let Some(old) = current.segment.replace(next) {
                 give_back_tail(&old);
             }
         }
-        let open = current.segment.as_mut().ok_or_else(|| io::Error::other("no open segment"))?;
+        let open = current.segment.as_mut();
+        Ok(self.reserve_in(open.ok_or_else(|| io::Error::other("no open segment"))?, taken))
+    }
+
+    fn reserve_moving(
+        &self,
+        current: &mut Current,
+        taken: u64,
+        left_bytes: u64,
+    ) -> io::Result<Reserved> {
+        if !current.moving.as_ref().is_some_and(|open| open.has_room(taken)) {
+            let size_bytes = left_bytes.clamp(taken, self.size_bytes.max(taken));
+            self.site.check_space_for_move(size_bytes)?;
+            let next = self.create(current.next_number, size_bytes)?;
+            current.next_number += 1;
+            if let Some(old) = current.moving.replace(next) {
+                give_back_tail(&old);
+            }
+        }
+        let open = current.moving.as_mut();
+        Ok(self.reserve_in(open.ok_or_else(|| io::Error::other("no open segment"))?, taken))
+    }
+
+    fn reserve_in(&self, open: &mut Open, taken: u64) -> Reserved {
         let offset = open.tail;
         open.tail += taken;
         let pin = self.pins.pin(Target::Segment(open.number));
-        Ok((open.number, offset, Arc::clone(&open.file), pin))
+        Reserved { number: open.number, offset, file: Arc::clone(&open.file), pin }
     }
 
-    fn create(&self, number: u64) -> io::Result<Open> {
-        self.site.check_space(self.size_bytes)?;
+    /// Whether there is no room for another segment.
+    pub(super) fn is_short_of_space(&self) -> io::Result<bool> {
+        match self.site.check_space(self.size_bytes) {
+            Ok(()) => Ok(false),
+            Err(error) if super::is_full(&error) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn create(&self, number: u64, size_bytes: u64) -> io::Result<Open> {
         self.site.ensure_folder(FOLDER)?;
         let path = path(number);
         let file = self.disk.open(&path, OpenMode::CreateNew)?;
-        let made = file.allocate(self.size_bytes).and_then(|()| self.disk.sync_dir(FOLDER));
+        let made = file.allocate(size_bytes).and_then(|()| self.disk.sync_dir(FOLDER));
         if let Err(error) = made {
             let _ = self.disk.remove(&path);
             return Err(error);
         }
         self.keep_handle(number, &file);
-        Ok(Open { number, file, tail: 0 })
+        Ok(Open { number, file, tail: 0, size_bytes })
     }
 
     /// Has `answer` given once the record is durable. Blocks, possibly on behalf of others.
@@ -248,8 +334,9 @@ impl Segments {
 
     fn abandon(&self, number: u64) {
         let mut current = self.current.lock();
-        if current.segment.as_ref().is_some_and(|open| open.number == number) {
-            current.segment = None;
+        let Current { segment, moving, .. } = &mut *current;
+        for place in [segment, moving] {
+            place.take_if(|open| open.number == number);
         }
     }
 
@@ -258,10 +345,19 @@ impl Segments {
         if let Some(old) = self.current.lock().segment.take() {
             give_back_tail(&old);
         }
+        self.end_moving();
+    }
+
+    /// The same for the one to which records are moved on a full disk.
+    pub(super) fn end_moving(&self) {
+        if let Some(old) = self.current.lock().moving.take() {
+            give_back_tail(&old);
+        }
     }
 
     pub(super) fn is_current(&self, number: u64) -> bool {
-        self.current.lock().segment.as_ref().is_some_and(|open| open.number == number)
+        let current = self.current.lock();
+        [&current.segment, &current.moving].into_iter().flatten().any(|open| open.number == number)
     }
 
     pub(super) fn size_bytes(&self) -> u64 {

@@ -113,8 +113,10 @@ impl State {
         self.unsynced_names.push(change);
     }
 
+    /// Of all that has a name; a file without one is only kept for a crash to bring back.
     fn used(&self) -> u64 {
-        self.inodes.values().map(|inode| inode.now.len() as u64).sum()
+        let named: BTreeSet<u64> = self.names.values().copied().collect();
+        named.iter().filter_map(|id| self.inodes.get(id)).map(|inode| inode.now.len() as u64).sum()
     }
 
     fn make_room(&self, inode: u64, len: usize) -> io::Result<()> {

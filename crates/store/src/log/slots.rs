@@ -134,8 +134,8 @@ impl Slots {
 
     /// Whether no slot has to be made. Under load there is a second one, waiting or about to come
     /// back, so that going on to one does not leave the log without.
-    fn has_enough(&self) -> bool {
-        let in_use = self.next_bytes > self.base_bytes;
+    fn has_enough(&self, ample: bool) -> bool {
+        let in_use = ample && self.next_bytes > self.base_bytes;
         let to_come = self.full.iter().filter(|full| full.slot.bytes >= self.next_bytes).count();
         !self.waiting.is_empty() && (!in_use || self.waiting.len() + to_come >= SPARE_MIN)
     }
@@ -175,8 +175,8 @@ impl SlotMaker {
 
     /// One bounded piece of work: takes back segments that the index no longer needs, or goes on
     /// making the slot that waits. In a hurry the zeros are left out: the syncs of that segment will
-    /// take longer, which is better than to refuse commits.
-    pub(crate) fn step(&mut self, flushed: Version, hurry: bool) -> io::Result<Step> {
+    /// take longer, which is better than to refuse commits. A second spare is made if space is `ample`.
+    pub(crate) fn step(&mut self, flushed: Version, hurry: bool, ample: bool) -> io::Result<Step> {
         let mut slots = self.slots.lock();
         match slots.take_back(flushed) {
             Some((true, slot)) => {
@@ -189,7 +189,7 @@ impl SlotMaker {
                 disk.remove(&format!("{FOLDER}/{}", slot.name))?;
                 return Ok(Step::Worked);
             }
-            None if self.making.is_none() && slots.has_enough() => return Ok(Step::Idle),
+            None if self.making.is_none() && slots.has_enough(ample) => return Ok(Step::Idle),
             None => drop(slots),
         }
         self.make(hurry).inspect_err(|_| self.give_up())

@@ -128,6 +128,43 @@ fn a_sparse_segment_is_moved_while_it_is_read() {
 }
 
 #[test]
+fn a_full_disk_comes_back_though_every_segment_is_half_alive() {
+    let disk = Arc::new(FaultyDisk::new());
+    let mut options = options(1);
+    options.space_floor_bytes = SEGMENT_BYTES;
+    let store = Store::inline(disk.clone(), options).expect("opens");
+    disk.set_capacity(Some(30 << 20));
+    let attempt = |n: u64| {
+        block_on(async {
+            let mut writer = store.blobs().writer(None);
+            writer.write(&content(n, 100_000)).await?;
+            writer.finish().await
+        })
+    };
+    let mut count = 0;
+    while let Ok(blob) = attempt(count) {
+        put(&store, &count.to_string(), &[&blob]);
+        count += 1;
+    }
+    assert!(count > 100, "{count}");
+    (0..count).filter(|n| n % 2 == 0).for_each(|n| delete(&store, &n.to_string()));
+    settle(&store);
+    let again = (count..).take_while(|n| {
+        let blob = attempt(*n);
+        blob.as_ref().is_ok_and(|blob| {
+            put(&store, &n.to_string(), &[blob]);
+            true
+        })
+    });
+    let again = again.count() as u64;
+    assert!(again > count / 4, "room for {again} where {count} had been and half of them went");
+    for n in (1..count).step_by(2).chain(count..count + again) {
+        assert_eq!(all(&open(&store, &n.to_string())), content(n, 100_000));
+    }
+    assert_whole(&store, count / 2 + again);
+}
+
+#[test]
 fn small_segments_become_one() {
     let (store, _) = faulty();
     for n in 0..20 {
