@@ -11,6 +11,9 @@ pub const KEY_USES: Table<String, KeyUseRow> = Table::new(0x0219, "iam.key_use")
 /// By the unique id of a user or role, and the service that it asked.
 pub const ENTITY_USES: Table<(String, String), EntityUseRow> = Table::new(0x021a, "iam.entity_use");
 
+/// Reports on who used what, by job id.
+pub const ACCESS_JOBS: Table<String, AccessJobRow> = Table::new(0x021b, "iam.access_job");
+
 row! {
     pub struct KeyUseRow {
         1 => at: Timestamp,
@@ -21,6 +24,12 @@ row! {
     pub struct EntityUseRow {
         1 => at: Timestamp,
         2 => region: String,
+    }
+
+    pub struct AccessJobRow {
+        1 => arn: String,
+        2 => granularity: String,
+        3 => created: Timestamp,
     }
 }
 

@@ -124,6 +124,18 @@ impl Policy {
         keys
     }
 
+    /// The same, each with the way in which the text writes it.
+    pub fn context_keys_as_written(&self, text: &str) -> Vec<(String, String)> {
+        let known = crate::texts::words(text);
+        let written = |key: &str| known.get(key).cloned().unwrap_or_else(|| key.to_owned());
+        self.context_keys().into_iter().map(|key| (key.to_owned(), written(key))).collect()
+    }
+
+    /// Whether some statement allows some action of the service, whatever its resources and conditions.
+    pub fn grants_service(&self, service: &str) -> bool {
+        self.statements.iter().any(|statement| statement.allows_some(service))
+    }
+
     /// What only the bucket's name can tell: resources must lie in it, and each action must apply
     /// to one of them.
     pub fn check_bucket(text: &str, bucket: &str) -> Result<Policy, PolicyError> {

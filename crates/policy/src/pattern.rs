@@ -74,6 +74,31 @@ pub(crate) enum Pattern {
 }
 
 impl Pattern {
+    /// Whether it matches some text that begins so, letters of any case.
+    pub(crate) fn meets_prefix(&self, prefix: &str) -> bool {
+        let same =
+            |own: &[u8]| own.iter().zip(prefix.bytes()).all(|(a, b)| a.eq_ignore_ascii_case(&b));
+        match self {
+            Pattern::All => true,
+            Pattern::Exact(text) => text.len() >= prefix.len() && same(text.as_bytes()),
+            Pattern::Prefix(text) => same(text.as_bytes()),
+            Pattern::Tokens(tokens) => {
+                let mut wanted = prefix.bytes();
+                for token in tokens {
+                    match (token, wanted.next()) {
+                        (_, None) | (Token::Many, _) => return true,
+                        (Token::One, Some(_)) => {}
+                        (Token::Byte(own), Some(byte)) if own.eq_ignore_ascii_case(&byte) => {}
+                        _ => return false,
+                    }
+                }
+                wanted.next().is_none()
+            }
+            // Variables stand in resources and conditions, where nobody asks this.
+            Pattern::Parts(_) => true,
+        }
+    }
+
     pub(crate) fn new(text: &str, variables: bool) -> Pattern {
         let parts = split(text, variables, true);
         match &parts[..] {

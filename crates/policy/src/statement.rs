@@ -91,6 +91,12 @@ impl Statement {
         self.effect == Effect::Allow && everybody && !self.condition.iter().any(narrowed)
     }
 
+    /// Whether it allows some action of the service.
+    pub(crate) fn allows_some(&self, service: &str) -> bool {
+        let some = |pattern: &Pattern| pattern.meets_prefix(&format!("{service}:"));
+        self.effect == Effect::Allow && (self.action.negated || self.action.items.iter().any(some))
+    }
+
     pub(crate) fn covers_action(&self, action: &str, context: &Context<'_>) -> bool {
         let found = |pattern: &Pattern| pattern.matches(action, Case::Ignore, context);
         self.holds(&self.action, found)

@@ -3,6 +3,7 @@
 //! with what they wrote.
 
 use crate::json::{self, Json};
+use std::collections::BTreeMap;
 
 /// A place in a document, both from 1 as editors count.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -50,6 +51,20 @@ pub fn replace_texts(document: &str, new: impl Fn(&str) -> Option<String>) -> St
     }
     out.push_str(&document[done..]);
     out
+}
+
+/// The strings of a document, and the names of the variables in them, by what they are in lower case.
+pub(crate) fn words(document: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for (from, to) in strings(document) {
+        let Some(Ok(Json::Text(text))) = document.get(from..to).map(json::read) else { continue };
+        for variable in text.split("${").skip(1) {
+            let name = variable.split(['}', ',']).next().unwrap_or_default().trim();
+            found.entry(name.to_ascii_lowercase()).or_insert_with(|| name.to_owned());
+        }
+        found.entry(text.to_ascii_lowercase()).or_insert(text);
+    }
+    found
 }
 
 /// Where each statement begins and where it ends, in order. Empty for what is no policy.

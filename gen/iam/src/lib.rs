@@ -663,6 +663,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<GenerateCredentialReportOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GenerateCredentialReport"))
     }
+    fn authorize_generate_service_last_accessed_details(
+        &self,
+        cx: &::api::Cx,
+        input: &GenerateServiceLastAccessedDetailsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn generate_service_last_accessed_details(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &GenerateServiceLastAccessedDetailsInput,
+    ) -> Result<GenerateServiceLastAccessedDetailsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GenerateServiceLastAccessedDetails"))
+    }
     fn authorize_get_access_key_last_used(
         &self,
         cx: &::api::Cx,
@@ -714,6 +727,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &GetAccountSummaryInput,
     ) -> Result<GetAccountSummaryOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetAccountSummary"))
+    }
+    fn authorize_get_context_keys_for_custom_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &GetContextKeysForCustomPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_context_keys_for_custom_policy(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetContextKeysForCustomPolicyInput,
+    ) -> Result<GetContextKeysForCustomPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetContextKeysForCustomPolicy"))
+    }
+    fn authorize_get_context_keys_for_principal_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &GetContextKeysForPrincipalPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_context_keys_for_principal_policy(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetContextKeysForPrincipalPolicyInput,
+    ) -> Result<GetContextKeysForPrincipalPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetContextKeysForPrincipalPolicy"))
     }
     fn authorize_get_credential_report(
         &self,
@@ -896,6 +935,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &GetServerCertificateInput,
     ) -> Result<GetServerCertificateOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetServerCertificate"))
+    }
+    fn authorize_get_service_last_accessed_details(
+        &self,
+        cx: &::api::Cx,
+        input: &GetServiceLastAccessedDetailsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_service_last_accessed_details(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetServiceLastAccessedDetailsInput,
+    ) -> Result<GetServiceLastAccessedDetailsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetServiceLastAccessedDetails"))
+    }
+    fn authorize_get_service_last_accessed_details_with_entities(
+        &self,
+        cx: &::api::Cx,
+        input: &GetServiceLastAccessedDetailsWithEntitiesInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn get_service_last_accessed_details_with_entities(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &GetServiceLastAccessedDetailsWithEntitiesInput,
+    ) -> Result<GetServiceLastAccessedDetailsWithEntitiesOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("GetServiceLastAccessedDetailsWithEntities"))
     }
     fn authorize_get_service_linked_role_deletion_status(
         &self,
@@ -1156,6 +1221,19 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &ListPoliciesInput,
     ) -> Result<ListPoliciesOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListPolicies"))
+    }
+    fn authorize_list_policies_granting_service_access(
+        &self,
+        cx: &::api::Cx,
+        input: &ListPoliciesGrantingServiceAccessInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_policies_granting_service_access(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListPoliciesGrantingServiceAccessInput,
+    ) -> Result<ListPoliciesGrantingServiceAccessOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListPoliciesGrantingServiceAccess"))
     }
     fn authorize_list_policy_tags(
         &self,
@@ -1520,6 +1598,32 @@ pub trait IAMApi: ::api::Hooks + Send + Sync + 'static {
         input: &SetSecurityTokenServicePreferencesInput,
     ) -> Result<SetSecurityTokenServicePreferencesOutput, ::api::Error> {
         Err(::api::Error::not_implemented("SetSecurityTokenServicePreferences"))
+    }
+    fn authorize_simulate_custom_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &SimulateCustomPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn simulate_custom_policy(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &SimulateCustomPolicyInput,
+    ) -> Result<SimulateCustomPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("SimulateCustomPolicy"))
+    }
+    fn authorize_simulate_principal_policy(
+        &self,
+        cx: &::api::Cx,
+        input: &SimulatePrincipalPolicyInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn simulate_principal_policy(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &SimulatePrincipalPolicyInput,
+    ) -> Result<SimulatePrincipalPolicyOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("SimulatePrincipalPolicy"))
     }
     fn authorize_tag_instance_profile(
         &self,
@@ -1977,6 +2081,14 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             }
             64 => ::api::answer(self.0.get_account_password_policy(tx, cx, ::api::cast(input))),
             66 => ::api::answer(self.0.get_account_summary(tx, cx, ::api::cast(input))),
+            67 => {
+                ::api::answer(self.0.get_context_keys_for_custom_policy(tx, cx, ::api::cast(input)))
+            }
+            68 => ::api::answer(self.0.get_context_keys_for_principal_policy(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             69 => ::api::answer(self.0.get_credential_report(tx, cx, ::api::cast(input))),
             71 => ::api::answer(self.0.get_group(tx, cx, ::api::cast(input))),
             72 => ::api::answer(self.0.get_group_policy(tx, cx, ::api::cast(input))),
@@ -1991,6 +2103,14 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             85 => ::api::answer(self.0.get_saml_provider(tx, cx, ::api::cast(input))),
             86 => ::api::answer(self.0.get_ssh_public_key(tx, cx, ::api::cast(input))),
             87 => ::api::answer(self.0.get_server_certificate(tx, cx, ::api::cast(input))),
+            88 => {
+                ::api::answer(self.0.get_service_last_accessed_details(tx, cx, ::api::cast(input)))
+            }
+            89 => ::api::answer(self.0.get_service_last_accessed_details_with_entities(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             90 => ::api::answer(self.0.get_service_linked_role_deletion_status(
                 tx,
                 cx,
@@ -2019,6 +2139,11 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             }
             109 => ::api::answer(self.0.list_open_id_connect_providers(tx, cx, ::api::cast(input))),
             111 => ::api::answer(self.0.list_policies(tx, cx, ::api::cast(input))),
+            112 => ::api::answer(self.0.list_policies_granting_service_access(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             113 => ::api::answer(self.0.list_policy_tags(tx, cx, ::api::cast(input))),
             114 => ::api::answer(self.0.list_policy_versions(tx, cx, ::api::cast(input))),
             115 => ::api::answer(self.0.list_role_policies(tx, cx, ::api::cast(input))),
@@ -2037,6 +2162,8 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             126 => ::api::answer(self.0.list_user_tags(tx, cx, ::api::cast(input))),
             127 => ::api::answer(self.0.list_users(tx, cx, ::api::cast(input))),
             128 => ::api::answer(self.0.list_virtual_mfa_devices(tx, cx, ::api::cast(input))),
+            144 => ::api::answer(self.0.simulate_custom_policy(tx, cx, ::api::cast(input))),
+            145 => ::api::answer(self.0.simulate_principal_policy(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -2109,6 +2236,11 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             51 => ::api::answer(self.0.detach_user_policy(tx, cx, ::api::cast(input))),
             55 => ::api::answer(self.0.enable_mfa_device(tx, cx, ::api::cast(input))),
             59 => ::api::answer(self.0.generate_credential_report(tx, cx, ::api::cast(input))),
+            61 => ::api::answer(self.0.generate_service_last_accessed_details(
+                tx,
+                cx,
+                ::api::cast(input),
+            )),
             130 => ::api::answer(self.0.put_group_policy(tx, cx, ::api::cast(input))),
             131 => ::api::answer(self.0.put_role_permissions_boundary(tx, cx, ::api::cast(input))),
             132 => ::api::answer(self.0.put_role_policy(tx, cx, ::api::cast(input))),
@@ -2252,10 +2384,13 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             51 => self.0.authorize_detach_user_policy(cx, ::api::cast(input)),
             55 => self.0.authorize_enable_mfa_device(cx, ::api::cast(input)),
             59 => self.0.authorize_generate_credential_report(cx, ::api::cast(input)),
+            61 => self.0.authorize_generate_service_last_accessed_details(cx, ::api::cast(input)),
             62 => self.0.authorize_get_access_key_last_used(cx, ::api::cast(input)),
             63 => self.0.authorize_get_account_authorization_details(cx, ::api::cast(input)),
             64 => self.0.authorize_get_account_password_policy(cx, ::api::cast(input)),
             66 => self.0.authorize_get_account_summary(cx, ::api::cast(input)),
+            67 => self.0.authorize_get_context_keys_for_custom_policy(cx, ::api::cast(input)),
+            68 => self.0.authorize_get_context_keys_for_principal_policy(cx, ::api::cast(input)),
             69 => self.0.authorize_get_credential_report(cx, ::api::cast(input)),
             71 => self.0.authorize_get_group(cx, ::api::cast(input)),
             72 => self.0.authorize_get_group_policy(cx, ::api::cast(input)),
@@ -2270,6 +2405,10 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             85 => self.0.authorize_get_saml_provider(cx, ::api::cast(input)),
             86 => self.0.authorize_get_ssh_public_key(cx, ::api::cast(input)),
             87 => self.0.authorize_get_server_certificate(cx, ::api::cast(input)),
+            88 => self.0.authorize_get_service_last_accessed_details(cx, ::api::cast(input)),
+            89 => self
+                .0
+                .authorize_get_service_last_accessed_details_with_entities(cx, ::api::cast(input)),
             90 => self.0.authorize_get_service_linked_role_deletion_status(cx, ::api::cast(input)),
             91 => self.0.authorize_get_user(cx, ::api::cast(input)),
             92 => self.0.authorize_get_user_policy(cx, ::api::cast(input)),
@@ -2290,6 +2429,7 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             108 => self.0.authorize_list_open_id_connect_provider_tags(cx, ::api::cast(input)),
             109 => self.0.authorize_list_open_id_connect_providers(cx, ::api::cast(input)),
             111 => self.0.authorize_list_policies(cx, ::api::cast(input)),
+            112 => self.0.authorize_list_policies_granting_service_access(cx, ::api::cast(input)),
             113 => self.0.authorize_list_policy_tags(cx, ::api::cast(input)),
             114 => self.0.authorize_list_policy_versions(cx, ::api::cast(input)),
             115 => self.0.authorize_list_role_policies(cx, ::api::cast(input)),
@@ -2320,6 +2460,8 @@ impl<T: IAMApi> ::api::Service for Handler<T> {
             140 => self.0.authorize_resync_mfa_device(cx, ::api::cast(input)),
             142 => self.0.authorize_set_default_policy_version(cx, ::api::cast(input)),
             143 => self.0.authorize_set_security_token_service_preferences(cx, ::api::cast(input)),
+            144 => self.0.authorize_simulate_custom_policy(cx, ::api::cast(input)),
+            145 => self.0.authorize_simulate_principal_policy(cx, ::api::cast(input)),
             146 => self.0.authorize_tag_instance_profile(cx, ::api::cast(input)),
             147 => self.0.authorize_tag_mfa_device(cx, ::api::cast(input)),
             148 => self.0.authorize_tag_open_id_connect_provider(cx, ::api::cast(input)),
@@ -3549,7 +3691,20 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GenerateServiceLastAccessedDetails",
             index: 61,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_GENERATE_SERVICE_LAST_ACCESSED_DETAILS_INPUT,
+                output: &tables::S_GENERATE_SERVICE_LAST_ACCESSED_DETAILS_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<GenerateServiceLastAccessedDetailsInput>::default()
+                },
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::INVALID_INPUT_EXCEPTION],
+                result_wrapper: Some("GenerateServiceLastAccessedDetailsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetAccessKeyLastUsed",
@@ -3629,13 +3784,35 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetContextKeysForCustomPolicy",
             index: 67,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_INPUT,
+                output: &tables::S_GET_CONTEXT_KEYS_FOR_POLICY_RESPONSE,
+                new_input: || ::std::boxed::Box::<GetContextKeysForCustomPolicyInput>::default(),
+                errors: &[&errors::INVALID_INPUT_EXCEPTION],
+                result_wrapper: Some("GetContextKeysForCustomPolicyResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetContextKeysForPrincipalPolicy",
             index: 68,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_INPUT,
+                output: &tables::S_GET_CONTEXT_KEYS_FOR_POLICY_RESPONSE,
+                new_input: || ::std::boxed::Box::<GetContextKeysForPrincipalPolicyInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::INVALID_INPUT_EXCEPTION],
+                result_wrapper: Some("GetContextKeysForPrincipalPolicyResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetCredentialReport",
@@ -3933,13 +4110,37 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "GetServiceLastAccessedDetails",
             index: 88,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_SERVICE_LAST_ACCESSED_DETAILS_INPUT,
+                output: &tables::S_GET_SERVICE_LAST_ACCESSED_DETAILS_OUTPUT,
+                new_input: || ::std::boxed::Box::<GetServiceLastAccessedDetailsInput>::default(),
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::INVALID_INPUT_EXCEPTION],
+                result_wrapper: Some("GetServiceLastAccessedDetailsResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetServiceLastAccessedDetailsWithEntities",
             index: 89,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_GET_SERVICE_LAST_ACCESSED_DETAILS_WITH_ENTITIES_INPUT,
+                output: &tables::S_GET_SERVICE_LAST_ACCESSED_DETAILS_WITH_ENTITIES_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<GetServiceLastAccessedDetailsWithEntitiesInput>::default()
+                },
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::INVALID_INPUT_EXCEPTION],
+                result_wrapper: Some("GetServiceLastAccessedDetailsWithEntitiesResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetServiceLinkedRoleDeletionStatus",
@@ -4327,7 +4528,20 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListPoliciesGrantingServiceAccess",
             index: 112,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_POLICIES_GRANTING_SERVICE_ACCESS_INPUT,
+                output: &tables::S_LIST_POLICIES_GRANTING_SERVICE_ACCESS_OUTPUT,
+                new_input: || {
+                    ::std::boxed::Box::<ListPoliciesGrantingServiceAccessInput>::default()
+                },
+                errors: &[&errors::NO_SUCH_ENTITY_EXCEPTION, &errors::INVALID_INPUT_EXCEPTION],
+                result_wrapper: Some("ListPoliciesGrantingServiceAccessResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListPolicyTags",
@@ -4898,13 +5112,39 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "SimulateCustomPolicy",
             index: 144,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_SIMULATE_CUSTOM_POLICY_INPUT,
+                output: &tables::S_SIMULATE_POLICY_RESPONSE,
+                new_input: || ::std::boxed::Box::<SimulateCustomPolicyInput>::default(),
+                errors: &[&errors::INVALID_INPUT_EXCEPTION, &errors::POLICY_EVALUATION_EXCEPTION],
+                result_wrapper: Some("SimulateCustomPolicyResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &["OrderedOrganizationPolicyInputList", "ResourceHandlingOption"],
+                stored: &[],
+            }),
         },
         Operation {
             name: "SimulatePrincipalPolicy",
             index: 145,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_SIMULATE_PRINCIPAL_POLICY_INPUT,
+                output: &tables::S_SIMULATE_POLICY_RESPONSE,
+                new_input: || ::std::boxed::Box::<SimulatePrincipalPolicyInput>::default(),
+                errors: &[
+                    &errors::NO_SUCH_ENTITY_EXCEPTION,
+                    &errors::INVALID_INPUT_EXCEPTION,
+                    &errors::POLICY_EVALUATION_EXCEPTION,
+                ],
+                result_wrapper: Some("SimulatePrincipalPolicyResult"),
+                status: 200,
+                auth: Auth::Code,
+                refused: &["ResourceHandlingOption", "PolicyExclusionList"],
+                stored: &[],
+            }),
         },
         Operation {
             name: "TagInstanceProfile",

@@ -331,6 +331,33 @@ impl Struct for ConcurrentModificationException {
     }
 }
 #[derive(Clone, Default)]
+pub struct ContextEntry {
+    pub context_key_name: ::std::option::Option<::std::string::String>,
+    pub context_key_values: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub context_key_type: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ContextEntry {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CONTEXT_ENTRY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.context_key_name,
+            1 => &self.context_key_values,
+            2 => &self.context_key_type,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.context_key_name,
+            1 => &mut self.context_key_values,
+            2 => &mut self.context_key_type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct CreateAccessKeyInput {
     pub user_name: ::std::option::Option<::std::string::String>,
 }
@@ -1807,6 +1834,63 @@ impl Struct for EntityAlreadyExistsException {
     }
 }
 #[derive(Clone, Default)]
+pub struct EntityDetails {
+    pub entity_info: EntityInfo,
+    pub last_authenticated: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for EntityDetails {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ENTITY_DETAILS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.entity_info,
+            1 => &self.last_authenticated,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.entity_info,
+            1 => &mut self.last_authenticated,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct EntityInfo {
+    pub arn: ::std::string::String,
+    pub name: ::std::string::String,
+    pub r#type: ::std::string::String,
+    pub id: ::std::string::String,
+    pub path: ::std::option::Option<::std::string::String>,
+}
+impl Struct for EntityInfo {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ENTITY_INFO
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.arn,
+            1 => &self.name,
+            2 => &self.r#type,
+            3 => &self.id,
+            4 => &self.path,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.name,
+            2 => &mut self.r#type,
+            3 => &mut self.id,
+            4 => &mut self.path,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct EntityTemporarilyUnmodifiableException {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -1823,6 +1907,78 @@ impl Struct for EntityTemporarilyUnmodifiableException {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ErrorDetails {
+    pub message: ::std::string::String,
+    pub code: ::std::string::String,
+}
+impl Struct for ErrorDetails {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ERROR_DETAILS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            1 => &self.code,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            1 => &mut self.code,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct EvaluationResult {
+    pub eval_action_name: ::std::string::String,
+    pub eval_resource_name: ::std::option::Option<::std::string::String>,
+    pub eval_decision: ::std::string::String,
+    pub matched_statements: ::std::option::Option<::std::vec::Vec<Statement>>,
+    pub missing_context_values: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub organizations_decision_detail: ::std::option::Option<OrganizationsDecisionDetail>,
+    pub permissions_boundary_decision_detail:
+        ::std::option::Option<PermissionsBoundaryDecisionDetail>,
+    pub eval_decision_details: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub resource_specific_results: ::std::option::Option<::std::vec::Vec<ResourceSpecificResult>>,
+}
+impl Struct for EvaluationResult {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EVALUATION_RESULT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.eval_action_name,
+            1 => &self.eval_resource_name,
+            2 => &self.eval_decision,
+            3 => &self.matched_statements,
+            4 => &self.missing_context_values,
+            5 => &self.organizations_decision_detail,
+            6 => &self.permissions_boundary_decision_detail,
+            7 => &self.eval_decision_details,
+            8 => &self.resource_specific_results,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.eval_action_name,
+            1 => &mut self.eval_resource_name,
+            2 => &mut self.eval_decision,
+            3 => &mut self.matched_statements,
+            4 => &mut self.missing_context_values,
+            5 => &mut self.organizations_decision_detail,
+            6 => &mut self.permissions_boundary_decision_detail,
+            7 => &mut self.eval_decision_details,
+            8 => &mut self.resource_specific_results,
             _ => panic!("no member {index}"),
         }
     }
@@ -1847,6 +2003,51 @@ impl Struct for GenerateCredentialReportOutput {
         match index {
             0 => &mut self.state,
             1 => &mut self.description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GenerateServiceLastAccessedDetailsInput {
+    pub arn: ::std::string::String,
+    pub granularity: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GenerateServiceLastAccessedDetailsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GENERATE_SERVICE_LAST_ACCESSED_DETAILS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.arn,
+            1 => &self.granularity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.arn,
+            1 => &mut self.granularity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GenerateServiceLastAccessedDetailsOutput {
+    pub job_id: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GenerateServiceLastAccessedDetailsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GENERATE_SERVICE_LAST_ACCESSED_DETAILS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.job_id,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.job_id,
             _ => panic!("no member {index}"),
         }
     }
@@ -1998,6 +2199,72 @@ impl Struct for GetAccountSummaryOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.summary_map,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetContextKeysForCustomPolicyInput {
+    pub policy_input_list: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for GetContextKeysForCustomPolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_CONTEXT_KEYS_FOR_CUSTOM_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_input_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_input_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetContextKeysForPolicyResponse {
+    pub context_key_names: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+}
+impl Struct for GetContextKeysForPolicyResponse {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_CONTEXT_KEYS_FOR_POLICY_RESPONSE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.context_key_names,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.context_key_names,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetContextKeysForPrincipalPolicyInput {
+    pub policy_source_arn: ::std::string::String,
+    pub policy_input_list: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+}
+impl Struct for GetContextKeysForPrincipalPolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_CONTEXT_KEYS_FOR_PRINCIPAL_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_source_arn,
+            1 => &self.policy_input_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_source_arn,
+            1 => &mut self.policy_input_list,
             _ => panic!("no member {index}"),
         }
     }
@@ -2662,6 +2929,144 @@ impl Struct for GetServerCertificateOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct GetServiceLastAccessedDetailsInput {
+    pub job_id: ::std::string::String,
+    pub max_items: ::std::option::Option<i32>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetServiceLastAccessedDetailsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SERVICE_LAST_ACCESSED_DETAILS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.job_id,
+            1 => &self.max_items,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.job_id,
+            1 => &mut self.max_items,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetServiceLastAccessedDetailsOutput {
+    pub job_status: ::std::string::String,
+    pub job_type: ::std::option::Option<::std::string::String>,
+    pub job_creation_date: ::base::Timestamp,
+    pub services_last_accessed: ::std::vec::Vec<ServiceLastAccessed>,
+    pub job_completion_date: ::base::Timestamp,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub error: ::std::option::Option<ErrorDetails>,
+}
+impl Struct for GetServiceLastAccessedDetailsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SERVICE_LAST_ACCESSED_DETAILS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.job_status,
+            1 => &self.job_type,
+            2 => &self.job_creation_date,
+            3 => &self.services_last_accessed,
+            4 => &self.job_completion_date,
+            5 => &self.is_truncated,
+            6 => &self.marker,
+            7 => &self.error,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.job_status,
+            1 => &mut self.job_type,
+            2 => &mut self.job_creation_date,
+            3 => &mut self.services_last_accessed,
+            4 => &mut self.job_completion_date,
+            5 => &mut self.is_truncated,
+            6 => &mut self.marker,
+            7 => &mut self.error,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetServiceLastAccessedDetailsWithEntitiesInput {
+    pub job_id: ::std::string::String,
+    pub service_namespace: ::std::string::String,
+    pub max_items: ::std::option::Option<i32>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for GetServiceLastAccessedDetailsWithEntitiesInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SERVICE_LAST_ACCESSED_DETAILS_WITH_ENTITIES_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.job_id,
+            1 => &self.service_namespace,
+            2 => &self.max_items,
+            3 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.job_id,
+            1 => &mut self.service_namespace,
+            2 => &mut self.max_items,
+            3 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct GetServiceLastAccessedDetailsWithEntitiesOutput {
+    pub job_status: ::std::string::String,
+    pub job_creation_date: ::base::Timestamp,
+    pub job_completion_date: ::base::Timestamp,
+    pub entity_details_list: ::std::vec::Vec<EntityDetails>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub error: ::std::option::Option<ErrorDetails>,
+}
+impl Struct for GetServiceLastAccessedDetailsWithEntitiesOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GET_SERVICE_LAST_ACCESSED_DETAILS_WITH_ENTITIES_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.job_status,
+            1 => &self.job_creation_date,
+            2 => &self.job_completion_date,
+            3 => &self.entity_details_list,
+            4 => &self.is_truncated,
+            5 => &self.marker,
+            6 => &self.error,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.job_status,
+            1 => &mut self.job_creation_date,
+            2 => &mut self.job_completion_date,
+            3 => &mut self.entity_details_list,
+            4 => &mut self.is_truncated,
+            5 => &mut self.marker,
+            6 => &mut self.error,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GetServiceLinkedRoleDeletionStatusInput {
     pub deletion_task_id: ::std::string::String,
 }
@@ -2867,6 +3272,33 @@ impl Struct for GroupDetail {
             4 => &mut self.create_date,
             5 => &mut self.group_policy_list,
             6 => &mut self.attached_managed_policies,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InlinePolicyIdentifierType {
+    pub policy_name: ::std::string::String,
+    pub attachment_type: ::std::string::String,
+    pub attachment_name: ::std::string::String,
+}
+impl Struct for InlinePolicyIdentifierType {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INLINE_POLICY_IDENTIFIER_TYPE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_name,
+            1 => &self.attachment_type,
+            2 => &self.attachment_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_name,
+            1 => &mut self.attachment_type,
+            2 => &mut self.attachment_name,
             _ => panic!("no member {index}"),
         }
     }
@@ -3921,6 +4353,84 @@ impl Struct for ListOpenIDConnectProvidersOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.open_id_connect_provider_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListPoliciesGrantingServiceAccessEntry {
+    pub service_namespace: ::std::option::Option<::std::string::String>,
+    pub policies: ::std::option::Option<::std::vec::Vec<PolicyGrantingServiceAccess>>,
+}
+impl Struct for ListPoliciesGrantingServiceAccessEntry {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_POLICIES_GRANTING_SERVICE_ACCESS_ENTRY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.service_namespace,
+            1 => &self.policies,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.service_namespace,
+            1 => &mut self.policies,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListPoliciesGrantingServiceAccessInput {
+    pub marker: ::std::option::Option<::std::string::String>,
+    pub arn: ::std::string::String,
+    pub service_namespaces: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for ListPoliciesGrantingServiceAccessInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_POLICIES_GRANTING_SERVICE_ACCESS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.marker,
+            1 => &self.arn,
+            2 => &self.service_namespaces,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.marker,
+            1 => &mut self.arn,
+            2 => &mut self.service_namespaces,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListPoliciesGrantingServiceAccessOutput {
+    pub policies_granting_service_access: ::std::vec::Vec<ListPoliciesGrantingServiceAccessEntry>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListPoliciesGrantingServiceAccessOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_POLICIES_GRANTING_SERVICE_ACCESS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policies_granting_service_access,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policies_granting_service_access,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
             _ => panic!("no member {index}"),
         }
     }
@@ -5055,6 +5565,49 @@ impl Struct for OpenIdIdpCommunicationErrorException {
     }
 }
 #[derive(Clone, Default)]
+pub struct OrderedOrganizationPolicyType {
+    pub service_control_policy_input_list:
+        ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+}
+impl Struct for OrderedOrganizationPolicyType {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ORDERED_ORGANIZATION_POLICY_TYPE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.service_control_policy_input_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.service_control_policy_input_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct OrganizationsDecisionDetail {
+    pub allowed_by_organizations: ::std::option::Option<bool>,
+}
+impl Struct for OrganizationsDecisionDetail {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ORGANIZATIONS_DECISION_DETAIL
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allowed_by_organizations,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allowed_by_organizations,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct PasswordPolicy {
     pub minimum_password_length: ::std::option::Option<i32>,
     pub require_symbols: ::std::option::Option<bool>,
@@ -5119,6 +5672,27 @@ impl Struct for PasswordPolicyViolationException {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PermissionsBoundaryDecisionDetail {
+    pub allowed_by_permissions_boundary: ::std::option::Option<bool>,
+}
+impl Struct for PermissionsBoundaryDecisionDetail {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PERMISSIONS_BOUNDARY_DECISION_DETAIL
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.allowed_by_permissions_boundary,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.allowed_by_permissions_boundary,
             _ => panic!("no member {index}"),
         }
     }
@@ -5202,6 +5776,60 @@ impl Struct for PolicyDetail {
     }
 }
 #[derive(Clone, Default)]
+pub struct PolicyEvaluationException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PolicyEvaluationException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POLICY_EVALUATION_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PolicyGrantingServiceAccess {
+    pub policy_name: ::std::string::String,
+    pub policy_type: ::std::string::String,
+    pub policy_arn: ::std::option::Option<::std::string::String>,
+    pub entity_type: ::std::option::Option<::std::string::String>,
+    pub entity_name: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PolicyGrantingServiceAccess {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POLICY_GRANTING_SERVICE_ACCESS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_name,
+            1 => &self.policy_type,
+            2 => &self.policy_arn,
+            3 => &self.entity_type,
+            4 => &self.entity_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_name,
+            1 => &mut self.policy_type,
+            2 => &mut self.policy_arn,
+            3 => &mut self.entity_type,
+            4 => &mut self.entity_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct PolicyGroup {
     pub group_name: ::std::option::Option<::std::string::String>,
     pub group_id: ::std::option::Option<::std::string::String>,
@@ -5223,6 +5851,54 @@ impl Struct for PolicyGroup {
             1 => &mut self.group_id,
             _ => panic!("no member {index}"),
         }
+    }
+}
+#[derive(Clone, Default)]
+pub enum PolicyIdentifier {
+    #[default]
+    Unset,
+    PolicyType(::std::string::String),
+    PolicyArn(::std::string::String),
+    InlinePolicyIdentifier(InlinePolicyIdentifierType),
+}
+impl Struct for PolicyIdentifier {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POLICY_IDENTIFIER
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match (self, index) {
+            (Self::PolicyType(v), 0) => v,
+            (Self::PolicyArn(v), 1) => v,
+            (Self::InlinePolicyIdentifier(v), 2) => v,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        if index == 0 {
+            if !matches!(self, Self::PolicyType(_)) {
+                *self = Self::PolicyType(::std::default::Default::default());
+            }
+            if let Self::PolicyType(v) = self {
+                return v;
+            }
+        }
+        if index == 1 {
+            if !matches!(self, Self::PolicyArn(_)) {
+                *self = Self::PolicyArn(::std::default::Default::default());
+            }
+            if let Self::PolicyArn(v) = self {
+                return v;
+            }
+        }
+        if index == 2 {
+            if !matches!(self, Self::InlinePolicyIdentifier(_)) {
+                *self = Self::InlinePolicyIdentifier(::std::default::Default::default());
+            }
+            if let Self::InlinePolicyIdentifier(v) = self {
+                return v;
+            }
+        }
+        panic!("no member {index}")
     }
 }
 #[derive(Clone, Default)]
@@ -5320,6 +5996,30 @@ impl Struct for PolicyVersion {
             1 => &mut self.version_id,
             2 => &mut self.is_default_version,
             3 => &mut self.create_date,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Position {
+    pub line: ::std::option::Option<i32>,
+    pub column: ::std::option::Option<i32>,
+}
+impl Struct for Position {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POSITION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.line,
+            1 => &self.column,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.line,
+            1 => &mut self.column,
             _ => panic!("no member {index}"),
         }
     }
@@ -5566,6 +6266,45 @@ impl Struct for ResetServiceSpecificCredentialOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.service_specific_credential,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ResourceSpecificResult {
+    pub eval_resource_name: ::std::string::String,
+    pub eval_resource_decision: ::std::string::String,
+    pub matched_statements: ::std::option::Option<::std::vec::Vec<Statement>>,
+    pub missing_context_values: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub eval_decision_details: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub permissions_boundary_decision_detail:
+        ::std::option::Option<PermissionsBoundaryDecisionDetail>,
+}
+impl Struct for ResourceSpecificResult {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESOURCE_SPECIFIC_RESULT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.eval_resource_name,
+            1 => &self.eval_resource_decision,
+            2 => &self.matched_statements,
+            3 => &self.missing_context_values,
+            4 => &self.eval_decision_details,
+            5 => &self.permissions_boundary_decision_detail,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.eval_resource_name,
+            1 => &mut self.eval_resource_decision,
+            2 => &mut self.matched_statements,
+            3 => &mut self.missing_context_values,
+            4 => &mut self.eval_decision_details,
+            5 => &mut self.permissions_boundary_decision_detail,
             _ => panic!("no member {index}"),
         }
     }
@@ -5961,6 +6700,46 @@ impl Struct for ServiceFailureException {
     }
 }
 #[derive(Clone, Default)]
+pub struct ServiceLastAccessed {
+    pub service_name: ::std::string::String,
+    pub last_authenticated: ::std::option::Option<::base::Timestamp>,
+    pub service_namespace: ::std::string::String,
+    pub last_authenticated_entity: ::std::option::Option<::std::string::String>,
+    pub last_authenticated_region: ::std::option::Option<::std::string::String>,
+    pub total_authenticated_entities: ::std::option::Option<i32>,
+    pub tracked_actions_last_accessed:
+        ::std::option::Option<::std::vec::Vec<TrackedActionLastAccessed>>,
+}
+impl Struct for ServiceLastAccessed {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SERVICE_LAST_ACCESSED
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.service_name,
+            1 => &self.last_authenticated,
+            2 => &self.service_namespace,
+            3 => &self.last_authenticated_entity,
+            4 => &self.last_authenticated_region,
+            5 => &self.total_authenticated_entities,
+            6 => &self.tracked_actions_last_accessed,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.service_name,
+            1 => &mut self.last_authenticated,
+            2 => &mut self.service_namespace,
+            3 => &mut self.last_authenticated_entity,
+            4 => &mut self.last_authenticated_region,
+            5 => &mut self.total_authenticated_entities,
+            6 => &mut self.tracked_actions_last_accessed,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ServiceNotSupportedException {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -6150,6 +6929,147 @@ impl Struct for SigningCertificate {
     }
 }
 #[derive(Clone, Default)]
+pub struct SimulateCustomPolicyInput {
+    pub policy_input_list: ::std::vec::Vec<::std::string::String>,
+    pub permissions_boundary_policy_input_list:
+        ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub ordered_organization_policy_input_list:
+        ::std::option::Option<::std::vec::Vec<OrderedOrganizationPolicyType>>,
+    pub action_names: ::std::vec::Vec<::std::string::String>,
+    pub resource_arns: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub resource_policy: ::std::option::Option<::std::string::String>,
+    pub resource_owner: ::std::option::Option<::std::string::String>,
+    pub caller_arn: ::std::option::Option<::std::string::String>,
+    pub context_entries: ::std::option::Option<::std::vec::Vec<ContextEntry>>,
+    pub resource_handling_option: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for SimulateCustomPolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SIMULATE_CUSTOM_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_input_list,
+            1 => &self.permissions_boundary_policy_input_list,
+            2 => &self.ordered_organization_policy_input_list,
+            3 => &self.action_names,
+            4 => &self.resource_arns,
+            5 => &self.resource_policy,
+            6 => &self.resource_owner,
+            7 => &self.caller_arn,
+            8 => &self.context_entries,
+            9 => &self.resource_handling_option,
+            10 => &self.max_items,
+            11 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_input_list,
+            1 => &mut self.permissions_boundary_policy_input_list,
+            2 => &mut self.ordered_organization_policy_input_list,
+            3 => &mut self.action_names,
+            4 => &mut self.resource_arns,
+            5 => &mut self.resource_policy,
+            6 => &mut self.resource_owner,
+            7 => &mut self.caller_arn,
+            8 => &mut self.context_entries,
+            9 => &mut self.resource_handling_option,
+            10 => &mut self.max_items,
+            11 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SimulatePolicyResponse {
+    pub evaluation_results: ::std::option::Option<::std::vec::Vec<EvaluationResult>>,
+    pub is_truncated: ::std::option::Option<bool>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for SimulatePolicyResponse {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SIMULATE_POLICY_RESPONSE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.evaluation_results,
+            1 => &self.is_truncated,
+            2 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.evaluation_results,
+            1 => &mut self.is_truncated,
+            2 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SimulatePrincipalPolicyInput {
+    pub policy_source_arn: ::std::string::String,
+    pub policy_input_list: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub permissions_boundary_policy_input_list:
+        ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub policy_exclusion_list: ::std::option::Option<::std::vec::Vec<PolicyIdentifier>>,
+    pub action_names: ::std::vec::Vec<::std::string::String>,
+    pub resource_arns: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    pub resource_policy: ::std::option::Option<::std::string::String>,
+    pub resource_owner: ::std::option::Option<::std::string::String>,
+    pub caller_arn: ::std::option::Option<::std::string::String>,
+    pub context_entries: ::std::option::Option<::std::vec::Vec<ContextEntry>>,
+    pub resource_handling_option: ::std::option::Option<::std::string::String>,
+    pub max_items: ::std::option::Option<i32>,
+    pub marker: ::std::option::Option<::std::string::String>,
+}
+impl Struct for SimulatePrincipalPolicyInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SIMULATE_PRINCIPAL_POLICY_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.policy_source_arn,
+            1 => &self.policy_input_list,
+            2 => &self.permissions_boundary_policy_input_list,
+            3 => &self.policy_exclusion_list,
+            4 => &self.action_names,
+            5 => &self.resource_arns,
+            6 => &self.resource_policy,
+            7 => &self.resource_owner,
+            8 => &self.caller_arn,
+            9 => &self.context_entries,
+            10 => &self.resource_handling_option,
+            11 => &self.max_items,
+            12 => &self.marker,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.policy_source_arn,
+            1 => &mut self.policy_input_list,
+            2 => &mut self.permissions_boundary_policy_input_list,
+            3 => &mut self.policy_exclusion_list,
+            4 => &mut self.action_names,
+            5 => &mut self.resource_arns,
+            6 => &mut self.resource_policy,
+            7 => &mut self.resource_owner,
+            8 => &mut self.caller_arn,
+            9 => &mut self.context_entries,
+            10 => &mut self.resource_handling_option,
+            11 => &mut self.max_items,
+            12 => &mut self.marker,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct SourceRoleTemplate {
     pub template_arn: ::std::string::String,
     pub template_minor_version: i32,
@@ -6169,6 +7089,36 @@ impl Struct for SourceRoleTemplate {
         match index {
             0 => &mut self.template_arn,
             1 => &mut self.template_minor_version,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Statement {
+    pub source_policy_id: ::std::option::Option<::std::string::String>,
+    pub source_policy_type: ::std::option::Option<::std::string::String>,
+    pub start_position: ::std::option::Option<Position>,
+    pub end_position: ::std::option::Option<Position>,
+}
+impl Struct for Statement {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_STATEMENT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.source_policy_id,
+            1 => &self.source_policy_type,
+            2 => &self.start_position,
+            3 => &self.end_position,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.source_policy_id,
+            1 => &mut self.source_policy_type,
+            2 => &mut self.start_position,
+            3 => &mut self.end_position,
             _ => panic!("no member {index}"),
         }
     }
@@ -6385,6 +7335,36 @@ impl Struct for TagUserInput {
         match index {
             0 => &mut self.user_name,
             1 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TrackedActionLastAccessed {
+    pub action_name: ::std::option::Option<::std::string::String>,
+    pub last_accessed_entity: ::std::option::Option<::std::string::String>,
+    pub last_accessed_time: ::std::option::Option<::base::Timestamp>,
+    pub last_accessed_region: ::std::option::Option<::std::string::String>,
+}
+impl Struct for TrackedActionLastAccessed {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TRACKED_ACTION_LAST_ACCESSED
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.action_name,
+            1 => &self.last_accessed_entity,
+            2 => &self.last_accessed_time,
+            3 => &self.last_accessed_region,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.action_name,
+            1 => &mut self.last_accessed_entity,
+            2 => &mut self.last_accessed_time,
+            3 => &mut self.last_accessed_region,
             _ => panic!("no member {index}"),
         }
     }
@@ -8363,6 +9343,10 @@ impl Struct for UpdateUserOutput {
         panic!("no member {index}")
     }
 }
+pub type GetContextKeysForCustomPolicyOutput = GetContextKeysForPolicyResponse;
+pub type GetContextKeysForPrincipalPolicyOutput = GetContextKeysForPolicyResponse;
+pub type SimulateCustomPolicyOutput = SimulatePolicyResponse;
+pub type SimulatePrincipalPolicyOutput = SimulatePolicyResponse;
 ::smithy::field_for_struct!(
     AccessKey,
     AccessKeyLastUsed,
@@ -8377,6 +9361,7 @@ impl Struct for UpdateUserOutput {
     AttachedPolicy,
     ChangePasswordInput,
     ConcurrentModificationException,
+    ContextEntry,
     CreateAccessKeyInput,
     CreateAccessKeyOutput,
     CreateAccountAliasInput,
@@ -8440,14 +9425,23 @@ impl Struct for UpdateUserOutput {
     DuplicateSSHPublicKeyException,
     EnableMFADeviceInput,
     EntityAlreadyExistsException,
+    EntityDetails,
+    EntityInfo,
     EntityTemporarilyUnmodifiableException,
+    ErrorDetails,
+    EvaluationResult,
     GenerateCredentialReportOutput,
+    GenerateServiceLastAccessedDetailsInput,
+    GenerateServiceLastAccessedDetailsOutput,
     GetAccessKeyLastUsedInput,
     GetAccessKeyLastUsedOutput,
     GetAccountAuthorizationDetailsInput,
     GetAccountAuthorizationDetailsOutput,
     GetAccountPasswordPolicyOutput,
     GetAccountSummaryOutput,
+    GetContextKeysForCustomPolicyInput,
+    GetContextKeysForPolicyResponse,
+    GetContextKeysForPrincipalPolicyInput,
     GetCredentialReportOutput,
     GetGroupPolicyInput,
     GetGroupPolicyOutput,
@@ -8475,6 +9469,10 @@ impl Struct for UpdateUserOutput {
     GetSSHPublicKeyOutput,
     GetServerCertificateInput,
     GetServerCertificateOutput,
+    GetServiceLastAccessedDetailsInput,
+    GetServiceLastAccessedDetailsOutput,
+    GetServiceLastAccessedDetailsWithEntitiesInput,
+    GetServiceLastAccessedDetailsWithEntitiesOutput,
     GetServiceLinkedRoleDeletionStatusInput,
     GetServiceLinkedRoleDeletionStatusOutput,
     GetUserPolicyInput,
@@ -8483,6 +9481,7 @@ impl Struct for UpdateUserOutput {
     GetUserOutput,
     Group,
     GroupDetail,
+    InlinePolicyIdentifierType,
     InstanceProfile,
     InvalidAuthenticationCodeException,
     InvalidCertificateException,
@@ -8523,6 +9522,9 @@ impl Struct for UpdateUserOutput {
     ListOpenIDConnectProviderTagsOutput,
     ListOpenIDConnectProvidersInput,
     ListOpenIDConnectProvidersOutput,
+    ListPoliciesGrantingServiceAccessEntry,
+    ListPoliciesGrantingServiceAccessInput,
+    ListPoliciesGrantingServiceAccessOutput,
     ListPoliciesInput,
     ListPoliciesOutput,
     ListPolicyTagsInput,
@@ -8565,15 +9567,22 @@ impl Struct for UpdateUserOutput {
     NoSuchEntityException,
     OpenIDConnectProviderListEntry,
     OpenIdIdpCommunicationErrorException,
+    OrderedOrganizationPolicyType,
+    OrganizationsDecisionDetail,
     PasswordPolicy,
     PasswordPolicyViolationException,
+    PermissionsBoundaryDecisionDetail,
     Policy,
     PolicyDetail,
+    PolicyEvaluationException,
+    PolicyGrantingServiceAccess,
     PolicyGroup,
+    PolicyIdentifier,
     PolicyNotAttachableException,
     PolicyRole,
     PolicyUser,
     PolicyVersion,
+    Position,
     PutGroupPolicyInput,
     PutRolePermissionsBoundaryInput,
     PutRolePolicyInput,
@@ -8584,6 +9593,7 @@ impl Struct for UpdateUserOutput {
     RemoveUserFromGroupInput,
     ResetServiceSpecificCredentialInput,
     ResetServiceSpecificCredentialOutput,
+    ResourceSpecificResult,
     ResyncMFADeviceInput,
     Role,
     RoleDetail,
@@ -8596,13 +9606,18 @@ impl Struct for UpdateUserOutput {
     ServerCertificate,
     ServerCertificateMetadata,
     ServiceFailureException,
+    ServiceLastAccessed,
     ServiceNotSupportedException,
     ServiceSpecificCredential,
     ServiceSpecificCredentialMetadata,
     SetDefaultPolicyVersionInput,
     SetSecurityTokenServicePreferencesInput,
     SigningCertificate,
+    SimulateCustomPolicyInput,
+    SimulatePolicyResponse,
+    SimulatePrincipalPolicyInput,
     SourceRoleTemplate,
+    Statement,
     Tag,
     TagInstanceProfileInput,
     TagMFADeviceInput,
@@ -8612,6 +9627,7 @@ impl Struct for UpdateUserOutput {
     TagSAMLProviderInput,
     TagServerCertificateInput,
     TagUserInput,
+    TrackedActionLastAccessed,
     UnmodifiableEntityException,
     UnrecognizedPublicKeyEncodingException,
     UntagInstanceProfileInput,

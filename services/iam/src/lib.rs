@@ -12,6 +12,7 @@
 //! and tokens that this cloud would issue for others. Passwords are kept, but there is no place to sign
 //! in with one yet.
 
+mod access_advisor;
 mod access_key;
 mod account;
 mod ask;
@@ -33,6 +34,8 @@ mod role;
 mod saml;
 mod server_certificate;
 mod service_linked;
+mod simulate;
+mod sources;
 mod tags;
 mod user;
 mod user_keys;
@@ -553,6 +556,22 @@ operations! {
         |cx, i| ask::named(cx, "user", &i.user_name) => user_keys::delete_ssh;
     authorize_create_service_specific_credential create_service_specific_credential(&mut Tx, CreateServiceSpecificCredentialInput) -> CreateServiceSpecificCredentialOutput:
         |cx, i| ask::named(cx, "user", &i.user_name) => user_keys::create_credential;
+    authorize_simulate_custom_policy simulate_custom_policy(&Tx, SimulateCustomPolicyInput) -> SimulateCustomPolicyOutput:
+        |cx, _| ask::account(cx) => simulate::custom;
+    authorize_get_context_keys_for_custom_policy get_context_keys_for_custom_policy(&Tx, GetContextKeysForCustomPolicyInput) -> GetContextKeysForCustomPolicyOutput:
+        |cx, _| ask::account(cx) => simulate::custom_keys;
+    authorize_simulate_principal_policy simulate_principal_policy(&Tx, SimulatePrincipalPolicyInput) -> SimulatePrincipalPolicyOutput:
+        |cx, i| ask::by_arn(cx, &i.policy_source_arn) => simulate::principal;
+    authorize_get_context_keys_for_principal_policy get_context_keys_for_principal_policy(&Tx, GetContextKeysForPrincipalPolicyInput) -> GetContextKeysForPrincipalPolicyOutput:
+        |cx, i| ask::by_arn(cx, &i.policy_source_arn) => simulate::principal_keys;
+    authorize_list_policies_granting_service_access list_policies_granting_service_access(&Tx, ListPoliciesGrantingServiceAccessInput) -> ListPoliciesGrantingServiceAccessOutput:
+        |cx, i| ask::by_arn(cx, &i.arn) => access_advisor::list_granting;
+    authorize_generate_service_last_accessed_details generate_service_last_accessed_details(&mut Tx, GenerateServiceLastAccessedDetailsInput) -> GenerateServiceLastAccessedDetailsOutput:
+        |cx, i| ask::by_arn(cx, &i.arn) => access_advisor::generate;
+    authorize_get_service_last_accessed_details get_service_last_accessed_details(&Tx, GetServiceLastAccessedDetailsInput) -> GetServiceLastAccessedDetailsOutput:
+        |cx, _| ask::account(cx) => access_advisor::get;
+    authorize_get_service_last_accessed_details_with_entities get_service_last_accessed_details_with_entities(&Tx, GetServiceLastAccessedDetailsWithEntitiesInput) -> GetServiceLastAccessedDetailsWithEntitiesOutput:
+        |cx, _| ask::account(cx) => access_advisor::get_with_entities;
 
     @async authorize_create_login_profile create_login_profile(CreateLoginProfileInput) -> CreateLoginProfileOutput:
         |cx, i| ask::user(cx, i.user_name.as_deref()) => login::create;

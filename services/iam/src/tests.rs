@@ -8,6 +8,7 @@ mod groups;
 mod managed;
 mod providers;
 mod roles;
+mod simulation;
 mod users;
 
 use crate::Iam;

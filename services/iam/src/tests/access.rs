@@ -17,7 +17,7 @@ fn every_operation_asks_for_its_own_action() {
         assert_eq!(asks[0].action, format!("iam:{}", operation.name));
         served += 1;
     }
-    assert_eq!(served, 149);
+    assert_eq!(served, 157);
 }
 
 #[test]
