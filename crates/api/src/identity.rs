@@ -1,7 +1,7 @@
 //! What the gateway needs to know of users, roles and keys. Implemented by the IAM service.
 
 use crate::{Caller, Error};
-use base::Timestamp;
+use base::{AccountId, Timestamp};
 use policy::{Policy, Principal};
 use std::sync::Arc;
 use store::Tx;
@@ -32,6 +32,18 @@ pub struct IdentityPolicies {
     pub session: Option<Vec<NamedPolicy>>,
 }
 
+/// A use of a key, as it was noted.
+#[derive(Clone, Debug)]
+pub struct KeyUse {
+    pub at: Timestamp,
+    pub account: AccountId,
+    pub access_key_id: String,
+    /// Of the user or role.
+    pub entity_id: String,
+    pub service: String,
+    pub region: String,
+}
+
 /// Looks up who is asking and what they may do, in the snapshot of the operation.
 pub trait Identities: Send + Sync + 'static {
     /// `None` for a key that was never issued or is inactive.
@@ -42,4 +54,10 @@ pub trait Identities: Send + Sync + 'static {
 
     /// The principal that root credentials of an account stand for; makes nothing.
     fn root(&self, caller: &Caller) -> Principal;
+
+    /// Writes down when keys were used. Those that are gone by now need no note.
+    #[allow(unused_variables)]
+    fn record_uses(&self, tx: &mut Tx, uses: &[KeyUse]) -> Result<(), Error> {
+        Ok(())
+    }
 }

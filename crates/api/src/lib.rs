@@ -20,7 +20,7 @@ pub use body::{Body, ByteStream, RequestBody};
 pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, denial_place};
 pub use error::Error;
 pub use fetch::{Fetch, Fetched, NoFetch};
-pub use identity::{Credential, Identities, IdentityPolicies, NamedPolicy};
+pub use identity::{Credential, Identities, IdentityPolicies, KeyUse, NamedPolicy};
 pub use service::{
     Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginAnswer, OriginRule, Reply, Service,
     Started, WebAnswer, WebFailure, WebRequest, answer, cast, not_started, started,

@@ -8,7 +8,10 @@ use crate::rows::{
     ACCESS_KEYS, AccessKeyRow, POLICIES, PoliciesRow, SESSIONS, STAMPS, SessionHolder, SessionRow,
     TagRow, group, key_of, role, user,
 };
-use api::{AskContext, Caller, Credential, Error, Identities, IdentityPolicies, NamedPolicy, Tx};
+use crate::uses::record_uses;
+use api::{
+    AskContext, Caller, Credential, Error, Identities, IdentityPolicies, KeyUse, NamedPolicy, Tx,
+};
 use base::{AccountId, Partition};
 use parking_lot::RwLock;
 use policy::{Policy, Principal, PrincipalKind};
@@ -106,6 +109,10 @@ impl Identities for Directory {
             _ => return Ok(IdentityPolicies { session, ..IdentityPolicies::default() }),
         };
         Ok(IdentityPolicies { session, ..(*own).clone() })
+    }
+
+    fn record_uses(&self, tx: &mut Tx, uses: &[KeyUse]) -> Result<(), Error> {
+        record_uses(tx, uses)
     }
 
     fn root(&self, caller: &Caller) -> Principal {

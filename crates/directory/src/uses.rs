@@ -2,9 +2,11 @@
 //! it from time to time: a read must not become a write, so what was noted within the last seconds
 //! before a crash is forgotten, and times are those of the minute.
 
-use api::{Error, Tx};
+use api::{Error, KeyUse, Tx};
 use base::{AccountId, Timestamp};
 use store::{Scope, Table, row};
+
+use crate::rows::{ACCESS_KEYS, SESSIONS};
 
 /// By access key id, in the global scope.
 pub const KEY_USES: Table<String, KeyUseRow> = Table::new(0x0219, "iam.key_use");
@@ -33,31 +35,22 @@ row! {
     }
 }
 
-/// One use, as it was noted.
-#[derive(Clone, Debug)]
-pub struct Use {
-    pub at: Timestamp,
-    pub account: AccountId,
-    pub access_key_id: String,
-    /// Of the user or role; empty for root.
-    pub entity_id: String,
-    pub service: String,
-    pub region: String,
-}
-
-/// Writes uses down. Those of deleted keys and entities go with their owners' rows.
-pub fn record_uses(tx: &mut Tx, uses: &[Use]) -> Result<(), Error> {
+/// Writes uses down, but for keys that were deleted since.
+pub fn record_uses(tx: &mut Tx, uses: &[KeyUse]) -> Result<(), Error> {
     for own in uses {
-        if own.access_key_id.starts_with("AKIA") {
+        let id = own.access_key_id.as_str();
+        let lasting = tx.exists(&ACCESS_KEYS, &Scope::Global, id)?;
+        if !lasting && !tx.exists(&SESSIONS, &Scope::Global, id)? {
+            continue;
+        }
+        if lasting {
             let row =
                 KeyUseRow { at: own.at, service: own.service.clone(), region: own.region.clone() };
-            tx.put(&KEY_USES, &Scope::Global, own.access_key_id.as_str(), &row)?;
+            tx.put(&KEY_USES, &Scope::Global, id, &row)?;
         }
-        if !own.entity_id.is_empty() {
-            let row = EntityUseRow { at: own.at, region: own.region.clone() };
-            let key = (own.entity_id.as_str(), own.service.as_str());
-            tx.put(&ENTITY_USES, &Scope::Account(own.account), &key, &row)?;
-        }
+        let row = EntityUseRow { at: own.at, region: own.region.clone() };
+        let key = (own.entity_id.as_str(), own.service.as_str());
+        tx.put(&ENTITY_USES, &Scope::Account(own.account), &key, &row)?;
     }
     Ok(())
 }

@@ -95,8 +95,11 @@ impl Gateway {
             now: self.clock.wall(),
         };
         presented.verify(&signed_head, &scoped.key, &expect).map_err(refused)?;
-        check_token(&known, presented.token(), self.clock.now())
+        let now = self.clock.now();
+        check_token(&known, presented.token(), now)
             .map_err(|cause| refused(presented.refuse(cause)))?;
+        let service = entry.model.action_prefix;
+        self.uses.note(&known.noted, &known.caller, service, &scoped.region, now);
         let body = match whole {
             Some(whole) => Received::Whole(whole),
             None => {

@@ -18,6 +18,7 @@ use crate::pages;
 use crate::payload::{Checked, RequestStream, refusal};
 use crate::refuse;
 use crate::secret;
+use crate::uses::Uses;
 use api::{
     AsyncCx, Background, Caller, CrossOrigin, Cx, CxParts, Error, HttpInfo, Identities, Reply,
     RequestBody, Service,
@@ -93,6 +94,7 @@ pub struct Gateway {
     pub(crate) guard: Arc<Guard>,
     pub(crate) local: LocalRules,
     pub(crate) totals: Totals,
+    pub(crate) uses: Uses,
     pub(crate) jobs: Jobs,
     /// The place of a service for the administrators' pages.
     pub(crate) admin: Entry,
@@ -150,6 +152,7 @@ impl Gateway {
             jobs,
             local: LocalRules { origins: access.allowed_origins, host_names: access.host_names },
             totals: Totals::default(),
+            uses: Uses::default(),
             admin: admin::entry(),
             region: access.region,
             strict: !access.well_known_pairs,

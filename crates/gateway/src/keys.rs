@@ -6,7 +6,8 @@
 //! again. So a deleted key is refused by every request that begins after the deletion was answered,
 //! and a write that commits after it sees it whatever else happens.
 
-use api::{Caller, Credential, Error, Identities, IdentityPolicies};
+use crate::uses::Noted;
+use api::{Caller, Credential, Error, Identities, IdentityPolicies, KeyUse};
 use base::{AccountId, Partition, Region, Timestamp};
 use parking_lot::{Mutex, RwLock};
 use policy::Principal;
@@ -55,6 +56,7 @@ pub(crate) struct Known {
     pub caller: Arc<Caller>,
     /// A well-known pair, for this machine alone.
     pub is_well_known: bool,
+    pub noted: Noted,
     /// The snapshot in which it was found.
     read_at: u64,
     policies: OnceLock<Arc<IdentityPolicies>>,
@@ -75,6 +77,7 @@ impl Known {
             expires,
             caller,
             is_well_known,
+            noted: Noted::default(),
             read_at,
             policies: OnceLock::new(),
             scopes: RwLock::new(Vec::new()),
@@ -134,6 +137,10 @@ impl Keys {
 
     pub fn anonymous(&self) -> Arc<Caller> {
         self.anonymous.clone()
+    }
+
+    pub fn write_uses(&self, tx: &mut Tx, uses: &[KeyUse]) -> Result<(), Error> {
+        self.identities.record_uses(tx, uses)
     }
 
     /// To be called within every transaction that may change what [`Identities`] answers.

@@ -40,6 +40,7 @@ mod rehearse;
 mod secret;
 mod stream;
 mod token;
+mod uses;
 mod v2;
 mod website;
 mod written;

@@ -1,8 +1,9 @@
 //! What policies would say, and who used what.
 
 use super::{DOCUMENT, TRUST, World, call, fine, refused};
+use api::KeyUse;
 use base::Timestamp;
-use directory::{Use, record_uses};
+use directory::record_uses;
 use gen_iam::*;
 
 const CONDITIONAL: &str = "{\n  \"Version\": \"2012-10-17\",\n  \"Statement\": [\n    {\"Effect\": \"Allow\", \"Action\": \"s3:Get*\", \"Resource\": \"*\", \"Condition\": {\"StringEquals\": {\"aws:UserName\": \"alice\"}}},\n    {\"Effect\": \"Deny\", \"Action\": \"s3:GetObjectAcl\", \"Resource\": \"arn:aws:s3:::b/${aws:PrincipalTag/Team}/*\"}\n  ]\n}";
@@ -127,7 +128,7 @@ fn last_uses() {
     );
     let key = key.access_key.access_key_id;
     let at = Timestamp::from_secs(1_699_999_980);
-    let used = |entity_id: &str, access_key_id: &str| Use {
+    let used = |entity_id: &str, access_key_id: &str| KeyUse {
         at,
         account: world.account,
         access_key_id: access_key_id.into(),
@@ -135,7 +136,8 @@ fn last_uses() {
         service: "s3".into(),
         region: "eu-west-1".into(),
     };
-    let uses = [used(&made.role.role_id, "ASIA1"), used("AIDA1", &key)];
+    // A session's key would do as well; what counts is that the key is there.
+    let uses = [used(&made.role.role_id, &key), used("AIDA1", "AKIAGONE")];
     fine(world.write("CreateUser", |_, tx, _| record_uses(tx, &uses)));
     let role = fine(call!(world read get_role GetRoleInput { role_name: "R" })).role;
     let last = role.role_last_used.expect("a use");
