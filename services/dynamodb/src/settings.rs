@@ -92,7 +92,6 @@ impl DynamoDb {
         _: &DescribeEndpointsInput,
     ) -> Result<DescribeEndpointsOutput, Error> {
         let port = cx.http.port.map_or(String::new(), |port| format!(":{port}"));
-        let port = cx.http.port.map_or(String::new(), |port| format!(":{port}"));
         let address = format!("{}{port}", cx.http.host);
         Ok(DescribeEndpointsOutput {
             endpoints: vec![Endpoint { address, cache_period_in_minutes: 1440 }],
