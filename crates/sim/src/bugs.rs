@@ -3,7 +3,10 @@
 use api::{Answer, Ask, AsyncCx, Cx, Error, Hooks, Reply, Service, Started, Tx};
 use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
-use gen_s3::{DeleteObjectOutput, ListObjectsV2Output, PutObjectInput, PutObjectOutput};
+use gen_s3::{
+    DeleteObjectOutput, GetObjectInput, ListObjectsV2Output, PutBucketLifecycleConfigurationInput,
+    PutObjectInput, PutObjectOutput, UploadPartOutput,
+};
 use smithy::Struct;
 use smithy::model::ServiceModel;
 use std::any::Any;
@@ -36,10 +39,20 @@ pub enum Bug {
     NoCondition,
     /// Now and then a body comes back with a byte changed.
     WrongByte,
+    /// Retention and holds of new versions are not looked at.
+    NoLock,
+    /// A version is asked for, and the latest one is given.
+    WrongVersion,
+    /// Rules of the lifecycle are for all keys.
+    WideRules,
+    /// Jobs are not done.
+    NoJobs,
+    /// Now and then a part is acknowledged and not there.
+    LostPart,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 11] = [
+    pub const ALL: [Bug; 16] = [
         Bug::NoSync,
         Bug::NoDirSync,
         Bug::NoLogSync,
@@ -51,6 +64,11 @@ impl Bug {
         Bug::ShortListing,
         Bug::NoCondition,
         Bug::WrongByte,
+        Bug::NoLock,
+        Bug::WrongVersion,
+        Bug::WideRules,
+        Bug::NoJobs,
+        Bug::LostPart,
     ];
 
     fn forgets(self, path: &str) -> bool {
@@ -165,6 +183,15 @@ impl Service for Buggy {
         if self.name(operation) == "DeleteObject" && self.strikes(Bug::LostDelete) {
             return Ok(Box::new(DeleteObjectOutput::default()));
         }
+        if self.bug == Bug::WideRules
+            && let Some(input) =
+                (input as &dyn Any).downcast_ref::<PutBucketLifecycleConfigurationInput>()
+        {
+            let mut changed = input.clone();
+            let rules = changed.lifecycle_configuration.iter_mut().flat_map(|c| &mut c.rules);
+            rules.filter_map(|rule| rule.filter.as_mut()).for_each(|f| f.prefix = None);
+            return self.inner.write(operation, tx, cx, &changed);
+        }
         self.inner.write(operation, tx, cx, input)
     }
     fn start<'a>(&'a self, operation: u16, cx: &'a AsyncCx, input: &'a dyn Struct) -> Started<'a> {
@@ -181,6 +208,31 @@ impl Service for Buggy {
         {
             let changed = PutObjectInput { if_none_match: None, ..input.clone() };
             return Box::pin(async move { self.inner.start(operation, cx, &changed).await });
+        }
+        if put
+            && self.bug == Bug::NoLock
+            && let Some(input) = (input as &dyn Any).downcast_ref::<PutObjectInput>()
+        {
+            let changed = PutObjectInput {
+                object_lock_mode: None,
+                object_lock_retain_until_date: None,
+                object_lock_legal_hold_status: None,
+                ..input.clone()
+            };
+            return Box::pin(async move { self.inner.start(operation, cx, &changed).await });
+        }
+        if self.bug == Bug::WrongVersion
+            && let Some(input) = (input as &dyn Any).downcast_ref::<GetObjectInput>()
+        {
+            let changed = GetObjectInput { version_id: None, ..input.clone() };
+            return Box::pin(async move { self.inner.start(operation, cx, &changed).await });
+        }
+        if self.name(operation) == "UploadPart" && self.strikes(Bug::LostPart) {
+            return Box::pin(async {
+                let e_tag = Some(format!("\"{}\"", "0".repeat(32)));
+                let output = UploadPartOutput { e_tag, ..Default::default() };
+                Ok(Reply::new(Box::new(output) as Box<dyn Struct>))
+            });
         }
         if self.name(operation) == "GetObject" && self.strikes(Bug::WrongByte) {
             return Box::pin(async move {

@@ -1,6 +1,7 @@
 //! A client: asks for things at random and checks every answer.
 
 use crate::executor::pause;
+use crate::history::{self, History};
 use crate::oracle::{Oracle, Seen};
 use crate::request::{Answer, BROKEN_BODY, Request, digest, send};
 use base::{Clock, Entropy, ManualClock, SeededEntropy};
@@ -20,6 +21,16 @@ pub struct Client {
     pub number: usize,
     /// What is known of this client's keys, by bucket.
     pub oracles: [Oracle; 2],
+    /// And of its versions in the bucket with rules and locks.
+    pub history: History,
+}
+
+impl Client {
+    /// The cloud went away: whatever was under way may have happened.
+    pub fn unknown(&mut self) {
+        self.oracles.iter_mut().for_each(Oracle::unknown);
+        self.history.unknown();
+    }
 }
 
 /// What all clients share.
@@ -46,7 +57,7 @@ enum Outcome {
 }
 
 impl Shared<'_> {
-    async fn send(&self, request: Request<'_>) -> Result<Answer, String> {
+    pub async fn send(&self, request: Request<'_>) -> Result<Answer, String> {
         let what = format!("{} {}?{}", request.method, request.path, request.query);
         let answer = match send(self.gateway, self.dice, self.clock.now(), request).await {
             // A body that ends early because its disk is gone: the answer never came.
@@ -108,12 +119,13 @@ async fn step(shared: &Shared<'_>, client: &RefCell<Client>) -> Result<(), Strin
     let bucket = dice.below(2) as usize;
     let key = format!("c{}/k{}", client.borrow().number, dice.below(KEYS));
     match dice.below(100) {
-        0..=34 => put(shared, client, bucket, &key).await,
-        35..=49 => delete(shared, client, bucket, &key).await,
-        50..=69 => get(shared, client, bucket, &key).await,
-        70..=77 => list(shared, client, bucket).await,
-        78..=84 => copy(shared, client, bucket, &key).await,
-        85..=92 => upload(shared, client, bucket, &key).await,
+        0..=24 => put(shared, client, bucket, &key).await,
+        25..=34 => delete(shared, client, bucket, &key).await,
+        35..=49 => get(shared, client, bucket, &key).await,
+        50..=57 => list(shared, client, bucket).await,
+        58..=64 => copy(shared, client, bucket, &key).await,
+        65..=70 => upload(shared, client, bucket, &key).await,
+        71..=94 => history::step(shared, client).await,
         _ => race(shared).await,
     }
 }
@@ -288,6 +300,9 @@ pub async fn verify(shared: &Shared<'_>, clients: &[RefCell<Client>]) {
                 return shared.fail(format!("after a crash, {message}"));
             }
         }
+        if let Err(message) = history::verify(shared, client, false).await {
+            return shared.fail(format!("after a crash, {}: {message}", history::BUCKET));
+        }
     }
     for number in 0..12 {
         let key = format!("shared/{number}");
@@ -316,5 +331,17 @@ async fn verify_race(shared: &Shared<'_>, key: &str) -> Result<(), String> {
         }
         (None, Some(seen)) => Err(format!("{key} is {seen:x}, which nobody wrote")),
         (None, None) => Ok(()),
+    }
+}
+
+/// At the end, when days have gone by and nothing is left to do.
+pub async fn verify_rest(shared: &Shared<'_>, clients: &[RefCell<Client>]) {
+    for client in clients {
+        if let Err(message) = history::verify(shared, client, true).await {
+            return shared.fail(format!("at the end, {}: {message}", history::BUCKET));
+        }
+    }
+    if let Err(message) = history::no_uploads(shared).await {
+        shared.fail(format!("at the end, {message}"));
     }
 }

@@ -15,6 +15,7 @@
 mod bugs;
 mod client;
 mod executor;
+mod history;
 mod oracle;
 mod request;
 mod world;

@@ -3,6 +3,7 @@
 use crate::bugs::{Bug, Buggy, BuggyDisk};
 use crate::client::{self, BUCKETS, Client, Shared};
 use crate::executor::Executor;
+use crate::history;
 use crate::request::{Request, send};
 use api::Service;
 use base::{Clock, Entropy, ManualClock, SeededEntropy, Timestamp};
@@ -83,6 +84,8 @@ struct Life {
     store: Store,
     drivers: Drivers,
     gateway: Arc<Gateway>,
+    /// Whether jobs are done at all.
+    jobs: bool,
     waiting: Arc<Waiting>,
 }
 
@@ -162,7 +165,8 @@ impl World {
         let gateway = Gateway::new(parts).map_err(|e| format!("cannot start again: {e:?}"))?;
         while gateway.jobs().retry_parked().map_err(|e| format!("cannot start again: {e}"))? {}
         let gateway = Arc::new(gateway);
-        Ok((Life { store, drivers, gateway: gateway.clone(), waiting }, gateway))
+        let jobs = self.options.bug != Some(Bug::NoJobs);
+        Ok((Life { store, drivers, gateway: gateway.clone(), jobs, waiting }, gateway))
     }
 }
 
@@ -182,7 +186,7 @@ impl Life {
             1 => self.drivers.maintenance.step() == Step::Worked,
             2 => matches!(self.drivers.blobs.step(), Ok(Step::Worked)),
             3 => self.waiting.step(dice),
-            _ => self.gateway.jobs().step() == Step::Worked,
+            _ => self.jobs && self.gateway.jobs().step() == Step::Worked,
         })
     }
 }
@@ -197,6 +201,10 @@ fn drive(world: &World, life: &mut Life, tasks: &mut Executor<'_>, end: impl Fn(
         };
         if dice.below(50) == 0 {
             world.clock.advance_ms(dice.below(2_000) as u32);
+        }
+        if dice.below(20_000) == 0 {
+            // A night goes by: rules and locks come due.
+            world.clock.advance_ms(3_600_000 * (1 + dice.below(30)) as u32);
         }
         if dice.below(5_000) == 0 {
             // A clock that an operator or NTP sets, within what signatures allow.
@@ -279,7 +287,7 @@ pub fn run(options: Options) -> Result<Report, String> {
             drop(gateway);
             drop(life);
             for client in &clients {
-                client.borrow_mut().oracles.iter_mut().for_each(|oracle| oracle.unknown());
+                client.borrow_mut().unknown();
             }
             continue;
         }
@@ -346,18 +354,25 @@ fn live(
 }
 
 async fn make_buckets(shared: &Shared<'_>) {
-    for (number, bucket) in BUCKETS.iter().enumerate() {
+    for (number, bucket) in BUCKETS.iter().copied().chain([history::BUCKET]).enumerate() {
         let path = format!("/{bucket}");
         let versions =
             "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
         let mut requests = vec![("", Bytes::new())];
-        if number == 1 {
-            requests.push(("versioning=", versions.into()));
+        let mut lock = None;
+        match number {
+            1 => requests.push(("versioning=", versions.into())),
+            2 => {
+                lock = Some(("x-amz-bucket-object-lock-enabled", "true".to_owned()));
+                requests.push(("lifecycle=", history::RULES.into()));
+            }
+            _ => {}
         }
         for (query, body) in requests {
             loop {
-                let request =
-                    Request { query, body: body.clone(), ..Request::new(Method::PUT, &path) };
+                let headers = lock.clone().into_iter().filter(|_| query.is_empty()).collect();
+                let body = body.clone();
+                let request = Request { query, headers, body, ..Request::new(Method::PUT, &path) };
                 let now = shared.clock.now();
                 match send(shared.gateway, shared.dice, now, request).await {
                     Ok(answer) if answer.status.is_success() => break,
@@ -367,6 +382,16 @@ async fn make_buckets(shared: &Shared<'_>) {
                     Err(message) => return shared.fail(message),
                 }
             }
+        }
+    }
+}
+
+/// Lets everybody but the clients do what they have to do.
+fn come_to_rest(world: &World, life: &mut Life) {
+    for _ in 0..10_000 {
+        world.clock.advance_ms(1_000);
+        if !life.step(&world.dice) {
+            break;
         }
     }
 }
@@ -385,12 +410,18 @@ fn finish(
     if let Some(message) = shared.failure.take() {
         return Err(message);
     }
-    for _ in 0..10_000 {
-        world.clock.advance_ms(1_000);
-        if !life.step(&world.dice) {
-            break;
-        }
+    for _ in 0..7 {
+        world.clock.advance_ms(86_400_000);
+        come_to_rest(world, life);
     }
+    let mut tasks = Executor::default();
+    tasks.spawn(client::verify_rest(shared, clients));
+    drive(world, life, &mut tasks, || shared.failure.borrow().is_some());
+    drop(tasks);
+    if let Some(message) = shared.failure.take() {
+        return Err(message);
+    }
+    come_to_rest(world, life);
     let parked = life.store.read(|tx| life.gateway.jobs().parked(tx, 10));
     match parked.map_err(|e| format!("the jobs are unreadable: {e}"))? {
         none if none.is_empty() => {}
