@@ -118,6 +118,11 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<DescribeContributorInsightsOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DescribeContributorInsights"))
     }
+    fn authorize_describe_endpoints(
+        &self,
+        cx: &::api::Cx,
+        input: &DescribeEndpointsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn describe_endpoints(
         &self,
         tx: &::api::Tx,
@@ -478,6 +483,7 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             10 => self.0.authorize_delete_table(cx, ::api::cast(input)),
             13 => self.0.authorize_describe_continuous_backups(cx, ::api::cast(input)),
             14 => self.0.authorize_describe_contributor_insights(cx, ::api::cast(input)),
+            15 => self.0.authorize_describe_endpoints(cx, ::api::cast(input)),
             21 => self.0.authorize_describe_limits(cx, ::api::cast(input)),
             22 => self.0.authorize_describe_table(cx, ::api::cast(input)),
             24 => self.0.authorize_describe_time_to_live(cx, ::api::cast(input)),
@@ -751,7 +757,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 errors: &[],
                 result_wrapper: None,
                 status: 200,
-                auth: Auth::Open,
+                auth: Auth::Code,
                 refused: &[],
                 stored: &[],
             }),

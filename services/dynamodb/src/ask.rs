@@ -4,7 +4,6 @@
 //! our own, and the hook picks the one that `dynamodb:LeadingKeys` is about.
 
 use crate::DynamoDb;
-use crate::error::invalid;
 use crate::names::{arn, split_arn};
 use crate::params::Parsed;
 use api::{Ask, Background, Cx, Error, Grants, Hooks, Tx};
@@ -266,7 +265,7 @@ impl DynamoDb {
                 .key("dynamodb:returnconsumedcapacity", i.return_consumed_capacity.clone());
             with_attributes(with_keys(ask, request.keys.iter()), heads.found)
         };
-        some(i.request_items.iter().map(one).collect())
+        some(cx, i.request_items.iter().map(one).collect())
     }
 
     pub(crate) fn ask_batch_write(&self, cx: &Cx, i: &BatchWriteItemInput) -> Asks {
@@ -282,7 +281,7 @@ impl DynamoDb {
                 .key("dynamodb:returnconsumedcapacity", i.return_consumed_capacity.clone());
             with_attributes(with_keys(ask, items()), names)
         };
-        some(i.request_items.iter().map(one).collect())
+        some(cx, i.request_items.iter().map(one).collect())
     }
 
     /// Each member needs the permission of its own operation.
@@ -297,18 +296,13 @@ impl DynamoDb {
                 .key("dynamodb:select", Some(select(None, specific, false)));
             with_attributes(with_keys(ask, std::iter::once(&get.key)), heads.found)
         };
-        some(i.transact_items.iter().map(one).collect())
+        some(cx, i.transact_items.iter().map(one).collect())
     }
 
     pub(crate) fn ask_transact_write(&self, cx: &Cx, i: &TransactWriteItemsInput) -> Asks {
         let asks: Vec<Ask> =
             i.transact_items.iter().flat_map(|member| self.ask_member(cx, member)).collect();
-        if asks.is_empty() {
-            return Err(invalid(
-                "TransactItems can only contain one of Check, Put, Update or Delete",
-            ));
-        }
-        Ok(asks)
+        some(cx, asks)
     }
 
     fn ask_member(&self, cx: &Cx, member: &TransactWriteItem) -> Vec<Ask> {
@@ -362,14 +356,9 @@ impl DynamoDb {
     }
 }
 
-/// A batch of nothing would need no permission; it is no request either.
-fn some(asks: Vec<Ask>) -> Asks {
-    if asks.is_empty() {
-        return Err(invalid(
-            "1 validation error detected: Value at the request's items failed to satisfy constraint: Member must have length greater than or equal to 1",
-        ));
-    }
-    Ok(asks)
+/// A batch of nothing is refused by its operation, to those who may ask for it at all.
+fn some(cx: &Cx, asks: Vec<Ask>) -> Asks {
+    if asks.is_empty() { anything(cx) } else { Ok(asks) }
 }
 
 fn with_tags(mut ask: Ask, tags: Option<&[Tag]>) -> Ask {
