@@ -141,6 +141,8 @@ pub trait Door: Send + Sync + 'static {
     ) -> Result<Box<dyn Struct>, Error>;
 }
 
+const WARNING: &str = "x-cumulet-warning";
+
 /// What the encoded message of a refusal is sealed for: the account that was refused, and nobody else.
 pub fn denial_place(account: AccountId) -> String {
     format!("denial:{account}")
@@ -215,6 +217,26 @@ impl Cx {
     /// Adds a header to the response that the model does not know.
     pub fn header(&self, name: &'static str, value: impl Into<String>) {
         self.headers.lock().unwrap_or_else(PoisonError::into_inner).push((name, value.into()));
+    }
+
+    /// Tells whoever wrote a policy of keys in it that nothing here answers (decision 031): in a header,
+    /// and in the record of the write.
+    pub fn warn_of_keys(&self, policy: &policy::Policy) {
+        let keys = policy.unevaluated_keys();
+        if !keys.is_empty() {
+            let keys = keys.join(", ");
+            self.header(
+                WARNING,
+                format!("condition keys that nothing here has a value for: {keys}"),
+            );
+        }
+    }
+
+    /// What [`Cx::warn_of_keys`] said.
+    pub fn warnings(&self) -> Vec<String> {
+        let headers = self.headers.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = headers.iter().filter(|(name, _)| *name == WARNING);
+        own.map(|(_, text)| text.clone()).collect()
     }
 
     /// The added headers; the next run of the operation starts without any.

@@ -95,9 +95,11 @@ fn line(event: &Document) -> String {
         line.push_str(&format!("  {red}{code}{plain}: {}", own("errorMessage")));
     }
     if let Document::Map(map) = event
-        && let Some(reason) = map.get("additionalEventData").and_then(|data| text(data, "reason"))
+        && let Some(data) = map.get("additionalEventData")
     {
-        line.push_str(&format!("  [{reason}]"));
+        for more in ["reason", "warnings"].into_iter().filter_map(|name| text(data, name)) {
+            line.push_str(&format!("  [{more}]"));
+        }
     }
     line.chars().map(|c| if c.is_control() && c != '\x1b' { ' ' } else { c }).collect()
 }

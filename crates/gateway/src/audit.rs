@@ -51,6 +51,8 @@ row! {
         10 => user_agent: String,
         /// JSON; sensitive members are covered.
         11 => parameters: String,
+        /// What the client was warned of.
+        12 => warnings: Vec<String>,
     }
 }
 
@@ -150,6 +152,7 @@ impl Audit {
             source_ip: cx.http.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
             user_agent: cx.http.user_agent.clone().unwrap_or_default(),
             parameters,
+            warnings: cx.warnings(),
         };
         let key = (tx.now(), &*cx.request_id);
         Ok(tx.put(&EVENTS, &Scope::Global, &key, &row)?)
@@ -379,6 +382,13 @@ impl EventRow {
             Ok(document) => out.document(&document),
             Err(_) => out.string(&self.parameters),
         }
+        if !self.warnings.is_empty() {
+            out.key("additionalEventData");
+            out.open('{');
+            out.key("warnings");
+            out.string(&self.warnings.join("; "));
+            out.close('}');
+        }
         end(&mut out, request_id, false);
         out.finish()
     }
@@ -560,6 +570,7 @@ mod tests {
             source_ip: "127.0.0.1".into(),
             user_agent: String::new(),
             parameters: "{\"Bucket\":\"b\"}".into(),
+            warnings: Vec::new(),
         }
     }
 

@@ -21,6 +21,7 @@ mod context;
 mod document;
 mod error;
 mod evaluate;
+mod evaluated;
 mod explain;
 pub mod fuzz;
 mod json;

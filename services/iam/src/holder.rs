@@ -95,7 +95,7 @@ pub(crate) fn put_inline<T: Holds>(
     document: &str,
 ) -> Result<(), Error> {
     let mut row = T::load_to_change(tx, cx, holder)?;
-    Policy::parse(Kind::Inline, document).map_err(bad_policy)?;
+    cx.warn_of_keys(&Policy::parse(Kind::Inline, document).map_err(bad_policy)?);
     let inline = &mut row.policies_mut().inline;
     inline.insert(name.to_owned(), document.to_owned());
     let size: usize = inline.values().map(|text| Policy::counted_size(text)).sum();

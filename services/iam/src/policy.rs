@@ -55,7 +55,8 @@ pub(crate) fn create(
     input: &CreatePolicyInput,
 ) -> Result<CreatePolicyOutput, Error> {
     let name = &input.policy_name;
-    Document::parse(policy::Kind::Managed, &input.policy_document).map_err(bad_policy)?;
+    let document = Document::parse(policy::Kind::Managed, &input.policy_document);
+    cx.warn_of_keys(&document.map_err(bad_policy)?);
     if tx.exists(&POLICIES, &Scope::Account(cx.account), &key_of(name))? {
         let message =
             format!("A policy called {name} already exists. Duplicate names are not allowed.");
@@ -235,7 +236,8 @@ pub(crate) fn create_version(
     input: &CreatePolicyVersionInput,
 ) -> Result<CreatePolicyVersionOutput, Error> {
     let mut row = find_own(tx, cx, &input.policy_arn)?;
-    Document::parse(policy::Kind::Managed, &input.policy_document).map_err(bad_policy)?;
+    let document = Document::parse(policy::Kind::Managed, &input.policy_document);
+    cx.warn_of_keys(&document.map_err(bad_policy)?);
     if row.versions.len() >= VERSIONS_MAX {
         let message = "A managed policy can have up to 5 versions. Before you create a new version, you must delete an existing version.";
         return Err(Error::new(&errors::LIMIT_EXCEEDED_EXCEPTION, message));

@@ -19,8 +19,9 @@ const SESSION_S_DEFAULT: u32 = 3_600;
 
 /// Checks a trust policy, and that the users and roles that it names are there. Gives their unique
 /// ids by their ARNs.
-fn check_trust(tx: &Tx, document: &str) -> Result<BTreeMap<String, String>, Error> {
+fn check_trust(tx: &Tx, cx: &Cx, document: &str) -> Result<BTreeMap<String, String>, Error> {
     let trust = Policy::parse(policy::Kind::Trust, document).map_err(bad_policy)?;
+    cx.warn_of_keys(&trust);
     let mut ids = BTreeMap::new();
     for who in trust.principals() {
         let Who::Aws(arn) = who else { continue };
@@ -42,7 +43,7 @@ pub(crate) fn create(
     input: &CreateRoleInput,
 ) -> Result<CreateRoleOutput, Error> {
     let name = &input.role_name;
-    let trust_ids = check_trust(tx, &input.assume_role_policy_document)?;
+    let trust_ids = check_trust(tx, cx, &input.assume_role_policy_document)?;
     if RoleRow::find(tx, cx.account, name)?.is_some() {
         return Err(exists(&format!("Role with name {name}")));
     }
@@ -127,7 +128,7 @@ pub(crate) fn update_trust(
     input: &UpdateAssumeRolePolicyInput,
 ) -> Result<UpdateAssumeRolePolicyOutput, Error> {
     let mut row = RoleRow::load_to_change(tx, cx, &input.role_name)?;
-    row.trust_ids = check_trust(tx, &input.policy_document)?;
+    row.trust_ids = check_trust(tx, cx, &input.policy_document)?;
     row.trust = input.policy_document.clone();
     row.put(tx, cx)?;
     Ok(UpdateAssumeRolePolicyOutput {})

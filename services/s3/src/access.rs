@@ -11,7 +11,7 @@ use store::Scope;
 
 pub fn put_policy(
     tx: &mut Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &PutBucketPolicyInput,
 ) -> Result<PutBucketPolicyOutput, Error> {
     let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
@@ -21,6 +21,7 @@ pub fn put_policy(
             PolicyError::TooLarge { .. } => Error::new(&e::MALFORMED_POLICY, error.to_string()),
         })?;
     public_access::check_policy(&bucket, &policy)?;
+    cx.warn_of_keys(&policy);
     bucket.policy = Some(input.policy.clone());
     bucket.policy_version = tx.version() + 1;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;

@@ -17,6 +17,10 @@ fn text(member: &str) -> &'static str {
     match member {
         "Bucket" => "photos",
         "CopySource" => "photos/source",
+        "OpenIDConnectProviderArn" => "arn:aws:iam::000000000000:oidc-provider/abc.def",
+        "PolicyArn" => "arn:aws:iam::000000000000:policy/abc",
+        "SAMLProviderArn" => "arn:aws:iam::000000000000:saml-provider/abc",
+        "SerialNumber" => "arn:aws:iam::000000000000:mfa/abc",
         name if name.to_ascii_lowercase().contains("arn") => "arn:aws:iam::000000000000:role/abc",
         name if name.contains("Policy") && name.contains("Document") => "{}",
         _ => "abc",
@@ -24,7 +28,7 @@ fn text(member: &str) -> &'static str {
 }
 
 /// Fills what is required with something harmless.
-fn fill(value: &mut dyn Struct) {
+pub fn fill(value: &mut dyn Struct) {
     for (index, member) in value.shape().members.iter().enumerate() {
         if member.required {
             fill_slot(value.field_mut(index).slot(), member);

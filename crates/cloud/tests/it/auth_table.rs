@@ -1,0 +1,121 @@
+//! What every operation asks for, held against AWS's Service Authorization Reference: the action must be
+//! one that AWS knows, and the resource of a type that the action takes there.
+
+use crate::permissions::fill;
+use crate::world::{ask, services, world};
+use smithy::Document;
+use smithy::model::Operation;
+use std::collections::BTreeMap;
+
+const TABLES: [(&str, &str); 3] = [
+    ("iam", include_str!("../../../../models/iam.auth.json")),
+    ("s3", include_str!("../../../../models/s3.auth.json")),
+    ("sts", include_str!("../../../../models/sts.auth.json")),
+];
+
+/// Operations that ask something else than the table has, and why.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    ("ListGroups", LISTS),
+    ("ListInstanceProfiles", LISTS),
+    ("ListPolicies", LISTS),
+    ("ListRoles", LISTS),
+    ("ListUsers", LISTS),
+];
+const LISTS: &str = "AWS's refusal names the path that is listed, though no policy can name it";
+
+fn map(document: &Document) -> &BTreeMap<String, Document> {
+    match document {
+        Document::Map(map) => map,
+        other => panic!("a map: {other:?}"),
+    }
+}
+
+fn texts(document: Option<&Document>) -> Vec<String> {
+    let text = |one: &Document| match one {
+        Document::String(text) => text.clone(),
+        other => panic!("a text: {other:?}"),
+    };
+    match document {
+        Some(Document::List(list)) => list.iter().map(text).collect(),
+        Some(one) => vec![text(one)],
+        None => Vec::new(),
+    }
+}
+
+/// An ARN of the table as a pattern: each `${…}` is any text.
+fn fits(template: &str, arn: &str) -> bool {
+    let mut rest = arn;
+    let mut pieces = template.split("${").enumerate();
+    pieces.all(|(index, piece)| {
+        let literal = if index == 0 { piece } else { piece.split_once('}').map_or("", |p| p.1) };
+        if index == 0 {
+            return rest.strip_prefix(literal).map(|after| rest = after).is_some();
+        }
+        match literal.is_empty() {
+            true => true,
+            false => match rest.find(literal) {
+                Some(at) => {
+                    rest = &rest[at + literal.len()..];
+                    true
+                }
+                None => false,
+            },
+        }
+    })
+}
+
+/// `None` if the question is one of the table's.
+fn fault(table: &Document, action: &str, resource: &str) -> Option<String> {
+    let name = action.split_once(':').map_or("", |(_, name)| name);
+    let Some(row) = map(&map(table)["actions"]).get(name) else {
+        return Some(format!("{action} is no action"));
+    };
+    let types = texts(map(row).get("resources"));
+    if types.is_empty() {
+        return (resource != "*").then(|| format!("{action} has no resource, not {resource}"));
+    }
+    let known = map(&map(table)["resources"]);
+    let good = types.iter().any(|own| {
+        let own = own.trim_end_matches('*');
+        texts(known.get(own)).iter().any(|template| fits(template, resource))
+    });
+    (!good).then(|| format!("{action} takes {}, not {resource}", types.join(", ")))
+}
+
+#[test]
+fn operations_ask_what_aws_asks() {
+    let world = world();
+    let (id, _) = world.user("ann");
+    world.check(ask("s3", "PUT", "/photos"), 200, "");
+    world.check(ask("s3", "PUT", "/photos/abc").body(b"x"), 200, "");
+    let mut wrong = Vec::new();
+    let mut asked = 0;
+    for service in services() {
+        let model = service.model();
+        let Some((_, text)) = TABLES.iter().find(|(name, _)| *name == model.name) else { continue };
+        let table = smithy::json::parse_document(text.as_bytes()).expect("a table");
+        for operation in model.operations {
+            let Operation { name, served: Some(served), .. } = operation else { continue };
+            let mut input = (served.new_input)();
+            fill(&mut *input);
+            let Err(error) = world.gateway.rehearse(&id, model.name, name, &*input) else {
+                continue;
+            };
+            let message = error.message();
+            let Some((_, rest)) = message.split_once("is not authorized to perform: ") else {
+                continue;
+            };
+            let (action, rest) = rest.split_once(" on resource: ").expect("a resource");
+            let resource = rest.split(" because ").next().expect("a resource").trim_matches('"');
+            asked += 1;
+            let excepted = EXCEPTIONS.iter().any(|(own, _)| own == name);
+            match fault(&table, action, resource) {
+                Some(fault) if !excepted => wrong.push(format!("{}:{name}: {fault}", model.name)),
+                None if excepted => wrong.push(format!("{name} is an exception no more")),
+                _ => {}
+            }
+        }
+    }
+    assert!(asked > 200, "only {asked} operations were asked");
+    assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
+}
