@@ -15,10 +15,15 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/authority", 1),
     ("crates/item", 2),
     ("crates/expression", 3),
+    ("crates/oci", 1),
+    ("crates/net", 1),
+    ("crates/net-sys", 2),
+    ("crates/engine", 3),
     ("crates/api", 2),
     ("crates/directory", 3),
     ("gen/", 3),
     ("services/", 4),
+    ("crates/docker", 4),
     ("crates/gateway", 4),
     ("crates/cloud", 5),
     ("crates/sim", 6),
@@ -29,8 +34,8 @@ const LAYERS: &[(&str, u32)] = &[
 
 /// Libraries that only some crates may name.
 const AT_HOME: &[(&str, &[&str])] = &[
-    ("hyper", &["gateway", "bench", "sim"]),
-    ("hyper-util", &["gateway", "bench", "sim"]),
+    ("hyper", &["gateway", "docker", "bench", "sim"]),
+    ("hyper-util", &["gateway", "docker", "bench", "sim"]),
     ("rustls", &["authority", "gateway", "cloud", "bench"]),
     ("tokio-rustls", &["gateway", "bench"]),
     ("clap", &["cloud", "bench"]),

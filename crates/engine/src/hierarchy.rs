@@ -1,0 +1,340 @@
+//! The control groups of this machine, and where in them a container goes.
+
+use crate::config::Resources;
+use crate::plan::{Cgroup, DeviceProgram, DeviceRule, Limit};
+use std::collections::BTreeMap;
+
+/// What version 2 is asked to hand down.
+const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
+/// Below the root of each hierarchy.
+const PARENT: &str = "cumulet";
+
+/// Where the hierarchies are mounted.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Hierarchies {
+    /// One for all, at this path.
+    Two(String),
+    /// Controller to path. Also where both versions are there but version 1 has the controllers.
+    One(BTreeMap<String, String>),
+    None,
+}
+
+impl Hierarchies {
+    /// Reads `/proc/self/mountinfo`.
+    pub fn parse(mountinfo: &str) -> Hierarchies {
+        let mut one = BTreeMap::new();
+        let mut two = None;
+        for line in mountinfo.lines() {
+            let Some((before, after)) = line.split_once(" - ") else { continue };
+            let path = before.split(' ').nth(4).unwrap_or_default().to_owned();
+            let mut after = after.split(' ');
+            match after.next() {
+                Some("cgroup2") => two = two.or(Some(path)),
+                Some("cgroup") => {
+                    for option in after.nth(1).unwrap_or_default().split(',') {
+                        if !matches!(option, "rw" | "ro" | "xattr") && !option.contains('=') {
+                            one.entry(option.to_owned()).or_insert_with(|| path.clone());
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        match (one.is_empty(), two) {
+            (false, _) => Hierarchies::One(one),
+            (true, Some(two)) => Hierarchies::Two(two),
+            (true, None) => Hierarchies::None,
+        }
+    }
+
+    pub fn detect() -> Hierarchies {
+        Hierarchies::parse(&crate::sys::cgroup::read("/proc/self/mountinfo").unwrap_or_default())
+    }
+
+    pub fn version(&self) -> &'static str {
+        match self {
+            Hierarchies::Two(_) => "2",
+            _ => "1",
+        }
+    }
+
+    /// Name in a file's place, for one controller: `memory.max` and the like.
+    fn path(&self, controller: &str, id: &str) -> Option<String> {
+        match self {
+            Hierarchies::Two(root) => Some(format!("{root}/{PARENT}/{id}")),
+            Hierarchies::One(all) => Some(format!("{}/{PARENT}/{id}", all.get(controller)?)),
+            Hierarchies::None => None,
+        }
+    }
+
+    /// The folders of a container, version 1 by controller.
+    pub fn folders(&self, id: &str) -> BTreeMap<String, String> {
+        match self {
+            Hierarchies::Two(root) => {
+                BTreeMap::from([(String::new(), format!("{root}/{PARENT}/{id}"))])
+            }
+            Hierarchies::One(all) => {
+                // Several controllers may be mounted together, under one path.
+                let mut seen = Vec::new();
+                let mut out = BTreeMap::new();
+                for (controller, path) in all.iter().filter(|(c, _)| *c != "cpuset") {
+                    if !seen.contains(&path) {
+                        seen.push(path);
+                        out.insert(controller.clone(), format!("{path}/{PARENT}/{id}"));
+                    }
+                }
+                out
+            }
+            Hierarchies::None => BTreeMap::new(),
+        }
+    }
+
+    /// Where a container's own processes are and what limits them.
+    pub fn plan(&self, id: &str, resources: &Resources, rules: Vec<DeviceRule>) -> Cgroup {
+        let mut folders: Vec<String> = self.folders(id).into_values().collect();
+        let mut limits = Vec::new();
+        let mut device_program = None;
+        match self {
+            Hierarchies::Two(root) => {
+                for above in [root.clone(), format!("{root}/{PARENT}")] {
+                    for controller in CONTROLLERS {
+                        limits.push(Limit {
+                            file: format!("{above}/cgroup.subtree_control"),
+                            value: format!("+{controller}"),
+                            optional: true,
+                        });
+                    }
+                }
+                let folder = format!("{root}/{PARENT}/{id}");
+                device_program = Some(DeviceProgram { folder, rules });
+            }
+            Hierarchies::One(all) => {
+                if let Some(path) = all.get("devices") {
+                    limits.extend(device_limits(&format!("{path}/{PARENT}/{id}"), &rules));
+                }
+                let wants_cpuset =
+                    !resources.cpuset_cpus.is_empty() || !resources.cpuset_mems.is_empty();
+                if let Some(path) = all.get("cpuset").filter(|_| wants_cpuset) {
+                    folders.push(format!("{path}/{PARENT}/{id}"));
+                    limits.extend(inherited_cpuset(path, id));
+                }
+            }
+            Hierarchies::None => {}
+        }
+        limits.extend(self.limits(id, resources));
+        Cgroup { folders, make: true, limits, device_program }
+    }
+
+    /// The limits alone, as they can be changed while a container runs.
+    pub fn limits(&self, id: &str, resources: &Resources) -> Vec<Limit> {
+        let settings = match self {
+            Hierarchies::Two(_) => version_two(resources),
+            Hierarchies::One(_) => version_one(resources),
+            Hierarchies::None => Vec::new(),
+        };
+        settings
+            .into_iter()
+            .filter_map(|(controller, file, value, optional)| {
+                let folder = self.path(controller, id)?;
+                Some(Limit { file: format!("{folder}/{controller}.{file}"), value, optional })
+            })
+            .collect()
+    }
+}
+
+type Setting = (&'static str, &'static str, String, bool);
+
+fn device_limits(folder: &str, rules: &[DeviceRule]) -> Vec<Limit> {
+    let number = |n: Option<u32>| n.map_or_else(|| "*".to_owned(), |n| n.to_string());
+    rules
+        .iter()
+        .map(|rule| {
+            let name = if rule.allow { "devices.allow" } else { "devices.deny" };
+            let value = match rule.kind {
+                'a' => "a".to_owned(),
+                kind => {
+                    let (major, minor) = (number(rule.major), number(rule.minor));
+                    format!("{kind} {major}:{minor} {}", rule.access)
+                }
+            };
+            Limit { file: format!("{folder}/{name}"), value, optional: false }
+        })
+        .collect()
+}
+
+/// A new group of version 1 has no processors and no memory until it is told.
+fn inherited_cpuset(path: &str, id: &str) -> Vec<Limit> {
+    let read = |file: &str| crate::sys::cgroup::read(&format!("{path}/{file}")).unwrap_or_default();
+    let mut out = Vec::new();
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let value = read(file).trim().to_owned();
+        for folder in [format!("{path}/{PARENT}"), format!("{path}/{PARENT}/{id}")] {
+            let file = format!("{folder}/{file}");
+            out.push(Limit { file, value: value.clone(), optional: true });
+        }
+    }
+    out
+}
+
+/// Period and quota in microseconds.
+fn cpu_quota(resources: &Resources) -> Option<(i64, i64)> {
+    const PERIOD_US: i64 = 100_000;
+    if resources.nano_cpus > 0 {
+        return Some((PERIOD_US, resources.nano_cpus * PERIOD_US / 1_000_000_000));
+    }
+    match (resources.cpu_period, resources.cpu_quota) {
+        (_, 0) => None,
+        (0, quota) => Some((PERIOD_US, quota)),
+        (period, quota) => Some((period, quota)),
+    }
+}
+
+fn version_one(resources: &Resources) -> Vec<Setting> {
+    let mut out: Vec<Setting> = Vec::new();
+    let r = resources;
+    if r.memory > 0 {
+        out.push(("memory", "limit_in_bytes", r.memory.to_string(), false));
+        // Without a word on it, as much again may be swapped; many kernels cannot limit it.
+        let swap = match r.memory_swap {
+            0 => r.memory.saturating_mul(2),
+            swap => swap,
+        };
+        out.push(("memory", "memsw.limit_in_bytes", swap.to_string(), r.memory_swap == 0));
+    }
+    if r.memory_reservation > 0 {
+        out.push(("memory", "soft_limit_in_bytes", r.memory_reservation.to_string(), false));
+    }
+    if let Some(swappiness) = r.memory_swappiness.filter(|n| *n >= 0) {
+        out.push(("memory", "swappiness", swappiness.to_string(), false));
+    }
+    if r.oom_kill_disable == Some(true) {
+        out.push(("memory", "oom_control", "1".to_owned(), false));
+    }
+    if r.cpu_shares > 0 {
+        out.push(("cpu", "shares", r.cpu_shares.to_string(), false));
+    }
+    if let Some((period, quota)) = cpu_quota(r) {
+        out.push(("cpu", "cfs_period_us", period.to_string(), false));
+        out.push(("cpu", "cfs_quota_us", quota.to_string(), false));
+    }
+    cpuset(r, &mut out);
+    pids(r, &mut out);
+    if r.blkio_weight > 0 {
+        out.push(("blkio", "bfq.weight", r.blkio_weight.to_string(), true));
+    }
+    out
+}
+
+fn version_two(resources: &Resources) -> Vec<Setting> {
+    let mut out: Vec<Setting> = Vec::new();
+    let r = resources;
+    if r.memory > 0 {
+        out.push(("memory", "max", r.memory.to_string(), false));
+        let swap = match r.memory_swap {
+            0 => r.memory.to_string(),
+            -1 => "max".to_owned(),
+            both => (both - r.memory).max(0).to_string(),
+        };
+        out.push(("memory", "swap.max", swap, r.memory_swap == 0));
+    }
+    if r.memory_reservation > 0 {
+        out.push(("memory", "low", r.memory_reservation.to_string(), false));
+    }
+    if r.cpu_shares > 0 {
+        // 2 to 262,144 becomes 1 to 10,000.
+        let weight = 1 + (r.cpu_shares.clamp(2, 262_144) - 2) * 9999 / 262_142;
+        out.push(("cpu", "weight", weight.to_string(), false));
+    }
+    if let Some((period, quota)) = cpu_quota(r) {
+        let quota = if quota < 0 { "max".to_owned() } else { quota.to_string() };
+        out.push(("cpu", "max", format!("{quota} {period}"), false));
+    }
+    cpuset(r, &mut out);
+    pids(r, &mut out);
+    if r.blkio_weight > 0 {
+        out.push(("io", "weight", format!("default {}", r.blkio_weight), true));
+    }
+    out
+}
+
+fn cpuset(resources: &Resources, out: &mut Vec<Setting>) {
+    if !resources.cpuset_cpus.is_empty() {
+        out.push(("cpuset", "cpus", resources.cpuset_cpus.clone(), false));
+    }
+    if !resources.cpuset_mems.is_empty() {
+        out.push(("cpuset", "mems", resources.cpuset_mems.clone(), false));
+    }
+}
+
+fn pids(resources: &Resources, out: &mut Vec<Setting>) {
+    match resources.pids_limit {
+        Some(limit) if limit > 0 => out.push(("pids", "max", limit.to_string(), false)),
+        Some(-1) => out.push(("pids", "max", "max".to_owned(), true)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HYBRID: &str = "\
+30 20 0:25 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu,cpuacct
+31 20 0:26 / /sys/fs/cgroup/memory rw,relatime shared:1 - cgroup cgroup rw,memory
+32 20 0:27 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset
+33 20 0:28 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,xattr,name=systemd
+34 20 0:29 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw
+";
+
+    fn resources(set: impl FnOnce(&mut Resources)) -> Resources {
+        let mut resources = Resources::default();
+        set(&mut resources);
+        resources
+    }
+
+    #[test]
+    fn which_version() {
+        let two = Hierarchies::parse("34 20 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw");
+        assert_eq!(two, Hierarchies::Two("/sys/fs/cgroup".to_owned()));
+        assert_eq!(Hierarchies::parse("nonsense"), Hierarchies::None);
+        let folders = Hierarchies::parse(HYBRID).folders("c");
+        let expected = [
+            ("cpu", "/sys/fs/cgroup/cpu/cumulet/c"),
+            ("memory", "/sys/fs/cgroup/memory/cumulet/c"),
+        ];
+        let expected = expected.map(|(a, b)| (a.to_owned(), b.to_owned()));
+        assert_eq!(folders, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn limits_of_both_versions() {
+        let wanted = resources(|r| {
+            r.memory = 64 << 20;
+            r.nano_cpus = 500_000_000;
+            r.cpu_shares = 1024;
+        });
+        let files = |hierarchies: Hierarchies| -> Vec<(String, String)> {
+            let limits = hierarchies.limits("c", &wanted);
+            limits.into_iter().map(|limit| (limit.file, limit.value)).collect()
+        };
+        let has = |all: &[(String, String)], file: &str, value: &str| {
+            assert!(all.contains(&(file.to_owned(), value.to_owned())), "{file}: {all:?}");
+        };
+        let one = files(Hierarchies::parse(HYBRID));
+        has(&one, "/sys/fs/cgroup/memory/cumulet/c/memory.limit_in_bytes", "67108864");
+        has(&one, "/sys/fs/cgroup/cpu/cumulet/c/cpu.cfs_quota_us", "50000");
+        let two = files(Hierarchies::Two("/g".to_owned()));
+        has(&two, "/g/cumulet/c/memory.max", "67108864");
+        has(&two, "/g/cumulet/c/cpu.max", "50000 100000");
+        has(&two, "/g/cumulet/c/cpu.weight", "39");
+    }
+
+    #[test]
+    fn a_cpuset_only_if_asked_for() {
+        let hybrid = Hierarchies::parse(HYBRID);
+        let without = hybrid.plan("c", &Resources::default(), Vec::new());
+        assert!(without.folders.iter().all(|folder| !folder.contains("cpuset")));
+        let with = hybrid.plan("c", &resources(|r| r.cpuset_cpus = "0".to_owned()), Vec::new());
+        assert!(with.folders.contains(&"/sys/fs/cgroup/cpuset/cumulet/c".to_owned()));
+    }
+}

@@ -1,0 +1,606 @@
+//! Images: their configurations and tags as rows, their layers as folders that containers share.
+//!
+//! A layer is unpacked once, under the name of the stack of layers that it is the top of, and never
+//! changed. Its archive is kept as a [`recipe`]. A folder without a row is removed at the next start.
+//!
+//! Everything here blocks and runs on a thread that may.
+
+mod archive;
+mod recipe;
+mod unpack;
+
+pub use archive::Loaded;
+pub use unpack::remove_folder;
+
+use crate::config::Config;
+use crate::error::Error;
+use crate::rows::{IMAGES, ImageRow, LAYERS, LayerRow, TAGS, TagRow};
+use crate::sys::Failure;
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::{GzDecoder, MultiGzDecoder};
+use flate2::write::GzEncoder;
+use oci::digest::Hasher;
+use oci::image::ImageConfig;
+use oci::{Digest, Reference};
+use recipe::Recorder;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::blobs::{PinnedBlob, block_on};
+use store::{Scope, Store, StoreError};
+
+/// Of one layer, unpacked, at most.
+const LAYER_BYTES_MAX: u64 = 256 << 30;
+const SCOPE: Scope = Scope::Host;
+
+#[derive(Clone)]
+pub struct Images {
+    store: Store,
+    /// Folders of layers.
+    layers: PathBuf,
+    /// For what is not whole yet.
+    scratch: PathBuf,
+    entropy: Arc<dyn base::Entropy>,
+}
+
+/// An image, read.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// `sha256:…`.
+    pub id: String,
+    pub row: ImageRow,
+    pub config: ImageConfig,
+    /// Short names with tags.
+    pub tags: Vec<String>,
+}
+
+impl Image {
+    /// How a container of it runs, unless it is told otherwise.
+    pub fn run_config(&self) -> Config {
+        let config = self.config.config.clone().unwrap_or_default();
+        serde_json::from_value(config).unwrap_or_default()
+    }
+}
+
+/// What removing an image did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Removed {
+    Untagged(String),
+    Deleted(String),
+}
+
+/// Some part of an archive, to be read once.
+pub type Source<'a> = Box<dyn Read + 'a>;
+
+impl Images {
+    /// `root` is the engine's folder.
+    pub fn open(store: Store, root: &Path, entropy: Arc<dyn base::Entropy>) -> Images {
+        Images { store, layers: root.join("layers"), scratch: root.join("scratch"), entropy }
+    }
+
+    /// Makes the folders, and removes what was not whole when the last process ended.
+    pub fn prepare(&self) -> io::Result<()> {
+        for folder in [&self.layers, &self.scratch] {
+            std::fs::create_dir_all(folder)?;
+        }
+        clear(&self.scratch, |_| false)?;
+        let known: Result<Vec<String>, StoreError> =
+            self.store.read(|tx| tx.scan(&LAYERS, &SCOPE).keys().collect());
+        let known = known.map_err(io::Error::other)?;
+        clear(&self.layers, |name| known.iter().any(|key| key == name))
+    }
+
+    /// A new place for something that is not whole yet.
+    pub fn scratch(&self, what: &str) -> PathBuf {
+        self.scratch.join(format!("{what}-{}", self.entropy.text(b"0123456789abcdef", 16)))
+    }
+
+    pub fn list(&self) -> Result<Vec<Image>, Error> {
+        self.store.read(|tx| {
+            let mut tags: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            for entry in tx.scan(&TAGS, &SCOPE) {
+                let (name, row) = entry?;
+                tags.entry(row.image).or_default().push(familiar(&name));
+            }
+            let mut all = Vec::new();
+            for entry in tx.scan(&IMAGES, &SCOPE) {
+                let (id, row) = entry?;
+                let tags = tags.remove(&id).unwrap_or_default();
+                all.push(image(id, row, tags)?);
+            }
+            Ok(all)
+        })
+    }
+
+    /// By reference, id, or the beginning of an id.
+    pub fn find(&self, name: &str) -> Result<Image, Error> {
+        let id = self.resolve(name)?;
+        self.store.read(|tx| {
+            let row = tx.get(&IMAGES, &SCOPE, &id)?.ok_or_else(|| no_such(name))?;
+            let mut tags = Vec::new();
+            for entry in tx.scan(&TAGS, &SCOPE) {
+                let (tag, row) = entry?;
+                if row.image == id {
+                    tags.push(familiar(&tag));
+                }
+            }
+            image(id.clone(), row, tags)
+        })
+    }
+
+    fn resolve(&self, name: &str) -> Result<String, Error> {
+        let hex = name.strip_prefix("sha256:").unwrap_or(name);
+        let is_hex = !hex.is_empty() && hex.bytes().all(|b| b.is_ascii_hexdigit());
+        self.store.read(|tx| {
+            if let Ok(reference) = Reference::parse(name)
+                && let Some(id) = by_reference(tx, reference.with_default_tag())?
+            {
+                return Ok(id);
+            }
+            let mut found = Vec::new();
+            if is_hex {
+                let from = format!("sha256:{hex}");
+                for key in tx.scan(&IMAGES, &SCOPE).from(from.as_str()).keys().take(2) {
+                    let key = key?;
+                    if key.starts_with(&from) {
+                        found.push(key);
+                    }
+                }
+            }
+            match found.len() {
+                1 => Ok(found.remove(0)),
+                0 => Err(no_such(name)),
+                _ => Err(Error::invalid(format!("reference is ambiguous: {name}"))),
+            }
+        })
+    }
+
+    pub fn tag(&self, image: &str, repository: &str, tag: &str) -> Result<String, Error> {
+        let id = self.resolve(image)?;
+        let text =
+            if tag.is_empty() { repository.to_owned() } else { format!("{repository}:{tag}") };
+        let reference =
+            Reference::parse(&text).map_err(|error| Error::invalid(error.to_string()))?;
+        if reference.digest.is_some() {
+            return Err(Error::invalid("refusing to create a tag with a digest reference"));
+        }
+        self.set_tag(&reference.with_default_tag(), &id)?;
+        Ok(id)
+    }
+
+    fn set_tag(&self, reference: &Reference, id: &str) -> Result<(), Error> {
+        let name = reference.to_string();
+        let row = TagRow { image: id.to_owned(), tagged_ns: crate::time::now_ns() };
+        block_on(self.store.write(|tx| Ok::<_, StoreError>(tx.put(&TAGS, &SCOPE, &name, &row)?)))?;
+        Ok(())
+    }
+
+    /// Takes a tag away, and the image itself when it was the last one. `used` says of an image
+    /// whether a container needs it.
+    pub fn remove(
+        &self,
+        name: &str,
+        force: bool,
+        used: impl Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Removed>, Error> {
+        let image = self.find(name)?;
+        let by_id = {
+            let hex = name.strip_prefix("sha256:").unwrap_or(name);
+            image.id.strip_prefix("sha256:").is_some_and(|id| id.starts_with(hex))
+                && !image.tags.iter().any(|tag| tag == name)
+        };
+        let repositories: std::collections::BTreeSet<&str> =
+            image.tags.iter().filter_map(|tag| Some(tag.rsplit_once(':')?.0)).collect();
+        let short = image.id.get(7..19).unwrap_or_default().to_owned();
+        if by_id && repositories.len() > 1 && !force {
+            return Err(Error::conflict(format!(
+                "conflict: unable to delete {short} (must be forced) - image is referenced in \
+                 multiple repositories"
+            )));
+        }
+        let given: Vec<String> = if by_id {
+            image.tags.clone()
+        } else {
+            let reference =
+                Reference::parse(name).map_err(|error| Error::invalid(error.to_string()))?;
+            vec![reference.with_default_tag().familiar()]
+        };
+        let last = given.len() >= image.tags.len();
+        if last && let Some(container) = used(&image.id) {
+            if by_id || !force {
+                let how = if by_id {
+                    "unable to delete"
+                } else {
+                    "unable to remove repository reference"
+                };
+                let what = if by_id { short } else { format!("\"{name}\"") };
+                return Err(Error::conflict(format!(
+                    "conflict: {how} {what} ({}) - container {container} is using its referenced \
+                     image {}",
+                    if by_id { "cannot be forced" } else { "must force" },
+                    image.id.get(7..19).unwrap_or_default()
+                )));
+            }
+            self.untag(&given)?;
+            return Ok(given.into_iter().map(Removed::Untagged).collect());
+        }
+        let mut removed: Vec<Removed> = given.iter().cloned().map(Removed::Untagged).collect();
+        if last {
+            removed.extend(self.delete(&image, &given)?);
+        } else {
+            self.untag(&given)?;
+        }
+        Ok(removed)
+    }
+
+    fn untag(&self, tags: &[String]) -> Result<(), Error> {
+        block_on(self.store.write(|tx| {
+            for tag in tags.iter().filter_map(|tag| Reference::parse(tag).ok()) {
+                tx.delete(&TAGS, &SCOPE, &tag.with_default_tag().to_string())?;
+            }
+            Ok::<_, StoreError>(())
+        }))?;
+        Ok(())
+    }
+
+    /// The image with its tags, and the layers that no other has.
+    fn delete(&self, image: &Image, tags: &[String]) -> Result<Vec<Removed>, Error> {
+        let chain = image.config.chain();
+        let gone = block_on(self.store.write(|tx| {
+            tx.mark_freeing();
+            for tag in tags.iter().filter_map(|tag| Reference::parse(tag).ok()) {
+                tx.delete(&TAGS, &SCOPE, &tag.with_default_tag().to_string())?;
+            }
+            tx.delete(&IMAGES, &SCOPE, &image.id)?;
+            let mut gone = Vec::new();
+            for layer in chain.iter().rev() {
+                let key = layer.hex();
+                let Some(mut row) = tx.get(&LAYERS, &SCOPE, &key)? else { continue };
+                row.uses = row.uses.saturating_sub(1);
+                if row.uses > 0 {
+                    tx.put(&LAYERS, &SCOPE, &key, &row)?;
+                    continue;
+                }
+                tx.release_blob(&row.recipe)?;
+                tx.delete(&LAYERS, &SCOPE, &key)?;
+                gone.push(key);
+            }
+            Ok::<_, StoreError>(gone)
+        }))?;
+        let mut removed = vec![Removed::Deleted(image.id.clone())];
+        for key in gone {
+            let _ = remove_path(&self.layers, &key);
+            removed.push(Removed::Deleted(format!("sha256:{key}")));
+        }
+        Ok(removed)
+    }
+
+    /// The folders of an image's layers, the topmost first.
+    pub fn folders(&self, image: &ImageConfig) -> Vec<PathBuf> {
+        image.chain().iter().rev().map(|layer| self.layers.join(layer.hex())).collect()
+    }
+
+    /// Sizes of an image's layers, the lowest first.
+    pub fn layer_sizes(&self, image: &ImageConfig) -> Result<Vec<u64>, Error> {
+        self.store.read(|tx| {
+            let chain = image.chain();
+            let sizes = chain.iter().map(|layer| {
+                let row = tx.get(&LAYERS, &SCOPE, &layer.hex())?;
+                Ok(row.map_or(0, |row| row.size))
+            });
+            sizes.collect::<Result<_, StoreError>>().map_err(Error::from)
+        })
+    }
+
+    /// The size of all layers together, each once.
+    pub fn layers_size(&self) -> Result<u64, Error> {
+        self.store.read(|tx| {
+            let mut sum = 0;
+            for entry in tx.scan(&LAYERS, &SCOPE) {
+                sum += entry?.1.size;
+            }
+            Ok(sum)
+        })
+    }
+
+    /// Takes in an image: unpacks its layers, which come in order from below, and names it.
+    pub fn add<'a>(
+        &self,
+        config: &[u8],
+        layers: impl FnMut(usize) -> Result<Source<'a>, Error>,
+        tags: &[Reference],
+        parent: &str,
+    ) -> Result<String, Error> {
+        let parsed = ImageConfig::parse(config).map_err(Error::invalid)?;
+        let id = Digest::of(config).to_string();
+        let added = self.add_layers(&parsed, layers)?;
+        let row = ImageRow {
+            config: Bytes::copy_from_slice(config),
+            size: 0,
+            loaded_ns: crate::time::now_ns(),
+            parent: parent.to_owned(),
+            digests: Vec::new(),
+        };
+        block_on(self.store.write(|tx| self.commit_image(tx, &id, &row, &parsed, &added, tags)))?;
+        Ok(id)
+    }
+
+    fn commit_image(
+        &self,
+        tx: &mut store::Tx,
+        id: &str,
+        row: &ImageRow,
+        config: &ImageConfig,
+        added: &BTreeMap<String, Added>,
+        tags: &[Reference],
+    ) -> Result<(), Error> {
+        for reference in tags {
+            let tag = TagRow { image: id.to_owned(), tagged_ns: row.loaded_ns };
+            tx.put(&TAGS, &SCOPE, &reference.to_string(), &tag)?;
+        }
+        if tx.exists(&IMAGES, &SCOPE, id)? {
+            return Ok(());
+        }
+        let mut size = 0;
+        let mut below = String::new();
+        for (layer, diff_id) in config.chain().iter().zip(&config.rootfs.diff_ids) {
+            let key = layer.hex();
+            let mut layer_row = match (tx.get(&LAYERS, &SCOPE, &key)?, added.get(&key)) {
+                (Some(row), _) => row,
+                (None, Some(added)) => LayerRow {
+                    diff_id: diff_id.to_string(),
+                    below: below.clone(),
+                    size: added.size,
+                    recipe: tx.adopt_blob(&added.recipe)?,
+                    is_archive: added.is_archive,
+                    uses: 0,
+                },
+                // It was there when the image came, and was removed since.
+                (None, None) => {
+                    return Err(Error::failed("a layer was removed meanwhile; try again"));
+                }
+            };
+            layer_row.uses += 1;
+            size += layer_row.size;
+            tx.put(&LAYERS, &SCOPE, &key, &layer_row)?;
+            below = key;
+        }
+        tx.put(&IMAGES, &SCOPE, id, &ImageRow { size, ..row.clone() })?;
+        Ok(())
+    }
+
+    fn add_layers<'a>(
+        &self,
+        config: &ImageConfig,
+        mut layers: impl FnMut(usize) -> Result<Source<'a>, Error>,
+    ) -> Result<BTreeMap<String, Added>, Error> {
+        let mut added = BTreeMap::new();
+        let chain = config.chain();
+        for (n, (layer, diff_id)) in chain.iter().zip(&config.rootfs.diff_ids).enumerate() {
+            let key = layer.hex();
+            let known = self.store.read(|tx| tx.exists(&LAYERS, &SCOPE, &key))?;
+            if known && self.layers.join(&key).exists() {
+                continue;
+            }
+            let one = self.add_layer(*diff_id, &chain[..n], &key, &mut layers, n)?;
+            added.insert(key, one);
+        }
+        Ok(added)
+    }
+
+    fn add_layer<'a>(
+        &self,
+        diff_id: Digest,
+        below: &[Digest],
+        key: &str,
+        layers: &mut impl FnMut(usize) -> Result<Source<'a>, Error>,
+        n: usize,
+    ) -> Result<Added, Error> {
+        let place = self.scratch("layer");
+        std::fs::create_dir_all(&place)?;
+        let folder = open_folder(&place)?;
+        let below: Vec<OwnedFd> = below
+            .iter()
+            .rev()
+            .map(|layer| open_folder(&self.layers.join(layer.hex())))
+            .collect::<io::Result<_>>()?;
+        let recorder = Recorder::default();
+        let mut hashing = Hashing { from: plain(layers(n)?)?, hasher: Hasher::default() };
+        let unpacked = unpack::unpack(
+            &mut hashing,
+            &folder,
+            &unpack::Below { folders: &below },
+            LAYER_BYTES_MAX,
+            &recorder,
+        );
+        let unpacked = unpacked.map_err(|Failure(text)| Error::failed(text)).and_then(|unpacked| {
+            let found = hashing.hasher.finish();
+            match found == diff_id {
+                true => Ok(unpacked),
+                false => Err(Error::failed(format!(
+                    "wrong diff id calculated on extraction \"{found}\""
+                ))),
+            }
+        });
+        let unpacked = match unpacked {
+            Ok(unpacked) => unpacked,
+            Err(error) => {
+                let _ = remove_path(&self.scratch, &name_of(&place));
+                return Err(error);
+            }
+        };
+        rustix::fs::syncfs(&folder)?;
+        let is_archive = !unpacked.is_whole;
+        let recipe = if is_archive {
+            self.keep(&mut plain(layers(n)?)?)?
+        } else {
+            self.keep(&mut recorder.finish().as_slice())?
+        };
+        match std::fs::rename(&place, self.layers.join(key)) {
+            Ok(()) => {}
+            // Somebody else was faster with the same layer.
+            Err(_) if self.layers.join(key).exists() => {
+                let _ = remove_path(&self.scratch, &name_of(&place));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        rustix::fs::fsync(&open_folder(&self.layers)?)?;
+        Ok(Added { size: unpacked.bytes, recipe, is_archive })
+    }
+
+    fn keep(&self, from: &mut dyn Read) -> Result<PinnedBlob, Error> {
+        let mut compressed = GzEncoder::new(Vec::new(), Compression::fast());
+        let mut writer = self.store.blobs().writer(None);
+        let mut piece = vec![0; 256 * 1024];
+        loop {
+            let read = from.read(&mut piece)?;
+            if read == 0 {
+                break;
+            }
+            compressed.write_all(&piece[..read])?;
+            if compressed.get_ref().len() > 1 << 20 {
+                let ready = std::mem::take(compressed.get_mut());
+                block_on(writer.write(&ready))?;
+            }
+        }
+        block_on(writer.write(&compressed.finish()?))?;
+        Ok(block_on(writer.finish())?)
+    }
+
+    /// Writes a layer's archive, as it once came.
+    pub fn write_layer(&self, key: &str, to: &mut impl Write) -> Result<(), Error> {
+        let (row, reader) = self.store.read(|tx| {
+            let row = tx.get(&LAYERS, &SCOPE, key)?;
+            let row = row.ok_or_else(|| Error::failed(format!("layer {key} is missing")))?;
+            let reader = self.store.blobs().open(tx, &row.recipe)?;
+            Ok::<_, Error>((row, reader))
+        })?;
+        let size = reader.size_bytes();
+        let blob = BlobSource { stream: reader.stream(0..size), piece: Bytes::new() };
+        let plain = GzDecoder::new(blob);
+        if row.is_archive {
+            io::copy(&mut io::BufReader::new(plain), to)?;
+        } else {
+            let folder = open_folder(&self.layers.join(key))?;
+            recipe::cook(io::BufReader::new(plain), &folder, to)?;
+        }
+        Ok(())
+    }
+}
+
+struct Added {
+    size: u64,
+    recipe: PinnedBlob,
+    is_archive: bool,
+}
+
+fn image(id: String, row: ImageRow, tags: Vec<String>) -> Result<Image, Error> {
+    let config = ImageConfig::parse(&row.config).map_err(Error::failed)?;
+    Ok(Image { id, row, config, tags })
+}
+
+fn familiar(name: &str) -> String {
+    Reference::parse(name).map_or_else(|_| name.to_owned(), |reference| reference.familiar())
+}
+
+fn by_reference(tx: &store::Tx, reference: Reference) -> Result<Option<String>, StoreError> {
+    if let Some(digest) = &reference.digest {
+        let name = format!("{}@{digest}", reference.familiar_name());
+        for entry in tx.scan(&IMAGES, &SCOPE) {
+            let (id, row) = entry?;
+            if row.digests.contains(&name) {
+                return Ok(Some(id));
+            }
+        }
+        return Ok(None);
+    }
+    Ok(tx.get(&TAGS, &SCOPE, &reference.to_string())?.map(|row| row.image))
+}
+
+fn no_such(name: &str) -> Error {
+    let shown = match Reference::parse(name) {
+        Ok(reference) => reference.with_default_tag().familiar(),
+        Err(_) => name.to_owned(),
+    };
+    Error::not_found(format!("No such image: {shown}"))
+}
+
+/// Decompresses if it is compressed.
+fn plain<'a>(from: Source<'a>) -> io::Result<Source<'a>> {
+    let mut from = io::BufReader::with_capacity(128 * 1024, from);
+    let head = io::BufRead::fill_buf(&mut from)?;
+    match head {
+        [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(from))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
+            Err(io::Error::new(io::ErrorKind::Unsupported, "zstd layers are not supported"))
+        }
+        _ => Ok(Box::new(from)),
+    }
+}
+
+struct Hashing<R> {
+    from: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(out)?;
+        self.hasher.update(&out[..read]);
+        Ok(read)
+    }
+}
+
+/// A blob as a plain stream, for a thread that may wait.
+struct BlobSource {
+    stream: store::blobs::BlobStream,
+    piece: Bytes,
+}
+
+impl Read for BlobSource {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() {
+            match block_on(self.stream.next()) {
+                None => return Ok(0),
+                Some(piece) => self.piece = piece?,
+            }
+        }
+        let n = out.len().min(self.piece.len());
+        out[..n].copy_from_slice(&self.piece.split_to(n));
+        Ok(n)
+    }
+}
+
+pub fn open_folder(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?)
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn remove_path(above: &Path, name: &str) -> io::Result<()> {
+    Ok(remove_folder(&open_folder(above)?, name.as_bytes())?)
+}
+
+/// Removes all that is not to be kept.
+fn clear(folder: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
+    let above = open_folder(folder)?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if keep(&name) {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => remove_folder(&above, name.as_bytes())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! The child between its birth and its program: does the steps of the plan in order.
+//!
+//! It runs in a copy of the helper with one thread, so it may allocate. It never returns into the
+//! helper's own loop: it becomes the program, or says what failed and ends.
+
+use super::{Context, Failure, Result, cgroup, files, mounts, pass, process, raw, terminal};
+use crate::plan::{Device, Mount, Source, Step};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, Mode, OFlags, mknodat, symlinkat};
+use rustix::thread::UnshareFlags;
+use std::collections::BTreeMap;
+
+/// The one byte before a message of the child.
+pub const SAYS_TERMINAL: u8 = b'T';
+pub const SAYS_FAILURE: u8 = b'F';
+
+/// What the child has so far.
+struct Child<'a> {
+    report: &'a OwnedFd,
+    fds: &'a [OwnedFd],
+    root: Option<OwnedFd>,
+    proc: Option<OwnedFd>,
+    devpts: Option<OwnedFd>,
+    null: OwnedFd,
+}
+
+/// Does all steps. The last one is the program, so this does not return.
+pub fn run(steps: &[Step], fds: &[OwnedFd], report: &OwnedFd) -> ! {
+    let failure = match prepare(steps, fds, report) {
+        Ok(()) => Failure("the plan names no program".to_owned()),
+        Err(failure) => failure,
+    };
+    let text = failure.0.as_bytes();
+    let text = &text[..text.len().min(4000)];
+    let _ = pass::send(report, &[&[SAYS_FAILURE], text].concat(), &[]);
+    raw::exit(127);
+}
+
+fn prepare(steps: &[Step], fds: &[OwnedFd], report: &OwnedFd) -> Result<()> {
+    // While it is still a copy of the helper nobody in the container may look into it.
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+        .context(|| "cannot hide from the container".to_owned())?;
+    raw::reset_signals();
+    raw::close_on_exec_from(3).context(|| "cannot close what is the helper's".to_owned())?;
+    let null = mounts::open_null()?;
+    let mut child = Child { report, fds, root: None, proc: None, devpts: None, null };
+    for step in steps {
+        child.step(step)?;
+    }
+    Ok(())
+}
+
+impl Child<'_> {
+    fn step(&mut self, step: &Step) -> Result<()> {
+        match step {
+            Step::Cgroup(cgroup) => cgroup::enter(cgroup),
+            Step::Join(at) => rustix::thread::move_into_link_name_space(self.fd(*at)?, None)
+                .context(|| "cannot join a namespace".to_owned()),
+            Step::JoinAll(at) => self.join_all(*at),
+            Step::UnshareCgroup => raw::unshare(UnshareFlags::NEWCGROUP)
+                .context(|| "cannot make a control group namespace".to_owned()),
+            Step::PrivateMounts => mounts::make_private(),
+            Step::Root(root) => {
+                self.root = Some(mounts::mount_root(root)?);
+                Ok(())
+            }
+            Step::Mount(mount) => self.mount(mount),
+            Step::Device(device) => self.device(device),
+            Step::Symlink(path, to) => self.symlink(path, to),
+            Step::Terminal { console, size } => self.terminal(*console, *size),
+            Step::Hostname(name) => rustix::system::sethostname(name.as_bytes())
+                .context(|| format!("cannot set the host name {name}")),
+            Step::Domainname(name) => rustix::system::setdomainname(name.as_bytes())
+                .context(|| format!("cannot set the domain name {name}")),
+            Step::Sysctls(all) => self.sysctls(all),
+            Step::Pivot => mounts::pivot(self.root()?),
+            Step::ReadonlyPaths(paths) => paths.iter().try_for_each(|path| mounts::readonly(path)),
+            Step::MaskedPaths(paths) => {
+                paths.iter().try_for_each(|path| mounts::mask(path, &self.null))
+            }
+            Step::ReadonlyRoot => mounts::readonly_root(),
+            Step::OomScore(score) => self.own_file("self/oom_score_adj", &score.to_string()),
+            Step::Rlimits(limits) => process::rlimits(limits),
+            Step::Umask(mask) => {
+                rustix::process::umask(Mode::from_raw_mode(*mask));
+                Ok(())
+            }
+            Step::Session => self.session(),
+            Step::Process(process) => process::become_program(process).map(drop),
+        }
+    }
+
+    fn fd(&self, at: usize) -> Result<rustix::fd::BorrowedFd<'_>> {
+        let fd = self.fds.get(at).ok_or_else(|| Failure("the plan names no descriptor".into()))?;
+        Ok(fd.as_fd())
+    }
+
+    fn root(&self) -> Result<&OwnedFd> {
+        self.root.as_ref().ok_or_else(|| Failure("the plan has no root yet".to_owned()))
+    }
+
+    fn join_all(&self, at: usize) -> Result<()> {
+        use rustix::thread::ThreadNameSpaceType as Kind;
+        let kinds = Kind::MOUNT
+            | Kind::NETWORK
+            | Kind::INTER_PROCESS_COMMUNICATION
+            | Kind::HOST_NAME_AND_NIS_DOMAIN_NAME
+            | Kind::CONTROL_GROUP;
+        rustix::thread::move_into_thread_name_spaces(self.fd(at)?, kinds)
+            .context(|| "cannot join the container".to_owned())
+    }
+
+    fn mount(&mut self, mount: &Mount) -> Result<()> {
+        let made = mounts::mount(self.root()?, mount)?;
+        if let Source::Fs(kind, _) = &mount.source {
+            match kind.as_str() {
+                "proc" => self.proc = Some(made),
+                "devpts" => self.devpts = Some(made),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn device(&self, device: &Device) -> Result<()> {
+        let failed = || format!("cannot make the device {}", device.path);
+        let (above, name) = device.path.rsplit_once('/').unwrap_or(("", &device.path));
+        let folder = files::make_folder(self.root()?, above)?;
+        let kind = match device.kind {
+            'b' => FileType::BlockDevice,
+            'p' => FileType::Fifo,
+            _ => FileType::CharacterDevice,
+        };
+        let number = rustix::fs::makedev(device.major, device.minor);
+        // The file mode creation mask is the helper's: none.
+        mknodat(&folder, name, kind, Mode::from_raw_mode(device.mode), number).context(failed)?;
+        if (device.uid, device.gid) != (0, 0) {
+            let owner = rustix::fs::Uid::from_raw(device.uid);
+            let group = rustix::fs::Gid::from_raw(device.gid);
+            let flags = rustix::fs::AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::chownat(&folder, name, Some(owner), Some(group), flags).context(failed)?;
+        }
+        Ok(())
+    }
+
+    fn symlink(&self, path: &str, to: &str) -> Result<()> {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let folder = files::make_folder(self.root()?, above)?;
+        symlinkat(to, &folder, name).context(|| format!("cannot make the link {path}"))
+    }
+
+    fn terminal(&mut self, console: bool, size: (u16, u16)) -> Result<()> {
+        // Who joins a container has no mount of its own to look into.
+        let opened;
+        let devpts = match &self.devpts {
+            Some(devpts) => devpts,
+            None => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                opened = rustix::fs::openat(rustix::fs::CWD, "/dev/pts", flags, Mode::empty())
+                    .context(|| "cannot open a terminal".to_owned())?;
+                &opened
+            }
+        };
+        let (master, slave) = terminal::open(devpts)?;
+        if size != (0, 0) {
+            let _ = terminal::resize(&master, size.0, size.1);
+        }
+        if console {
+            let failed = || "cannot make /dev/console".to_owned();
+            let target = files::make_file(self.root()?, "/dev/console")?;
+            let copy = mounts::copy_of(&slave, false).context(failed)?;
+            mounts::attach(&copy, &target).context(failed)?;
+        }
+        pass::send(self.report, &[SAYS_TERMINAL], &[master.as_fd()])
+            .context(|| "cannot hand over the terminal".to_owned())?;
+        (0..=2).try_for_each(|stream| {
+            raw::replace_stream(&slave, stream).context(|| "cannot use the terminal".to_owned())
+        })
+    }
+
+    fn session(&self) -> Result<()> {
+        rustix::process::setsid().context(|| "cannot make a session".to_owned())?;
+        if rustix::termios::isatty(rustix::stdio::stdin()) {
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+                .context(|| "cannot lead the terminal".to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// Through a mount of the kernel's own, which nothing in the container can stand in for.
+    fn own_file(&self, path: &str, text: &str) -> Result<()> {
+        let private;
+        let proc = match &self.proc {
+            Some(proc) => proc,
+            None => {
+                private = mounts::new_fs("proc", &[], crate::plan::MountFlags::default())
+                    .context(|| "cannot open the kernel's files".to_owned())?;
+                &private
+            }
+        };
+        // `self` is a link, so it is followed by hand.
+        let path = path.replace("self/", &format!("{}/", rustix::process::getpid()));
+        files::write_existing(proc, &path, text)
+            .context(|| format!("cannot write {text} to /proc/{path}"))
+    }
+
+    fn sysctls(&self, all: &BTreeMap<String, String>) -> Result<()> {
+        for (name, value) in all {
+            let path = format!("sys/{}", name.replace('.', "/"));
+            let failed = || format!("open sysctl {name} file");
+            if path.split('/').any(|part| part.is_empty() || part == "..") {
+                return Err(Failure(format!("{}: no such file or directory", failed())));
+            }
+            self.own_file(&path, value)
+                .map_err(|failure| Failure(format!("{}: {failure}", failed())))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! Mounts, by descriptors: what is mounted and where is fixed before a container can see either.
+
+use super::{Context, Failure, Result, files, raw};
+use crate::plan::{Mount, MountFlags, Propagation, Root, Source};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount,
+    fsopen, mount_change, move_mount, open_tree, unmount,
+};
+
+fn attributes(flags: MountFlags) -> MountAttrFlags {
+    let mut out = MountAttrFlags::empty();
+    for (is, attribute) in [
+        (flags.readonly, MountAttrFlags::MOUNT_ATTR_RDONLY),
+        (flags.nosuid, MountAttrFlags::MOUNT_ATTR_NOSUID),
+        (flags.nodev, MountAttrFlags::MOUNT_ATTR_NODEV),
+        (flags.noexec, MountAttrFlags::MOUNT_ATTR_NOEXEC),
+        (flags.strictatime, MountAttrFlags::MOUNT_ATTR_STRICTATIME),
+    ] {
+        if is {
+            out |= attribute;
+        }
+    }
+    out
+}
+
+/// A new file system, mounted nowhere yet.
+pub fn new_fs(
+    kind: &str,
+    options: &[(String, Option<String>)],
+    flags: MountFlags,
+) -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for (key, value) in options {
+        match value {
+            Some(value) => fsconfig_set_string(&context, key.as_str(), value.as_str())?,
+            None => fsconfig_set_flag(&context, key.as_str())?,
+        }
+    }
+    fsconfig_create(&context)?;
+    fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes(flags))
+}
+
+/// Layers as one file system, mounted nowhere yet. The topmost layer comes first; without `upper`
+/// it cannot be written.
+pub fn overlay(lower: &[String], upper: Option<(&str, &str)>) -> rustix::io::Result<OwnedFd> {
+    let mut options: Vec<(String, Option<String>)> = Vec::new();
+    // Since Linux 6.5 each layer by itself; before it one list, for which a colon is special.
+    let single = |layer: &String| ("lowerdir+".to_owned(), Some(layer.clone()));
+    options.extend(lower.iter().map(single));
+    if let Some((upper, work)) = upper {
+        options.push(("upperdir".to_owned(), Some(upper.to_owned())));
+        options.push(("workdir".to_owned(), Some(work.to_owned())));
+    }
+    match new_fs("overlay", &options, MountFlags::default()) {
+        Err(rustix::io::Errno::INVAL) => {
+            let escaped: Vec<String> =
+                lower.iter().map(|l| l.replace('\\', "\\\\").replace(':', "\\:")).collect();
+            options.drain(..lower.len());
+            options.insert(0, ("lowerdir".to_owned(), Some(escaped.join(":"))));
+            new_fs("overlay", &options, MountFlags::default())
+        }
+        other => other,
+    }
+}
+
+/// Hangs a mount up on an open file or folder.
+pub fn attach(mount: impl AsFd, target: impl AsFd) -> rustix::io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, "", target, "", flags)
+}
+
+/// A copy of what is mounted at an open file or folder, mounted nowhere yet.
+pub fn copy_of(fd: impl AsFd, recursive: bool) -> rustix::io::Result<OwnedFd> {
+    let mut flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    if recursive {
+        flags |= OpenTreeFlags::AT_RECURSIVE;
+    }
+    open_tree(fd, "", flags)
+}
+
+/// From here on what is mounted in this namespace is seen in no other.
+pub fn make_private() -> Result<()> {
+    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .context(|| "cannot part from the mounts of the machine".to_owned())
+}
+
+/// The root of a container: gives it, mounted.
+pub fn mount_root(root: &Root) -> Result<OwnedFd> {
+    let failed = || format!("cannot mount the layers of the container at {}", root.at);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let at = openat(CWD, &root.at, flags, Mode::empty()).context(failed)?;
+    let mount = overlay(&root.lower, Some((&root.upper, &root.work))).context(failed)?;
+    attach(&mount, &at).context(failed)?;
+    mount_change(proc_path(&mount).as_str(), MountPropagationFlags::PRIVATE).context(failed)?;
+    Ok(mount)
+}
+
+/// Through this path a mount itself can be named.
+fn proc_path(fd: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_raw_fd())
+}
+
+/// Mounts beneath `root`; gives what was mounted.
+pub fn mount(root: impl AsFd, mount: &Mount) -> Result<OwnedFd> {
+    let failed = || match &mount.source {
+        Source::Fs(kind, _) => {
+            format!("error mounting \"{kind}\" to rootfs at \"{}\"", mount.target)
+        }
+        Source::Bind { path, .. } => {
+            format!("error mounting \"{path}\" to rootfs at \"{}\"", mount.target)
+        }
+    };
+    let (made, is_folder) = match &mount.source {
+        Source::Fs(kind, options) => (new_fs(kind, options, mount.flags).context(failed)?, true),
+        Source::Bind { path, recursive, .. } => {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let from = openat(CWD, path.as_str(), flags, Mode::empty()).context(failed)?;
+            let is_folder = files::is_folder(&from).context(failed)?;
+            (copy_of(&from, *recursive).context(failed)?, is_folder)
+        }
+    };
+    let target = if is_folder {
+        files::make_folder(root.as_fd(), &mount.target)?
+    } else {
+        files::make_file(root.as_fd(), &mount.target)?
+    };
+    attach(&made, &target).context(failed)?;
+    if let Source::Bind { propagation, .. } = &mount.source {
+        finish_bind(&made, mount.flags, *propagation).context(failed)?;
+    }
+    Ok(made)
+}
+
+fn finish_bind(
+    made: &OwnedFd,
+    flags: MountFlags,
+    propagation: Propagation,
+) -> rustix::io::Result<()> {
+    let change = match propagation {
+        Propagation::Private => MountPropagationFlags::PRIVATE,
+        Propagation::Slave => MountPropagationFlags::DOWNSTREAM,
+        Propagation::Shared => MountPropagationFlags::SHARED,
+    };
+    mount_change(proc_path(made).as_str(), change | MountPropagationFlags::REC)?;
+    let wanted = u64::from(attributes(flags).bits());
+    if wanted == 0 {
+        return Ok(());
+    }
+    raw::mount_setattr(made, false, wanted, 0)?;
+    if flags.readonly_recursive {
+        raw::mount_setattr(made, true, libc::MOUNT_ATTR_RDONLY, 0)?;
+    }
+    Ok(())
+}
+
+/// What the container sees is nothing but its root, from here on.
+pub fn pivot(root: impl AsFd) -> Result<()> {
+    let failed = || "cannot make the container's root the only one".to_owned();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let old = openat(CWD, "/", flags, Mode::empty()).context(failed)?;
+    rustix::process::fchdir(root.as_fd()).context(failed)?;
+    // The old root lands on top of the new one and is taken off again.
+    rustix::process::pivot_root(".", ".").context(failed)?;
+    rustix::process::fchdir(&old).context(failed)?;
+    mount_change(".", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+        .context(failed)?;
+    unmount(".", UnmountFlags::DETACH).context(failed)?;
+    rustix::process::chdir("/").context(failed)
+}
+
+/// Makes paths read-only that were not; what is not there needs nothing.
+pub fn readonly(path: &str) -> Result<()> {
+    let failed = || format!("cannot make {path} read-only");
+    let Some(at) = existing(path)? else { return Ok(()) };
+    let copy = copy_of(&at, true).context(failed)?;
+    raw::mount_setattr(&copy, true, libc::MOUNT_ATTR_RDONLY, 0).context(failed)?;
+    attach(&copy, &at).context(failed)
+}
+
+/// Hides a path: a folder behind an empty one, a file behind `null`, which was opened before
+/// anything of the container could stand in its place.
+pub fn mask(path: &str, null: impl AsFd) -> Result<()> {
+    let failed = || format!("cannot mask {path}");
+    let Some(at) = existing(path)? else { return Ok(()) };
+    let cover = if files::is_folder(&at).context(failed)? {
+        let flags = MountFlags { readonly: true, ..MountFlags::default() };
+        let options = [("nr_blocks", "1"), ("nr_inodes", "1")]
+            .map(|(key, value)| (key.to_owned(), Some(value.to_owned())));
+        new_fs("tmpfs", &options, flags).context(failed)?
+    } else {
+        copy_of(null, false).context(failed)?
+    };
+    attach(&cover, &at).context(failed)
+}
+
+fn existing(path: &str) -> Result<Option<OwnedFd>> {
+    use rustix::io::Errno;
+    match openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS) => Ok(None),
+        Err(error) => Err(error).context(|| format!("cannot look at {path}")),
+    }
+}
+
+/// A device of this machine, if it is the one that it claims to be.
+pub fn open_null() -> Result<OwnedFd> {
+    let failed = || "cannot open /dev/null".to_owned();
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let null = openat(CWD, "/dev/null", flags, Mode::empty()).context(failed)?;
+    let stat = rustix::fs::statat(&null, "", AtFlags::EMPTY_PATH).context(failed)?;
+    let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    match number {
+        (1, 3) => Ok(null),
+        _ => Err(Failure("/dev/null of this machine is no null device".to_owned())),
+    }
+}
+
+/// The root of a container is read-only from here on; what is mounted in it keeps its own way.
+pub fn readonly_root() -> Result<()> {
+    let failed = || "cannot make the root read-only".to_owned();
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = openat(CWD, "/", flags, Mode::empty()).context(failed)?;
+    raw::mount_setattr(&root, false, libc::MOUNT_ATTR_RDONLY, 0).context(failed)
+}
