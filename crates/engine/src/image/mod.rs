@@ -10,7 +10,7 @@ mod recipe;
 mod unpack;
 
 pub use archive::Loaded;
-pub use unpack::remove_folder;
+pub use unpack::{place_entry, remove_folder};
 
 use crate::config::Config;
 use crate::error::Error;

@@ -263,6 +263,18 @@ fn make(
     Ok(!replaces)
 }
 
+/// Makes one entry in a folder. Hard links lead to what is beneath `root`. Gives whether nothing of
+/// the archive had to go for it.
+pub fn place_entry(
+    entry: &Entry,
+    folder: &OwnedFd,
+    name: &[u8],
+    root: &OwnedFd,
+    content: impl Read,
+) -> Result<bool> {
+    make(entry, folder, name, root, &Below { folders: &[] }, content)
+}
+
 /// To a file of the same layer; one of a layer below is copied, as the overlay would.
 fn hard_link(
     entry: &Entry,

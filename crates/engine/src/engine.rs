@@ -1,0 +1,315 @@
+//! The engine: all containers, the conversation with the helper, and what is found again at a start.
+//!
+//! Who changes a container holds its turn ([`Container::turn`]) meanwhile; what it is right now stands behind
+//! a lock that is never held over a wait. Rows say what shall be; what runs, the helper says.
+
+use crate::container::{Container, Exec};
+use crate::error::Error;
+use crate::events::{Event, Events};
+use crate::helper::client::{self, Client};
+use crate::helper::protocol::Ended;
+use crate::hierarchy::Hierarchies;
+use crate::image::Images;
+use crate::names::{self, Found};
+use crate::network::Networks;
+use crate::rows::CONTAINERS;
+use crate::time;
+use base::{Clock, Entropy};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::{Scope, Store, StoreError};
+use tokio::sync::mpsc;
+
+pub(crate) const SCOPE: Scope = Scope::Host;
+
+/// What the engine needs from outside.
+pub struct Parts {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    /// The data folder: `engine` and `run` below it are ours.
+    pub data: PathBuf,
+}
+
+#[derive(Clone)]
+pub struct Engine(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub root: PathBuf,
+    pub run: PathBuf,
+    pub images: Images,
+    pub events: Events,
+    pub hierarchies: Hierarchies,
+    pub networks: Networks,
+    pub containers: RwLock<BTreeMap<String, Arc<Container>>>,
+    /// Names taken by containers that are being made.
+    pub names: Mutex<BTreeSet<String>>,
+    pub execs: Mutex<BTreeMap<String, Arc<Exec>>>,
+    helper: tokio::sync::Mutex<Option<Arc<Client>>>,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Engine")
+    }
+}
+
+impl Engine {
+    /// Opens the engine, finds containers again that run, and starts those that should. Without any
+    /// container this reads a few rows and does nothing else.
+    pub async fn open(parts: Parts) -> Result<Engine, Error> {
+        let Parts { store, clock, entropy, data } = parts;
+        let root = data.join("engine");
+        let run = data.join("run");
+        for folder in [root.join("containers"), root.join("volumes"), run.clone()] {
+            std::fs::create_dir_all(folder)?;
+        }
+        let images = Images::open(store.clone(), &root, entropy.clone());
+        images.prepare()?;
+        let networks = Networks::open(store.clone(), entropy.clone(), &data)?;
+        let engine = Engine(Arc::new(Inner {
+            images,
+            events: Events::default(),
+            hierarchies: Hierarchies::detect(),
+            networks,
+            containers: RwLock::default(),
+            names: Mutex::default(),
+            execs: Mutex::default(),
+            helper: tokio::sync::Mutex::new(None),
+            store,
+            clock,
+            entropy,
+            root,
+            run,
+        }));
+        engine.restore().await?;
+        Ok(engine)
+    }
+
+    pub fn images(&self) -> &Images {
+        &self.0.images
+    }
+
+    pub fn events(&self) -> &Events {
+        &self.0.events
+    }
+
+    pub fn networks(&self) -> &Networks {
+        &self.0.networks
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.0.root
+    }
+
+    pub fn cgroup_version(&self) -> &'static str {
+        self.0.hierarchies.version()
+    }
+
+    pub fn containers(&self) -> Vec<Arc<Container>> {
+        self.0.containers.read().values().cloned().collect()
+    }
+
+    /// By id, name, or the beginning of an id.
+    pub fn find(&self, text: &str) -> Result<Arc<Container>, Error> {
+        let all = self.0.containers.read();
+        let named: Vec<(String, String)> =
+            all.values().map(|one| (one.id.clone(), one.name())).collect();
+        let pairs = named.iter().map(|(id, name)| (id.as_str(), name.as_str()));
+        match names::find(text, pairs) {
+            Found::One(id) => all.get(&id).cloned().ok_or_else(|| no_such(text)),
+            Found::None => Err(no_such(text)),
+            Found::Many => {
+                Err(Error::invalid(format!("multiple IDs found with provided prefix: {text}")))
+            }
+        }
+    }
+
+    pub(crate) fn event(&self, container: &Container, action: &str, more: &[(&str, String)]) {
+        let mut attributes = container.config.labels.clone();
+        attributes.insert("image".to_owned(), container.config.image.clone());
+        attributes.insert("name".to_owned(), container.name());
+        attributes.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+        self.tell("container", action, &container.id, attributes);
+    }
+
+    pub fn tell(
+        &self,
+        kind: &'static str,
+        action: &str,
+        actor: &str,
+        attributes: BTreeMap<String, String>,
+    ) {
+        self.0.events.tell(Event {
+            kind,
+            action: action.to_owned(),
+            actor: actor.to_owned(),
+            attributes,
+            at_ns: time::now_ns(),
+        });
+    }
+
+    /// The conversation with the helper, which is started if there is none.
+    pub(crate) async fn helper(&self) -> Result<Arc<Client>, Error> {
+        let mut helper = self.0.helper.lock().await;
+        if let Some(client) = helper.as_ref().filter(|client| !client.is_over()) {
+            return Ok(client.clone());
+        }
+        let run = self.0.run.clone();
+        let socket = blocking(move || match client::find(&run) {
+            Ok(socket) => Ok(socket),
+            Err(_) => client::spawn(&run)
+                .map_err(|error| Error::failed(format!("cannot start the helper: {error}"))),
+        })
+        .await?;
+        self.converse(&mut helper, socket).await
+    }
+
+    async fn converse(
+        &self,
+        helper: &mut Option<Arc<Client>>,
+        socket: rustix::fd::OwnedFd,
+    ) -> Result<Arc<Client>, Error> {
+        let (client, ends) = Client::begin(socket).await?;
+        let client = Arc::new(client);
+        *helper = Some(client.clone());
+        let engine = self.clone();
+        task(async move { engine.hear_ends(ends).await });
+        Ok(client)
+    }
+
+    async fn hear_ends(&self, mut ends: mpsc::UnboundedReceiver<Ended>) {
+        while let Some(ended) = ends.recv().await {
+            self.ended(ended).await;
+        }
+        // The helper is gone, and with it all that it had started.
+        for container in self.containers() {
+            if container.is_running() {
+                let ended = Ended {
+                    key: container.id.clone(),
+                    code: 137,
+                    out_of_memory: false,
+                    at_ns: time::now_ns(),
+                };
+                self.ended(ended).await;
+            }
+        }
+    }
+
+    /// The end of a container or of a further program in one.
+    pub(crate) async fn ended(&self, ended: Ended) {
+        let container = self.0.containers.read().get(&ended.key).cloned();
+        match container {
+            Some(container) => self.container_ended(&container, ended).await,
+            None => self.exec_ended(&ended),
+        }
+    }
+
+    /// Containers as rows say, and what became of those that ran.
+    async fn restore(&self) -> Result<(), Error> {
+        let rows = self.0.store.read(|tx| {
+            tx.scan(&CONTAINERS, &SCOPE).collect::<Result<Vec<_>, StoreError>>()
+        })?;
+        let known: BTreeSet<String> = rows.iter().map(|(id, _)| id.clone()).collect();
+        self.forget_folders(&known)?;
+        let mut restored = Vec::new();
+        for (id, row) in rows {
+            let container = Arc::new(Container::from_row(&id, &row)?);
+            self.0.containers.write().insert(id, container.clone());
+            restored.push(container);
+        }
+        let running = self.find_running().await;
+        let mut lost = false;
+        for container in &restored {
+            if let Some(pid) = running.get(&container.id) {
+                self.found_running(container, *pid).await;
+            } else if container.was_running() {
+                let ended = self.recorded_end(container);
+                container.set_running_before();
+                lost = true;
+                self.container_ended(container, ended).await;
+            } else if container.restarts_at_start() {
+                let (engine, container) = (self.clone(), container.clone());
+                task(async move { drop(engine.start(&container).await) });
+            }
+        }
+        if lost || !running.is_empty() {
+            self.refresh_networks().await;
+        }
+        Ok(())
+    }
+
+    async fn find_running(&self) -> BTreeMap<String, i32> {
+        let Ok(socket) = client::find(&self.0.run) else { return BTreeMap::new() };
+        let mut helper = self.0.helper.lock().await;
+        let Ok(client) = self.converse(&mut helper, socket).await else { return BTreeMap::new() };
+        let list = client.list().await.unwrap_or_default();
+        list.into_iter().map(|running| (running.key, running.pid)).collect()
+    }
+
+    /// As the helper wrote it down; if it could not, nobody knows.
+    fn recorded_end(&self, container: &Container) -> Ended {
+        let path = self.folder(&container.id).join("exit");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        serde_json::from_str(&text).unwrap_or_else(|_| Ended {
+            key: container.id.clone(),
+            code: 255,
+            out_of_memory: false,
+            at_ns: time::now_ns(),
+        })
+    }
+
+    /// Folders of containers that are no more.
+    fn forget_folders(&self, known: &BTreeSet<String>) -> Result<(), Error> {
+        let above = crate::image::open_folder(&self.0.root.join("containers"))?;
+        for entry in std::fs::read_dir(self.0.root.join("containers"))? {
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if !known.contains(&name) {
+                let _ = crate::image::remove_folder(&above, name.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn folder(&self, id: &str) -> PathBuf {
+        self.0.root.join("containers").join(id)
+    }
+
+    /// Before the process ends: networks that nobody uses any more are taken down. Containers that
+    /// run go on.
+    pub async fn close(&self) {
+        if !self.containers().iter().any(|container| container.is_running()) {
+            let networks = self.0.networks.clone();
+            let _ = blocking(move || {
+                networks.take_down();
+                Ok(())
+            })
+            .await;
+        }
+    }
+}
+
+fn no_such(text: &str) -> Error {
+    Error::not_found(format!("No such container: {text}"))
+}
+
+/// Work that waits for the disk or the kernel, on a thread that may.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Error::failed(format!("internal error: {error}"))),
+    }
+}
+
+/// Work that goes on by itself.
+pub fn task(work: impl Future<Output = ()> + Send + 'static) {
+    #[allow(clippy::disallowed_methods, reason = "the engine owns its runtime's tasks")]
+    tokio::spawn(work);
+}

@@ -1,0 +1,312 @@
+//! One table of nftables, put in place of the one before in a single transaction.
+
+use crate::netlink::{ACK, APPEND, CREATE, Message, REQUEST, Socket};
+use net::Subnet;
+use net::firewall::{Chain, Hook, Match, Protocol, Rule, Verdict};
+use std::io;
+use std::net::Ipv4Addr;
+
+const BATCH_BEGIN: u16 = 16;
+const BATCH_END: u16 = 17;
+const NFTABLES: u16 = 10 << 8;
+const NEW_TABLE: u16 = NFTABLES;
+const DELETE_TABLE: u16 = NFTABLES | 2;
+const NEW_CHAIN: u16 = NFTABLES | 3;
+const NEW_RULE: u16 = NFTABLES | 6;
+
+const IPV4: u8 = 2;
+const VERDICT_REGISTER: u32 = 0;
+const REGISTER: u32 = 1;
+const SECOND_REGISTER: u32 = 2;
+const INTERFACE_BYTES: usize = 16;
+
+const META_IN: u32 = 6;
+const META_OUT: u32 = 7;
+const META_PROTOCOL: u32 = 16;
+const EQUAL: u32 = 0;
+const NOT_EQUAL: u32 = 1;
+const NETWORK_HEADER: u32 = 1;
+const TRANSPORT_HEADER: u32 = 2;
+const AT_SOURCE: u32 = 12;
+const AT_DESTINATION: u32 = 16;
+const CT_STATE: u32 = 0;
+const CT_STATUS: u32 = 2;
+/// Established, and related to something established.
+const STATE_BITS: u32 = 2 | 4;
+const STATUS_TRANSLATED: u32 = 1 << 5;
+const FIB_ADDRESS_TYPE: u32 = 3;
+const FIB_DESTINATION: u32 = 2;
+const ADDRESS_IS_LOCAL: u32 = 2;
+
+/// A table of this name, in the namespace of the calling thread.
+pub struct Firewall {
+    table: String,
+}
+
+fn head(family: u8, resource: u16) -> [u8; 4] {
+    let [a, b] = resource.to_be_bytes();
+    [family, 0, a, b]
+}
+
+fn number(message: &mut Message, kind: u16, value: u32) {
+    message.attribute(kind, &value.to_be_bytes());
+}
+
+impl Firewall {
+    pub fn new(table: &str) -> Firewall {
+        Firewall { table: table.to_owned() }
+    }
+
+    /// All chains and rules at once; what was there before is gone in the same moment.
+    pub fn replace(&self, chains: &[Chain]) -> io::Result<()> {
+        let mut messages = vec![batch(BATCH_BEGIN), self.new_table(0), self.delete_table()];
+        messages.push(self.new_table(0));
+        for chain in chains {
+            messages.push(self.chain(chain));
+            messages.extend(chain.rules.iter().map(|rule| self.rule(chain.name, rule)));
+        }
+        self.commit(messages)
+    }
+
+    pub fn remove(&self) -> io::Result<()> {
+        // Making it first spares asking whether it is there.
+        self.commit(vec![batch(BATCH_BEGIN), self.new_table(0), self.delete_table()])
+    }
+
+    fn commit(&self, mut messages: Vec<Message>) -> io::Result<()> {
+        messages.push(batch(BATCH_END));
+        Socket::netfilter()?.batch(messages)
+    }
+
+    fn new_table(&self, flags: u16) -> Message {
+        let mut message = Message::new(NEW_TABLE, REQUEST | ACK | CREATE | flags, &head(IPV4, 0));
+        message.text(1, &self.table);
+        message
+    }
+
+    fn delete_table(&self) -> Message {
+        let mut message = Message::new(DELETE_TABLE, REQUEST | ACK, &head(IPV4, 0));
+        message.text(1, &self.table);
+        message
+    }
+
+    fn chain(&self, chain: &Chain) -> Message {
+        let mut message = Message::new(NEW_CHAIN, REQUEST | ACK | CREATE, &head(IPV4, 0));
+        let hook: u32 = match chain.hook {
+            Hook::Prerouting => 0,
+            Hook::Forward => 2,
+            Hook::Output => 3,
+            Hook::Postrouting => 4,
+        };
+        message.text(1, &self.table).text(3, chain.name).nested(4, |inner| {
+            number(inner, 1, hook);
+            number(inner, 2, chain.priority as u32);
+        });
+        message.text(7, if chain.is_nat { "nat" } else { "filter" });
+        message
+    }
+
+    fn rule(&self, chain: &str, rule: &Rule) -> Message {
+        let mut message = Message::new(NEW_RULE, REQUEST | ACK | CREATE | APPEND, &head(IPV4, 0));
+        message.text(1, &self.table).text(2, chain).nested(4, |list| {
+            for one in &rule.matches {
+                expressions(list, one);
+            }
+            verdict(list, rule.verdict);
+        });
+        message
+    }
+}
+
+fn batch(kind: u16) -> Message {
+    Message::new(kind, REQUEST, &head(0, 10))
+}
+
+fn expression(list: &mut Message, name: &str, data: impl FnOnce(&mut Message)) {
+    list.nested(1, |element| {
+        element.text(1, name).nested(2, data);
+    });
+}
+
+fn compare(list: &mut Message, operator: u32, value: &[u8]) {
+    expression(list, "cmp", |data| {
+        number(data, 1, REGISTER);
+        number(data, 2, operator);
+        data.nested(3, |inner| {
+            inner.attribute(1, value);
+        });
+    });
+}
+
+fn meta(list: &mut Message, key: u32) {
+    expression(list, "meta", |data| {
+        number(data, 2, key);
+        number(data, 1, REGISTER);
+    });
+}
+
+fn payload(list: &mut Message, base: u32, offset: u32, length: u32) {
+    expression(list, "payload", |data| {
+        number(data, 1, REGISTER);
+        number(data, 2, base);
+        number(data, 3, offset);
+        number(data, 4, length);
+    });
+}
+
+fn mask(list: &mut Message, mask: &[u8; 4]) {
+    expression(list, "bitwise", |data| {
+        number(data, 1, REGISTER);
+        number(data, 2, REGISTER);
+        number(data, 3, 4);
+        for (kind, value) in [(4, mask), (5, &[0; 4])] {
+            data.nested(kind, |inner| {
+                inner.attribute(1, value);
+            });
+        }
+    });
+}
+
+fn interface(list: &mut Message, key: u32, operator: u32, name: &str) {
+    let mut padded = [0; INTERFACE_BYTES];
+    let length = name.len().min(INTERFACE_BYTES - 1);
+    padded[..length].copy_from_slice(&name.as_bytes()[..length]);
+    meta(list, key);
+    compare(list, operator, &padded);
+}
+
+fn subnet(list: &mut Message, offset: u32, operator: u32, net: &Subnet) {
+    payload(list, NETWORK_HEADER, offset, 4);
+    if net.prefix() < 32 {
+        let bits = u32::MAX.checked_shl(32 - u32::from(net.prefix())).unwrap_or(0);
+        mask(list, &bits.to_be_bytes());
+    }
+    compare(list, operator, &net.address().octets());
+}
+
+fn tracked(list: &mut Message, key: u32, bits: u32) {
+    expression(list, "ct", |data| {
+        number(data, 1, REGISTER);
+        number(data, 2, key);
+    });
+    mask(list, &bits.to_ne_bytes());
+    compare(list, NOT_EQUAL, &[0; 4]);
+}
+
+fn expressions(list: &mut Message, one: &Match) {
+    match one {
+        Match::From(name) => interface(list, META_IN, EQUAL, name),
+        Match::NotFrom(name) => interface(list, META_IN, NOT_EQUAL, name),
+        Match::To(name) => interface(list, META_OUT, EQUAL, name),
+        Match::NotTo(name) => interface(list, META_OUT, NOT_EQUAL, name),
+        Match::Source(net) => subnet(list, AT_SOURCE, EQUAL, net),
+        Match::NotSource(net) => subnet(list, AT_SOURCE, NOT_EQUAL, net),
+        Match::Destination(net) => subnet(list, AT_DESTINATION, EQUAL, net),
+        Match::DestinationIsLocal => {
+            expression(list, "fib", |data| {
+                number(data, 1, REGISTER);
+                number(data, 2, FIB_ADDRESS_TYPE);
+                number(data, 3, FIB_DESTINATION);
+            });
+            compare(list, EQUAL, &ADDRESS_IS_LOCAL.to_ne_bytes());
+        }
+        Match::Port(protocol, port) => {
+            meta(list, META_PROTOCOL);
+            compare(list, EQUAL, &[protocol_number(*protocol)]);
+            payload(list, TRANSPORT_HEADER, 2, 2);
+            compare(list, EQUAL, &port.to_be_bytes());
+        }
+        Match::Established => tracked(list, CT_STATE, STATE_BITS),
+        Match::Translated => tracked(list, CT_STATUS, STATUS_TRANSLATED),
+    }
+}
+
+fn protocol_number(protocol: Protocol) -> u8 {
+    protocol as u8
+}
+
+fn immediate(list: &mut Message, register: u32, value: impl FnOnce(&mut Message)) {
+    expression(list, "immediate", |data| {
+        number(data, 1, register);
+        data.nested(2, value);
+    });
+}
+
+fn verdict(list: &mut Message, verdict: Verdict) {
+    match verdict {
+        Verdict::Accept | Verdict::Drop => {
+            let code = u32::from(verdict == Verdict::Accept);
+            immediate(list, VERDICT_REGISTER, |value| {
+                value.nested(2, |inner| number(inner, 1, code));
+            });
+        }
+        Verdict::Masquerade => expression(list, "masq", |_| {}),
+        Verdict::Translate(to, port) => translate(list, to, port),
+    }
+}
+
+fn translate(list: &mut Message, to: Ipv4Addr, port: u16) {
+    immediate(list, REGISTER, |value| {
+        value.attribute(1, &to.octets());
+    });
+    immediate(list, SECOND_REGISTER, |value| {
+        value.attribute(1, &port.to_be_bytes());
+    });
+    expression(list, "nat", |data| {
+        number(data, 1, 1);
+        number(data, 2, u32::from(IPV4));
+        number(data, 3, REGISTER);
+        number(data, 5, SECOND_REGISTER);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::new_namespace;
+    use net::firewall::{Bridge, Published, Wanted, chains};
+
+    /// In a namespace of its own, so that it touches nothing of this machine. Needs root.
+    #[test]
+    fn the_kernel_takes_every_rule() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: a firewall needs root");
+            return;
+        }
+        let bridge = |name: &str, is_internal, talks| Bridge {
+            interface: name.to_owned(),
+            subnet: Subnet::parse("172.17.0.0/16").unwrap(),
+            is_internal,
+            masquerades: true,
+            talks,
+        };
+        let published = |protocol, host_ip| Published {
+            protocol,
+            host_ip,
+            host_port: 8080,
+            interface: "a".to_owned(),
+            to: [172, 17, 0, 2].into(),
+            to_port: 80,
+        };
+        let wanted = Wanted {
+            bridges: vec![
+                bridge("a", false, true),
+                bridge("b", true, true),
+                bridge("c", false, false),
+            ],
+            published: vec![
+                published(Protocol::Tcp, None),
+                published(Protocol::Udp, Some([127, 0, 0, 1].into())),
+            ],
+        };
+        new_namespace(|_| {
+            let firewall = Firewall::new("cumulet-test");
+            firewall.replace(&chains(&wanted))?;
+            // Once more in its own place, and away, and away again.
+            firewall.replace(&chains(&wanted))?;
+            firewall.remove()?;
+            firewall.remove()
+        })
+        .unwrap();
+    }
+}

@@ -1,0 +1,269 @@
+//! Links, addresses and routes.
+
+use crate::netlink::{ACK, CREATE, EXCLUSIVE, Message, REQUEST, Socket, attributes};
+use net::Subnet;
+use rustix::fd::{AsFd, AsRawFd};
+use std::io;
+use std::net::Ipv4Addr;
+
+const NEW_LINK: u16 = 16;
+const DELETE_LINK: u16 = 17;
+const GET_LINK: u16 = 18;
+const NEW_ADDRESS: u16 = 20;
+const GET_ADDRESS: u16 = 22;
+const NEW_ROUTE: u16 = 24;
+const DELETE_ROUTE: u16 = 25;
+const GET_ROUTE: u16 = 26;
+
+const LINK_ADDRESS: u16 = 1;
+const LINK_NAME: u16 = 3;
+const LINK_MTU: u16 = 4;
+const LINK_MASTER: u16 = 10;
+const LINK_INFO: u16 = 18;
+const LINK_NAMESPACE: u16 = 28;
+const INFO_KIND: u16 = 1;
+const INFO_DATA: u16 = 2;
+const VETH_PEER: u16 = 1;
+
+const IPV4: u8 = 2;
+const UP: u32 = 1;
+const ADDRESS_HEAD: usize = 8;
+const ROUTE_HEAD: usize = 12;
+const LINK_HEAD: usize = 16;
+const MAIN_TABLE: u8 = 254;
+const LOCAL_TABLE: u8 = 255;
+
+/// A conversation about links in one network namespace.
+pub struct Links(Socket);
+
+/// What this machine uses already.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Used {
+    pub subnets: Vec<Subnet>,
+    pub interfaces: Vec<String>,
+}
+
+fn link_head(index: u32, flags: u32, change: u32) -> [u8; LINK_HEAD] {
+    let mut head = [0; LINK_HEAD];
+    head[4..8].copy_from_slice(&index.to_ne_bytes());
+    head[8..12].copy_from_slice(&flags.to_ne_bytes());
+    head[12..16].copy_from_slice(&change.to_ne_bytes());
+    head
+}
+
+impl Links {
+    /// In the namespace of the calling thread.
+    pub fn open() -> io::Result<Links> {
+        Ok(Links(Socket::route()?))
+    }
+
+    pub fn index(&mut self, name: &str) -> io::Result<Option<u32>> {
+        let mut found = None;
+        self.0.dump(GET_LINK, &link_head(0, 0, 0), |body| {
+            let is_it = attributes(body, LINK_HEAD).iter().any(|(kind, value)| {
+                *kind == LINK_NAME && value.strip_suffix(b"\0") == Some(name.as_bytes())
+            });
+            if is_it {
+                found = body.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Makes a bridge that is up and has this address.
+    pub fn new_bridge(
+        &mut self,
+        name: &str,
+        address: Ipv4Addr,
+        subnet: &Subnet,
+        mtu: Option<u32>,
+    ) -> io::Result<u32> {
+        let mut message =
+            Message::new(NEW_LINK, REQUEST | ACK | CREATE | EXCLUSIVE, &link_head(0, UP, UP));
+        message.text(LINK_NAME, name);
+        if let Some(mtu) = mtu {
+            message.attribute(LINK_MTU, &mtu.to_ne_bytes());
+        }
+        message.nested(LINK_INFO, |info| {
+            info.text(INFO_KIND, "bridge");
+        });
+        self.0.request(message)?;
+        let index = self.index(name)?.ok_or(io::ErrorKind::NotFound)?;
+        self.add_address(index, address, subnet)?;
+        Ok(index)
+    }
+
+    /// Makes a pair of links: one end here in the bridge, the other as `inside` in the namespace.
+    pub fn new_pair(
+        &mut self,
+        name: &str,
+        bridge: u32,
+        inside: &str,
+        mac: [u8; 6],
+        namespace: impl AsFd,
+        mtu: Option<u32>,
+    ) -> io::Result<()> {
+        let mut message =
+            Message::new(NEW_LINK, REQUEST | ACK | CREATE | EXCLUSIVE, &link_head(0, UP, UP));
+        message.text(LINK_NAME, name).attribute(LINK_MASTER, &bridge.to_ne_bytes());
+        if let Some(mtu) = mtu {
+            message.attribute(LINK_MTU, &mtu.to_ne_bytes());
+        }
+        let fd = namespace.as_fd().as_raw_fd();
+        message.nested(LINK_INFO, |info| {
+            info.text(INFO_KIND, "veth").nested(INFO_DATA, |data| {
+                data.nested(VETH_PEER, |peer| {
+                    peer.raw(&link_head(0, 0, 0))
+                        .text(LINK_NAME, inside)
+                        .attribute(LINK_ADDRESS, &mac)
+                        .attribute(LINK_NAMESPACE, &fd.to_ne_bytes());
+                    if let Some(mtu) = mtu {
+                        peer.attribute(LINK_MTU, &mtu.to_ne_bytes());
+                    }
+                });
+            });
+        });
+        self.0.request(message)
+    }
+
+    pub fn set_up(&mut self, index: u32) -> io::Result<()> {
+        self.0.request(Message::new(NEW_LINK, REQUEST | ACK, &link_head(index, UP, UP)))
+    }
+
+    /// What is not there is gone.
+    pub fn delete(&mut self, name: &str) -> io::Result<()> {
+        let mut message = Message::new(DELETE_LINK, REQUEST | ACK, &link_head(0, 0, 0));
+        message.text(LINK_NAME, name);
+        match self.0.request(message) {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+            other => other,
+        }
+    }
+
+    pub fn add_address(
+        &mut self,
+        index: u32,
+        address: Ipv4Addr,
+        subnet: &Subnet,
+    ) -> io::Result<()> {
+        let mut head = [0; ADDRESS_HEAD];
+        head[0] = IPV4;
+        head[1] = subnet.prefix();
+        head[4..8].copy_from_slice(&index.to_ne_bytes());
+        let mut message = Message::new(NEW_ADDRESS, REQUEST | ACK | CREATE | EXCLUSIVE, &head);
+        message.attribute(1, &address.octets()).attribute(2, &address.octets());
+        message.attribute(4, &subnet.broadcast().octets());
+        self.0.request(message)
+    }
+
+    pub fn add_default_route(&mut self, gateway: Ipv4Addr) -> io::Result<()> {
+        self.route(NEW_ROUTE, REQUEST | ACK | CREATE | EXCLUSIVE, gateway)
+    }
+
+    pub fn delete_default_route(&mut self, gateway: Ipv4Addr) -> io::Result<()> {
+        self.route(DELETE_ROUTE, REQUEST | ACK, gateway)
+    }
+
+    fn route(&mut self, kind: u16, flags: u16, gateway: Ipv4Addr) -> io::Result<()> {
+        let mut head = [0; ROUTE_HEAD];
+        head[0] = IPV4;
+        head[4] = MAIN_TABLE;
+        // Made at start, everywhere, to one host.
+        (head[5], head[6], head[7]) = (3, 0, 1);
+        let mut message = Message::new(kind, flags, &head);
+        message.attribute(5, &gateway.octets());
+        self.0.request(message)
+    }
+
+    /// Subnets of addresses and routes, and names of links.
+    pub fn used(&mut self) -> io::Result<Used> {
+        let mut used = Used::default();
+        let ipv4 = |value: &[u8]| <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from);
+        self.0.dump(GET_ADDRESS, &[IPV4, 0, 0, 0, 0, 0, 0, 0], |body| {
+            let prefix = body.get(1).copied().unwrap_or(32);
+            for (kind, value) in attributes(body, ADDRESS_HEAD) {
+                if kind == 2 {
+                    used.subnets.extend(ipv4(value).and_then(|a| Subnet::new(a, prefix)));
+                }
+            }
+        })?;
+        let mut head = [0; ROUTE_HEAD];
+        head[0] = IPV4;
+        self.0.dump(GET_ROUTE, &head, |body| {
+            let (prefix, table) = (body.get(1).copied().unwrap_or(0), body.get(4).copied());
+            // The default route leads everywhere and uses nothing.
+            if prefix == 0 || table == Some(LOCAL_TABLE) {
+                return;
+            }
+            for (kind, value) in attributes(body, ROUTE_HEAD) {
+                if kind == 1 {
+                    used.subnets.extend(ipv4(value).and_then(|a| Subnet::new(a, prefix)));
+                }
+            }
+        })?;
+        self.0.dump(GET_LINK, &link_head(0, 0, 0), |body| {
+            for (kind, value) in attributes(body, LINK_HEAD) {
+                if kind == LINK_NAME {
+                    let name = value.strip_suffix(b"\0").unwrap_or(value);
+                    used.interfaces.push(String::from_utf8_lossy(name).into_owned());
+                }
+            }
+        })?;
+        Ok(used)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{inside, new_namespace};
+
+    /// Two namespaces of its own, joined by a bridge in the first. Needs root.
+    #[test]
+    fn a_pair_across_a_bridge() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: links need root");
+            return;
+        }
+        let (container, ()) = new_namespace(|_| Ok(())).unwrap();
+        let subnet = Subnet::parse("172.17.0.0/16").unwrap();
+        let (host, ()) = new_namespace(|_| {
+            let mut links = Links::open()?;
+            let bridge = links.new_bridge("br0", subnet.first(), &subnet, Some(1400))?;
+            let mac = [2, 0x42, 172, 17, 0, 2];
+            links.new_pair("veth0", bridge, "eth0", mac, &container, Some(1400))?;
+            let used = links.used()?;
+            assert!(used.subnets.contains(&subnet), "{used:?}");
+            assert!(used.interfaces.iter().any(|name| name == "veth0"), "{used:?}");
+            Ok(())
+        })
+        .unwrap();
+        inside(&container, || {
+            let mut links = Links::open()?;
+            let lo = links.index("lo")?.expect("a loopback");
+            links.set_up(lo)?;
+            let eth0 = links.index("eth0")?.expect("the pair's other end");
+            links.set_up(eth0)?;
+            links.add_address(eth0, [172, 17, 0, 2].into(), &subnet)?;
+            links.add_default_route(subnet.first())?;
+            assert!(links.add_default_route(subnet.first()).is_err());
+            links.delete_default_route(subnet.first())?;
+            assert_eq!(links.index("nope")?, None);
+            Ok(())
+        })
+        .unwrap();
+        inside(&host, || {
+            let mut links = Links::open()?;
+            links.delete("veth0")?;
+            links.delete("veth0")?;
+            assert_eq!(links.index("veth0")?, None);
+            Ok(())
+        })
+        .unwrap();
+        inside(&container, || {
+            assert_eq!(Links::open()?.index("eth0")?, None);
+            Ok(())
+        })
+        .unwrap();
+    }
+}

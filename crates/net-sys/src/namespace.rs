@@ -1,0 +1,44 @@
+//! Network namespaces: making one, and doing something in one.
+#![allow(
+    unsafe_code,
+    reason = "rustix marks unshare as unsafe because of one flag that is not used"
+)]
+
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
+use std::io;
+
+/// On a thread of its own, which ends with it: no other work may find itself elsewhere.
+fn aside<T: Send>(work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("netns".to_owned()).stack_size(256 * 1024);
+        let handle = thread.spawn_scoped(scope, work)?;
+        handle.join().unwrap_or_else(|_| Err(io::Error::other("a network thread has failed")))
+    })
+}
+
+/// A new namespace, in which `prepare` is run. It lasts as long as somebody holds it.
+pub fn new_namespace<T: Send>(
+    prepare: impl FnOnce(&OwnedFd) -> io::Result<T> + Send,
+) -> io::Result<(OwnedFd, T)> {
+    aside(|| {
+        // SAFETY: only CLONE_FILES could take a descriptor from under its owner.
+        unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let namespace = openat(CWD, "/proc/thread-self/ns/net", flags, Mode::empty())?;
+        let result = prepare(&namespace)?;
+        Ok((namespace, result))
+    })
+}
+
+/// Runs `work` in a namespace.
+pub fn inside<T: Send>(
+    namespace: impl AsFd + Sync,
+    work: impl FnOnce() -> io::Result<T> + Send,
+) -> io::Result<T> {
+    aside(|| {
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        work()
+    })
+}

@@ -1,0 +1,350 @@
+//! What of the traffic to, from and between networks is let through and translated, as chains of
+//! rules.
+
+use crate::address::Subnet;
+use std::net::Ipv4Addr;
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bridge {
+    pub interface: String,
+    pub subnet: Subnet,
+    /// Nothing leaves it and nothing comes in.
+    pub is_internal: bool,
+    /// Outbound traffic looks as if it came from this machine.
+    pub masquerades: bool,
+    /// Containers in it may talk to each other.
+    pub talks: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    Tcp = 6,
+    Udp = 17,
+    Sctp = 132,
+}
+
+impl Protocol {
+    pub fn parse(text: &str) -> Option<Protocol> {
+        match text {
+            "tcp" => Some(Protocol::Tcp),
+            "udp" => Some(Protocol::Udp),
+            "sctp" => Some(Protocol::Sctp),
+            _ => None,
+        }
+    }
+}
+
+/// A port of this machine that leads to a container.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Published {
+    pub protocol: Protocol,
+    /// `None` is every address of this machine.
+    pub host_ip: Option<Ipv4Addr>,
+    pub host_port: u16,
+    pub interface: String,
+    pub to: Ipv4Addr,
+    pub to_port: u16,
+}
+
+/// All that is wanted.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Wanted {
+    pub bridges: Vec<Bridge>,
+    pub published: Vec<Published>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Match {
+    From(String),
+    NotFrom(String),
+    To(String),
+    NotTo(String),
+    Source(Subnet),
+    NotSource(Subnet),
+    Destination(Subnet),
+    /// An address of this machine.
+    DestinationIsLocal,
+    Port(Protocol, u16),
+    /// Belongs to a conversation that was let through.
+    Established,
+    /// Its destination was translated here.
+    Translated,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Accept,
+    Drop,
+    Masquerade,
+    Translate(Ipv4Addr, u16),
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rule {
+    pub matches: Vec<Match>,
+    pub verdict: Verdict,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Hook {
+    Prerouting,
+    Forward,
+    Output,
+    Postrouting,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Chain {
+    pub name: &'static str,
+    pub hook: Hook,
+    /// Whether it translates; else it filters.
+    pub is_nat: bool,
+    pub priority: i32,
+    pub rules: Vec<Rule>,
+}
+
+const LOOPBACK: &str = "127.0.0.0/8";
+/// Before anything is translated.
+const RAW: i32 = -300;
+const TRANSLATE: i32 = -100;
+const FILTER: i32 = 0;
+const MASQUERADE: i32 = 100;
+
+fn rule(matches: Vec<Match>, verdict: Verdict) -> Rule {
+    Rule { matches, verdict }
+}
+
+/// The chains of our table.
+pub fn chains(wanted: &Wanted) -> Vec<Chain> {
+    let loopback = Subnet::new(Ipv4Addr::new(127, 0, 0, 0), 8);
+    debug_assert_eq!(loopback.map(|net| net.to_string()).as_deref(), Some(LOOPBACK));
+    let Some(loopback) = loopback else { return Vec::new() };
+    let nat = |name, hook, priority, rules| Chain { name, hook, is_nat: true, priority, rules };
+    let filter = |name, hook, priority, rules| Chain { name, hook, is_nat: false, priority, rules };
+    vec![
+        filter("guard", Hook::Prerouting, RAW, guard(wanted, loopback)),
+        filter("forward", Hook::Forward, FILTER, forward(wanted)),
+        nat("published", Hook::Prerouting, TRANSLATE, translate(wanted)),
+        nat("published-local", Hook::Output, TRANSLATE, translate(wanted)),
+        nat("outbound", Hook::Postrouting, MASQUERADE, outbound(wanted, loopback)),
+    ]
+}
+
+/// A bridge that routes this machine's loopback, for its published ports, must let nobody else in
+/// (CVE-2020-8558), and a container's own address is nobody's but through its bridge.
+fn guard(wanted: &Wanted, loopback: Subnet) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for bridge in &wanted.bridges {
+        let from = Match::From(bridge.interface.clone());
+        rules.push(rule(vec![from.clone(), Match::Destination(loopback)], Verdict::Drop));
+        rules.push(rule(vec![from, Match::NotSource(bridge.subnet)], Verdict::Drop));
+    }
+    // A port published on loopback alone is not reached by a forged packet from outside.
+    for one in wanted.published.iter().filter(|one| one.host_ip.is_some_and(|ip| ip.is_loopback()))
+    {
+        let Some(to) = one.host_ip.and_then(|ip| Subnet::new(ip, 32)) else { continue };
+        let matches = vec![
+            Match::NotFrom("lo".to_owned()),
+            Match::Destination(to),
+            Match::Port(one.protocol, one.host_port),
+        ];
+        rules.push(rule(matches, Verdict::Drop));
+    }
+    rules
+}
+
+fn forward(wanted: &Wanted) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for bridge in &wanted.bridges {
+        let (from, to) =
+            (Match::From(bridge.interface.clone()), Match::To(bridge.interface.clone()));
+        let not_to = Match::NotTo(bridge.interface.clone());
+        let not_from = Match::NotFrom(bridge.interface.clone());
+        if bridge.is_internal {
+            rules.push(rule(vec![from.clone(), not_to], Verdict::Drop));
+            rules.push(rule(vec![to, not_from], Verdict::Drop));
+            continue;
+        }
+        if !bridge.talks {
+            let same = vec![from.clone(), to.clone()];
+            rules.push(rule([same.clone(), vec![Match::Established]].concat(), Verdict::Accept));
+            rules.push(rule([same.clone(), vec![Match::Translated]].concat(), Verdict::Accept));
+            rules.push(rule(same, Verdict::Drop));
+        }
+        // Answers come in, and what was published; nothing else finds its way to a container.
+        let inbound = vec![to, not_from];
+        rules.push(rule([inbound.clone(), vec![Match::Established]].concat(), Verdict::Accept));
+        rules.push(rule([inbound.clone(), vec![Match::Translated]].concat(), Verdict::Accept));
+        rules.push(rule(inbound, Verdict::Drop));
+    }
+    rules
+}
+
+fn translate(wanted: &Wanted) -> Vec<Rule> {
+    let rules = wanted.published.iter().map(|one| {
+        let address = match one.host_ip.and_then(|ip| Subnet::new(ip, 32)) {
+            Some(address) => Match::Destination(address),
+            None => Match::DestinationIsLocal,
+        };
+        let matches = vec![address, Match::Port(one.protocol, one.host_port)];
+        rule(matches, Verdict::Translate(one.to, one.to_port))
+    });
+    rules.collect()
+}
+
+fn outbound(wanted: &Wanted, loopback: Subnet) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for bridge in &wanted.bridges {
+        let to = Match::To(bridge.interface.clone());
+        // From this machine's loopback through a published port: the container answers the bridge.
+        rules.push(rule(vec![Match::Source(loopback), to.clone()], Verdict::Masquerade));
+        // A container that calls a port that leads to itself or its neighbour.
+        let same = vec![Match::Source(bridge.subnet), to, Match::Translated];
+        rules.push(rule(same, Verdict::Masquerade));
+        if bridge.masquerades && !bridge.is_internal {
+            let out = vec![Match::Source(bridge.subnet), Match::NotTo(bridge.interface.clone())];
+            rules.push(rule(out, Verdict::Masquerade));
+        }
+    }
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A packet, as far as the rules look at it.
+    #[derive(Clone)]
+    struct Packet<'a> {
+        from: &'a str,
+        to: &'a str,
+        source: Ipv4Addr,
+        destination: Ipv4Addr,
+        port: u16,
+        is_local: bool,
+        is_established: bool,
+        is_translated: bool,
+    }
+
+    fn holds(one: &Match, packet: &Packet<'_>) -> bool {
+        match one {
+            Match::From(name) => packet.from == name,
+            Match::NotFrom(name) => packet.from != name,
+            Match::To(name) => packet.to == name,
+            Match::NotTo(name) => packet.to != name,
+            Match::Source(net) => net.contains(packet.source),
+            Match::NotSource(net) => !net.contains(packet.source),
+            Match::Destination(net) => net.contains(packet.destination),
+            Match::DestinationIsLocal => packet.is_local,
+            Match::Port(_, port) => packet.port == *port,
+            Match::Established => packet.is_established,
+            Match::Translated => packet.is_translated,
+        }
+    }
+
+    fn verdict(wanted: &Wanted, chain: &str, packet: &Packet<'_>) -> Verdict {
+        let chains = chains(wanted);
+        let chain = chains.iter().find(|one| one.name == chain).expect("a chain");
+        let rule = chain.rules.iter().find(|rule| rule.matches.iter().all(|m| holds(m, packet)));
+        rule.map_or(Verdict::Accept, |rule| rule.verdict)
+    }
+
+    fn wanted() -> Wanted {
+        let bridge = |interface: &str, subnet: &str, is_internal| Bridge {
+            interface: interface.to_owned(),
+            subnet: Subnet::parse(subnet).unwrap(),
+            is_internal,
+            masquerades: true,
+            talks: interface != "quiet",
+        };
+        Wanted {
+            bridges: vec![
+                bridge("a", "172.17.0.0/16", false),
+                bridge("b", "172.18.0.0/16", false),
+                bridge("inner", "172.19.0.0/16", true),
+                bridge("quiet", "172.20.0.0/16", false),
+            ],
+            published: vec![Published {
+                protocol: Protocol::Tcp,
+                host_ip: None,
+                host_port: 8080,
+                interface: "a".to_owned(),
+                to: [172, 17, 0, 2].into(),
+                to_port: 80,
+            }],
+        }
+    }
+
+    const OUT: [u8; 4] = [93, 184, 216, 34];
+
+    fn packet<'a>(from: &'a str, source: [u8; 4], to: &'a str, destination: [u8; 4]) -> Packet<'a> {
+        Packet {
+            from,
+            to,
+            source: source.into(),
+            destination: destination.into(),
+            port: 80,
+            is_local: false,
+            is_established: false,
+            is_translated: false,
+        }
+    }
+
+    #[test]
+    fn networks_are_apart() {
+        let wanted = wanted();
+        let between = packet("a", [172, 17, 0, 2], "b", [172, 18, 0, 2]);
+        assert_eq!(verdict(&wanted, "forward", &between), Verdict::Drop);
+        let answer = Packet { is_established: true, ..between.clone() };
+        assert_eq!(verdict(&wanted, "forward", &answer), Verdict::Accept);
+        let published = Packet { is_translated: true, ..between };
+        assert_eq!(verdict(&wanted, "forward", &published), Verdict::Accept);
+        let outward = packet("a", [172, 17, 0, 2], "eth0", OUT);
+        assert_eq!(verdict(&wanted, "forward", &outward), Verdict::Accept);
+        assert_eq!(verdict(&wanted, "outbound", &outward), Verdict::Masquerade);
+        let inward = packet("eth0", OUT, "a", [172, 17, 0, 2]);
+        assert_eq!(verdict(&wanted, "forward", &inward), Verdict::Drop);
+        let neighbours = packet("a", [172, 17, 0, 2], "a", [172, 17, 0, 3]);
+        assert_eq!(verdict(&wanted, "forward", &neighbours), Verdict::Accept);
+    }
+
+    #[test]
+    fn inner_and_quiet_networks() {
+        let wanted = wanted();
+        let outward = packet("inner", [172, 19, 0, 2], "eth0", OUT);
+        assert_eq!(verdict(&wanted, "forward", &outward), Verdict::Drop);
+        let neighbours = packet("quiet", [172, 20, 0, 2], "quiet", [172, 20, 0, 3]);
+        assert_eq!(verdict(&wanted, "forward", &neighbours), Verdict::Drop);
+    }
+
+    #[test]
+    fn published_ports() {
+        let wanted = wanted();
+        let mut call = packet("eth0", OUT, "", [192, 0, 2, 2]);
+        (call.port, call.is_local) = (8080, true);
+        let to = Verdict::Translate([172, 17, 0, 2].into(), 80);
+        assert_eq!(verdict(&wanted, "published", &call), to);
+        assert_eq!(verdict(&wanted, "published-local", &call), to);
+        call.port = 8081;
+        assert_eq!(verdict(&wanted, "published", &call), Verdict::Accept);
+        let hairpin =
+            Packet { is_translated: true, ..packet("a", [172, 17, 0, 2], "a", [172, 17, 0, 2]) };
+        assert_eq!(verdict(&wanted, "outbound", &hairpin), Verdict::Masquerade);
+    }
+
+    #[test]
+    fn loopback_is_out_of_reach() {
+        let wanted = wanted();
+        let call = packet("a", [172, 17, 0, 2], "", [127, 0, 0, 1]);
+        assert_eq!(verdict(&wanted, "guard", &call), Verdict::Drop);
+        let forged = packet("a", [172, 18, 0, 9], "", [172, 18, 0, 2]);
+        assert_eq!(verdict(&wanted, "guard", &forged), Verdict::Drop);
+        let mut local = wanted.clone();
+        local.published[0].host_ip = Some([127, 0, 0, 1].into());
+        let mut outside = packet("eth0", OUT, "", [127, 0, 0, 1]);
+        outside.port = 8080;
+        assert_eq!(verdict(&local, "guard", &outside), Verdict::Drop);
+        outside.from = "lo";
+        assert_eq!(verdict(&local, "guard", &outside), Verdict::Accept);
+    }
+}
