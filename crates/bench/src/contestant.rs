@@ -68,7 +68,8 @@ impl Contestant {
         let address = format!("127.0.0.1:{port}");
         match self.name {
             "cumulet" => {
-                command.args(["up", "--listen", &address, "--data"]).arg(home.join("data"));
+                command.args(["up", "--docker-socket", "none", "--listen", &address, "--data"]);
+                command.arg(home.join("data"));
             }
             // As many threads as Cumulet's own runtime has.
             "bare hyper" => {

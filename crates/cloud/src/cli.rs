@@ -47,7 +47,7 @@ pub fn command() -> Command {
                         .action(ArgAction::SetTrue)
                         .help("Come by TLS, and trust the local authority"),
                 )
-                .args(of_names(&["data", "listen", "region"])),
+                .args(of_names(&["data", "listen", "region", "docker_socket"])),
         )
         .subcommand(shell())
         .subcommand(inside())
@@ -74,6 +74,7 @@ pub fn command() -> Command {
         .subcommand(events())
         .subcommand(snapshot())
         .subcommand(clock())
+        .subcommand(images())
         .subcommand(Command::new("version").about("Print the version"))
         .subcommand(
             Command::new("completions")
@@ -270,6 +271,30 @@ fn clock() -> Command {
         .subcommand(Command::new("run").about("Let it go on from where it stands").args(whose()))
 }
 
+fn images() -> Command {
+    Command::new("images")
+        .about("Make images without a registry")
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("bootstrap")
+                .about("Build a small base image from this machine's packages")
+                .arg(
+                    Arg::new("name")
+                        .value_name("NAME")
+                        .required(true)
+                        .value_parser(["busybox"])
+                        .help("Which one"),
+                )
+                .arg(
+                    Arg::new("tag")
+                        .long("tag")
+                        .value_name("NAME[:TAG]")
+                        .help("What to call it, in place of its own name"),
+                )
+                .args(of_names(&["data", "docker_socket"])),
+        )
+}
+
 fn up_args() -> Vec<Arg> {
     let config = Arg::new("config")
         .long("config")
@@ -307,7 +332,10 @@ fn of_key(key: &'static settings::Key) -> Arg {
 /// Settings from all sources.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads environment and file")]
 pub fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
-    let matches = matches.subcommand().map_or(matches, |(_, inner)| inner);
+    let mut matches = matches;
+    while let Some((_, inner)) = matches.subcommand() {
+        matches = inner;
+    }
     let mut all = Settings::default();
     let usage = |error: settings::SettingError| Failure::new(exit::USAGE, error.0);
     let given = value(matches, "config").or_else(|| variable("CUMULET_CONFIG"));

@@ -1,6 +1,7 @@
 //! `cumulet env`: what points AWS CLI and SDKs here.
 
 use crate::cli;
+use crate::docker_socket::Docker;
 use crate::doors;
 use crate::exit::{self, Failure};
 use crate::settings::Config;
@@ -22,6 +23,11 @@ pub fn print(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
         // Variables that add to what a client trusts; others would replace it.
         pairs.push(("AWS_CA_BUNDLE", authority.display().to_string()));
         pairs.push(("NODE_EXTRA_CA_CERTS", authority.display().to_string()));
+    }
+    if let Some(socket) = Docker::first_path(config) {
+        pairs.push(("DOCKER_HOST", format!("unix://{}", socket.display())));
+        // Builds go the classic way until BuildKit's is done.
+        pairs.push(("DOCKER_BUILDKIT", "0".to_owned()));
     }
     let shell = cli::value(matches, "shell");
     for (name, value) in pairs {

@@ -10,11 +10,13 @@ mod chance;
 mod cli;
 mod client;
 mod clock;
+mod docker_socket;
 mod doctor;
 mod doors;
 mod env;
 mod events;
 mod exit;
+mod images;
 mod lab;
 mod services;
 mod settings;
@@ -29,6 +31,10 @@ use exit::Failure;
 use settings::Config;
 
 fn main() {
+    // The process that holds containers: nothing of what follows may have happened before.
+    if std::env::args_os().nth(1).is_some_and(|name| name == engine::helper::COMMAND) {
+        std::process::exit(engine::helper::main());
+    }
     let code = match run() {
         Ok(()) => exit::OK,
         Err(failure) => {
@@ -69,6 +75,7 @@ fn run() -> Result<(), Failure> {
                 "status" => status::run(&config),
                 "events" => events::run(&config, matches),
                 "snapshot" => snapshot::run(&config, matches),
+                "images" => images::run(&config, matches),
                 "doctor" => doctor::run(&config, matches.contains_id("data")),
                 _ => {
                     start_log(&config.log)?;

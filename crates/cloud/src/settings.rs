@@ -101,6 +101,11 @@ pub const KEYS: &[Key] = &[
         "A certificate chain in PEM, in place of those of the local authority",
     ),
     key("tls_key", "FILE", "", "Its private key in PEM"),
+    keys(
+        "docker_socket",
+        "PATH",
+        "Where the Docker API listens; none turns it off [default: run/docker.sock in the data folder, and for the default data folder /var/run/docker.sock where nothing holds it]",
+    ),
     key(
         "ready_file",
         "FILE",
@@ -275,6 +280,10 @@ pub struct Config {
     pub dns_listen: Option<SocketAddr>,
     pub dns_forward: Forward,
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Empty is the default places, `none` alone is nowhere.
+    pub docker_sockets: Vec<PathBuf>,
+    /// Whether this is the cloud that a user has without saying which.
+    pub is_default: bool,
     pub ready_file: Option<PathBuf>,
     pub log: String,
     pub threads: usize,
@@ -369,6 +378,8 @@ impl Config {
             region,
             durability,
             tls,
+            is_default: path("data").is_none(),
+            docker_sockets: settings.all("docker_socket").iter().map(PathBuf::from).collect(),
             ready_file: path("ready_file"),
             log: settings.text("log").to_owned(),
             threads: settings.number("threads", 0, 1024)? as usize,

@@ -2,6 +2,7 @@
 
 use crate::audit_log::AuditLog;
 use crate::chance::{OsEntropy, SystemClock};
+use crate::docker_socket;
 use crate::doors::{self, Doors};
 use crate::exit::{self, Failure};
 use crate::services;
@@ -26,7 +27,9 @@ pub fn run(config: &Config, settings: &Settings) -> Result<(), Failure> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
-        .max_blocking_threads(4)
+        // They come when containers need the kernel or the disk, and go again.
+        .max_blocking_threads(32)
+        .thread_keep_alive(std::time::Duration::from_secs(2))
         .thread_name("http")
         .enable_io()
         .enable_time()
@@ -51,13 +54,16 @@ async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     upkeep.run_jobs(gateway.clone()).map_err(failed)?;
     let (stop, stopping) = watch::channel(false);
     let own_tls = config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
-    let open = doors.open(config, &gateway, own_tls, stopping)?;
+    let open = doors.open(config, &gateway, own_tls, stopping.clone())?;
     watch_signals(stop)?;
-    greet(config, settings, &url, &open.lines);
+    let docker = docker_socket::Docker::open(config, &store, stopping).await?;
+    let lines = [open.lines.as_slice(), &docker.lines()].concat();
+    greet(config, settings, &url, &lines);
     if let Some(path) = &config.ready_file {
         write_ready_file(path, address)?;
     }
     open.until_stopped().await;
+    docker.close().await;
     upkeep.finish();
     if let Some(path) = &config.ready_file {
         let _ = std::fs::remove_file(path);

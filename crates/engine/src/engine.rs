@@ -14,7 +14,7 @@ use crate::names::{self, Found};
 use crate::network::Networks;
 use crate::rows::CONTAINERS;
 use crate::time;
-use base::{Clock, Entropy};
+use base::Entropy;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,6 @@ pub(crate) const SCOPE: Scope = Scope::Host;
 /// What the engine needs from outside.
 pub struct Parts {
     pub store: Store,
-    pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     /// The data folder: `engine` and `run` below it are ours.
     pub data: PathBuf,
@@ -38,7 +37,6 @@ pub struct Engine(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub store: Store,
-    pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
     pub root: PathBuf,
     pub run: PathBuf,
@@ -63,7 +61,7 @@ impl Engine {
     /// Opens the engine, finds containers again that run, and starts those that should. Without any
     /// container this reads a few rows and does nothing else.
     pub async fn open(parts: Parts) -> Result<Engine, Error> {
-        let Parts { store, clock, entropy, data } = parts;
+        let Parts { store, entropy, data } = parts;
         let root = data.join("engine");
         let run = data.join("run");
         for folder in [root.join("containers"), root.join("volumes"), run.clone()] {
@@ -82,7 +80,6 @@ impl Engine {
             execs: Mutex::default(),
             helper: tokio::sync::Mutex::new(None),
             store,
-            clock,
             entropy,
             root,
             run,
@@ -212,9 +209,10 @@ impl Engine {
 
     /// Containers as rows say, and what became of those that ran.
     async fn restore(&self) -> Result<(), Error> {
-        let rows = self.0.store.read(|tx| {
-            tx.scan(&CONTAINERS, &SCOPE).collect::<Result<Vec<_>, StoreError>>()
-        })?;
+        let rows = self
+            .0
+            .store
+            .read(|tx| tx.scan(&CONTAINERS, &SCOPE).collect::<Result<Vec<_>, StoreError>>())?;
         let known: BTreeSet<String> = rows.iter().map(|(id, _)| id.clone()).collect();
         self.forget_folders(&known)?;
         let mut restored = Vec::new();

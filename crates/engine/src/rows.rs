@@ -40,6 +40,8 @@ row! {
         /// Wanted to run: started and not stopped by anybody.
         13 => wanted: bool,
         14 => restarts: u64,
+        /// What led to it when it ran, in JSON.
+        15 => ports: String,
     }
 
     pub struct ImageRow {

@@ -85,7 +85,8 @@ fn host(host: &HostConfig) -> Result<(), Error> {
     for extra in list(&host.extra_hosts) {
         let address = extra.split_once([':', '=']).map(|(_, address)| address);
         let ok = address.is_some_and(|address| {
-            address == "host-gateway" || address.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
+            address == "host-gateway"
+                || address.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok()
         });
         if !ok {
             return invalid(format!("bad format for add-host: \"{extra}\""));
@@ -94,7 +95,9 @@ fn host(host: &HostConfig) -> Result<(), Error> {
     match host.log_config.kind.as_str() {
         "" | "json-file" | "none" | "local" => {}
         other => {
-            return invalid(format!("error looking up logging plugin {other}: plugin \"{other}\" not found"));
+            return invalid(format!(
+                "error looking up logging plugin {other}: plugin \"{other}\" not found"
+            ));
         }
     }
     log_options(host)?;
@@ -110,7 +113,8 @@ fn host(host: &HostConfig) -> Result<(), Error> {
         ("PID", &host.pid_mode, &["", "host"][..]),
         ("UTS", &host.uts_mode, &["", "host"][..]),
     ] {
-        let joins = mode.strip_prefix("container:").is_some_and(|id| !id.is_empty()) && name != "UTS";
+        let joins =
+            mode.strip_prefix("container:").is_some_and(|id| !id.is_empty()) && name != "UTS";
         if !joins && !others.contains(&mode.as_str()) {
             return invalid(format!("invalid {name} mode: {mode}"));
         }
@@ -133,11 +137,16 @@ fn refused(host: &HostConfig) -> Result<(), Error> {
     }
     if !matches!(host.volume_driver.as_str(), "" | "local") {
         let driver = &host.volume_driver;
-        return invalid(format!("error looking up volume plugin {driver}: plugin \"{driver}\" not found"));
+        return invalid(format!(
+            "error looking up volume plugin {driver}: plugin \"{driver}\" not found"
+        ));
     }
     for (is, what) in [
         (!host.storage_opt.is_empty(), "HostConfig.StorageOpt"),
-        (r.device_requests.as_ref().is_some_and(|all| !all.is_empty()), "HostConfig.DeviceRequests"),
+        (
+            r.device_requests.as_ref().is_some_and(|all| !all.is_empty()),
+            "HostConfig.DeviceRequests",
+        ),
         (!r.cgroup_parent.is_empty(), "HostConfig.CgroupParent"),
         (r.cpu_realtime_period != 0 || r.cpu_realtime_runtime != 0, "HostConfig.CpuRealtimePeriod"),
         (!r.blkio_weight_device.is_empty(), "HostConfig.BlkioWeightDevice"),
@@ -163,12 +172,12 @@ pub fn resources(r: &Resources) -> Result<(), Error> {
         return invalid("Minimum memory limit allowed is 6MB");
     }
     if r.memory > 0 && r.memory_swap > 0 && r.memory_swap < r.memory {
-        return invalid(
-            "Minimum memoryswap limit should be larger than memory limit, see usage",
-        );
+        return invalid("Minimum memoryswap limit should be larger than memory limit, see usage");
     }
     if r.memory == 0 && r.memory_swap > 0 {
-        return invalid("You should always set the Memory limit when using Memoryswap limit, see usage");
+        return invalid(
+            "You should always set the Memory limit when using Memoryswap limit, see usage",
+        );
     }
     if r.memory_reservation > 0 && r.memory_reservation < MEMORY_LEAST {
         return invalid("Minimum memory reservation allowed is 6MB");
@@ -197,7 +206,9 @@ pub fn resources(r: &Resources) -> Result<(), Error> {
         return invalid("invalid CPU shares: value must be a positive integer");
     }
     if r.cpu_period != 0 && !(1000..=1_000_000).contains(&r.cpu_period) {
-        return invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+        return invalid(
+            "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)",
+        );
     }
     if r.cpu_quota > 0 && r.cpu_quota < 1000 {
         return invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)");
@@ -263,7 +274,8 @@ fn sysctl(name: &str, host: &HostConfig) -> Result<(), Error> {
         invalid(format!("sysctl '{name}' is not allowed as {mode} namespace is not private"))
     };
     if name.starts_with("net.") {
-        let own = !matches!(host.network_mode.as_str(), "host") && !host.network_mode.starts_with("container:");
+        let own = !matches!(host.network_mode.as_str(), "host")
+            && !host.network_mode.starts_with("container:");
         return if own { Ok(()) } else { refuse("network") };
     }
     if IPC.contains(&name) || name.starts_with("fs.mqueue.") {
@@ -276,9 +288,11 @@ fn sysctl(name: &str, host: &HostConfig) -> Result<(), Error> {
 fn log_options(host: &HostConfig) -> Result<(), Error> {
     for (name, value) in &host.log_config.config {
         match name.as_str() {
-            "max-size" => drop(parse_size(value).ok_or_else(|| {
-                Error::invalid(format!("invalid value for max-size: {value}"))
-            })?),
+            "max-size" => {
+                let _ = parse_size(value).ok_or_else(|| {
+                    Error::invalid(format!("invalid value for max-size: {value}"))
+                })?;
+            }
             "max-file" => match value.parse::<u32>() {
                 Ok(1..) => {}
                 _ => return invalid("max-file cannot be less than 1"),
@@ -328,11 +342,37 @@ pub fn parse_port(text: &str) -> Result<(u16, &str), Error> {
 /// `TERM`, `SIGTERM` or `15`.
 pub fn signal(text: &str) -> Result<i32, Error> {
     const NAMES: [(&str, i32); 31] = [
-        ("HUP", 1), ("INT", 2), ("QUIT", 3), ("ILL", 4), ("TRAP", 5), ("ABRT", 6), ("BUS", 7),
-        ("FPE", 8), ("KILL", 9), ("USR1", 10), ("SEGV", 11), ("USR2", 12), ("PIPE", 13),
-        ("ALRM", 14), ("TERM", 15), ("STKFLT", 16), ("CHLD", 17), ("CONT", 18), ("STOP", 19),
-        ("TSTP", 20), ("TTIN", 21), ("TTOU", 22), ("URG", 23), ("XCPU", 24), ("XFSZ", 25),
-        ("VTALRM", 26), ("PROF", 27), ("WINCH", 28), ("IO", 29), ("PWR", 30), ("SYS", 31),
+        ("HUP", 1),
+        ("INT", 2),
+        ("QUIT", 3),
+        ("ILL", 4),
+        ("TRAP", 5),
+        ("ABRT", 6),
+        ("BUS", 7),
+        ("FPE", 8),
+        ("KILL", 9),
+        ("USR1", 10),
+        ("SEGV", 11),
+        ("USR2", 12),
+        ("PIPE", 13),
+        ("ALRM", 14),
+        ("TERM", 15),
+        ("STKFLT", 16),
+        ("CHLD", 17),
+        ("CONT", 18),
+        ("STOP", 19),
+        ("TSTP", 20),
+        ("TTIN", 21),
+        ("TTOU", 22),
+        ("URG", 23),
+        ("XCPU", 24),
+        ("XFSZ", 25),
+        ("VTALRM", 26),
+        ("PROF", 27),
+        ("WINCH", 28),
+        ("IO", 29),
+        ("PWR", 30),
+        ("SYS", 31),
     ];
     let wrong = || Error::invalid(format!("Invalid signal: {text}"));
     if let Ok(number) = text.parse::<i32>() {
@@ -373,11 +413,20 @@ mod tests {
         check(r#"{"WorkingDir":"a"}"#, "needs to be an absolute path");
         check(r#"{"HostConfig":{"Memory":1000}}"#, "Minimum memory limit allowed is 6MB");
         check(r#"{"HostConfig":{"CapAdd":["NOPE"]}}"#, "invalid capability");
-        check(r#"{"HostConfig":{"RestartPolicy":{"Name":"sometimes"}}}"#, "unknown policy 'sometimes'");
-        check(r#"{"HostConfig":{"RestartPolicy":{"Name":"always"},"AutoRemove":true}}"#, "AutoRemove");
+        check(
+            r#"{"HostConfig":{"RestartPolicy":{"Name":"sometimes"}}}"#,
+            "unknown policy 'sometimes'",
+        );
+        check(
+            r#"{"HostConfig":{"RestartPolicy":{"Name":"always"},"AutoRemove":true}}"#,
+            "AutoRemove",
+        );
         check(r#"{"HostConfig":{"Runtime":"kata"}}"#, "unknown or invalid runtime name");
         check(r#"{"HostConfig":{"CgroupParent":"x"}}"#, "CgroupParent is not done");
-        check(r#"{"HostConfig":{"Sysctls":{"kernel.panic":"1"}}}"#, "not in a separate kernel namespace");
+        check(
+            r#"{"HostConfig":{"Sysctls":{"kernel.panic":"1"}}}"#,
+            "not in a separate kernel namespace",
+        );
         check(r#"{"HostConfig":{"Sysctls":{"net.core.somaxconn":"1"}}}"#, "");
         check(r#"{"HostConfig":{"Ulimits":[{"Name":"nope"}]}}"#, "invalid ulimit type");
         check(r#"{"HostConfig":{"PortBindings":{"x/tcp":[]}}}"#, "invalid port specification");
@@ -388,13 +437,17 @@ mod tests {
 
     #[test]
     fn signals_and_sizes() {
-        for (text, number) in [("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("9", 9), ("RTMIN+1", 35)] {
+        for (text, number) in
+            [("KILL", 9), ("SIGTERM", 15), ("sigint", 2), ("9", 9), ("RTMIN+1", 35)]
+        {
             assert_eq!(signal(text).unwrap(), number, "{text}");
         }
         for bad in ["", "0", "65", "NOPE", "-1", "RTMAX+1"] {
             assert!(signal(bad).is_err(), "{bad}");
         }
-        for (text, size) in [("10m", Some(10 << 20)), ("1g", Some(1 << 30)), ("7", Some(7)), ("x", None)] {
+        for (text, size) in
+            [("10m", Some(10 << 20)), ("1g", Some(1 << 30)), ("7", Some(7)), ("x", None)]
+        {
             assert_eq!(parse_size(text), size, "{text}");
         }
     }

@@ -47,9 +47,10 @@ impl Engine {
     }
 
     pub fn volumes(&self) -> Result<Vec<Volume>, Error> {
-        let rows = self.0.store.read(|tx| {
-            tx.scan(&VOLUMES, &SCOPE).collect::<Result<Vec<_>, StoreError>>()
-        })?;
+        let rows = self
+            .0
+            .store
+            .read(|tx| tx.scan(&VOLUMES, &SCOPE).collect::<Result<Vec<_>, StoreError>>())?;
         Ok(rows.into_iter().map(|(name, row)| self.volume(name, row)).collect())
     }
 

@@ -33,7 +33,7 @@ impl Server {
     pub fn spawn(program: &Program, data: &Path) -> Result<Server, String> {
         let started = Instant::now();
         let mut child = Command::new(&program.binary)
-            .args(["up", "--listen", "127.0.0.1:0", "--data"])
+            .args(["up", "--docker-socket", "none", "--listen", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(&program.flags)
             .env_clear()

@@ -73,9 +73,11 @@ impl Engine {
             error: String::new(),
             wanted: false,
             restarts: 0,
+            ports: String::new(),
         };
         let (config, host) = (request.config, request.host_config);
-        let documents = Documents { config, host, mounts, endpoints };
+        let ports = Default::default();
+        let documents = Documents { config, host, mounts, endpoints, ports };
         let container = Arc::new(Container::new(id.clone(), &row, documents));
         let row = container.row(&container.state());
         let stored = self.0.store.write(|tx| {
@@ -170,14 +172,13 @@ impl Engine {
         }
         if host.network_mode.starts_with("container:") {
             let with = |port: bool| {
-                let text = "conflicting options: port publishing and the container type network mode";
+                let text =
+                    "conflicting options: port publishing and the container type network mode";
                 if port { Err(Error::invalid(text)) } else { Ok(()) }
             };
             with(!host.port_bindings.is_empty() || host.publish_all_ports)?;
             if !request.config.hostname.is_empty() {
-                return Err(Error::invalid(
-                    "conflicting options: hostname and the network mode",
-                ));
+                return Err(Error::invalid("conflicting options: hostname and the network mode"));
             }
         }
         for port in host.port_bindings.keys() {

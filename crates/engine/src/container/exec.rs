@@ -180,12 +180,18 @@ impl Engine {
         Ok(ours)
     }
 
+    /// Of those in a container the ones that run.
+    pub fn running_execs(&self, state: &super::State) -> Vec<String> {
+        let execs = self.0.execs.lock();
+        let runs = |id: &&String| execs.get(*id).is_some_and(|exec| exec.state().is_running);
+        state.execs.iter().filter(runs).cloned().collect()
+    }
+
     pub(crate) fn exec_ended(&self, ended: &Ended) {
         let exec = self.0.execs.lock().get(&ended.key).cloned();
         if let Some(exec) = exec {
             exec.end(ended.code.into());
-            let about =
-                [("execID", exec.id.clone()), ("exitCode", ended.code.to_string())];
+            let about = [("execID", exec.id.clone()), ("exitCode", ended.code.to_string())];
             self.event(&exec.container, "exec_die", &about);
         }
     }

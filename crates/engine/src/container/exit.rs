@@ -3,6 +3,7 @@
 use super::{Container, Health, Probe, Status, WaitFor};
 use crate::config::ExecConfig;
 use crate::engine::{Engine, task};
+use crate::first::{First, first};
 use crate::helper::protocol::Ended;
 use crate::time;
 use std::sync::Arc;
@@ -94,13 +95,12 @@ impl Engine {
     }
 
     /// Runs the health check as long as the container runs.
-    pub(super) fn begin_health(&self, container: &Arc<Container>) {
+    pub(crate) fn begin_health(&self, container: &Arc<Container>) {
         let Some(check) = container.config.healthcheck.clone() else { return };
         let Some(command) = probe_command(container, &check.test) else { return };
         let run = {
             let mut state = container.state();
-            state.health =
-                Some(Health { status: "starting".to_owned(), ..Health::default() });
+            state.health = Some(Health { status: "starting".to_owned(), ..Health::default() });
             state.run
         };
         let (engine, container) = (self.clone(), container.clone());
@@ -119,9 +119,9 @@ impl Engine {
                 let is_starting =
                     container.state().health.as_ref().is_some_and(|h| h.status == "starting");
                 let pause = if in_start && is_starting { start_interval } else { interval };
-                tokio::select! {
-                    () = tokio::time::sleep(pause) => {}
-                    _ = container.wait(WaitFor::NextExit) => return,
+                let over = container.wait(WaitFor::NextExit);
+                if let First::Right(_) = first(tokio::time::sleep(pause), over).await {
+                    return;
                 }
                 if container.state().run != run {
                     return;
@@ -161,14 +161,7 @@ impl Engine {
         Probe { start_ns, end_ns: time::now_ns(), exit_code, output }
     }
 
-    fn judge(
-        &self,
-        container: &Container,
-        run: u64,
-        probe: Probe,
-        in_start: bool,
-        retries: i64,
-    ) {
+    fn judge(&self, container: &Container, run: u64, probe: Probe, in_start: bool, retries: i64) {
         let changed = {
             let mut state = container.state();
             if state.run != run {

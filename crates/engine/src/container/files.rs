@@ -12,8 +12,7 @@ use crate::sys::{files, mounts};
 use oci::tar::{Entry, Kind, Reader, Time, Writer};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, Stat, XattrFlags, fgetxattr, flistxattr, fsetxattr,
-    openat, readlinkat, statat,
+    AtFlags, CWD, FileType, Mode, OFlags, Stat, fgetxattr, flistxattr, openat, readlinkat, statat,
 };
 use rustix::io::Errno;
 use std::collections::BTreeMap;
@@ -42,10 +41,7 @@ struct Place {
 }
 
 fn not_found(container: &Container, path: &str) -> Error {
-    Error::not_found(format!(
-        "Could not find the file {path} in container {}",
-        container.name()
-    ))
+    Error::not_found(format!("Could not find the file {path} in container {}", container.name()))
 }
 
 /// Without `.`, `..` and empty parts; they lead nowhere above the root.
@@ -71,9 +67,8 @@ impl Engine {
             let root = openat(CWD, format!("/proc/{pid}/root"), flags, Mode::empty())?;
             return Ok(Place { root, path, _held: None });
         }
-        let inside = |destination: &str| {
-            path == destination || path.starts_with(&format!("{destination}/"))
-        };
+        let inside =
+            |destination: &str| path == destination || path.starts_with(&format!("{destination}/"));
         let mounted = container
             .mounts
             .iter()
@@ -326,13 +321,7 @@ impl<W: Write> Walk<W> {
         self.inside(folder, name.trim_end_matches('/'), depth)
     }
 
-    fn entry(
-        &mut self,
-        above: &OwnedFd,
-        own: &str,
-        name: &str,
-        depth: u32,
-    ) -> Result<(), Error> {
+    fn entry(&mut self, above: &OwnedFd, own: &str, name: &str, depth: u32) -> Result<(), Error> {
         let stat = match statat(above, own, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => stat,
             // Gone while we looked.
@@ -494,13 +483,8 @@ pub(super) fn copy_tree(from: &OwnedFd, to: &OwnedFd) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sets a mark, for tests of what reads it.
 #[cfg(test)]
-fn mark_opaque(folder: &OwnedFd) {
-    fsetxattr(folder, "trusted.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
-}
-
-#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "files of tests")]
 mod tests {
     use super::*;
 
@@ -534,7 +518,8 @@ mod tests {
         std::fs::hard_link(dir.join("d/new"), dir.join("d/same")).unwrap();
         let folder = open_folder(&dir).unwrap();
         let d = open_folder(&dir.join("d")).unwrap();
-        mark_opaque(&d);
+        let flags = rustix::fs::XattrFlags::empty();
+        rustix::fs::fsetxattr(&d, "trusted.overlay.opaque", b"y", flags).unwrap();
         let device = FileType::CharacterDevice;
         rustix::fs::mknodat(&folder, "gone", device, Mode::empty(), 0).unwrap();
         let mut walk =

@@ -1,5 +1,6 @@
 //! Containers: what they are, and how each can be asked and changed.
 
+mod commit;
 mod create;
 mod exec;
 mod exit;
@@ -7,7 +8,7 @@ mod files;
 mod mounts;
 mod observe;
 mod prepare;
-mod run;
+pub(crate) mod run;
 mod write_row;
 
 pub use create::Created;
@@ -19,6 +20,7 @@ pub use observe::{Change, Sample, folder_bytes, machine_memory};
 use crate::config::{Config, EndpointSettings, HostConfig};
 use crate::error::Error;
 use crate::helper::protocol::{Ended, Outlet};
+use crate::network::Ports;
 use crate::rows::ContainerRow;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::OwnedFd;
@@ -70,6 +72,8 @@ pub struct State {
     pub host: HostConfig,
     /// By name of the network.
     pub endpoints: BTreeMap<String, EndpointSettings>,
+    /// What leads to it while it runs.
+    pub ports: Ports,
     pub status: Status,
     pub pid: i32,
     pub started_ns: i64,
@@ -122,11 +126,12 @@ pub struct Progress {
 
 impl Container {
     fn new(id: String, row: &ContainerRow, documents: Documents) -> Container {
-        let Documents { config, host, mounts, endpoints } = documents;
+        let Documents { config, host, mounts, endpoints, ports } = documents;
         let state = State {
             name: row.name.clone(),
             host,
             endpoints,
+            ports,
             status: if row.started_ns == 0 { Status::Created } else { Status::Exited },
             pid: 0,
             started_ns: row.started_ns,
@@ -216,7 +221,15 @@ impl Container {
 
     /// Waits until it has ended or was removed; gives its exit code.
     pub async fn wait(&self, condition: WaitFor) -> i64 {
-        let mut progress = self.progress.subscribe();
+        self.wait_from(self.progress(), condition).await
+    }
+
+    /// The same, where the next end is counted from when `progress` was taken.
+    pub async fn wait_from(
+        &self,
+        mut progress: watch::Receiver<Progress>,
+        condition: WaitFor,
+    ) -> i64 {
         let first = *progress.borrow_and_update();
         let over = |now: &Progress| match condition {
             WaitFor::NotRunning => !now.is_running || now.is_removed,
@@ -243,6 +256,7 @@ pub(crate) struct Documents {
     pub host: HostConfig,
     pub mounts: Vec<MountPoint>,
     pub endpoints: BTreeMap<String, EndpointSettings>,
+    pub ports: Ports,
 }
 
 impl Documents {
@@ -255,6 +269,10 @@ impl Documents {
             host: serde_json::from_str(&row.host_config).map_err(wrong)?,
             mounts: serde_json::from_str(&row.mounts).map_err(wrong)?,
             endpoints: serde_json::from_str(&row.endpoints).map_err(wrong)?,
+            ports: match row.ports.as_str() {
+                "" => Ports::new(),
+                text => serde_json::from_str(text).map_err(wrong)?,
+            },
         })
     }
 }

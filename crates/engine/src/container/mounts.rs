@@ -172,7 +172,10 @@ fn parse_spec(spec: &MountSpec) -> Result<MountPoint, Error> {
                 return Err(Error::new(crate::error::Kind::NotDone, text));
             }
             if options.subpath.starts_with('/') || options.subpath.split('/').any(|p| p == "..") {
-                return Err(invalid_config(kind, "subpath must be a relative path within the volume"));
+                return Err(invalid_config(
+                    kind,
+                    "subpath must be a relative path within the volume",
+                ));
             }
             point.name.clone_from(&spec.source);
             point.driver = "local".to_owned();
@@ -305,8 +308,7 @@ impl Engine {
         for mut point in points.into_values() {
             if point.kind == "volume" && point.source.is_empty() {
                 let labels = self.labels_of(&host.mounts, &point);
-                let volume =
-                    self.create_volume(&point.name, "", &labels, &BTreeMap::new()).await?;
+                let volume = self.create_volume(&point.name, "", &labels, &BTreeMap::new()).await?;
                 point.name = volume.name;
                 point.source = volume.mountpoint.display().to_string();
             }
@@ -365,7 +367,10 @@ mod tests {
             }
         };
         check(r#"{"Type":"bind","Source":"/tmp","Target":"/x"}"#, "");
-        check(r#"{"Type":"bind","Source":"/no/such","Target":"/x"}"#, "bind source path does not exist");
+        check(
+            r#"{"Type":"bind","Source":"/no/such","Target":"/x"}"#,
+            "bind source path does not exist",
+        );
         check(r#"{"Type":"bind","Source":"x","Target":"/x"}"#, "must be absolute");
         check(r#"{"Type":"tmpfs","Target":"/"}"#, "destination can't be '/'");
         check(r#"{"Type":"volume","Target":"/x","VolumeOptions":{"Subpath":"../a"}}"#, "subpath");

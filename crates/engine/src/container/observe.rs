@@ -252,11 +252,7 @@ fn version_two(sample: &mut Sample, folder: &str) {
 fn machine_cpu_ns() -> u64 {
     let text = cgroup::read("/proc/stat").unwrap_or_default();
     let line = text.lines().next().unwrap_or_default();
-    line.split_whitespace()
-        .skip(1)
-        .take(7)
-        .filter_map(|word| word.parse::<u64>().ok())
-        .sum::<u64>()
+    line.split_whitespace().skip(1).take(7).filter_map(|word| word.parse::<u64>().ok()).sum::<u64>()
         * TICK_NS
 }
 

@@ -222,7 +222,10 @@ fn prepare_mount(point: &MountPoint, root: &Root) -> Result<(), Error> {
         "bind" if point.makes_source => match std::fs::metadata(&point.source) {
             Ok(_) => Ok(()),
             Err(_) => std::fs::create_dir_all(&point.source).map_err(|error| {
-                Error::failed(format!("error while creating mount source path '{}': {error}", point.source))
+                Error::failed(format!(
+                    "error while creating mount source path '{}': {error}",
+                    point.source
+                ))
             }),
         },
         "volume" => {
@@ -246,13 +249,15 @@ fn fill_volume(point: &MountPoint, root: &Root) -> Result<(), Error> {
     // Read-only when it can be: nothing is written to the container's own layer.
     let mut lower = vec![root.upper.clone()];
     lower.extend(root.lower.iter().cloned());
-    let image = sys_mounts::overlay(&lower, None).or_else(|_| sys_mounts::overlay(&root.lower, upper))?;
+    let image =
+        sys_mounts::overlay(&lower, None).or_else(|_| sys_mounts::overlay(&root.lower, upper))?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let Ok(from) = files::open_in(&image, &point.destination, flags) else { return Ok(()) };
     let to = open_folder(Path::new(&point.source))?;
     super::files::copy_tree(&from, &to)?;
     let look = rustix::fs::fstat(&from)?;
-    let (uid, gid) = (rustix::fs::Uid::from_raw(look.st_uid), rustix::fs::Gid::from_raw(look.st_gid));
+    let (uid, gid) =
+        (rustix::fs::Uid::from_raw(look.st_uid), rustix::fs::Gid::from_raw(look.st_gid));
     rustix::fs::fchown(&to, Some(uid), Some(gid))?;
     rustix::fs::fchmod(&to, Mode::from_raw_mode(look.st_mode & 0o7777))?;
     Ok(())
@@ -313,9 +318,11 @@ fn parse_rule(text: &str) -> Result<DeviceRule, Error> {
 fn mapped(mapping: &DeviceMapping) -> Result<Vec<Device>, Error> {
     let from = mapping.path_on_host.as_str();
     let to = if mapping.path_in_container.is_empty() { from } else { &mapping.path_in_container };
-    let gather = || Error::invalid(format!(
-        "error gathering device information while adding custom device \"{from}\": no such file or directory"
-    ));
+    let gather = || {
+        Error::invalid(format!(
+            "error gathering device information while adding custom device \"{from}\": no such file or directory"
+        ))
+    };
     let stat = statat(CWD, from, AtFlags::empty()).map_err(|_| gather())?;
     if FileType::from_raw_mode(stat.st_mode).is_dir() {
         let mut all = Vec::new();

@@ -33,7 +33,9 @@ impl Engine {
         match container.state().status {
             Status::Running => return Err(Error::not_modified()),
             Status::Paused => {
-                return Err(Error::conflict("cannot start a paused container, try unpause instead"));
+                return Err(Error::conflict(
+                    "cannot start a paused container, try unpause instead",
+                ));
             }
             Status::Removing | Status::Dead => {
                 return Err(Error::conflict(
@@ -49,8 +51,7 @@ impl Engine {
             state.exit_code = code;
             state.error.clone_from(&error.text);
             state.wanted = false;
-            state.status =
-                if state.started_ns == 0 { Status::Created } else { Status::Exited };
+            state.status = if state.started_ns == 0 { Status::Created } else { Status::Exited };
             // Who attached sees the end.
             state.outlets.clear();
         }
@@ -76,7 +77,8 @@ impl Engine {
     }
 
     async fn launch_in(&self, container: &Arc<Container>, joined: Joined) -> Result<(), Error> {
-        let mut held = joined.ports.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>()?;
+        let mut held =
+            joined.ports.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>()?;
         let wanted = self.wanted(container, joined)?;
         let engine = self.clone();
         let prepared = blocking(move || engine.prepare(wanted)).await?;
@@ -171,7 +173,8 @@ impl Engine {
         signal: Option<&str>,
         seconds: Option<i64>,
     ) -> Result<(), Error> {
-        let signal = signal.filter(|signal| !signal.is_empty()).map(validate::signal).transpose()?;
+        let signal =
+            signal.filter(|signal| !signal.is_empty()).map(validate::signal).transpose()?;
         let _turn = container.turn.lock().await;
         if !container.is_running() {
             let mut state = container.state();
@@ -265,7 +268,8 @@ impl Engine {
         signal: Option<&str>,
         seconds: Option<i64>,
     ) -> Result<(), Error> {
-        let signal = signal.filter(|signal| !signal.is_empty()).map(validate::signal).transpose()?;
+        let signal =
+            signal.filter(|signal| !signal.is_empty()).map(validate::signal).transpose()?;
         let _turn = container.turn.lock().await;
         if container.is_running() {
             // Not taken away in between, though its policy may say so.

@@ -27,6 +27,7 @@ impl Container {
             error: state.error.clone(),
             wanted: state.wanted,
             restarts: state.restarts,
+            ports: json(&state.ports),
         }
     }
 }
@@ -35,10 +36,7 @@ impl Engine {
     /// Writes what it is now; done when it is on the disk.
     pub(crate) async fn save(&self, container: &Container) -> Result<(), Error> {
         let row = container.row(&container.state());
-        self.0
-            .store
-            .write(|tx| Ok::<_, StoreError>(tx.put(&CONTAINERS, &SCOPE, &container.id, &row)?))
-            .await?;
+        self.0.store.write(|tx| tx.put(&CONTAINERS, &SCOPE, &container.id, &row)).await?;
         Ok(())
     }
 

@@ -76,7 +76,7 @@ impl Client {
     /// Begins a conversation. The ends of programs come through the second part; it is over when
     /// the helper is gone.
     pub async fn begin(socket: OwnedFd) -> Result<(Client, mpsc::UnboundedReceiver<Ended>), Error> {
-        let socket = Arc::new(AsyncFd::new(socket)?);
+        let socket = Arc::new(raw::watched(socket)?);
         let waiting = Arc::new(Mutex::new(Some(Waiting::new())));
         let (told, ends) = mpsc::unbounded_channel();
         let client =

@@ -9,7 +9,7 @@ mod archive;
 mod recipe;
 mod unpack;
 
-pub use archive::Loaded;
+pub use archive::{Loaded, architecture};
 pub use unpack::{place_entry, remove_folder};
 
 use crate::config::Config;
@@ -175,7 +175,7 @@ impl Images {
     fn set_tag(&self, reference: &Reference, id: &str) -> Result<(), Error> {
         let name = reference.to_string();
         let row = TagRow { image: id.to_owned(), tagged_ns: crate::time::now_ns() };
-        block_on(self.store.write(|tx| Ok::<_, StoreError>(tx.put(&TAGS, &SCOPE, &name, &row)?)))?;
+        block_on(self.store.write(|tx| tx.put(&TAGS, &SCOPE, &name, &row)))?;
         Ok(())
     }
 
@@ -530,7 +530,7 @@ fn no_such(name: &str) -> Error {
 }
 
 /// Decompresses if it is compressed.
-fn plain<'a>(from: Source<'a>) -> io::Result<Source<'a>> {
+pub fn plain<'a>(from: Source<'a>) -> io::Result<Source<'a>> {
     let mut from = io::BufReader::with_capacity(128 * 1024, from);
     let head = io::BufRead::fill_buf(&mut from)?;
     match head {

@@ -135,6 +135,7 @@ fn copy_file(layer: &OwnedFd, path: &[u8], size: u64, to: &mut impl Write) -> io
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "files of tests")]
 mod tests {
     use super::super::unpack::{Below, unpack};
     use super::*;

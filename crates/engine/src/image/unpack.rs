@@ -351,4 +351,5 @@ fn set_time(folder: &OwnedFd, name: &[u8], time: Time) {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "files of tests")]
 mod tests;

@@ -87,19 +87,6 @@ pub fn read(path: &str) -> Option<String> {
     Some(text)
 }
 
-/// Kills all that runs in a group, without exception.
-pub fn kill_all(folder: &str) {
-    if write(&format!("{folder}/cgroup.kill"), "1").is_ok() {
-        return;
-    }
-    let text = read(&format!("{folder}/cgroup.procs")).unwrap_or_default();
-    for pid in text.lines().filter_map(|line| line.trim().parse().ok()) {
-        if let Some(pid) = rustix::process::Pid::from_raw(pid) {
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-        }
-    }
-}
-
 /// Stops or resumes all processes of a container.
 pub fn freeze(folders: &[String], frozen: bool) -> rustix::io::Result<()> {
     for folder in folders {

@@ -21,7 +21,6 @@ struct Child<'a> {
     root: Option<OwnedFd>,
     proc: Option<OwnedFd>,
     devpts: Option<OwnedFd>,
-    null: OwnedFd,
 }
 
 /// Does all steps. The last one is the program, so this does not return.
@@ -41,9 +40,10 @@ fn prepare(steps: &[Step], fds: &[OwnedFd], report: &OwnedFd) -> Result<()> {
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
         .context(|| "cannot hide from the container".to_owned())?;
     raw::reset_signals();
+    // Keys of this machine's session are not the container's. Where there are none, so be it.
+    let _ = raw::new_session_keyring(c"_ses.container");
     raw::close_on_exec_from(3).context(|| "cannot close what is the helper's".to_owned())?;
-    let null = mounts::open_null()?;
-    let mut child = Child { report, fds, root: None, proc: None, devpts: None, null };
+    let mut child = Child { report, fds, root: None, proc: None, devpts: None };
     for step in steps {
         child.step(step)?;
     }
@@ -75,9 +75,7 @@ impl Child<'_> {
             Step::Sysctls(all) => self.sysctls(all),
             Step::Pivot => mounts::pivot(self.root()?),
             Step::ReadonlyPaths(paths) => paths.iter().try_for_each(|path| mounts::readonly(path)),
-            Step::MaskedPaths(paths) => {
-                paths.iter().try_for_each(|path| mounts::mask(path, &self.null))
-            }
+            Step::MaskedPaths(paths) => mounts::mask_all(paths),
             Step::ReadonlyRoot => mounts::readonly_root(),
             Step::OomScore(score) => self.own_file("self/oom_score_adj", &score.to_string()),
             Step::Rlimits(limits) => process::rlimits(limits),

@@ -182,9 +182,16 @@ pub fn readonly(path: &str) -> Result<()> {
     attach(&copy, &at).context(failed)
 }
 
-/// Hides a path: a folder behind an empty one, a file behind `null`, which was opened before
-/// anything of the container could stand in its place.
-pub fn mask(path: &str, null: impl AsFd) -> Result<()> {
+/// Hides paths: a folder behind an empty one, a file behind `null`.
+pub fn mask_all(paths: &[String]) -> Result<()> {
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let null = open_null()?;
+    paths.iter().try_for_each(|path| mask(path, &null))
+}
+
+fn mask(path: &str, null: &OwnedFd) -> Result<()> {
     let failed = || format!("cannot mask {path}");
     let Some(at) = existing(path)? else { return Ok(()) };
     let cover = if files::is_folder(&at).context(failed)? {
@@ -207,16 +214,18 @@ fn existing(path: &str) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// A device of this machine, if it is the one that it claims to be.
-pub fn open_null() -> Result<OwnedFd> {
+/// The container's null device, if it is one: anything else that an image or a volume put in its
+/// place would be laid over the kernel's files (CVE-2025-31133).
+fn open_null() -> Result<OwnedFd> {
     let failed = || "cannot open /dev/null".to_owned();
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let null = openat(CWD, "/dev/null", flags, Mode::empty()).context(failed)?;
     let stat = rustix::fs::statat(&null, "", AtFlags::EMPTY_PATH).context(failed)?;
     let number = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
+    let is_device = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_char_device();
     match number {
-        (1, 3) => Ok(null),
-        _ => Err(Failure("/dev/null of this machine is no null device".to_owned())),
+        (1, 3) if is_device => Ok(null),
+        _ => Err(Failure("/dev/null in the container is no null device".to_owned())),
     }
 }
 

@@ -290,3 +290,9 @@ pub fn signal_process(pidfd: impl AsFd, signal: i32) -> rustix::io::Result<()> {
     };
     check(result).map(drop)
 }
+
+/// A descriptor that the runtime watches.
+pub fn watched(fd: OwnedFd) -> io::Result<tokio::io::unix::AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` stays the same open descriptor as long as the result owns it.
+    unsafe { tokio::io::unix::AsyncFd::register(fd) }.map_err(io::Error::from)
+}

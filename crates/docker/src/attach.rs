@@ -1,0 +1,209 @@
+//! Streams over a connection that is HTTP no longer.
+
+use crate::body::Answer;
+use crate::reply::{Reply, with};
+use crate::route::Call;
+use engine::{Error, Outlet};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use rustix::fd::OwnedFd;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::UnixStream;
+
+const RAW: &str = "application/vnd.docker.raw-stream";
+const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
+const DEFAULT_KEYS: &str = "ctrl-p,ctrl-q";
+const PIECE_BYTES: usize = 32 * 1024;
+
+pub async fn attach(call: Call, id: &str) -> Reply {
+    let container = call.engine().find(id)?;
+    let query = &call.query;
+    if !query.flag("stream") && !query.flag("logs") {
+        return Err(Error::invalid("Either the stream or logs parameter must be true"));
+    }
+    if query.flag("logs") {
+        let text = "attach with logs is not done; read them with GET /containers/{id}/logs";
+        return Err(Error::new(engine::Kind::NotDone, text));
+    }
+    if container.state().status == engine::container::Status::Paused {
+        return Err(Error::conflict(format!(
+            "container {} is paused, unpause the container before attach",
+            container.id
+        )));
+    }
+    let terminal = container.config.tty;
+    let outlet = Outlet {
+        stdin: query.flag("stdin") && container.config.open_stdin,
+        stdout: query.flag("stdout"),
+        stderr: query.flag("stderr"),
+        framed: !terminal,
+    };
+    let keys = Keys::parse(query.text("detachKeys"))?;
+    let keys = if terminal && outlet.stdin { keys } else { Keys::none() };
+    let stream = call.engine().attach(&container, outlet).await?;
+    let newer = call.version >= (1, 42);
+    hijack(call.request, stream, keys, terminal || !newer)
+}
+
+/// Says that from here on it is a plain connection, and joins it with `stream`.
+pub fn hijack(request: Request<Incoming>, stream: OwnedFd, keys: Keys, is_raw: bool) -> Reply {
+    let stream = UnixStream::from_std(stream.into())?;
+    let content_type = HeaderValue::from_static(if is_raw { RAW } else { MULTIPLEXED });
+    let upgrades = request.headers().contains_key(UPGRADE);
+    if !upgrades {
+        // Clients of old read the answer's body and write nothing.
+        return plain(stream, content_type);
+    }
+    engine::task(async move {
+        match hyper::upgrade::on(request).await {
+            Ok(upgraded) => join(TokioIo::new(upgraded), stream, keys).await,
+            Err(error) => tracing::debug!(%error, "a stream was not taken up"),
+        }
+    });
+    let mut response = with(StatusCode::SWITCHING_PROTOCOLS, None, Answer::Whole(None));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
+    Ok(response)
+}
+
+fn plain(mut stream: UnixStream, content_type: HeaderValue) -> Reply {
+    let (to, pieces) = tokio::sync::mpsc::channel(4);
+    engine::task(async move {
+        let mut piece = vec![0; PIECE_BYTES];
+        while let Ok(n @ 1..) = stream.read(&mut piece).await {
+            if to.send(bytes::Bytes::copy_from_slice(&piece[..n])).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(with(StatusCode::OK, Some(content_type), Answer::Pieces(pieces)))
+}
+
+/// Each direction ends by itself: what the client has no more to say does not end what it hears.
+async fn join(client: impl AsyncRead + AsyncWrite, stream: UnixStream, mut keys: Keys) {
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_program, mut to_program) = stream.into_split();
+    let inward = async {
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            let n = match from_client.read(&mut piece).await {
+                Ok(n @ 1..) => n,
+                _ => break false,
+            };
+            let mut typed = Vec::with_capacity(n);
+            let detached = keys.pass(&piece[..n], &mut typed);
+            if to_program.write_all(&typed).await.is_err() {
+                break false;
+            }
+            if detached {
+                break true;
+            }
+        }
+    };
+    let outward = async {
+        let mut piece = vec![0; PIECE_BYTES];
+        while let Ok(n @ 1..) = from_program.read(&mut piece).await {
+            if to_client.write_all(&piece[..n]).await.is_err() {
+                return;
+            }
+        }
+        let _ = to_client.shutdown().await;
+    };
+    let mut outward = std::pin::pin!(outward);
+    match engine::first(inward, &mut outward).await {
+        // Detached: the program runs on, this stream is over.
+        engine::First::Left(true) | engine::First::Right(()) => {}
+        engine::First::Left(false) => {
+            let _ = to_program.shutdown().await;
+            outward.await;
+        }
+    }
+}
+
+/// The keys that leave a container without ending it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Keys {
+    sequence: Vec<u8>,
+    /// So many of them were typed one after the other.
+    typed: usize,
+}
+
+impl Keys {
+    pub fn none() -> Keys {
+        Keys { sequence: Vec::new(), typed: 0 }
+    }
+
+    /// `ctrl-p,ctrl-q`, `a,b`.
+    pub fn parse(text: &str) -> Result<Keys, Error> {
+        let text = if text.is_empty() { DEFAULT_KEYS } else { text };
+        let sequence = text.split(',').map(|key| {
+            let control = key.strip_prefix("ctrl-").and_then(|rest| match rest.as_bytes() {
+                [letter @ b'a'..=b'z'] => Some(letter - b'a' + 1),
+                [b'@'] => Some(0),
+                [b'['] => Some(27),
+                [b'\\'] => Some(28),
+                [b']'] => Some(29),
+                [b'^'] => Some(30),
+                [b'_'] => Some(31),
+                _ => None,
+            });
+            match (control, key.as_bytes()) {
+                (Some(code), _) => Ok(code),
+                (None, [byte]) => Ok(*byte),
+                _ => Err(Error::invalid(format!("invalid detach keys ({text}) provided"))),
+            }
+        });
+        Ok(Keys { sequence: sequence.collect::<Result<_, _>>()?, typed: 0 })
+    }
+
+    /// Gives on what was typed; `true` if that was the sequence.
+    fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+        for byte in bytes {
+            if self.sequence.get(self.typed) == Some(byte) {
+                self.typed += 1;
+                if self.typed == self.sequence.len() {
+                    return true;
+                }
+                continue;
+            }
+            // It was something else after all.
+            out.extend_from_slice(&self.sequence[..self.typed]);
+            self.typed = usize::from(self.sequence.first() == Some(byte));
+            if self.typed == 0 {
+                out.push(*byte);
+            }
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn detaching() {
+        let check = |keys: &str, typed: &[&[u8]], given: &[u8], detached: bool| {
+            let mut keys = Keys::parse(keys).unwrap();
+            let mut out = Vec::new();
+            let mut left = false;
+            for piece in typed {
+                left |= keys.pass(piece, &mut out);
+            }
+            assert_eq!((out.as_slice(), left), (given, detached), "{typed:?}");
+        };
+        check("", &[b"ls\x10", b"\x11"], b"ls", true);
+        check("", &[b"\x10x"], b"\x10x", false);
+        check("", &[b"\x10\x10\x11"], b"\x10", true);
+        check("a,b", &[b"xab"], b"x", true);
+        check("ctrl-@", &[b"x\0"], b"x", true);
+        assert!(Keys::parse("ctrl-1x").is_err() && Keys::parse("ab").is_err());
+        let mut out = Vec::new();
+        assert!(!Keys::none().pass(b"\x10\x11", &mut out));
+        assert_eq!(out, b"\x10\x11");
+    }
+}

@@ -1,0 +1,84 @@
+//! A container's changes as a new layer of a new image.
+
+use super::Container;
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::image::Source;
+use crate::time;
+use oci::Reference;
+use oci::digest::Hasher;
+use oci::image::History;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+
+/// Names what is written through it.
+struct Hashing<W> {
+    to: W,
+    hasher: Hasher,
+}
+
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+impl Engine {
+    /// Blocks. Without `config` the image runs as the container did. Gives the image's id.
+    pub fn commit(
+        &self,
+        container: &Container,
+        config: Option<&Config>,
+        reference: Option<&Reference>,
+        author: &str,
+        comment: &str,
+    ) -> Result<String, Error> {
+        let image = self.images().find(&container.image)?;
+        let mut hashing = Hashing { to: self.images().scratch_file()?, hasher: Hasher::default() };
+        self.write_difference(container, &mut hashing)?;
+        let (mut file, diff_id) = (hashing.to, hashing.hasher.finish());
+        let created = time::rfc3339_nano(time::now_ns());
+        let mut run = config.unwrap_or(&container.config).clone();
+        run.image.clone_from(&container.config.image);
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let words = container.config.cmd.clone().unwrap_or_default();
+        let mut new = image.config.clone();
+        new.created = Some(created.clone());
+        new.author = some(author);
+        new.comment = some(comment);
+        new.container = Some(container.id.clone());
+        new.config = serde_json::to_value(&run).ok();
+        new.rootfs.diff_ids.push(diff_id);
+        new.history.push(History {
+            created: Some(created),
+            created_by: Some(words.join(" ")),
+            author: some(author),
+            comment: some(comment),
+            empty_layer: false,
+        });
+        let text = serde_json::to_vec(&new).map_err(io::Error::from)?;
+        let tags: Vec<Reference> = reference.cloned().into_iter().collect();
+        let last = new.rootfs.diff_ids.len() - 1;
+        let id = self.images().add(
+            &text,
+            |n| {
+                if n != last {
+                    return Err(Error::failed("a layer of the image is missing"));
+                }
+                file.seek(SeekFrom::Start(0))?;
+                let again: Source<'static> = Box::new(file.try_clone()?.take(u64::MAX));
+                Ok(again)
+            },
+            &tags,
+            &image.id,
+        )?;
+        self.event(container, "commit", &[("comment", comment.to_owned())]);
+        Ok(id)
+    }
+}

@@ -1,0 +1,185 @@
+//! Links of containers, and tying one to a network, or untying it, while it runs.
+
+use super::join::link_name;
+use super::{BRIDGE, Network, Networks};
+use crate::config::EndpointSettings;
+use crate::container::Container;
+use crate::engine::{Engine, blocking};
+use crate::error::{Error, Kind};
+use net::Subnet;
+use net_sys::Links;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+pub(super) struct Endpoint {
+    pub bridge: String,
+    pub name: String,
+    pub address: Ipv4Addr,
+    pub subnet: Subnet,
+    pub gateway: Ipv4Addr,
+    pub mac: [u8; 6],
+    pub is_internal: bool,
+    pub mtu: Option<u32>,
+}
+
+impl Endpoint {
+    /// Makes the pair and sets up its inner end.
+    pub fn plug(
+        &self,
+        outside: &mut Links,
+        inside: &mut Links,
+        namespace: &OwnedFd,
+        name: &str,
+        leads_out: bool,
+    ) -> std::io::Result<()> {
+        let bridge = outside.index(&self.bridge)?.ok_or(std::io::ErrorKind::NotFound)?;
+        outside.new_pair(&self.name, bridge, name, self.mac, namespace, self.mtu)?;
+        let index = inside.index(name)?.ok_or(std::io::ErrorKind::NotFound)?;
+        inside.set_up(index)?;
+        inside.add_address(index, self.address, &self.subnet)?;
+        if leads_out && !self.is_internal {
+            inside.add_default_route(self.gateway)?;
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    pub async fn connect(
+        &self,
+        network: &str,
+        container: &Arc<Container>,
+        settings: EndpointSettings,
+    ) -> Result<(), Error> {
+        let network = self.0.networks.find(network)?;
+        self.0.networks.check_endpoint(&network.name, &settings)?;
+        let _turn = container.turn.lock().await;
+        let mode = container.state().host.network_mode.clone();
+        let forbid = |text: &str| Err(Error::new(Kind::Forbidden, text));
+        if mode == "host" || network.name == "host" {
+            return forbid(
+                "container cannot be disconnected from host network or connected to host network",
+            );
+        }
+        if mode.starts_with("container:") {
+            return forbid(
+                "container sharing network namespace with another container or host cannot be connected to any other network",
+            );
+        }
+        if mode == "none" || network.name == "none" {
+            return forbid(
+                "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+            );
+        }
+        if container.state().endpoints.contains_key(&network.name) {
+            return forbid(&format!(
+                "endpoint with name {} already exists in network {}",
+                container.name(),
+                network.name
+            ));
+        }
+        let mut settings = settings;
+        if !network.is_predefined() {
+            let mut names = settings.aliases.clone().unwrap_or_default();
+            names.push(container.short_id().to_owned());
+            settings.dns_names = Some(names);
+        }
+        let pid = container.state().pid;
+        if container.is_running() {
+            let (networks, id, one) =
+                (self.0.networks.clone(), container.id.clone(), network.clone());
+            let first = !container.state().endpoints.values().any(|e| !e.gateway.is_empty());
+            settings = blocking(move || networks.plug(&one, &settings, &id, pid, first)).await?;
+        }
+        container.state().endpoints.insert(network.name.clone(), settings);
+        self.save(container).await?;
+        self.network_event(&network, "connect", container);
+        Ok(())
+    }
+
+    pub async fn disconnect(
+        &self,
+        network: &str,
+        container: &Arc<Container>,
+        force: bool,
+    ) -> Result<(), Error> {
+        let network = self.0.networks.find(network)?;
+        let _turn = container.turn.lock().await;
+        let endpoint = container.state().endpoints.get(&network.name).cloned();
+        let Some(endpoint) = endpoint else {
+            if force {
+                return Ok(());
+            }
+            return Err(Error::new(
+                Kind::Forbidden,
+                format!("container {} is not connected to network {}", container.id, network.name),
+            ));
+        };
+        if network.name == "host" {
+            return Err(Error::new(
+                Kind::Forbidden,
+                "container cannot be disconnected from host network or connected to host network",
+            ));
+        }
+        let (networks, id) = (self.0.networks.clone(), container.id.clone());
+        blocking(move || {
+            networks.leave(&id, std::iter::once(&endpoint));
+            Ok(())
+        })
+        .await?;
+        container.state().endpoints.remove(&network.name);
+        self.save(container).await?;
+        self.network_event(&network, "disconnect", container);
+        Ok(())
+    }
+
+    fn network_event(&self, network: &Network, action: &str, container: &Container) {
+        let about = BTreeMap::from([
+            ("name".to_owned(), network.name.clone()),
+            ("type".to_owned(), network.settings.driver.clone()),
+            ("container".to_owned(), container.id.clone()),
+        ]);
+        self.tell("network", action, &network.id, about);
+    }
+}
+
+impl Networks {
+    /// Blocks.
+    fn plug(
+        &self,
+        network: &Network,
+        settings: &EndpointSettings,
+        container: &str,
+        pid: i32,
+        leads_out: bool,
+    ) -> Result<EndpointSettings, Error> {
+        let _kernel = self.0.kernel.lock();
+        debug_assert_eq!(network.settings.driver, BRIDGE);
+        let network = self.ensure(network)?;
+        let path = format!("/proc/{pid}/ns/net");
+        let namespace = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let (end, shown) = self.lease(&network, settings, container)?;
+        let mut outside = Links::open()?;
+        let plugged = net_sys::inside(&namespace, || {
+            let mut inside = Links::open()?;
+            let mut name = String::new();
+            for n in 0..100 {
+                name = format!("eth{n}");
+                if inside.index(&name)?.is_none() {
+                    break;
+                }
+            }
+            end.plug(&mut outside, &mut inside, &namespace, &name, leads_out)
+        });
+        if let Err(error) = plugged {
+            let _ = outside.delete(&link_name(&shown.endpoint_id));
+            let mut state = self.0.state.lock();
+            state.leases.remove(&(network.id.clone(), end.address));
+            return Err(Error::failed(format!("cannot connect the container: {error}")));
+        }
+        Ok(shown)
+    }
+}

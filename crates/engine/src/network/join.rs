@@ -1,0 +1,425 @@
+//! Tying a container to its networks before it starts, and letting go when it has ended.
+
+use super::endpoints::Endpoint;
+use super::etc;
+use super::ports::{self, Ports};
+use super::{BRIDGE, Network, Networks};
+use crate::config::{EndpointSettings, HostConfig};
+use crate::container::Container;
+use crate::engine::{Engine, blocking, task};
+use crate::error::Error;
+use crate::launch::list;
+use crate::names;
+use crate::sys::cgroup::read;
+use net::address;
+use net_sys::Links;
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// What a container starts with.
+#[derive(Default, Debug)]
+pub struct Joined {
+    /// The namespace to join; none is this machine's own.
+    pub namespace: Option<OwnedFd>,
+    pub is_new: bool,
+    /// Sockets that keep its ports free for it.
+    pub ports: Vec<OwnedFd>,
+    pub hosts: String,
+    pub resolv_conf: String,
+    /// Where it has the one of something else.
+    pub hostname: Option<String>,
+}
+
+/// What is known before the kernel is asked for anything.
+struct Order {
+    container: String,
+    hostname: String,
+    host: HostConfig,
+    exposed: crate::config::Set,
+    /// The one whose gateway leads out comes first.
+    endpoints: Vec<(Network, EndpointSettings)>,
+    linked: Vec<(Ipv4Addr, Vec<String>)>,
+    domain: String,
+}
+
+struct Made {
+    joined: Joined,
+    endpoints: BTreeMap<String, EndpointSettings>,
+    ports: Ports,
+}
+
+fn machine_resolv_conf() -> String {
+    read("/etc/resolv.conf").unwrap_or_default()
+}
+
+impl Engine {
+    pub(crate) async fn join_networks(&self, container: &Arc<Container>) -> Result<Joined, Error> {
+        let host = container.state().host.clone();
+        if host.network_mode == "host" {
+            return Ok(self.join_machine(container, &host));
+        }
+        if let Some(name) = host.network_mode.strip_prefix("container:") {
+            return self.join_other(name);
+        }
+        let order = self.order(container, host)?;
+        let networks = self.0.networks.clone();
+        let made = blocking(move || networks.make(order)).await?;
+        {
+            let mut state = container.state();
+            for (name, endpoint) in made.endpoints {
+                state.endpoints.insert(name, endpoint);
+            }
+            state.ports = made.ports;
+        }
+        self.begin_resolver(container, made.joined.namespace.as_ref());
+        Ok(made.joined)
+    }
+
+    fn join_machine(&self, container: &Container, host: &HostConfig) -> Joined {
+        let own = read("/etc/hosts").unwrap_or_default();
+        let name = read("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+        let hostname = container.config.hostname.is_empty().then_some(name);
+        let resolv_conf = match host.dns.is_empty() {
+            true => machine_resolv_conf(),
+            false => etc::resolv_conf(host, &machine_resolv_conf(), false),
+        };
+        Joined { hosts: own, resolv_conf, hostname, ..Joined::default() }
+    }
+
+    fn join_other(&self, name: &str) -> Result<Joined, Error> {
+        let other = self.find(name)?;
+        let pid = other.state().pid;
+        if !other.is_running() {
+            return Err(Error::conflict(format!(
+                "cannot join network of a non running container: {}",
+                other.id
+            )));
+        }
+        let namespace = match other.state().host.network_mode.as_str() {
+            "host" => None,
+            _ => {
+                let path = format!("/proc/{pid}/ns/net");
+                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+                Some(openat(CWD, path, flags, Mode::empty())?)
+            }
+        };
+        let folder = self.folder(&other.id);
+        let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
+        Ok(Joined {
+            namespace,
+            hosts: text("hosts"),
+            resolv_conf: text("resolv.conf"),
+            hostname: Some(text("hostname").trim().to_owned()),
+            ..Joined::default()
+        })
+    }
+
+    fn order(&self, container: &Arc<Container>, host: HostConfig) -> Result<Order, Error> {
+        let wanted = container.state().endpoints.clone();
+        let mut endpoints = Vec::new();
+        for (name, settings) in wanted {
+            let network = self.0.networks.find(&name)?;
+            if network.settings.driver == BRIDGE {
+                endpoints.push((network, settings));
+            }
+        }
+        // An inner network leads nowhere; else the priority decides, and then the name.
+        endpoints.sort_by_key(|(network, settings)| {
+            (network.settings.internal, -settings.gw_priority, network.name.clone())
+        });
+        let mut linked = Vec::new();
+        for link in list(&host.links) {
+            let (name, alias) = link.split_once(':').unwrap_or((link, link));
+            let other = self.find(name)?;
+            let state = other.state();
+            let address = state.endpoints.get(BRIDGE).and_then(|e| e.ip_address.parse().ok());
+            if let Some(address) = address {
+                let names = vec![alias.to_owned(), other.hostname(), state.name.clone()];
+                linked.push((address, names));
+            }
+        }
+        Ok(Order {
+            container: container.id.clone(),
+            hostname: container.hostname(),
+            host,
+            exposed: container.config.exposed_ports.clone(),
+            endpoints,
+            linked,
+            domain: container.config.domainname.clone(),
+        })
+    }
+
+    /// Leases are given back once the links are gone.
+    pub(crate) async fn leave_networks(&self, container: &Arc<Container>) {
+        let endpoints = {
+            let mut state = container.state();
+            state.ports = Ports::new();
+            let before = state.endpoints.clone();
+            for endpoint in state.endpoints.values_mut() {
+                forget(endpoint);
+            }
+            before
+        };
+        self.end_resolver(container);
+        if endpoints.values().all(|endpoint| endpoint.endpoint_id.is_empty()) {
+            return;
+        }
+        let (networks, id) = (self.0.networks.clone(), container.id.clone());
+        task(async move {
+            let left = blocking(move || {
+                networks.leave(&id, endpoints.values());
+                Ok(())
+            });
+            let _ = left.await;
+        });
+    }
+
+    /// A container that ran on while the engine was away: its leases and ports are as they were.
+    pub(crate) async fn found_running(&self, container: &Arc<Container>, pid: i32) {
+        {
+            let mut state = container.state();
+            state.status = crate::container::Status::Running;
+            state.pid = pid;
+            state.run += 1;
+        }
+        container.advance(|progress| progress.is_running = true);
+        self.begin_health(container);
+        let endpoints = container.state().endpoints.clone();
+        let ports = container.state().ports.clone();
+        self.0.networks.readopt(&container.id, &endpoints, &ports);
+        let path = format!("/proc/{pid}/ns/net");
+        if let Ok(namespace) = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+            self.begin_resolver(container, Some(&namespace));
+        }
+    }
+
+    /// The kernel has what is wanted now.
+    pub(crate) async fn refresh_networks(&self) {
+        let networks = self.0.networks.clone();
+        let _ = blocking(move || networks.refresh()).await;
+    }
+}
+
+/// What held only while it ran.
+fn forget(endpoint: &mut EndpointSettings) {
+    endpoint.endpoint_id.clear();
+    endpoint.gateway.clear();
+    endpoint.ip_address.clear();
+    endpoint.ip_prefix_len = 0;
+}
+
+impl Networks {
+    /// Blocks. All of it, or nothing.
+    fn make(&self, order: Order) -> Result<Made, Error> {
+        let _kernel = self.0.kernel.lock();
+        let id = order.container.clone();
+        let made = self.make_all(order);
+        if made.is_err() {
+            self.forget_container(&id);
+            let _ = self.apply_firewall();
+        }
+        made
+    }
+
+    fn make_all(&self, order: Order) -> Result<Made, Error> {
+        let mut endpoints = BTreeMap::new();
+        let mut ends: Vec<Endpoint> = Vec::new();
+        for (network, settings) in &order.endpoints {
+            let network = self.ensure(network)?;
+            let (end, shown) = self.lease(&network, settings, &order.container)?;
+            ends.push(end);
+            endpoints.insert(network.name.clone(), shown);
+        }
+        let mut ports = Ports::new();
+        let mut held = Vec::new();
+        if let (Some(first), Some((network, _))) = (ends.first(), order.endpoints.first()) {
+            let default_ip = network
+                .option("bridge.host_binding_ipv4")
+                .and_then(|ip| ip.parse().ok())
+                .filter(|ip: &Ipv4Addr| !ip.is_unspecified());
+            let interface = &first.bridge;
+            let reserved =
+                ports::reserve(&order.host, &order.exposed, interface, first.address, default_ip)?;
+            ports = reserved.ports;
+            held = reserved.held;
+            let mut state = self.0.state.lock();
+            let own = reserved.published.into_iter().map(|one| (order.container.clone(), one));
+            state.published.extend(own);
+        }
+        if !ports.values().all(Option::is_none) {
+            self.apply_firewall()?;
+        }
+        let namespace = new_namespace(&ends)?;
+        let gateway =
+            ends.first().map(|end| end.gateway).or_else(|| self.find(BRIDGE).ok()?.gateway());
+        let mut name = vec![order.hostname.clone()];
+        if !order.domain.is_empty() {
+            name.insert(0, format!("{}.{}", order.hostname, order.domain));
+        }
+        let mut own = order.linked;
+        own.extend(ends.iter().map(|end| (end.address, name.clone())));
+        let resolver = order.endpoints.iter().any(|(network, _)| !network.is_predefined());
+        let joined = Joined {
+            namespace: Some(namespace),
+            is_new: false,
+            ports: held,
+            hosts: etc::hosts(&order.host, &own, gateway),
+            resolv_conf: etc::resolv_conf(&order.host, &machine_resolv_conf(), resolver),
+            hostname: None,
+        };
+        Ok(Made { joined, endpoints, ports })
+    }
+
+    /// An address in the network. Kernel lock held.
+    pub(super) fn lease(
+        &self,
+        network: &Network,
+        settings: &EndpointSettings,
+        container: &str,
+    ) -> Result<(Endpoint, EndpointSettings), Error> {
+        let (Some(subnet), Some(gateway)) = (network.subnet(), network.gateway()) else {
+            return Err(Error::failed(format!("the network {} has no subnet", network.name)));
+        };
+        let pool = network.settings.ipam.config.first().cloned().unwrap_or_default();
+        let mut state = self.0.state.lock();
+        let own = state.leases.keys().filter(|(id, _)| *id == network.id);
+        let mut taken: std::collections::BTreeSet<Ipv4Addr> = own.map(|(_, a)| *a).collect();
+        taken.insert(gateway);
+        taken.extend(pool.auxiliary.values().filter_map(|a| a.parse::<Ipv4Addr>().ok()));
+        let asked = settings.ipam_config.as_ref().and_then(|ipam| ipam.ipv4_address.parse().ok());
+        let address = match asked {
+            Some(address) if taken.contains(&address) => {
+                return Err(Error::new(crate::error::Kind::Forbidden, "Address already in use"));
+            }
+            Some(address) => address,
+            None => {
+                let range = net::Subnet::parse(&pool.ip_range);
+                subnet.free(range.as_ref(), &taken).ok_or_else(|| {
+                    Error::failed("no available IPv4 addresses on this network's address pools")
+                })?
+            }
+        };
+        state.leases.insert((network.id.clone(), address), container.to_owned());
+        drop(state);
+        let endpoint_id = names::new_id(&*self.0.entropy);
+        let mac =
+            address::parse_mac(&settings.mac_address).unwrap_or_else(|| address::mac(address));
+        let end = Endpoint {
+            bridge: network.settings.interface.clone(),
+            name: link_name(&endpoint_id),
+            address,
+            subnet,
+            gateway,
+            mac,
+            is_internal: network.settings.internal,
+            mtu: network.mtu().filter(|mtu| *mtu != 1500),
+        };
+        let shown = EndpointSettings {
+            network_id: network.id.clone(),
+            endpoint_id,
+            gateway: gateway.to_string(),
+            ip_address: address.to_string(),
+            ip_prefix_len: subnet.prefix(),
+            mac_address: address::mac_text(mac),
+            ..settings.clone()
+        };
+        Ok((end, shown))
+    }
+
+    fn forget_container(&self, id: &str) {
+        let mut state = self.0.state.lock();
+        state.leases.retain(|_, holder| holder != id);
+        state.published.retain(|(holder, _)| holder != id);
+    }
+
+    /// Blocks. Only those endpoints, and of the container's leases only theirs.
+    pub(super) fn leave<'a>(
+        &self,
+        id: &str,
+        endpoints: impl Iterator<Item = &'a EndpointSettings>,
+    ) {
+        let _kernel = self.0.kernel.lock();
+        let mut links = Links::open().ok();
+        for endpoint in endpoints.filter(|endpoint| !endpoint.endpoint_id.is_empty()) {
+            if let Some(links) = &mut links {
+                let _ = links.delete(&link_name(&endpoint.endpoint_id));
+            }
+            let Ok(address) = endpoint.ip_address.parse::<Ipv4Addr>() else { continue };
+            let mut state = self.0.state.lock();
+            let key = (endpoint.network_id.clone(), address);
+            // Started again meanwhile, it may have got another.
+            if state.leases.get(&key).is_some_and(|holder| holder == id) {
+                state.leases.remove(&key);
+            }
+            let before = state.published.len();
+            state.published.retain(|(holder, one)| holder != id || one.to != address);
+            let fewer = state.published.len() < before;
+            drop(state);
+            if fewer {
+                let _ = self.apply_firewall();
+            }
+        }
+    }
+
+    fn readopt(&self, id: &str, endpoints: &BTreeMap<String, EndpointSettings>, ports: &Ports) {
+        let mut state = self.0.state.lock();
+        let mut first: Option<(Ipv4Addr, String)> = None;
+        for endpoint in endpoints.values() {
+            let Ok(address) = endpoint.ip_address.parse::<Ipv4Addr>() else { continue };
+            let lease = (endpoint.network_id.clone(), address);
+            state.leases.insert(lease, id.to_owned());
+            let network = state.networks.get(&endpoint.network_id);
+            let interface = network.map(|n| n.settings.interface.clone()).unwrap_or_default();
+            first.get_or_insert((address, interface));
+        }
+        let Some((to, interface)) = first else { return };
+        let published = ports::published(ports, &interface, to);
+        state.published.extend(published.into_iter().map(|one| (id.to_owned(), one)));
+    }
+
+    /// Blocks.
+    fn refresh(&self) -> Result<(), Error> {
+        let _kernel = self.0.kernel.lock();
+        let used: Vec<Network> = {
+            let state = self.0.state.lock();
+            let ids = state.leases.keys().map(|(id, _)| id.clone());
+            let ids: std::collections::BTreeSet<String> = ids.collect();
+            ids.iter().filter_map(|id| state.networks.get(id).cloned()).collect()
+        };
+        for network in used {
+            self.ensure(&network)?;
+        }
+        self.apply_firewall()
+    }
+}
+
+/// Of the end on this machine: 15 characters at most.
+pub(super) fn link_name(endpoint_id: &str) -> String {
+    format!("veth{}", &endpoint_id[..7.min(endpoint_id.len())])
+}
+
+/// With loopback, and a link into each network.
+fn new_namespace(ends: &[Endpoint]) -> Result<OwnedFd, Error> {
+    let failed = |error: std::io::Error| {
+        Error::failed(format!("cannot make the container's network: {error}"))
+    };
+    let mut outside = match ends.is_empty() {
+        true => None,
+        false => Some(Links::open().map_err(failed)?),
+    };
+    let made = net_sys::new_namespace(|namespace| {
+        let mut inside = Links::open()?;
+        // The first link of every namespace.
+        inside.set_up(1)?;
+        for (n, end) in ends.iter().enumerate() {
+            if let Some(outside) = &mut outside {
+                end.plug(outside, &mut inside, namespace, &format!("eth{n}"), n == 0)?;
+            }
+        }
+        Ok(())
+    });
+    made.map(|(namespace, ())| namespace).map_err(failed)
+}

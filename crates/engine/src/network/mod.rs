@@ -1,0 +1,627 @@
+//! Networks: what they are called, the addresses in them, and the ports that lead into them.
+//!
+//! The kernel is changed by one thread at a time. What is wanted stands in [`State`]; the firewall is
+//! made from it as a whole, links one by one.
+
+mod endpoints;
+mod etc;
+mod join;
+mod ports;
+mod resolver;
+
+pub use join::Joined;
+pub use ports::Ports;
+
+use crate::config::{EndpointSettings, nullable};
+use crate::engine::SCOPE;
+use crate::error::{Error, Kind};
+use crate::names::{self, Found};
+use crate::rows::{NETWORKS, NetworkRow};
+use crate::time;
+use base::Entropy;
+use net::Subnet;
+use net::firewall::{self, Bridge, Published, Wanted};
+use net_sys::{Firewall, Links};
+use oci::Digest;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+use store::blobs::block_on;
+use store::{Store, StoreError};
+
+pub const BRIDGE: &str = "bridge";
+const DEFAULT_INTERFACE: &str = "docker0";
+/// Beside the names of networks: driver options that are acted on.
+const OPTIONS: [&str; 6] = [
+    "com.docker.network.bridge.name",
+    "com.docker.network.bridge.enable_icc",
+    "com.docker.network.bridge.enable_ip_masquerade",
+    "com.docker.network.bridge.host_binding_ipv4",
+    "com.docker.network.bridge.default_bridge",
+    "com.docker.network.driver.mtu",
+];
+
+/// As it is kept and as `inspect` shows it.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Settings {
+    pub name: String,
+    #[serde(deserialize_with = "nullable")]
+    pub driver: String,
+    #[serde(deserialize_with = "nullable")]
+    pub scope: String,
+    #[serde(rename = "EnableIPv6", deserialize_with = "nullable")]
+    pub enable_ipv6: bool,
+    #[serde(rename = "IPAM", deserialize_with = "nullable")]
+    pub ipam: Ipam,
+    #[serde(deserialize_with = "nullable")]
+    pub internal: bool,
+    #[serde(deserialize_with = "nullable")]
+    pub attachable: bool,
+    #[serde(deserialize_with = "nullable")]
+    pub ingress: bool,
+    #[serde(deserialize_with = "nullable")]
+    pub config_only: bool,
+    #[serde(deserialize_with = "nullable")]
+    pub options: BTreeMap<String, String>,
+    #[serde(deserialize_with = "nullable")]
+    pub labels: BTreeMap<String, String>,
+    /// Of the bridge on this machine.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub interface: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Ipam {
+    #[serde(deserialize_with = "nullable")]
+    pub driver: String,
+    pub options: Option<BTreeMap<String, String>>,
+    #[serde(deserialize_with = "nullable")]
+    pub config: Vec<Pool>,
+}
+
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Pool {
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    pub subnet: String,
+    #[serde(
+        rename = "IPRange",
+        deserialize_with = "nullable",
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub ip_range: String,
+    #[serde(deserialize_with = "nullable", skip_serializing_if = "String::is_empty")]
+    pub gateway: String,
+    #[serde(
+        rename = "AuxiliaryAddresses",
+        alias = "AuxAddress",
+        deserialize_with = "nullable",
+        skip_serializing_if = "BTreeMap::is_empty"
+    )]
+    pub auxiliary: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub id: String,
+    pub name: String,
+    pub created_ns: i64,
+    pub settings: Settings,
+}
+
+impl Network {
+    pub fn is_predefined(&self) -> bool {
+        matches!(self.name.as_str(), BRIDGE | "host" | "none")
+    }
+
+    pub fn subnet(&self) -> Option<Subnet> {
+        Subnet::parse(&self.settings.ipam.config.first()?.subnet)
+    }
+
+    pub fn gateway(&self) -> Option<Ipv4Addr> {
+        let pool = self.settings.ipam.config.first()?;
+        match pool.gateway.split('/').next()?.parse() {
+            Ok(gateway) => Some(gateway),
+            Err(_) => Some(self.subnet()?.first()),
+        }
+    }
+
+    fn option(&self, name: &str) -> Option<&str> {
+        self.settings.options.get(&format!("com.docker.network.{name}")).map(String::as_str)
+    }
+
+    fn mtu(&self) -> Option<u32> {
+        self.option("driver.mtu")?.parse().ok()
+    }
+
+    fn bridge(&self) -> Option<Bridge> {
+        if self.settings.driver != BRIDGE || self.settings.interface.is_empty() {
+            return None;
+        }
+        Some(Bridge {
+            interface: self.settings.interface.clone(),
+            subnet: self.subnet()?,
+            is_internal: self.settings.internal,
+            masquerades: self.option("bridge.enable_ip_masquerade") != Some("false"),
+            talks: self.option("bridge.enable_icc") != Some("false"),
+        })
+    }
+}
+
+#[derive(Clone)]
+pub struct Networks(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    entropy: Arc<dyn Entropy>,
+    /// Of the firewall, one for each data folder.
+    table: String,
+    mark: String,
+    state: Mutex<State>,
+    /// Held while the kernel is changed.
+    kernel: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    /// By id.
+    networks: BTreeMap<String, Network>,
+    /// Network and address to container.
+    leases: BTreeMap<(String, Ipv4Addr), String>,
+    /// Container and what it publishes.
+    published: Vec<(String, Published)>,
+    /// Bridges that are there.
+    up: BTreeSet<String>,
+}
+
+impl Networks {
+    /// Reads rows; the kernel is not touched.
+    pub fn open(store: Store, entropy: Arc<dyn Entropy>, data: &Path) -> Result<Networks, Error> {
+        let whole = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
+        let mark = Digest::of(whole.display().to_string().as_bytes()).hex()[..8].to_owned();
+        let mut networks = BTreeMap::new();
+        let rows =
+            store.read(|tx| tx.scan(&NETWORKS, &SCOPE).collect::<Result<Vec<_>, StoreError>>())?;
+        for (id, row) in rows {
+            let settings = serde_json::from_str(&row.settings)
+                .map_err(|error| Error::failed(format!("the network {}: {error}", row.name)))?;
+            let NetworkRow { name, created_ns, .. } = row;
+            networks.insert(id.clone(), Network { id, name, created_ns, settings });
+        }
+        let state = State { networks, ..State::default() };
+        let table = format!("cumulet-{mark}");
+        let kernel = Mutex::new(());
+        let inner = Inner { store, entropy, table, mark, state: Mutex::new(state), kernel };
+        let networks = Networks(Arc::new(inner));
+        networks.predefine();
+        Ok(networks)
+    }
+
+    /// The three that are always there. Only the bridge has anything to keep.
+    fn predefine(&self) {
+        let mut state = self.0.state.lock();
+        for (name, driver) in [(BRIDGE, BRIDGE), ("host", "host"), ("none", "null")] {
+            if state.networks.values().any(|network| network.name == name) {
+                continue;
+            }
+            let id = Digest::of(format!("{} {name}", self.0.mark).as_bytes()).hex();
+            let mut settings = Settings {
+                name: name.to_owned(),
+                driver: driver.to_owned(),
+                scope: "local".to_owned(),
+                ipam: Ipam { driver: "default".to_owned(), ..Ipam::default() },
+                ..Settings::default()
+            };
+            if name == BRIDGE {
+                for (option, value) in [
+                    ("bridge.default_bridge", "true"),
+                    ("bridge.enable_icc", "true"),
+                    ("bridge.enable_ip_masquerade", "true"),
+                    ("bridge.host_binding_ipv4", "0.0.0.0"),
+                    ("driver.mtu", "1500"),
+                ] {
+                    let option = format!("com.docker.network.{option}");
+                    settings.options.insert(option, value.to_owned());
+                }
+            }
+            let network = Network {
+                id: id.clone(),
+                name: name.to_owned(),
+                created_ns: time::now_ns(),
+                settings,
+            };
+            state.networks.insert(id, network);
+        }
+    }
+
+    pub fn list(&self) -> Vec<Network> {
+        self.0.state.lock().networks.values().cloned().collect()
+    }
+
+    /// By id, name, or the beginning of an id.
+    pub fn find(&self, text: &str) -> Result<Network, Error> {
+        let state = self.0.state.lock();
+        let pairs =
+            state.networks.values().map(|network| (network.id.as_str(), network.name.as_str()));
+        match names::find(text, pairs) {
+            Found::One(id) => state.networks.get(&id).cloned().ok_or_else(|| no_such(text)),
+            Found::None => Err(no_such(text)),
+            Found::Many => Err(Error::invalid(format!("network {text} is ambiguous"))),
+        }
+    }
+
+    /// Who has which address in a network: container to address.
+    pub fn leases(&self, id: &str) -> BTreeMap<String, Ipv4Addr> {
+        let state = self.0.state.lock();
+        let own = state.leases.iter().filter(|((network, _), _)| network == id);
+        own.map(|((_, address), container)| (container.clone(), *address)).collect()
+    }
+
+    /// Blocks. The network is there when it is on the disk; its bridge comes with its first use.
+    pub fn create(&self, mut settings: Settings) -> Result<Network, Error> {
+        self.check(&mut settings)?;
+        let _kernel = self.0.kernel.lock();
+        {
+            let state = self.0.state.lock();
+            if state.networks.values().any(|network| network.name == settings.name) {
+                return Err(Error::conflict(format!(
+                    "network with name {} already exists",
+                    settings.name
+                )));
+            }
+        }
+        let id = names::new_id(&*self.0.entropy);
+        let name = settings.name.clone();
+        let mut network = Network { id: id.clone(), name, created_ns: time::now_ns(), settings };
+        if network.settings.driver == BRIDGE {
+            self.bring_up(&mut network)?;
+        }
+        self.keep(&network)?;
+        self.0.state.lock().networks.insert(id, network.clone());
+        self.apply_firewall()?;
+        Ok(network)
+    }
+
+    fn check(&self, settings: &mut Settings) -> Result<(), Error> {
+        if settings.name.is_empty() {
+            return Err(Error::invalid("invalid network name: name is empty"));
+        }
+        if !names::is_name(&settings.name) {
+            return Err(Error::invalid(format!(
+                "invalid network name: {}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+                settings.name
+            )));
+        }
+        if matches!(settings.name.as_str(), BRIDGE | "host" | "none" | "default") {
+            let name = &settings.name;
+            let text = format!("operation is not permitted on predefined {name} network ");
+            return Err(Error::new(Kind::Forbidden, text));
+        }
+        match settings.driver.as_str() {
+            "" => BRIDGE.clone_into(&mut settings.driver),
+            BRIDGE => {}
+            "host" | "null" => {
+                let driver = &settings.driver;
+                let text = format!("only one instance of \"{driver}\" network is allowed");
+                return Err(Error::new(Kind::Forbidden, text));
+            }
+            "overlay" => {
+                return Err(Error::new(
+                    Kind::Forbidden,
+                    "This node is not a swarm manager. Use \"docker swarm init\" or \"docker \
+                     swarm join\" to connect this node to swarm and try again.",
+                ));
+            }
+            driver @ ("macvlan" | "ipvlan") => {
+                let text = format!("networks of driver {driver} are not done");
+                return Err(Error::new(Kind::NotDone, text));
+            }
+            driver => {
+                return Err(Error::not_found(format!(
+                    "could not resolve driver {driver} in registry: plugin \"{driver}\" not found"
+                )));
+            }
+        }
+        for (is, what) in [
+            (settings.enable_ipv6, "IPv6 in networks"),
+            (settings.config_only, "a configuration-only network"),
+            (settings.ingress, "an ingress network"),
+            (settings.ipam.config.len() > 1, "more than one subnet"),
+        ] {
+            if is {
+                return Err(Error::new(Kind::NotDone, format!("{what} is not done")));
+            }
+        }
+        if !matches!(settings.ipam.driver.as_str(), "" | "default") {
+            let driver = &settings.ipam.driver;
+            return Err(Error::not_found(format!("could not find plugin {driver}")));
+        }
+        if let Some(option) =
+            settings.options.keys().find(|option| !OPTIONS.contains(&option.as_str()))
+        {
+            return Err(Error::new(Kind::NotDone, format!("network option {option} is not done")));
+        }
+        "default".clone_into(&mut settings.ipam.driver);
+        "local".clone_into(&mut settings.scope);
+        if let Some(pool) = settings.ipam.config.first() {
+            check_pool(pool)?;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, network: &Network) -> Result<(), Error> {
+        let row = NetworkRow {
+            name: network.name.clone(),
+            settings: serde_json::to_string(&network.settings).unwrap_or_default(),
+            created_ns: network.created_ns,
+        };
+        block_on(self.0.store.write(|tx| tx.put(&NETWORKS, &SCOPE, &network.id, &row)))?;
+        Ok(())
+    }
+
+    /// Blocks.
+    pub fn remove(&self, text: &str) -> Result<Network, Error> {
+        let network = self.find(text)?;
+        if network.is_predefined() {
+            let text = format!("{} is a pre-defined network and cannot be removed", network.name);
+            return Err(Error::new(Kind::Forbidden, text));
+        }
+        let _kernel = self.0.kernel.lock();
+        if !self.leases(&network.id).is_empty() {
+            return Err(Error::new(
+                Kind::Forbidden,
+                format!(
+                    "error while removing network: network {} has active endpoints",
+                    network.name
+                ),
+            ));
+        }
+        block_on(self.0.store.write(|tx| {
+            tx.mark_freeing();
+            tx.delete(&NETWORKS, &SCOPE, &network.id)?;
+            Ok::<_, StoreError>(())
+        }))?;
+        {
+            let mut state = self.0.state.lock();
+            state.networks.remove(&network.id);
+            state.up.remove(&network.id);
+        }
+        self.apply_firewall()?;
+        if !network.settings.interface.is_empty() {
+            Links::open()?.delete(&network.settings.interface)?;
+        }
+        Ok(network)
+    }
+
+    /// Makes the bridge if it is not there. Kernel lock held.
+    fn bring_up(&self, network: &mut Network) -> Result<(), Error> {
+        if self.0.state.lock().up.contains(&network.id) {
+            return Ok(());
+        }
+        let failed = |error: std::io::Error| {
+            Error::failed(format!("cannot make the network {}: {error}", network.name))
+        };
+        // Another cloud on this machine may be looking for a subnet, too.
+        let _machine = machine_lock();
+        let mut links = Links::open().map_err(failed)?;
+        let used = links.used().map_err(failed)?;
+        let is_there = !network.settings.interface.is_empty()
+            && used.interfaces.contains(&network.settings.interface);
+        if !is_there {
+            self.settle(network, &used)?;
+            let (Some(subnet), Some(gateway)) = (network.subnet(), network.gateway()) else {
+                return Err(Error::failed(format!("the network {} has no subnet", network.name)));
+            };
+            let interface = network.settings.interface.clone();
+            links.new_bridge(&interface, gateway, &subnet, network.mtu()).map_err(|error| {
+                Error::failed(format!("cannot make the bridge {interface}: {error}"))
+            })?;
+        }
+        sysctl("net/ipv4/ip_forward", "1")?;
+        // Published ports are reached from this machine's loopback, too.
+        sysctl(&format!("net/ipv4/conf/{}/route_localnet", network.settings.interface), "1")?;
+        self.0.state.lock().up.insert(network.id.clone());
+        Ok(())
+    }
+
+    /// Gives it a subnet and the name of an interface, if it has none.
+    fn settle(&self, network: &mut Network, used: &net_sys::Used) -> Result<(), Error> {
+        let mut taken = used.subnets.clone();
+        let others: Vec<Network> = self.list();
+        taken.extend(others.iter().filter(|one| one.id != network.id).filter_map(Network::subnet));
+        match network.subnet() {
+            None => {
+                let subnet = net::address::free_subnet(&taken).ok_or_else(|| {
+                    Error::failed(
+                        "could not find an available, non-overlapping IPv4 address pool among \
+                         the defaults to assign to the network",
+                    )
+                })?;
+                network.settings.ipam.config = vec![Pool {
+                    subnet: subnet.to_string(),
+                    gateway: subnet.first().to_string(),
+                    ..Pool::default()
+                }];
+            }
+            Some(subnet) => {
+                if taken.iter().any(|other| other.overlaps(&subnet)) {
+                    return Err(Error::new(
+                        Kind::Forbidden,
+                        "invalid pool request: Pool overlaps with other one on this address space",
+                    ));
+                }
+                let first = subnet.first().to_string();
+                let pool = &mut network.settings.ipam.config[0];
+                if pool.gateway.is_empty() {
+                    pool.gateway = first;
+                }
+            }
+        }
+        if network.settings.interface.is_empty() {
+            let asked = network.option("bridge.name").map(str::to_owned);
+            let short = &network.id[..12.min(network.id.len())];
+            network.settings.interface = match (asked, network.name.as_str()) {
+                (Some(name), _) if name.len() < 16 && !name.is_empty() => name,
+                (Some(name), _) => {
+                    return Err(Error::invalid(format!("invalid bridge name {name}")));
+                }
+                (None, BRIDGE) if !used.interfaces.iter().any(|n| n == DEFAULT_INTERFACE) => {
+                    DEFAULT_INTERFACE.to_owned()
+                }
+                (None, _) => format!("br-{short}"),
+            };
+        }
+        if network.name == BRIDGE {
+            let option = "com.docker.network.bridge.name".to_owned();
+            network.settings.options.insert(option, network.settings.interface.clone());
+        }
+        Ok(())
+    }
+
+    /// The default bridge, made if it is not there. Blocks.
+    pub fn ensure_default(&self) -> Result<(), Error> {
+        let _kernel = self.0.kernel.lock();
+        let network = self.find(BRIDGE)?;
+        self.ensure(&network).map(drop)
+    }
+
+    /// Kernel lock held.
+    fn ensure(&self, network: &Network) -> Result<Network, Error> {
+        let mut network = network.clone();
+        if self.0.state.lock().up.contains(&network.id) {
+            return Ok(network);
+        }
+        let before = network.settings.clone();
+        self.bring_up(&mut network)?;
+        if network.settings != before {
+            self.keep(&network)?;
+        }
+        self.0.state.lock().networks.insert(network.id.clone(), network.clone());
+        self.apply_firewall()?;
+        Ok(network)
+    }
+
+    /// Puts the firewall in place that is wanted now. Kernel lock held.
+    fn apply_firewall(&self) -> Result<(), Error> {
+        let wanted = {
+            let state = self.0.state.lock();
+            let up = state.networks.values().filter(|network| state.up.contains(&network.id));
+            Wanted {
+                bridges: up.filter_map(Network::bridge).collect(),
+                published: state.published.iter().map(|(_, one)| one.clone()).collect(),
+            }
+        };
+        Firewall::new(&self.0.table)
+            .replace(&firewall::chains(&wanted))
+            .map_err(|error| Error::failed(format!("cannot set the firewall: {error}")))
+    }
+
+    /// Nothing of ours is left in the kernel. Blocks.
+    pub fn take_down(&self) {
+        let _kernel = self.0.kernel.lock();
+        let up = std::mem::take(&mut self.0.state.lock().up);
+        if up.is_empty() {
+            return;
+        }
+        let _ = Firewall::new(&self.0.table).remove();
+        let Ok(mut links) = Links::open() else { return };
+        for network in self.list().iter().filter(|network| up.contains(&network.id)) {
+            let _ = links.delete(&network.settings.interface);
+        }
+    }
+
+    /// Whether a container may be tied to the network like this.
+    pub fn check_endpoint(&self, name: &str, settings: &EndpointSettings) -> Result<(), Error> {
+        let network = self.find(name)?;
+        let ipam = settings.ipam_config.clone().unwrap_or_default();
+        if !ipam.ipv6_address.is_empty() || !ipam.link_local_ips.is_empty() {
+            return Err(Error::new(Kind::NotDone, "IPv6 addresses of containers are not done"));
+        }
+        if !settings.mac_address.is_empty()
+            && net::address::parse_mac(&settings.mac_address).is_none()
+        {
+            return Err(Error::invalid(format!("invalid MAC address: {}", settings.mac_address)));
+        }
+        if ipam.ipv4_address.is_empty() {
+            return Ok(());
+        }
+        if network.is_predefined() {
+            return Err(Error::invalid(
+                "user specified IP address is supported on user defined networks only",
+            ));
+        }
+        let address: Ipv4Addr = ipam
+            .ipv4_address
+            .parse()
+            .map_err(|_| Error::invalid(format!("invalid IPv4 address: {}", ipam.ipv4_address)))?;
+        match network.subnet().is_some_and(|subnet| subnet.contains(address)) {
+            true => Ok(()),
+            false => {
+                Err(Error::invalid(format!("no configured subnet contains IP address {address}")))
+            }
+        }
+    }
+}
+
+fn check_pool(pool: &Pool) -> Result<(), Error> {
+    let Some(subnet) = Subnet::parse(&pool.subnet) else {
+        return Err(match pool.subnet.contains(':') {
+            true => Error::new(Kind::NotDone, "IPv6 in networks is not done"),
+            false => {
+                Error::invalid(format!("invalid subnet {}: invalid CIDR address", pool.subnet))
+            }
+        });
+    };
+    if subnet.prefix() > 30 {
+        return Err(Error::invalid(format!("invalid subnet {subnet}: no room for containers")));
+    }
+    if !pool.ip_range.is_empty()
+        && !Subnet::parse(&pool.ip_range).is_some_and(|range| range.within(&subnet))
+    {
+        return Err(Error::invalid(format!(
+            "invalid ip-range {}: parent subnet {subnet} does not contain it",
+            pool.ip_range
+        )));
+    }
+    let addresses = std::iter::once(&pool.gateway).chain(pool.auxiliary.values());
+    for address in addresses.filter(|address| !address.is_empty()) {
+        let parsed = address.parse::<Ipv4Addr>().ok();
+        if !parsed.is_some_and(|address| subnet.contains(address)) {
+            return Err(Error::invalid(format!(
+                "invalid gateway {address}: parent subnet {subnet} does not contain it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn no_such(text: &str) -> Error {
+    Error::not_found(format!("network {text} not found"))
+}
+
+/// One at a time on this machine, as long as it is held.
+fn machine_lock() -> Option<rustix::fd::OwnedFd> {
+    use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, openat};
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = openat(CWD, "/run/cumulet-networks.lock", flags, Mode::from_raw_mode(0o600)).ok()?;
+    flock(&file, FlockOperation::LockExclusive).ok()?;
+    Some(file)
+}
+
+fn sysctl(path: &str, value: &str) -> Result<(), Error> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    use std::io::Write;
+    let whole = format!("/proc/sys/{path}");
+    if crate::sys::cgroup::read(&whole).is_some_and(|now| now.trim() == value) {
+        return Ok(());
+    }
+    let set = openat(CWD, &whole, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(std::io::Error::from)
+        .and_then(|file| std::fs::File::from(file).write_all(value.as_bytes()));
+    set.map_err(|error| Error::failed(format!("cannot set {path} to {value}: {error}")))
+}
