@@ -17,6 +17,8 @@ const DEBIAN: &[(&str, &str)] = &[
     ("npm", "npm"),
     ("curl", "curl"),
     ("ip", "iproute2"),
+    ("docker", "docker.io"),
+    ("busybox", "busybox-static"),
     ("rclone", "rclone"),
 ];
 

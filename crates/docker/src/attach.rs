@@ -44,22 +44,36 @@ pub async fn attach(call: Call, id: &str) -> Reply {
     let keys = if terminal && outlet.stdin { keys } else { Keys::none() };
     let stream = call.engine().attach(&container, outlet).await?;
     let newer = call.version >= (1, 42);
-    hijack(call.request, stream, keys, terminal || !newer)
+    let ready = std::future::ready(Ok(stream));
+    hijack_with(call.request, ready, keys, terminal, terminal || !newer)
 }
 
-/// Says that from here on it is a plain connection, and joins it with `stream`.
-pub fn hijack(request: Request<Incoming>, stream: OwnedFd, keys: Keys, is_raw: bool) -> Reply {
-    let stream = UnixStream::from_std(stream.into())?;
+/// Says that from here on it is a plain connection, and joins it with what `start` gives then. An
+/// error of that is written into the stream.
+pub fn hijack_with(
+    request: Request<Incoming>,
+    start: impl Future<Output = Result<OwnedFd, Error>> + Send + 'static,
+    keys: Keys,
+    terminal: bool,
+    is_raw: bool,
+) -> Reply {
     let content_type = HeaderValue::from_static(if is_raw { RAW } else { MULTIPLEXED });
     let upgrades = request.headers().contains_key(UPGRADE);
     if !upgrades {
         // Clients of old read the answer's body and write nothing.
-        return plain(stream, content_type);
+        return Ok(plain(start, terminal, content_type));
     }
     engine::task(async move {
-        match hyper::upgrade::on(request).await {
-            Ok(upgraded) => join(TokioIo::new(upgraded), stream, keys).await,
-            Err(error) => tracing::debug!(%error, "a stream was not taken up"),
+        let mut client = match hyper::upgrade::on(request).await {
+            Ok(upgraded) => TokioIo::new(upgraded),
+            Err(error) => return tracing::debug!(%error, "a stream was not taken up"),
+        };
+        match stream_of(start).await {
+            Ok(stream) => join(client, stream, keys).await,
+            Err(error) => {
+                let _ = client.write_all(&error_piece(&error, terminal)).await;
+                let _ = client.shutdown().await;
+            }
         }
     });
     let mut response = with(StatusCode::SWITCHING_PROTOCOLS, None, Answer::Whole(None));
@@ -70,9 +84,34 @@ pub fn hijack(request: Request<Incoming>, stream: OwnedFd, keys: Keys, is_raw: b
     Ok(response)
 }
 
-fn plain(mut stream: UnixStream, content_type: HeaderValue) -> Reply {
+async fn stream_of(
+    start: impl Future<Output = Result<OwnedFd, Error>>,
+) -> Result<UnixStream, Error> {
+    Ok(UnixStream::from_std(start.await?.into())?)
+}
+
+/// As a piece of the standard output.
+fn error_piece(error: &Error, terminal: bool) -> Vec<u8> {
+    let text = format!("{}\r\n", error.text);
+    let [a, b, c, d] = (text.len() as u32).to_be_bytes();
+    let head = if terminal { Vec::new() } else { vec![1, 0, 0, 0, a, b, c, d] };
+    [head, text.into_bytes()].concat()
+}
+
+fn plain(
+    start: impl Future<Output = Result<OwnedFd, Error>> + Send + 'static,
+    terminal: bool,
+    content_type: HeaderValue,
+) -> http::Response<Answer> {
     let (to, pieces) = tokio::sync::mpsc::channel(4);
     engine::task(async move {
+        let mut stream = match stream_of(start).await {
+            Ok(stream) => stream,
+            Err(error) => {
+                let _ = to.send(error_piece(&error, terminal).into()).await;
+                return;
+            }
+        };
         let mut piece = vec![0; PIECE_BYTES];
         while let Ok(n @ 1..) = stream.read(&mut piece).await {
             if to.send(bytes::Bytes::copy_from_slice(&piece[..n])).await.is_err() {
@@ -80,7 +119,7 @@ fn plain(mut stream: UnixStream, content_type: HeaderValue) -> Reply {
             }
         }
     });
-    Ok(with(StatusCode::OK, Some(content_type), Answer::Pieces(pieces)))
+    with(StatusCode::OK, Some(content_type), Answer::Pieces(pieces))
 }
 
 /// Each direction ends by itself: what the client has no more to say does not end what it hears.

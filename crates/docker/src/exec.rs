@@ -1,6 +1,6 @@
 //! `/exec`.
 
-use crate::attach::{Keys, hijack};
+use crate::attach::{Keys, hijack_with};
 use crate::reply::{self, Reply};
 use crate::route::Call;
 use engine::config::{ExecConfig, nullable};
@@ -53,13 +53,20 @@ pub async fn start(call: Call, id: &str) -> Reply {
     if start.tty != config.tty && start.tty {
         return Err(Error::invalid("the exec was not created with a terminal"));
     }
-    let stream = engine.start_exec(&exec, Some(outlet)).await?;
-    let stream = stream.ok_or_else(|| Error::failed("the streams were not handed over"))?;
     let keys = match config.tty && config.attach_stdin {
         true => Keys::parse(&config.detach_keys)?,
         false => Keys::none(),
     };
-    hijack(request, stream, keys, config.tty || !newer)
+    engine.check_exec(&exec)?;
+    let terminal = config.tty;
+    let start = async move {
+        let started = engine.start_exec(&exec, Some(outlet)).await;
+        started.and_then(|stream| {
+            stream.ok_or_else(|| Error::failed("the streams were not handed over"))
+        })
+    };
+    // It starts once the client listens, as Docker has it; what goes wrong is told in the stream.
+    hijack_with(request, start, keys, terminal, terminal || !newer)
 }
 
 pub async fn resize(call: Call, id: &str) -> Reply {

@@ -67,6 +67,7 @@ impl Engine {
         for folder in [root.join("containers"), root.join("volumes"), run.clone()] {
             std::fs::create_dir_all(folder)?;
         }
+        crate::container::make_stubs(&root.join("stubs"))?;
         let images = Images::open(store.clone(), &root, entropy.clone());
         images.prepare()?;
         let networks = Networks::open(store.clone(), entropy.clone(), &data)?;
@@ -272,6 +273,10 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn stubs(&self) -> PathBuf {
+        self.0.root.join("stubs")
     }
 
     pub(crate) fn folder(&self, id: &str) -> PathBuf {

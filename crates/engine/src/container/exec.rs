@@ -97,20 +97,36 @@ impl Engine {
         exec.ok_or_else(|| Error::not_found(format!("No such exec instance: {id}")))
     }
 
+    /// Whether it could be started now.
+    pub fn check_exec(&self, exec: &Exec) -> Result<(), Error> {
+        let state = exec.state();
+        if state.is_started {
+            let text = match state.is_running {
+                true => format!("exec command {} is already running", exec.id),
+                false => format!("exec command {} has already run", exec.id),
+            };
+            return Err(Error::conflict(text));
+        }
+        match exec.container.state().status {
+            Status::Running => Ok(()),
+            _ => Err(not_running(&exec.container)),
+        }
+    }
+
     /// Starts it; gives the socket that carries its streams, if somebody wants them.
     pub async fn start_exec(
         &self,
         exec: &Exec,
         outlet: Option<Outlet>,
     ) -> Result<Option<OwnedFd>, Error> {
+        self.check_exec(exec)?;
         {
             let mut state = exec.state.lock();
             if state.is_started {
-                let text = match state.is_running {
-                    true => format!("exec command {} is already running", exec.id),
-                    false => format!("exec command {} has already run", exec.id),
-                };
-                return Err(Error::conflict(text));
+                return Err(Error::conflict(format!(
+                    "exec command {} is already running",
+                    exec.id
+                )));
             }
             state.is_started = true;
             state.is_running = true;

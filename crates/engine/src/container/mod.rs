@@ -16,6 +16,7 @@ pub use exec::Exec;
 pub use files::PathStat;
 pub use mounts::MountPoint;
 pub use observe::{Change, Sample, folder_bytes, machine_memory};
+pub(crate) use prepare::make_stubs;
 
 use crate::config::{Config, EndpointSettings, HostConfig};
 use crate::error::Error;

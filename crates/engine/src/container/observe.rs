@@ -95,7 +95,8 @@ impl Engine {
     /// What is in the container's own layer.
     pub fn changes(&self, container: &Container) -> Result<Vec<Change>, Error> {
         let image = self.0.images.find(&container.image)?;
-        let below = self.0.images.folders(&image.config);
+        let mut below = self.0.images.folders(&image.config);
+        below.insert(0, self.stubs());
         let mut changes = Vec::new();
         walk(&self.folder(&container.id).join("upper"), "", &below, &mut changes)?;
         Ok(changes)

@@ -28,6 +28,8 @@ pub(super) struct Wanted {
     pub mounts: Vec<MountPoint>,
     pub folder: PathBuf,
     pub layers: Vec<PathBuf>,
+    /// A layer of places to mount on.
+    pub stubs: PathBuf,
     pub hostname: String,
     pub joined: Joined,
     /// First processes of containers whose namespaces are joined.
@@ -129,10 +131,24 @@ impl Engine {
             mounts: container.mounts.clone(),
             folder: self.folder(&container.id),
             layers: self.0.images.folders(&image.config),
+            stubs: self.stubs(),
             hostname: joined.hostname.clone().unwrap_or_else(|| container.hostname()),
             joined,
         })
     }
+}
+
+/// Places to mount on that every container needs, as a layer between the image and its own: what is
+/// made for us is no change of the container's.
+pub(crate) fn make_stubs(at: &Path) -> Result<(), Error> {
+    for folder in ["dev/pts", "dev/shm", "dev/mqueue", "etc", "proc", "sys"] {
+        std::fs::create_dir_all(at.join(folder))?;
+    }
+    for file in [".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"] {
+        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
+        openat(CWD, at.join(file), flags, Mode::from_raw_mode(0o644))?;
+    }
+    Ok(())
 }
 
 fn namespace(pid: i32, kind: &str) -> Result<OwnedFd, Error> {
@@ -163,6 +179,7 @@ fn root(wanted: &Wanted) -> Result<Root, Error> {
         }
     }
     let mut lower: Vec<String> = wanted.layers.iter().map(|layer| text(layer)).collect();
+    let looks = wanted.layers.first().cloned();
     if lower.is_empty() {
         // An image without layers; an overlay has to lie on something.
         let empty = folder.join("empty");
@@ -170,7 +187,10 @@ fn root(wanted: &Wanted) -> Result<Root, Error> {
         lower.push(text(&empty));
     }
     let upper = folder.join("upper");
-    look_like_below(&upper, &lower[0])?;
+    if let Some(image) = looks {
+        look_like_below(&upper, &text(&image))?;
+    }
+    lower.insert(0, text(&wanted.stubs));
     Ok(Root {
         at: text(&folder.join("root")),
         lower,

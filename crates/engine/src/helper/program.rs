@@ -122,6 +122,8 @@ impl Program {
         let to = match (&self.terminal, &self.stdin) {
             (Some(terminal), _) => terminal,
             (None, Some(stdin)) => stdin,
+            // A terminal is still to come.
+            (None, None) if self.starting.is_some() => return false,
             (None, None) => {
                 self.input.clear();
                 return false;

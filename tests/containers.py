@@ -1,0 +1,159 @@
+"""A cloud with its Docker socket, the stock docker CLI against it, and a look at what is left behind."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+
+from cloud import Cloud, clean_env, cumulet
+from deadline import wait_until
+
+
+class Engine:
+    """One cloud as a container engine, with busybox in it."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        data = os.path.join(self.folder, "data")
+        self.socket = os.path.join(data, "run", "docker.sock")
+        self.cloud = Cloud(data, ["--docker-socket", self.socket, "--log", "info"])
+        self.config = os.path.join(self.folder, "config")
+
+    def start(self):
+        os.makedirs(self.config, exist_ok=True)
+        self.cloud.start()
+        return self
+
+    def bootstrap(self, *args):
+        done = cumulet("images", "bootstrap", "busybox", "--data", self.cloud.data, *args)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @property
+    def env(self):
+        return clean_env(DOCKER_HOST="unix://" + self.socket, DOCKER_CONFIG=self.config)
+
+    def docker(self, *args, stdin=None, code=0, seconds=60):
+        """Runs the CLI; gives what it printed."""
+        done = subprocess.run(
+            ["docker", *args],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            env=self.env,
+            check=False,
+        )
+        shown = f"docker {' '.join(args)}\n{done.stdout}\n{done.stderr}"
+        assert code is None or done.returncode == code, f"{done.returncode}: {shown}"
+        self.stderr = done.stderr
+        return done.stdout.strip()
+
+    def inspect(self, name):
+        return json.loads(self.docker("inspect", name))[0]
+
+    def request(self, method, path, body=None):
+        """Without a client library: status, head and body."""
+        raw = b"" if body is None else json.dumps(body).encode()
+        head = (
+            f"{method} {path} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(raw)}\r\n\r\n"
+        )
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(30)
+            connection.connect(self.socket)
+            connection.sendall(head.encode() + raw)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]), head.decode(), body
+
+    def wait_for(self, name, wanted, seconds=20):
+        def look():
+            return self.inspect(name)["State"]["Status"] == wanted
+
+        wait_until(look, f"{name} is {wanted}", seconds)
+
+    def remove_all(self):
+        ids = self.docker("ps", "-aq").split()
+        if ids:
+            self.docker("rm", "-f", "-v", *ids)
+        for network in self.docker("network", "ls", "-q", "--filter", "type=custom").split():
+            self.docker("network", "rm", network)
+
+    def helper(self):
+        """Process number of the helper, or None."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    words = file.read().split(b"\0")
+                # Sockets may lie behind long paths, so it is known by the folder it works in.
+                folder = os.readlink(f"/proc/{pid}/cwd")
+            except OSError:
+                continue
+            own = os.path.join(os.path.realpath(self.cloud.data), "run")
+            if b"containers-helper" in words and os.path.realpath(folder) == own:
+                found.append(int(pid))
+        assert len(found) <= 1, found
+        return found[0] if found else None
+
+    def bridges(self):
+        names = set()
+        for network in json.loads(self.request("GET", "/networks")[2]):
+            names.add(network["Options"].get("com.docker.network.bridge.name"))
+        return names - {None}
+
+    def close(self):
+        """The end; nothing of it may be left in the kernel."""
+        if self.cloud.running():
+            self.remove_all()
+            bridges = self.bridges()
+            assert self.cloud.terminate() == 0
+            wait_until(lambda: self.helper() is None, "the helper has ended")
+            left = set(os.listdir("/sys/class/net")) & bridges
+            assert not left, f"bridges are left: {left}"
+        self.cloud.discard()
+
+
+def links():
+    """Ends of containers' links on this machine."""
+    return {name for name in os.listdir("/sys/class/net") if name.startswith("veth")}
+
+
+def control_groups(container):
+    """Folders of a container in any hierarchy."""
+    found = []
+    for root in ["/sys/fs/cgroup", *(f"/sys/fs/cgroup/{name}" for name in os.listdir("/sys/fs/cgroup"))]:
+        path = os.path.join(root, "cumulet", container)
+        if os.path.isdir(path):
+            found.append(path)
+    return found
+
+
+def mounts_of(text):
+    """Mounts of this machine that name a text."""
+    with open("/proc/self/mountinfo", encoding="utf-8") as file:
+        return [line for line in file if text in line]
+
+
+def port_of(shown):
+    """The host's port in what `docker port` prints."""
+    return int(re.search(r":(\d+)\s*$", shown.splitlines()[0]).group(1))
+
+
+def get(port, host="127.0.0.1"):
+    """A page over HTTP/1.0, asked for until somebody answers."""
+    end = time.monotonic() + 20
+    while True:
+        try:
+            with socket.create_connection((host, port), timeout=3) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+                if answer:
+                    return answer.partition(b"\r\n\r\n")[2].decode()
+        except OSError:
+            pass
+        assert time.monotonic() < end, f"nobody answers at {host}:{port}"
