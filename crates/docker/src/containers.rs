@@ -373,7 +373,7 @@ pub fn logs(call: Call, id: &str) -> Reply {
         stderr: query.flag("stderr"),
         follow: query.flag("follow"),
         since_ns: query.time("since")?,
-        until_ns: query.time("until")?,
+        until_ns: query.time("until")?.filter(|ns| *ns != 0),
         tail: match query.text("tail") {
             "" | "all" => None,
             // As Docker has it: what is no number is all.

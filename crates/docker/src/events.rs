@@ -91,6 +91,7 @@ fn wants(filters: &Filters, event: &Event) -> bool {
 pub async fn events(call: Call) -> Reply {
     let filters = Filters::parse(call.query.text("filters"), FILTERS)?;
     let (since, until) = (call.query.time("since")?, call.query.time("until")?);
+    let until = until.filter(|ns| *ns != 0);
     let (past, mut coming) = call.engine().events().listen(since);
     let (to, pieces) = mpsc::channel(64);
     engine::task(async move {

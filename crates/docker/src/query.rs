@@ -47,7 +47,7 @@ impl Query {
 
     /// Seconds since 1970 with a fraction, or a date; as nanoseconds.
     pub fn time(&self, name: &str) -> Result<Option<i64>, Error> {
-        let Some(value) = self.get(name).filter(|value| !value.is_empty() && *value != "0") else {
+        let Some(value) = self.get(name).filter(|value| !value.is_empty()) else {
             return Ok(None);
         };
         let wrong = || Error::invalid(format!("invalid value for {name}: {value:?}"));

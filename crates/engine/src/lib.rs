@@ -9,7 +9,7 @@
 //! groups) goes with its last process or is removed by name.
 //!
 //! Files here do not go through `store::Disk`: layers and containers' own folders are the kernel's
-//! file systems, not rows (see `docs/decisions/040`).
+//! file systems, not rows (see `docs/decisions/070`).
 
 pub mod caps;
 pub mod config;

@@ -1,6 +1,6 @@
 //! The rows. Numbers of fields and tables are never changed and never reused.
 //!
-//! What a client asked for is kept as the document that it sent (see `docs/decisions/041`): those grow
+//! What a client asked for is kept as the document that it sent (see `docs/decisions/071`): those grow
 //! by members with defaults alone, and `inspect` has to give them back whole.
 
 use bytes::Bytes;
