@@ -54,6 +54,7 @@ const fn entries(value: Shape, flattened: bool) -> MapShape {
         key: Shape::String(&TEXT),
         value,
         key_wire: "key",
+        entry_wire: None,
         value_wire: "value",
         flattened,
         sparse: false,

@@ -4,7 +4,7 @@
 //! A name is found by one probe or two; requests carry many names that no member has (most headers),
 //! and those must cost as little.
 
-use crate::shape::{ListShape, Location, Member, Shape, StructShape};
+use crate::shape::{ListShape, Location, MapShape, Member, Shape, StructShape};
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -174,14 +174,19 @@ fn bind(shape: &StructShape) -> Bindings {
     out
 }
 
-/// The element or query key that a member goes by. A flattened list's items have the name that the
-/// list gives them, where it gives one.
+/// The element or query key that a member goes by. The items of a flattened list, and the entries of
+/// a flattened map, have the name that the list or map gives them, where it gives one.
 pub fn element_name(member: &Member) -> &'static str {
     match member.shape {
         Shape::List(list @ ListShape { item_wire: Some(item), .. })
             if member.flattened || list.flattened =>
         {
             item
+        }
+        Shape::Map(map @ MapShape { entry_wire: Some(entry), .. })
+            if member.flattened || map.flattened =>
+        {
+            entry
         }
         _ => member.wire,
     }

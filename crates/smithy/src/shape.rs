@@ -117,6 +117,9 @@ pub struct MapShape {
     /// Element names in XML (`key`, `value` where the model names none).
     pub key_wire: &'static str,
     pub value_wire: &'static str,
+    /// The element name of an entry where it stands directly in the parent under another name than
+    /// the member's.
+    pub entry_wire: Option<&'static str>,
     pub flattened: bool,
     pub sparse: bool,
     pub sensitive: bool,

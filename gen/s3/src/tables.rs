@@ -23013,6 +23013,7 @@ pub static M_METADATA: MapShape = MapShape {
     value: Shape::String(&ANY_R),
     key_wire: "key",
     value_wire: "value",
+    entry_wire: None,
     flattened: false,
     sparse: false,
     sensitive: false,

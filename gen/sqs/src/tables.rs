@@ -623,7 +623,7 @@ pub static S_MESSAGE_ATTRIBUTE_VALUE: StructShape = StructShape {
         },
         Member {
             name: "StringListValues",
-            wire: "StringListValues",
+            wire: "StringListValue",
             ec2: None,
             shape: Shape::List(&L_STRING_LIST),
             location: Location::Body,
@@ -637,7 +637,7 @@ pub static S_MESSAGE_ATTRIBUTE_VALUE: StructShape = StructShape {
         },
         Member {
             name: "BinaryListValues",
-            wire: "BinaryListValues",
+            wire: "BinaryListValue",
             ec2: None,
             shape: Shape::List(&L_BINARY_LIST),
             location: Location::Body,
@@ -704,7 +704,7 @@ pub static S_MESSAGE_SYSTEM_ATTRIBUTE_VALUE: StructShape = StructShape {
         },
         Member {
             name: "StringListValues",
-            wire: "StringListValues",
+            wire: "StringListValue",
             ec2: None,
             shape: Shape::List(&L_STRING_LIST),
             location: Location::Body,
@@ -718,7 +718,7 @@ pub static S_MESSAGE_SYSTEM_ATTRIBUTE_VALUE: StructShape = StructShape {
         },
         Member {
             name: "BinaryListValues",
-            wire: "BinaryListValues",
+            wire: "BinaryListValue",
             ec2: None,
             shape: Shape::List(&L_BINARY_LIST),
             location: Location::Body,
@@ -1255,7 +1255,7 @@ pub static S_DELETE_MESSAGE_OUTPUT: StructShape = StructShape {
 };
 pub static L_ATTRIBUTE_NAME_LIST: ListShape = ListShape {
     item: Shape::String(&R_QUEUE_ATTRIBUTE_NAME),
-    item_wire: None,
+    item_wire: Some("AttributeName"),
     flattened: true,
     sparse: false,
     sensitive: false,
@@ -1263,15 +1263,15 @@ pub static L_ATTRIBUTE_NAME_LIST: ListShape = ListShape {
 };
 pub static L_BINARY_LIST: ListShape = ListShape {
     item: Shape::Blob(&ANY_B),
-    item_wire: None,
-    flattened: false,
+    item_wire: Some("BinaryListValue"),
+    flattened: true,
     sparse: false,
     sensitive: false,
     length: LengthRules { min: None, max: None },
 };
 pub static L_MESSAGE_ATTRIBUTE_NAME_LIST: ListShape = ListShape {
     item: Shape::String(&ANY_R),
-    item_wire: None,
+    item_wire: Some("MessageAttributeName"),
     flattened: true,
     sparse: false,
     sensitive: false,
@@ -1280,8 +1280,9 @@ pub static L_MESSAGE_ATTRIBUTE_NAME_LIST: ListShape = ListShape {
 pub static M_MESSAGE_BODY_ATTRIBUTE_MAP: MapShape = MapShape {
     key: Shape::String(&ANY_R),
     value: Shape::Struct(&S_MESSAGE_ATTRIBUTE_VALUE),
-    key_wire: "key",
-    value_wire: "value",
+    key_wire: "Name",
+    value_wire: "Value",
+    entry_wire: Some("MessageAttribute"),
     flattened: true,
     sparse: false,
     sensitive: false,
@@ -1290,8 +1291,9 @@ pub static M_MESSAGE_BODY_ATTRIBUTE_MAP: MapShape = MapShape {
 pub static M_MESSAGE_BODY_SYSTEM_ATTRIBUTE_MAP: MapShape = MapShape {
     key: Shape::String(&R_MESSAGE_SYSTEM_ATTRIBUTE_NAME_FOR_SENDS),
     value: Shape::Struct(&S_MESSAGE_SYSTEM_ATTRIBUTE_VALUE),
-    key_wire: "key",
-    value_wire: "value",
+    key_wire: "Name",
+    value_wire: "Value",
+    entry_wire: Some("MessageSystemAttribute"),
     flattened: true,
     sparse: false,
     sensitive: false,
@@ -1299,7 +1301,7 @@ pub static M_MESSAGE_BODY_SYSTEM_ATTRIBUTE_MAP: MapShape = MapShape {
 };
 pub static L_MESSAGE_LIST: ListShape = ListShape {
     item: Shape::Struct(&S_MESSAGE),
-    item_wire: None,
+    item_wire: Some("Message"),
     flattened: true,
     sparse: false,
     sensitive: false,
@@ -1307,7 +1309,7 @@ pub static L_MESSAGE_LIST: ListShape = ListShape {
 };
 pub static L_MESSAGE_SYSTEM_ATTRIBUTE_LIST: ListShape = ListShape {
     item: Shape::String(&R_MESSAGE_SYSTEM_ATTRIBUTE_NAME),
-    item_wire: None,
+    item_wire: Some("MessageSystemAttributeName"),
     flattened: true,
     sparse: false,
     sensitive: false,
@@ -1316,8 +1318,9 @@ pub static L_MESSAGE_SYSTEM_ATTRIBUTE_LIST: ListShape = ListShape {
 pub static M_MESSAGE_SYSTEM_ATTRIBUTE_MAP: MapShape = MapShape {
     key: Shape::String(&R_MESSAGE_SYSTEM_ATTRIBUTE_NAME),
     value: Shape::String(&ANY_R),
-    key_wire: "key",
-    value_wire: "value",
+    key_wire: "Name",
+    value_wire: "Value",
+    entry_wire: Some("Attribute"),
     flattened: true,
     sparse: false,
     sensitive: false,
@@ -1347,8 +1350,9 @@ pub static R_MESSAGE_SYSTEM_ATTRIBUTE_NAME_FOR_SENDS: StringRules = StringRules 
 pub static M_QUEUE_ATTRIBUTE_MAP: MapShape = MapShape {
     key: Shape::String(&R_QUEUE_ATTRIBUTE_NAME),
     value: Shape::String(&ANY_R),
-    key_wire: "key",
-    value_wire: "value",
+    key_wire: "Name",
+    value_wire: "Value",
+    entry_wire: Some("Attribute"),
     flattened: true,
     sparse: false,
     sensitive: false,
@@ -1384,8 +1388,8 @@ pub static R_QUEUE_ATTRIBUTE_NAME: StringRules = StringRules {
 };
 pub static L_STRING_LIST: ListShape = ListShape {
     item: Shape::String(&ANY_R),
-    item_wire: None,
-    flattened: false,
+    item_wire: Some("StringListValue"),
+    flattened: true,
     sparse: false,
     sensitive: false,
     length: LengthRules { min: None, max: None },
@@ -1393,8 +1397,9 @@ pub static L_STRING_LIST: ListShape = ListShape {
 pub static M_TAG_MAP: MapShape = MapShape {
     key: Shape::String(&ANY_R),
     value: Shape::String(&ANY_R),
-    key_wire: "key",
-    value_wire: "value",
+    key_wire: "Key",
+    value_wire: "Value",
+    entry_wire: Some("Tag"),
     flattened: true,
     sparse: false,
     sensitive: false,

@@ -37,9 +37,33 @@ impl Source {
             renames: BTreeMap::new(),
         };
         source.check()?;
+        source.flatten()?;
         source.rename_ends();
         source.reach();
         Ok(source)
+    }
+
+    /// Gives lists and maps the names that the overlay says the query protocol has.
+    fn flatten(&mut self) -> Result<(), String> {
+        for (name, row) in &self.overlay.flat {
+            let Some(shape) = self.model.shapes.get_mut(name) else {
+                return Err(format!("flat: {name} is no shape of the model"));
+            };
+            let kind = shape["type"].as_str().unwrap_or("").to_owned();
+            shape["flattened"] = true.into();
+            match (kind.as_str(), &row.key, &row.value) {
+                ("list", None, None) => {
+                    shape["member"]["locationName"] = row.name.as_str().into();
+                }
+                ("map", Some(key), Some(value)) => {
+                    shape["entryName"] = row.name.as_str().into();
+                    shape["key"]["locationName"] = key.as_str().into();
+                    shape["value"]["locationName"] = value.as_str().into();
+                }
+                _ => return Err(format!("flat: {name} is a {kind}; only maps have key and value")),
+            }
+        }
+        Ok(())
     }
 
     /// Served operations exist, and each of their input members is in exactly one list.

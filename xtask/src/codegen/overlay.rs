@@ -20,6 +20,9 @@ pub struct Overlay {
     pub validate: bool,
     /// Required members in the query string or headers pick the operation (S3).
     pub route_by_required: bool,
+    /// Lists and maps whose items stand directly in their parent in query strings and XML, under names
+    /// that the model has lost: by shape name.
+    pub flat: BTreeMap<String, FlatRow>,
     /// Structures that are unions though the model does not say so.
     pub unions: Vec<String>,
     /// Shapes that a type of ours stands for, which reads and writes its own JSON: by shape name.
@@ -33,6 +36,16 @@ pub struct Overlay {
     /// Root element of an output, by operation.
     pub xml_roots: BTreeMap<String, String>,
     pub operations: BTreeMap<String, OperationRow>,
+}
+
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub struct FlatRow {
+    /// Of an item, or of an entry.
+    pub name: String,
+    /// Of what an entry consists of.
+    pub key: Option<String>,
+    pub value: Option<String>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -229,11 +229,12 @@ fn other(source: &Source, name: &str, out: &mut String) {
         "map" => writeln!(
             out,
             "pub static M_{id}: MapShape = MapShape {{ key: {}, value: {}, key_wire: {}, \
-             value_wire: {}, {flags} }};",
+             value_wire: {}, entry_wire: {}, {flags} }};",
             side("key"),
             side("value"),
             literal(shape["key"]["locationName"].as_str().unwrap_or("key")),
             literal(shape["value"]["locationName"].as_str().unwrap_or("value")),
+            option(shape["entryName"].as_str()),
         ),
         _ if !has_rules(shape) => return,
         "string" | "character" => {

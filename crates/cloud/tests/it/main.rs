@@ -3,6 +3,7 @@
 mod answers;
 mod auth_table;
 mod names;
+mod older_clients;
 mod permissions;
 mod signatures;
 mod website;

@@ -53,6 +53,7 @@ pub const fn map(value: Shape, flattened: bool) -> MapShape {
         key: STRING,
         value,
         key_wire: "key",
+        entry_wire: None,
         value_wire: "value",
         flattened,
         sparse: false,

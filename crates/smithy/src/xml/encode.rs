@@ -98,11 +98,12 @@ impl Encoder {
                 self.items(name, &rules.item, (0..list.len()).filter_map(|i| list.get(i)));
             }
             (Shape::Map(rules), Value::Map(map)) if member.flattened || rules.flattened => {
+                let name = element_name(member);
                 for (key, item) in map.entries() {
-                    self.writer.open(member.wire);
+                    self.writer.open(name);
                     self.writer.element(rules.key_wire, key);
                     self.named(rules.value_wire, &rules.value, item.value());
-                    self.writer.close(member.wire);
+                    self.writer.close(name);
                 }
             }
             (Shape::Struct(_), Value::Struct(inner)) => {
