@@ -131,7 +131,14 @@ impl RequestDate {
         if let Some(date) = RequestDate::parse(text) {
             return Some(date);
         }
-        let time = Timestamp::parse_http_date(std::str::from_utf8(text).ok()?).ok()?;
+        // Some clients write the zone as mail has it.
+        let text = std::str::from_utf8(text).ok()?;
+        let stem = text.strip_suffix(" -0000").or_else(|| text.strip_suffix(" +0000"));
+        let time = match stem {
+            Some(stem) => Timestamp::parse_http_date(&format!("{stem} GMT")),
+            None => Timestamp::parse_http_date(text),
+        };
+        let time = time.ok()?;
         Some(RequestDate { is_http: true, ..RequestDate::from_time(time) })
     }
 

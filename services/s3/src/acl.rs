@@ -172,14 +172,16 @@ fn header_grant(text: &str, permission: Permission) -> Result<GrantRow, Error> {
     match kind.trim() {
         "id" => canonical(value, permission),
         "uri" => by_uri(value, permission),
-        "emailAddress" => Err(no_email(value)),
+        "emailAddress" => Err(no_email()),
         _ => Err(invalid()),
     }
 }
 
-fn no_email(address: &str) -> Error {
-    let text = "The e-mail address you provided does not match any account on record.";
-    Error::new(&e::UNRESOLVABLE_GRANT_BY_EMAIL_ADDRESS, text).detail("Grantee", address)
+/// S3 takes no e-mail addresses since October 2025.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_Grantee.html>
+fn no_email() -> Error {
+    let text = "The specified method is not allowed against this resource.";
+    Error::new(&e::METHOD_NOT_ALLOWED, text)
 }
 
 fn by_uri(uri: &str, permission: Permission) -> Result<GrantRow, Error> {
@@ -219,7 +221,7 @@ pub fn from_document(document: &s3::AccessControlPolicy) -> Result<Vec<GrantRow>
             "CanonicalUser" => canonical(grantee.id.as_deref().ok_or_else(malformed)?, permission)?,
             "Group" => by_uri(grantee.uri.as_deref().ok_or_else(malformed)?, permission)?,
             "AmazonCustomerByEmail" => {
-                return Err(no_email(grantee.email_address.as_deref().unwrap_or_default()));
+                return Err(no_email());
             }
             _ => return Err(malformed()),
         });

@@ -2,21 +2,26 @@
 
 use crate::rows::BucketRow;
 use crate::{
-    S3, acl, bucket, checksum, cors, encryption, events, lifecycle, object, restore, tagging,
-    website,
+    S3, acl, bucket, checksum, cors, encryption, events, lifecycle, multipart, names, object,
+    restore, tagging, website,
 };
 use api::{
     Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginAnswer, Tx,
     WebAnswer, WebFailure, WebRequest,
 };
 use gen_s3::errors as e;
-use gen_s3::{CreateBucketInput, ListObjectVersionsInput, ListObjectsInput, ListObjectsV2Input};
+use gen_s3::{
+    AbortMultipartUploadInput, CreateBucketInput, ListObjectVersionsInput, ListObjectsInput,
+    ListObjectsV2Input, ListPartsInput,
+};
 use policy::{Kind, Policy, PrincipalKind};
 use smithy::Headers;
 use smithy::model::Operation;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Names the upload that an ask is about. No policy can: condition keys have no spaces.
+const UPLOAD: &str = "s3 upload";
 /// Parsed policies that are kept; beyond that the cache starts anew.
 const CACHED_MAX: usize = 1024;
 
@@ -161,6 +166,14 @@ impl Hooks for S3 {
                 let input: &ListObjectVersionsInput = api::cast(input);
                 listing(ask, &input.prefix, &input.delimiter, input.max_keys);
             }
+            "AbortMultipartUpload" => {
+                let input: &AbortMultipartUploadInput = api::cast(input);
+                ask.context.push((UPLOAD.into(), vec![input.upload_id.clone()]));
+            }
+            "ListParts" => {
+                let input: &ListPartsInput = api::cast(input);
+                ask.context.push((UPLOAD.into(), vec![input.upload_id.clone()]));
+            }
             "CreateBucket" => {
                 let input: &CreateBucketInput = api::cast(input);
                 let location = input.create_bucket_configuration.as_ref();
@@ -212,6 +225,12 @@ impl Hooks for S3 {
     fn acl_allows(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<bool, Error> {
         let Some((name, key)) = split_arn(&ask.resource) else { return Ok(false) };
         let bucket = bucket::find(tx, name)?;
+        if let Some((_, id)) = ask.context.iter().find(|(name, _)| name == UPLOAD) {
+            // Who began an upload may see its parts and give it up.
+            let id = id.first().map_or("", String::as_str);
+            let owner = multipart::owner(tx, &bucket, key, id)?;
+            return Ok(owner.is_some() && owner == cx.caller.account);
+        }
         if let Some(allowed) = acl::bucket_allows(&bucket, &cx.caller, &ask.action) {
             return Ok(allowed);
         }
@@ -219,8 +238,11 @@ impl Hooks for S3 {
             Some(object) if !object.delete_marker => {
                 Ok(acl::object_allows(&bucket, &object, &cx.caller, &ask.action))
             }
-            // What is not there is answered as what may not be listed.
-            _ => Ok(acl::bucket_allows(&bucket, &cx.caller, "s3:ListBucket").unwrap_or(false)),
+            // Who may list the bucket may know of what is not there that it is not.
+            _ => {
+                let list = Ask::new("s3:ListBucket", names::bucket_arn(cx.partition(), name));
+                Ok(cx.authorize(tx, &list.key("s3:prefix", Some(key))).is_ok())
+            }
         }
     }
 }

@@ -34,6 +34,17 @@ fn find(tx: &Tx, bucket: &BucketRow, key: &str, id: &str) -> Result<UploadRow, E
         .ok_or_else(|| no_such_upload(id))
 }
 
+/// The account that began an upload, if there is such a one.
+pub fn owner(
+    tx: &Tx,
+    bucket: &BucketRow,
+    key: &str,
+    id: &str,
+) -> Result<Option<base::AccountId>, Error> {
+    let upload = tx.get(&UPLOADS, &bucket::scope(bucket), &(bucket.number, key, id))?;
+    Ok(upload.map(|upload| upload.owner))
+}
+
 fn asked(input: &CreateMultipartUploadInput) -> Asked<'_> {
     Asked {
         canned: &input.acl,
@@ -375,7 +386,11 @@ pub fn complete(
         found => found?,
     };
     let customer = customer_key::given!(input).read(cx)?;
-    customer_key::check_said(&upload.meta, customer.as_ref())?;
+    // The key is wanted again only where checksums are.
+    match upload.algorithm {
+        Some(_) => customer_key::check_part(&upload.meta, customer.as_ref())?,
+        None => customer_key::check_said(&upload.meta, customer.as_ref())?,
+    }
     let parts = chosen(tx, &bucket, input)?;
     if input.if_match.is_some() || input.if_none_match.is_some() {
         let latest = object::find(tx, &bucket, key, None)?;

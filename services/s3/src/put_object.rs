@@ -107,7 +107,6 @@ pub fn object_acl(
 pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObjectOutput>, Error> {
     names::check_key(&input.key)?;
     let meta = meta_of(cx, input)?;
-    let customer = customer_key::given!(input).read(cx)?;
     let declared = Declared::new(
         &input.content_md5,
         &input.checksum_algorithm,
@@ -120,10 +119,12 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
         ]),
     )?;
     // Before the body is taken: whether it may come at all.
-    cx.read(|tx| {
+    let customer = cx.read(|tx| {
         let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+        let customer = customer_key::given!(input).read(cx)?;
         encrypted(input, &customer).check()?;
-        locked(input).apply(&bucket, tx.now(), &mut meta.clone())
+        locked(input).apply(&bucket, tx.now(), &mut meta.clone())?;
+        Ok(customer)
     })?;
     let received = body::receive(cx, declared, customer.as_ref()).await?;
     let (e_tag, checksum) = (&received.e_tag, received.digested.checksum_row());
