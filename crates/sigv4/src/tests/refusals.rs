@@ -227,9 +227,11 @@ fn dates() {
 #[test]
 fn the_date_header() {
     let bare = Request::new("GET", "/", &[("host", "b.localhost")]);
-    for (value, general_takes_it) in
-        [("20130524T000000Z", true), ("Fri, 24 May 2013 00:00:00 GMT", false)]
-    {
+    for (value, general_takes_it) in [
+        ("20130524T000000Z", true),
+        ("Fri, 24 May 2013 00:00:00 GMT", false),
+        ("Fri, 24 May 2013 00:00:00 -0000", false),
+    ] {
         for rules in [Rules::S3, Rules::General { body_sha256: EMPTY_SHA256 }] {
             let bare = bare.clone().with("date", value);
             let request = bare.signed(rules, Payload::Unsigned, &key(), at(NOW));
