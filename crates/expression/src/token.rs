@@ -57,7 +57,7 @@ pub(crate) fn tokens(text: &str) -> Vec<Token<'_>> {
                 at += 1;
                 continue;
             }
-            b'a'..=b'z' | b'A'..=b'Z' | b'_' => {
+            b'a'..=b'z' | b'A'..=b'Z' => {
                 at = run(at, is_name);
                 Kind::Word
             }

@@ -131,7 +131,11 @@ fn sum(item: Map<'_>, a: &Operand, b: &Operand, work: Arithmetic) -> Result<Byte
 }
 
 fn numbers(a: Value<'_>, b: Value<'_>, work: Arithmetic) -> Result<Bytes> {
-    let text = work(a.text(), b.text()).map_err(|error| error.to_string())?;
+    // A sum that has too many digits is told as one that is too large.
+    let text = work(a.text(), b.text()).map_err(|error| match error {
+        number::NumberError::TooPrecise => number::NumberError::Overflow.to_string(),
+        other => other.to_string(),
+    })?;
     Ok(number_value(&text).map_err(|error| error.to_string())?.into())
 }
 

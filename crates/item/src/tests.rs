@@ -81,7 +81,10 @@ fn values_are_refused_in_words() {
     let deep = format!("{}{}{}", r#"{"L":["#.repeat(31), r#"{"S":"x"}"#, "]}".repeat(31));
     assert!(Attribute::parse(&deep).unwrap().fault().is_none());
     let deeper = format!(r#"{{"L":[{deep}]}}"#);
-    check(&deeper, "fault: Nesting Levels have exceeded supported limits");
+    check(
+        &deeper,
+        "fault: Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit",
+    );
 }
 
 #[test]

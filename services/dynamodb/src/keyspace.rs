@@ -95,13 +95,19 @@ pub(crate) fn item_key(table: &Table, item: Map<'_>) -> RawKey {
 
 /// The key of an item's entry in an index; `None` if it lacks one of the index's attributes.
 pub(crate) fn index_key(table: &Table, index: &IndexRow, item: Map<'_>) -> Option<RawKey> {
-    let fits = |name: &String| {
-        item.get(name).filter(|value| value.kind() == table.kind(name) && !is_empty(*value))
+    // What was there before the index may be too long for it.
+    let fits = |name: &String, bytes_max: usize| {
+        let good = |value: &Value<'_>| {
+            let length = value.content().len();
+            value.kind() == table.kind(name) && !is_empty(*value) && length <= bytes_max
+        };
+        item.get(name).filter(good)
     };
-    let hash: Option<Vec<Value<'_>>> = index.hash.iter().map(fits).collect();
+    let hash: Option<Vec<Value<'_>>> =
+        index.hash.iter().map(|name| fits(name, HASH_BYTES_MAX)).collect();
     let mut out = partition(table.number, index.number as u16, hash?.into_iter());
     for name in &index.range {
-        write_key(fits(name)?, &mut out);
+        write_key(fits(name, RANGE_BYTES_MAX)?, &mut out);
     }
     for name in table.keys() {
         write_key(item.get(name)?, &mut out);

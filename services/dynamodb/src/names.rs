@@ -60,6 +60,9 @@ pub(crate) fn arn(account: AccountId, region: &Region, table: &str) -> String {
 }
 
 pub(crate) fn bad_arn(text: &str) -> Error {
+    if !text.starts_with("arn:") {
+        return invalid(format!("Invalid TableArn: ARNs must start with 'arn:': {text}"));
+    }
     invalid(format!("Invalid TableArn: Invalid ResourceArn provided as input {text}"))
 }
 

@@ -149,6 +149,7 @@ impl<'r> Params<'r> {
 pub(crate) fn attributes_to_get(names: Option<&Vec<String>>) -> Result<Option<Projection>, Error> {
     let Some(names) = names else { return Ok(None) };
     for (at, name) in names.iter().enumerate() {
+        crate::mutation::check_name(name)?;
         if names[..at].contains(name) {
             return Err(invalid(format!(
                 "One or more parameter values were invalid: Duplicate value in attribute name: {name}"

@@ -233,6 +233,11 @@ impl DynamoDBStreamsApi for Streams {
         }];
         if let Some(filter) = &input.shard_filter {
             // The only kind that there is: children of a shard, and this one has none.
+            if filter.r#type.is_none() {
+                return Err(invalid(
+                    "1 validation error detected: Value null at 'shardFilter.type' failed to satisfy constraint: Member must not be null",
+                ));
+            }
             let wanted = filter.shard_id.as_ref().ok_or_else(|| {
                 invalid("1 validation error detected: Value null at 'shardFilter.shardId' failed to satisfy constraint: Member must not be null")
             })?;
@@ -321,7 +326,13 @@ impl DynamoDBStreamsApi for Streams {
             let text = "Iterator expired. The iterator was created more than 15 minutes ago.";
             return Err(Error::new(&e::EXPIRED_ITERATOR_EXCEPTION, text));
         }
-        let limit = input.limit.unwrap_or(RECORDS_MAX).min(RECORDS_MAX) as usize;
+        let limit = input.limit.unwrap_or(RECORDS_MAX);
+        if limit > RECORDS_MAX {
+            return Err(invalid(format!(
+                "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: Member must have value less than or equal to {RECORDS_MAX}"
+            )));
+        }
+        let limit = limit as usize;
         let stream = place.stream.find(tx)?;
         let scope = place.stream.table.scope();
         let oldest = tx.now().plus_millis(-RETENTION_MS);

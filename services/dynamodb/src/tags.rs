@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const TAGS_MAX: usize = 50;
-const PAGE_MAX: usize = 10;
+const PAGE_MAX: usize = TAGS_MAX;
 
 fn check(tag: &Tag) -> Result<(), Error> {
     let allowed = |text: &str| {

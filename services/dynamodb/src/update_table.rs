@@ -129,7 +129,12 @@ fn check_updates(updates: &[GlobalSecondaryIndexUpdate]) -> Result<(), Error> {
         let count = usize::from(update.update.is_some())
             + usize::from(update.create.is_some())
             + usize::from(update.delete.is_some());
-        let Some(name) = update_name(update).filter(|_| count == 1) else {
+        if count > 1 {
+            return Err(bad_parameter(
+                "Only one of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete may be non-null",
+            ));
+        }
+        let Some(name) = update_name(update) else {
             return Err(bad_parameter(
                 "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, GlobalSecondaryIndexUpdate.Delete must not be null",
             ));
