@@ -24,6 +24,8 @@ const DEBIAN: &[(&str, &str)] = &[
 
 /// Where the SDK of 2018 is, apart from today's.
 const OLD_BOTO3: &str = ".venv/boto3-2018";
+/// A foreign S3, with what it needs.
+const MOTO: &str = ".venv/moto";
 
 /// The interpreter of the virtual environment.
 pub fn python(root: &Path) -> PathBuf {
@@ -109,8 +111,8 @@ fn install_debian(packages: &[&str]) -> Result<(), String> {
 }
 
 fn python_source(root: &Path) -> Result<String, String> {
-    let old = read(&root.join("tests/requirements-2018.txt"))?;
-    Ok(read(&root.join("tests/requirements.txt"))? + &old)
+    let names = ["requirements.txt", "requirements-2018.txt", "requirements-moto.txt"];
+    names.iter().map(|name| read(&root.join("tests").join(name))).collect()
 }
 
 fn python_works(root: &Path) -> bool {
@@ -129,7 +131,8 @@ fn install_python(root: &Path) -> Result<(), String> {
     let args = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
     let today = ["--requirement", "tests/requirements.txt"];
     let old = ["--requirement", "tests/requirements-2018.txt", "--no-deps", "--target", OLD_BOTO3];
-    for more in [&today[..], &old] {
+    let moto = ["--requirement", "tests/requirements-moto.txt", "--no-deps", "--target", MOTO];
+    for more in [&today[..], &old, &moto] {
         let args = [&args[..], more].concat();
         run::must(root, &python.to_string_lossy(), &args).map_err(|e| {
             format!("{e}\nthe Python packages come from PyPI: is it reachable (pip config list)?")

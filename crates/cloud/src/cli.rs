@@ -53,6 +53,7 @@ pub fn command() -> Command {
         .subcommand(inside())
         .subcommand(trust())
         .subcommand(lab())
+        .subcommand(import())
         .subcommand(
             Command::new("status")
                 .about("Say whether a cloud is running, and where")
@@ -166,6 +167,31 @@ fn lab() -> Command {
                 .arg(keep.help("Keep the folder in which it ran"))
                 .args(of_names(&["data", "region", "root_key", "auth"])),
         )
+}
+
+fn import() -> Command {
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name.replace('_', "-")).value_name(value).help(help)
+    };
+    let again = Arg::new("again").long("again").action(ArgAction::SetTrue);
+    Command::new("import").about("Copy what another service keeps into this cloud").subcommand_required(true).subcommand(
+        Command::new("s3")
+            .about("Copy buckets of MinIO, LocalStack, AWS or any S3 into the running cloud")
+            .long_about(
+                "Copy buckets with all versions, metadata, tags, policies, lock state and other \
+                 settings. Every object is held against its source. Broken off, it goes on where it \
+                 was.\n\nThe source's key is CUMULET_SOURCE_KEY=ID:SECRET in the environment, or \
+                 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Access control lists are not copied, \
+                 since owners differ, and versions get new ids.",
+            )
+            .arg(option("endpoint", "URL", "Where the source is: http://127.0.0.1:9000").required(true))
+            .arg(option("bucket", "NAME", "Only this bucket").action(ArgAction::Append))
+            .arg(option("source_region", "NAME", "The source's region [default: us-east-1]"))
+            .arg(option("account", "ACCOUNT", "Into this 12-digit account"))
+            .arg(option("journal", "FILE", "What was copied [default: in the data folder]"))
+            .arg(again.help("Forget what was copied, and copy all"))
+            .args(of_names(&["data", "listen", "region", "root_key"])),
+    )
 }
 
 /// What `shell` runs between itself and the command; see `shell::inside`.

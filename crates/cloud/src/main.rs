@@ -17,6 +17,7 @@ mod env;
 mod events;
 mod exit;
 mod images;
+mod import;
 mod lab;
 mod services;
 mod settings;
@@ -71,6 +72,7 @@ fn run() -> Result<(), Failure> {
                 "shell" => shell::run(&config, matches),
                 "trust" => trust::run(&config, matches),
                 "lab" => lab::run(&config, matches),
+                "import" => import::run(&config, matches),
                 "clock" => clock::run(&config, matches),
                 "status" => status::run(&config),
                 "events" => events::run(&config, matches),

@@ -34,10 +34,10 @@ const LAYERS: &[(&str, u32)] = &[
 
 /// Libraries that only some crates may name.
 const AT_HOME: &[(&str, &[&str])] = &[
-    ("hyper", &["gateway", "docker", "bench", "sim"]),
-    ("hyper-util", &["gateway", "docker", "bench", "sim"]),
+    ("hyper", &["gateway", "cloud", "docker", "bench", "sim"]),
+    ("hyper-util", &["gateway", "cloud", "docker", "bench", "sim"]),
     ("rustls", &["authority", "gateway", "cloud", "bench"]),
-    ("tokio-rustls", &["gateway", "bench"]),
+    ("tokio-rustls", &["gateway", "cloud", "bench"]),
     ("clap", &["cloud", "bench"]),
     ("clap_complete", &["cloud"]),
 ];

@@ -34,6 +34,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
+pub use view::BUNDLES;
 use view::View;
 
 /// What leads out of a network of its own without being asked for: ssh, HTTP, HTTPS.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// Where systems keep the certificates that they trust, in one file: Debian and Alpine, Fedora, SUSE,
 /// Arch, and where OpenSSL looks by itself.
-const BUNDLES: [&str; 7] = [
+pub const BUNDLES: [&str; 7] = [
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
