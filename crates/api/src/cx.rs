@@ -53,6 +53,8 @@ pub struct HttpInfo {
     pub auth_type: Option<&'static str>,
     /// Signed with Signature Version 2, which only S3 takes.
     pub version_two: bool,
+    /// Whoever asks says that they pay for it (S3).
+    pub requester_pays: bool,
     /// A browser's form, which only S3 takes.
     pub is_form: bool,
     /// When it says that it was signed.

@@ -371,6 +371,10 @@ impl Gateway {
                 }),
                 version_two: signed.version_two,
                 signed_at: signed.signed_at,
+                requester_pays: head
+                    .text("x-amz-request-payer")
+                    .or(head.query_value("x-amz-request-payer"))
+                    == Some("requester"),
                 is_form: head.method == "POST" && operation.name == "PutObject",
                 host_id: seen.ids.as_ref().and_then(|ids| ids.host_id.clone()),
                 content_sha256: signed.content_sha256.clone(),

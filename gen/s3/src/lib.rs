@@ -3457,7 +3457,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &["Token"],
-                stored: &["ReplicationConfiguration"],
+                stored: &[],
             }),
         },
         Operation {
@@ -3487,7 +3487,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &["RequestPaymentConfiguration"],
+                stored: &[],
             }),
         },
         Operation {

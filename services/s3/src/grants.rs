@@ -1,6 +1,6 @@
 //! What buckets and objects say about who may use them.
 
-use crate::rows::BucketRow;
+use crate::rows::{BucketRow, Feature};
 use crate::{
     S3, acl, bucket, checksum, cors, encryption, events, lifecycle, multipart, names, object,
     restore, tagging, website,
@@ -72,6 +72,21 @@ fn refuse_restricted(
     if restricted && stranger && policy.is_some_and(|policy| policy.policy.is_public()) {
         return Err(Error::new(&e::ACCESS_DENIED, "Access Denied"));
     }
+    Ok(())
+}
+
+/// Where requesters pay, those of other accounts say that they will, and nobody cannot.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/RequesterPaysBuckets.html>
+fn charge(bucket: &BucketRow, cx: &Cx) -> Result<(), Error> {
+    let stranger = cx.caller.account != Some(bucket.owner)
+        && cx.caller.principal.kind() != PrincipalKind::Service;
+    if !bucket.has(Feature::RequesterPays) || !stranger {
+        return Ok(());
+    }
+    if cx.caller.account.is_none() || !cx.http.requester_pays {
+        return Err(Error::new(&e::ACCESS_DENIED, "Access Denied"));
+    }
+    cx.header("x-amz-request-charged", "requester");
     Ok(())
 }
 
@@ -215,6 +230,7 @@ impl Hooks for S3 {
             return Ok(Grants { owner: Some(bucket.owner), ..Grants::default() });
         }
         refuse_restricted(&bucket, policy.as_ref(), cx)?;
+        charge(&bucket, cx)?;
         let context = match !key.is_empty() && wants_tags(&bucket, cx, &ask.action) {
             true => existing_tags(tx, &bucket, key, ask)?,
             false => Vec::new(),

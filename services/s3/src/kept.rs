@@ -72,6 +72,8 @@ pub fn put_payment(
         return Err(malformed_xml());
     }
     config::put(tx, cx, &bucket, PAYMENT, "", document)?;
+    let requester = document.payer == "Requester";
+    bucket::set_feature(tx, &input.bucket, &bucket, Feature::RequesterPays, requester)?;
     Ok(PutBucketRequestPaymentOutput::default())
 }
 
@@ -122,7 +124,7 @@ const REPLICATION: &str = "replication";
 
 pub fn put_replication(
     tx: &mut Tx,
-    cx: &Cx,
+    _: &Cx,
     input: &PutBucketReplicationInput,
 ) -> Result<PutBucketReplicationOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
@@ -135,8 +137,9 @@ pub fn put_replication(
             "Versioning must be 'Enabled' on the bucket to apply a replication configuration";
         return Err(Error::new(&e::INVALID_REQUEST, text));
     }
-    config::put(tx, cx, &bucket, REPLICATION, "", document)?;
-    Ok(PutBucketReplicationOutput::default())
+    // Kept and not acted on it would promise copies that nobody makes.
+    let text = "Replication is not implemented: PutBucketReplication keeps nothing";
+    Err(Error::new(&e::NOT_IMPLEMENTED, text))
 }
 
 pub fn get_replication(

@@ -55,6 +55,7 @@ row! {
 pub enum Feature {
     Lifecycle = 1,
     Notifications = 2,
+    RequesterPays = 4,
 }
 
 impl BucketRow {

@@ -286,3 +286,28 @@ fn buckets_of_today_are_closed() {
     };
     cloud.call::<CreateBucketOutput>("CreateBucket", &own).unwrap();
 }
+
+#[test]
+fn replication_is_refused_by_name() {
+    let cloud = Cloud::new();
+    let rule = ReplicationRule {
+        status: "Enabled".into(),
+        destination: Destination { bucket: "arn:aws:s3:::other".into(), ..Default::default() },
+        ..Default::default()
+    };
+    let input = PutBucketReplicationInput {
+        bucket: "box".into(),
+        replication_configuration: ReplicationConfiguration {
+            role: "arn:aws:iam::000000000000:role/r".into(),
+            rules: vec![rule],
+        },
+        ..Default::default()
+    };
+    let put = || cloud.call::<PutBucketReplicationOutput>("PutBucketReplication", &input);
+    assert_eq!(code(put()), "InvalidRequest");
+    cloud.versioning("Enabled");
+    assert_eq!(code(put()), "NotImplemented");
+    let get = GetBucketReplicationInput { bucket: "box".into(), ..Default::default() };
+    let kept = cloud.call::<GetBucketReplicationOutput>("GetBucketReplication", &get);
+    assert_eq!(code(kept), "ReplicationConfigurationNotFoundError");
+}
