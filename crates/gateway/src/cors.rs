@@ -74,10 +74,6 @@ pub(crate) fn preflight(
         let text = "Insufficient information. Origin request header needed.";
         return Err(Error::with_code("BadRequest", 400, text));
     };
-    if target.entry.is_s3 && head.header(ASKED_METHOD).is_none() {
-        let text = "Invalid Access-Control-Request-Method: null";
-        return Err(Error::with_code("BadRequest", 400, text));
-    }
     let headers = match verdict(head, target, origin, local, look)? {
         Verdict::Free(mut headers) => {
             // What the page asks for is named back, so that new headers of new SDKs need no new list.
