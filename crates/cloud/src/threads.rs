@@ -38,6 +38,8 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<Jo
 #[derive(Debug)]
 pub struct Upkeep {
     threads: Vec<JoinHandle<()>>,
+    /// Those that write to the store by themselves.
+    writers: Vec<JoinHandle<()>>,
     store: Store,
     stop: Arc<(Mutex<bool>, Condvar)>,
 }
@@ -81,13 +83,13 @@ impl Upkeep {
             }
         })?;
         let threads = vec![log_thread, maintenance_thread, keeper];
-        Ok(Upkeep { threads, store: store.clone(), stop })
+        Ok(Upkeep { threads, writers: Vec::new(), store: store.clone(), stop })
     }
 
     /// Writes reads and failures to their log from time to time.
     pub fn log_audit(&mut self, gateway: Arc<Gateway>, mut log: AuditLog) -> std::io::Result<()> {
         let (stopping, store) = (self.stop.clone(), self.store.clone());
-        self.threads.push(spawn("audit", move || {
+        self.writers.push(spawn("audit", move || {
             for round in 0u64.. {
                 log.write(gateway.audit());
                 // What is lost here is a note of a use, which the next minute makes again.
@@ -136,6 +138,10 @@ impl Upkeep {
     pub fn finish(self) {
         *self.stop.0.lock() = true;
         self.stop.1.notify_all();
+        // What they wait for comes only while the store is driven.
+        for thread in self.writers {
+            let _ = thread.join();
+        }
         self.store.close();
         for thread in self.threads {
             let _ = thread.join();
