@@ -28,6 +28,8 @@ enum Change {
 #[derive(Debug, Default)]
 pub struct Inode {
     pub is_dir: bool,
+    /// A name that programs meet at, and nothing in it.
+    pub is_socket: bool,
     pub now: Vec<u8>,
     safe: Vec<u8>,
     changes: Vec<Change>,
@@ -156,6 +158,14 @@ impl Volume {
         self.inodes.insert(self.last_inode, Inode { is_dir, ..Inode::default() });
         self.rename_all(vec![((dir, name.to_vec()), Some(self.last_inode))]);
         Ok(self.last_inode)
+    }
+
+    pub fn create_socket(&mut self, dir: u64, name: &[u8]) -> Answer<u64> {
+        let ino = self.create(dir, name, false)?;
+        if let Some(inode) = self.inodes.get_mut(&ino) {
+            inode.is_socket = true;
+        }
+        Ok(ino)
     }
 
     pub fn link(&mut self, ino: u64, dir: u64, name: &[u8]) -> Answer<()> {

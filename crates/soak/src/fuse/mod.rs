@@ -173,6 +173,7 @@ fn changes(opcode: u32) -> bool {
     matches!(
         opcode,
         wire::SETATTR
+            | wire::MKNOD
             | wire::MKDIR
             | wire::UNLINK
             | wire::RMDIR
@@ -221,7 +222,7 @@ impl State {
             wire::INIT => init(args),
             wire::STATFS => Ok(statfs()),
             wire::FLUSH => Ok(Body::default()),
-            wire::LOOKUP | wire::CREATE | wire::MKDIR | wire::LINK => {
+            wire::LOOKUP | wire::CREATE | wire::MKNOD | wire::MKDIR | wire::LINK => {
                 self.entry(opcode, node, args)
             }
             wire::UNLINK | wire::RMDIR | wire::RENAME | wire::RENAME2 => {
@@ -244,6 +245,15 @@ impl State {
                 args.skip(8)?;
                 self.volume.create(dir, &args.name()?, true)?
             }
+            wire::MKNOD => {
+                let kind = args.u32()? & wire::KIND;
+                args.skip(12)?;
+                match kind {
+                    wire::REGULAR => self.volume.create(dir, &args.name()?, false)?,
+                    wire::SOCKET => self.volume.create_socket(dir, &args.name()?)?,
+                    _ => return Err(Errno::OPNOTSUPP),
+                }
+            }
             wire::LINK => {
                 let ino = args.u64()?;
                 self.volume.link(ino, dir, &args.name()?)?;
@@ -265,7 +275,12 @@ impl State {
     fn attributes(&self, body: Body, ino: u64) -> Result<Body, Errno> {
         let inode = self.volume.inode(ino)?;
         let size = inode.now.len() as u64;
-        Ok(body.attributes(ino, inode.is_dir, size, self.volume.links(ino)))
+        let kind = match (inode.is_dir, inode.is_socket) {
+            (true, _) => wire::DIRECTORY,
+            (_, true) => wire::SOCKET,
+            _ => wire::REGULAR,
+        };
+        Ok(body.attributes(ino, kind, size, self.volume.links(ino)))
     }
 
     fn rename(&mut self, opcode: u32, dir: u64, args: &mut Arguments<'_>) -> Result<Body, Errno> {
@@ -404,6 +419,10 @@ mod tests {
         for name in ["d/big", "d", ""] {
             File::open(at.join(name)).unwrap().sync_all().unwrap();
         }
+        let socket = std::os::unix::net::UnixListener::bind(at.join("s")).unwrap();
+        std::os::unix::net::UnixStream::connect(at.join("s")).unwrap();
+        drop(socket);
+        std::fs::remove_file(at.join("s")).unwrap();
         std::fs::rename(at.join("d/big"), at.join("d/moved")).unwrap();
         std::fs::remove_file(at.join("d/lost")).unwrap();
         assert_eq!(std::fs::read_dir(at.join("d")).unwrap().flatten().count(), 2);

@@ -13,6 +13,7 @@ pub const LOOKUP: u32 = 1;
 pub const FORGET: u32 = 2;
 pub const GETATTR: u32 = 3;
 pub const SETATTR: u32 = 4;
+pub const MKNOD: u32 = 8;
 pub const MKDIR: u32 = 9;
 pub const UNLINK: u32 = 10;
 pub const RMDIR: u32 = 11;
@@ -40,6 +41,11 @@ pub const RENAME2: u32 = 45;
 pub const INIT_FLAGS: u32 = 1 | 1 << 5 | 1 << 22;
 /// SETATTR changes the length.
 pub const SET_SIZE: u32 = 1 << 3;
+/// Kinds of files, as they stand in a mode.
+pub const KIND: u32 = 0o170_000;
+pub const DIRECTORY: u32 = 0o040_000;
+pub const REGULAR: u32 = 0o100_000;
+pub const SOCKET: u32 = 0o140_000;
 const HEAD_BYTES: usize = 40;
 
 /// One request of the kernel's.
@@ -122,8 +128,8 @@ impl Body {
     }
 
     /// `struct fuse_attr`, owned by root.
-    pub fn attributes(self, ino: u64, is_dir: bool, size: u64, links: u32) -> Body {
-        let mode = if is_dir { 0o040_700 } else { 0o100_600 };
+    pub fn attributes(self, ino: u64, kind: u32, size: u64, links: u32) -> Body {
+        let mode = kind | if kind == DIRECTORY { 0o700 } else { 0o600 };
         let body = self.u64(ino).u64(size).u64(size.div_ceil(512)).zeros(3 * 8 + 3 * 4);
         body.u32(mode).u32(links).zeros(3 * 4).u32(4096).u32(0)
     }
@@ -163,7 +169,7 @@ mod tests {
 
     #[test]
     fn structures_are_as_long_as_the_kernel_says() {
-        assert_eq!(Body::default().attributes(1, true, 0, 2).0.len(), 88);
+        assert_eq!(Body::default().attributes(1, DIRECTORY, 0, 2).0.len(), 88);
         assert_eq!(answer(1, &Err(Errno::NOENT))[4..8], (-2i32).to_ne_bytes());
     }
 }
