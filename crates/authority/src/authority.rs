@@ -8,7 +8,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -120,6 +120,7 @@ impl Authority {
         let pem =
             format!("name: {name}\n{DOMAINS}{}\n{}", domains.join(" "), pem("CERTIFICATE", &der));
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        sync_folder(folder.parent())?;
         write(&folder.join(KEY_FILE), &self::pem("PRIVATE KEY", pkcs8.as_ref()), 0o600)?;
         write(&folder.join(CERTIFICATE_FILE), &pem, 0o644)?;
         Ok(Authority { name, key, domains: domains.to_vec(), pem })
@@ -179,14 +180,25 @@ fn pem(kind: &str, der: &[u8]) -> String {
     out
 }
 
-/// Whole or not at all.
+/// Whole or not at all, and there before anything that is written after it.
 fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let partial = path.with_extension("partial");
     let _ = fs::remove_file(&partial);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&partial, path)
+    fs::rename(&partial, path)?;
+    sync_folder(path.parent())
+}
+
+/// A name is on the disk once its folder is synced: a certificate whose key's name a power cut took
+/// would be of no use, and in the way.
+#[allow(clippy::disallowed_methods, reason = "a key is no data of a service")]
+fn sync_folder(folder: Option<&Path>) -> io::Result<()> {
+    match folder.filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
