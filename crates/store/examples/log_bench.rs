@@ -64,7 +64,9 @@ fn closed_loop(writers: usize, time: Duration, write: impl Fn(u64) + Sync) -> (f
                 }
             });
         }
-        std::thread::sleep(time);
+        while let Some(left) = time.checked_sub(started.elapsed()) {
+            std::thread::park_timeout(left);
+        }
         over.store(true, Relaxed);
     });
     let count = next.load(Relaxed) as f64;
