@@ -45,14 +45,16 @@ pub async fn attach(call: Call, id: &str) -> Reply {
     let stream = call.engine().attach(&container, outlet).await?;
     let newer = call.version >= (1, 42);
     let ready = std::future::ready(Ok(stream));
-    hijack_with(call.request, ready, keys, terminal, terminal || !newer)
+    let over = std::future::ready(());
+    hijack_with(call.request, ready, over, keys, terminal, terminal || !newer)
 }
 
 /// Says that from here on it is a plain connection, and joins it with what `start` gives then. An
-/// error of that is written into the stream.
+/// error of that is written into the stream. The client hears of the end when `over` is ready too.
 pub fn hijack_with(
     request: Request<Incoming>,
     start: impl Future<Output = Result<OwnedFd, Error>> + Send + 'static,
+    over: impl Future<Output = ()> + Send + 'static,
     keys: Keys,
     terminal: bool,
     is_raw: bool,
@@ -61,7 +63,7 @@ pub fn hijack_with(
     let upgrades = request.headers().contains_key(UPGRADE);
     if !upgrades {
         // Clients of old read the answer's body and write nothing.
-        return Ok(plain(start, terminal, content_type));
+        return Ok(plain(start, over, terminal, content_type));
     }
     engine::task(async move {
         let mut client = match hyper::upgrade::on(request).await {
@@ -69,7 +71,7 @@ pub fn hijack_with(
             Err(error) => return tracing::debug!(%error, "a stream was not taken up"),
         };
         match stream_of(start).await {
-            Ok(stream) => join(client, stream, keys).await,
+            Ok(stream) => join(client, stream, over, keys).await,
             Err(error) => {
                 let _ = client.write_all(&error_piece(&error, terminal)).await;
                 let _ = client.shutdown().await;
@@ -100,6 +102,7 @@ fn error_piece(error: &Error, terminal: bool) -> Vec<u8> {
 
 fn plain(
     start: impl Future<Output = Result<OwnedFd, Error>> + Send + 'static,
+    over: impl Future<Output = ()> + Send + 'static,
     terminal: bool,
     content_type: HeaderValue,
 ) -> http::Response<Answer> {
@@ -118,12 +121,18 @@ fn plain(
                 return;
             }
         }
+        over.await;
     });
     with(StatusCode::OK, Some(content_type), Answer::Pieces(pieces))
 }
 
 /// Each direction ends by itself: what the client has no more to say does not end what it hears.
-async fn join(client: impl AsyncRead + AsyncWrite, stream: UnixStream, mut keys: Keys) {
+async fn join(
+    client: impl AsyncRead + AsyncWrite,
+    stream: UnixStream,
+    over: impl Future<Output = ()>,
+    mut keys: Keys,
+) {
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_program, mut to_program) = stream.into_split();
     let inward = async {
@@ -150,6 +159,7 @@ async fn join(client: impl AsyncRead + AsyncWrite, stream: UnixStream, mut keys:
                 return;
             }
         }
+        over.await;
         let _ = to_client.shutdown().await;
     };
     let mut outward = std::pin::pin!(outward);

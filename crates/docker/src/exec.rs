@@ -6,6 +6,10 @@ use crate::route::Call;
 use engine::config::{ExecConfig, nullable};
 use engine::{Error, Outlet};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// What closed its streams has ended, or goes on without them.
+const ENDS_SOON: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -59,6 +63,11 @@ pub async fn start(call: Call, id: &str) -> Reply {
     };
     engine.check_exec(&exec)?;
     let terminal = config.tty;
+    // The client asks for the exit code as soon as the stream is over, and takes none for 0.
+    let ending = exec.clone();
+    let over = async move {
+        let _ = tokio::time::timeout(ENDS_SOON, ending.wait()).await;
+    };
     let start = async move {
         let started = engine.start_exec(&exec, Some(outlet)).await;
         started.and_then(|stream| {
@@ -66,7 +75,7 @@ pub async fn start(call: Call, id: &str) -> Reply {
         })
     };
     // It starts once the client listens, as Docker has it; what goes wrong is told in the stream.
-    hijack_with(request, start, keys, terminal, terminal || !newer)
+    hijack_with(request, start, over, keys, terminal, terminal || !newer)
 }
 
 pub async fn resize(call: Call, id: &str) -> Reply {
