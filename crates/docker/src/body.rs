@@ -16,6 +16,8 @@ const JSON_BYTES_MAX: usize = 16 << 20;
 /// Pieces between a thread that writes and a client that reads.
 const PIECES: usize = 8;
 const PIECE_BYTES: usize = 64 * 1024;
+/// Taken of a body that nobody wants any more.
+const UNWANTED_BYTES_MAX: usize = 64 << 20;
 
 /// The body of an answer.
 pub enum Answer {
@@ -69,6 +71,7 @@ pub async fn with_reader<T: Send + 'static>(
 ) -> Result<T, Error> {
     let (pieces, received) = mpsc::channel(PIECES);
     let pump = async move {
+        let mut left = UNWANTED_BYTES_MAX;
         while let Some(frame) = body.frame().await {
             let piece = match frame {
                 Ok(frame) => match frame.into_data() {
@@ -77,8 +80,13 @@ pub async fn with_reader<T: Send + 'static>(
                 },
                 Err(error) => Err(io::Error::other(error)),
             };
+            let (length, failed) = (piece.as_ref().map_or(0, Bytes::len), piece.is_err());
+            // Who is refused while sending reads why only if what is sent is taken.
             if pieces.send(piece).await.is_err() {
-                break;
+                left = left.saturating_sub(length);
+                if failed || left == 0 {
+                    break;
+                }
             }
         }
     };
