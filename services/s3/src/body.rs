@@ -52,29 +52,65 @@ pub async fn receive(
     declared.take_trailers(body.trailers())?;
     let digested = taken.digests.finish();
     declared.check(&digested)?;
-    let e_tag = match &taken.sealer {
-        Some(sealer) => sealer.e_tag(&digested.e_tag()),
-        None => digested.e_tag(),
-    };
-    let blob = match taken.content {
-        Content::Writer(writer) => writer.finish().await.map_err(write_failed)?,
+    match taken.content {
+        Content::Writer(keeping) => keeping.finish(digested).await,
         Content::Whole(whole) => {
-            cx.blobs().small(whole).ok_or_else(|| Error::internal("small body too large"))?
+            let blob = cx.blobs().small(whole);
+            let blob = blob.ok_or_else(|| Error::internal("small body too large"))?;
+            Ok(Received { blob, e_tag: digested.e_tag(), digested })
         }
-    };
-    Ok(Received { blob, digested, e_tag })
+    }
+}
+
+/// Bytes on their way into a blob, sealed where there is a key.
+pub struct Keeping {
+    writer: BlobWriter,
+    sealer: Option<Box<Sealer>>,
+}
+
+impl Keeping {
+    pub fn new(
+        cx: &AsyncCx,
+        length: Option<u64>,
+        key: Option<&CustomerKey>,
+    ) -> Result<Keeping, Error> {
+        let sealer = key.map(|key| Sealer::new(key, &*cx.entropy).map(Box::new)).transpose()?;
+        let writer = cx.blobs().writer(match key {
+            Some(_) => length.map(sealed::sealed_bytes),
+            None => length,
+        });
+        Ok(Keeping { writer, sealer })
+    }
+
+    pub async fn write(&mut self, piece: &[u8]) -> Result<(), Error> {
+        match &mut self.sealer {
+            Some(sealer) => self.writer.write(&sealer.push(piece)?).await,
+            None => self.writer.write(piece).await,
+        }
+        .map_err(write_failed)
+    }
+
+    /// Durable when it returns. `digested` is what was written, before it was sealed.
+    pub async fn finish(mut self, digested: Digested) -> Result<Received, Error> {
+        let mut e_tag = digested.e_tag();
+        if let Some(sealer) = &mut self.sealer {
+            e_tag = sealer.e_tag(&e_tag);
+            self.writer.write(&sealer.finish()?).await.map_err(write_failed)?;
+        }
+        let blob = self.writer.finish().await.map_err(write_failed)?;
+        Ok(Received { blob, digested, e_tag })
+    }
 }
 
 /// What came, not yet compared with what was declared.
 struct Taken {
     content: Content,
     digests: Digests,
-    sealer: Option<Sealer>,
 }
 
 enum Content {
     Whole(Bytes),
-    Writer(BlobWriter),
+    Writer(Keeping),
 }
 
 #[allow(clippy::large_enum_variant, reason = "one for each upload")]
@@ -103,7 +139,7 @@ async fn take_small(
         digests.update(&piece);
         whole = joined(whole, piece);
     }
-    Ok(Taken { content: Content::Whole(whole), digests, sealer: None })
+    Ok(Taken { content: Content::Whole(whole), digests })
 }
 
 /// MD5 alone takes longer than all else that happens to a byte, so the digests of what is long are
@@ -115,11 +151,7 @@ async fn take_large(
     length: Option<u64>,
     key: Option<&CustomerKey>,
 ) -> Result<Taken, Error> {
-    let mut sealer = key.map(|key| Sealer::new(key, &*cx.entropy)).transpose()?;
-    let mut writer = cx.blobs().writer(match key {
-        Some(_) => length.map(sealed::sealed_bytes),
-        None => length,
-    });
+    let mut keeping = Keeping::new(cx, length, key)?;
     let mut digesting = match length.is_some_and(|length| length <= DIGESTED_HERE_BYTES_MAX) {
         true => Digesting::Here(digests),
         false => Digesting::Aside(cx.blobs().aside(digests, Digests::update)),
@@ -128,23 +160,17 @@ async fn take_large(
     while let Some(piece) = body.next().await {
         let piece = piece?;
         size = counted(size, &piece, length)?;
-        match &mut sealer {
-            Some(sealer) => writer.write(&sealer.push(&piece)?).await.map_err(write_failed)?,
-            None => writer.write(&piece).await.map_err(write_failed)?,
-        }
+        keeping.write(&piece).await?;
         match &mut digesting {
             Digesting::Here(digests) => digests.update(&piece),
             Digesting::Aside(aside) => aside.feed(piece).await,
         }
     }
-    if let Some(sealer) = &mut sealer {
-        writer.write(&sealer.finish()?).await.map_err(write_failed)?;
-    }
     let digests = match digesting {
         Digesting::Here(digests) => digests,
         Digesting::Aside(aside) => aside.finish().await.map_err(Error::internal)?,
     };
-    Ok(Taken { content: Content::Writer(writer), digests, sealer })
+    Ok(Taken { content: Content::Writer(keeping), digests })
 }
 
 /// One piece is the rule for small bodies, so that nothing is copied then.

@@ -10,7 +10,6 @@ use crate::conditions::Reading;
 use crate::content::Content;
 use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
-use crate::sealed::{Sealer, sealed_bytes};
 use crate::{
     body, bucket, conditions, encryption, events, lifecycle, lock, meta, multipart, names, object,
     put_object, restore, tagging,
@@ -487,29 +486,14 @@ async fn copy_bytes(
     key: Option<&CustomerKey>,
 ) -> Result<body::Received, Error> {
     let mut digests = Digests::new(algorithm);
-    let mut sealer = key.map(|key| Sealer::new(key, &*cx.entropy)).transpose()?;
-    let length = range.end - range.start;
-    let mut writer = cx.blobs().writer(Some(key.map_or(length, |_| sealed_bytes(length))));
+    let mut keeping = body::Keeping::new(cx, Some(range.end - range.start), key)?;
     let mut pieces = content.stream(range);
     while let Some(piece) = pieces.next().await {
         let piece = piece?;
         digests.update(&piece);
-        match &mut sealer {
-            Some(sealer) => writer.write(&sealer.push(&piece)?).await,
-            None => writer.write(&piece).await,
-        }
-        .map_err(body::write_failed)?;
+        keeping.write(&piece).await?;
     }
-    if let Some(sealer) = &mut sealer {
-        writer.write(&sealer.finish()?).await.map_err(body::write_failed)?;
-    }
-    let blob = writer.finish().await.map_err(body::write_failed)?;
-    let digested = digests.finish();
-    let e_tag = match &sealer {
-        Some(sealer) => sealer.e_tag(&digested.e_tag()),
-        None => digested.e_tag(),
-    };
-    Ok(body::Received { blob, digested, e_tag })
+    keeping.finish(digests.finish()).await
 }
 
 #[cfg(test)]
