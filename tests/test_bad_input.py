@@ -193,6 +193,29 @@ def test_bytes_that_are_no_request(account, what):
     assert memory_kb(account.cloud.pid, "VmRSS") - before < 100 * 1024
 
 
+def with_fields(account, bucket, count):
+    """A signed request with so many header fields."""
+    request = wire.Request(account, "GET", f"/{bucket}/k").sign()
+    for n in range(count - len(request.headers)):
+        request.headers.append((f"x{n}", "y"))
+    return request
+
+
+@pytest.mark.parametrize("count", [99, 100, 101, 200, 256])
+def test_many_header_fields_are_taken(account, bucket, count):
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"data")
+    answer = bare(account, with_fields(account, bucket, count).head(length=False))
+    assert (answer.status, answer.body) == (200, b"data"), answer
+
+
+@pytest.mark.parametrize("count", [257, 258, 1000, 5000])
+def test_more_header_fields_than_that_are_refused(account, bucket, count):
+    answer = bare(account, with_fields(account, bucket, count).head(length=False))
+    assert (answer.status, answer.code) == (400, "RequestHeaderSectionTooLarge"), answer
+    assert answer.message == "Your request header section exceeds the maximum allowed size."
+    assert answer.headers.get("x-amz-request-id") or answer.headers.get("x-amzn-requestid")
+
+
 @pytest.mark.parametrize("method", ["BREW", "PATCH", "TRACE", "CONNECT", "PROPFIND"])
 def test_methods_that_are_none(account, bucket, method):
     answer = wire.call(account, method, f"/{bucket}/k")

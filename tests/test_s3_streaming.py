@@ -3,6 +3,7 @@
 import hashlib
 import threading
 
+import httpx
 import pytest
 import wire
 from cloud import memory_kb
@@ -112,3 +113,15 @@ def test_many_at_once(account, bucket):
         thread.join()
     assert not failures
     assert account.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 64
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_what_an_object_holds_is_never_taken_for_an_answer(account, bucket, http2):
+    """Pieces of it begin like the head of one that refuses."""
+    data = b"HTTP/1.1 404 ab\n" * (8 * MIB // 16)
+    account.s3.put_object(Bucket=bucket, Key="k", Body=data)
+    request = wire.Request(account, "GET", f"/{bucket}/k").sign()
+    with httpx.Client(http1=not http2, http2=http2) as client:
+        for _ in range(3):
+            got = client.get(f"{account.endpoint}/{bucket}/k", headers=dict(request.headers))
+            assert got.status_code == 200 and got.content == data

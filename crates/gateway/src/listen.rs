@@ -105,6 +105,8 @@ fn builder(options: &ListenOptions) -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .header_read_timeout(options.head_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
+        // One more than the gateway takes, and it refuses them in the words of the service.
+        .max_headers(base::limits::REQUEST_HEADERS_MAX + 1)
         .auto_date_header(false)
         // Not `pipeline_flush`: with it hyper buffers a body without bound for a slow reader.
         .half_close(true);
@@ -267,7 +269,9 @@ impl Shared {
         let peer = Peer { address, secure };
         let stall = self.options.stall_timeout;
         let gateway = self.gateway.clone();
+        let unseen = socket.unseen();
         let service = service_fn(move |request: http::Request<Incoming>| {
+            unseen.store(false, Relaxed);
             let gateway = gateway.clone();
             async move {
                 let waits = request.headers().contains_key(EXPECT);

@@ -10,6 +10,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -186,6 +187,8 @@ pub(crate) struct Socket<S> {
     opening: Patience,
     opening_bytes: usize,
     gateway: Arc<Gateway>,
+    /// Bytes have come since the gateway was last handed a request: hyper may be about to refuse them.
+    unseen: Arc<AtomicBool>,
     /// What is written in place of hyper's own refusal.
     instead: Option<Vec<u8>>,
 }
@@ -198,8 +201,14 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
             opening: Patience::new(head),
             opening_bytes: OPENING_BYTES,
             gateway,
+            unseen: Arc::default(),
             instead: None,
         }
+    }
+
+    /// To be cleared whenever the gateway is handed a request.
+    pub fn unseen(&self) -> Arc<AtomicBool> {
+        self.unseen.clone()
     }
 
     fn patient<T>(
@@ -218,6 +227,9 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
     /// Writes what is to be written in place of `offered`, if anything is; `None` if not.
     fn replace(&mut self, cx: &mut Context<'_>, offered: &[u8]) -> Option<Poll<io::Result<()>>> {
         if self.instead.is_none() {
+            if !self.unseen.load(Ordering::Relaxed) {
+                return None;
+            }
             let status = refused_by_hyper(offered)?;
             self.instead = Some(self.gateway.unreadable(status));
         }
@@ -241,15 +253,20 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
     }
 }
 
-/// The status of an answer that hyper made by itself: all of ours carry a request id.
+/// The status of an answer that hyper made by itself: a head of these lines and nothing else. Ours have
+/// more, and what an object holds is not to be taken for one.
 fn refused_by_hyper(offered: &[u8]) -> Option<u16> {
     let rest = offered.strip_prefix(b"HTTP/1.1 4").or(offered.strip_prefix(b"HTTP/1.0 4"))?;
-    let digits = rest.get(..2)?;
-    let own = b"x-amz";
-    if offered.windows(own.len()).any(|window| window == own) {
+    const LENGTH_MAX: usize = 200;
+    if offered.len() > LENGTH_MAX {
         return None;
     }
-    Some(400 + std::str::from_utf8(digits).ok()?.parse::<u16>().ok()?)
+    let head = std::str::from_utf8(rest).ok()?.strip_suffix("\r\n\r\n")?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.get(..2)?.parse::<u16>().ok()?;
+    lines
+        .all(|line| matches!(line, "connection: close" | "content-length: 0"))
+        .then_some(400 + status)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
@@ -260,8 +277,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
+        let come = buf.filled().len() - before;
+        if come > 0 {
+            self.unseen.store(true, Ordering::Relaxed);
+        }
         if self.opening_bytes > 0 {
-            let come = buf.filled().len() - before;
             self.opening_bytes = self.opening_bytes.saturating_sub(come);
             // Only the whole of it counts as progress: a byte now and then gains no time.
             if self.opening_bytes == 0 {
@@ -329,6 +349,10 @@ mod tests {
             Some(431),
         );
         check("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n", Some(400));
+        check("HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\nx", None);
+        check("HTTP/1.1 404 Not Found\r\ncontent-type: text/html\r\n\r\n", None);
+        check(&"HTTP/1.1 404 ab\n".repeat(8), None);
+        check(&"HTTP/1.1 404 ab\r\n\r\n".repeat(100), None);
         check("HTTP/1.1 400 Bad Request\r\nx-amz-request-id: A\r\n\r\n", None);
         check("HTTP/1.1 404 Not Found\r\nx-amzn-requestid: A\r\n\r\n", None);
         check("HTTP/1.1 200 OK\r\n\r\n", None);
