@@ -8,12 +8,15 @@
 //! Invariants: text of any kind is parsed in time and depth bounded by its length and
 //! [`DEPTH_MAX`]; nothing panics.
 //!
+//! PartiQL ([`partiql`]) says the same in another language.
+//!
 //! Deliberately absent: tables, key schemas, the parameters that were there before expressions.
 
 mod ast;
 mod evaluate;
 mod keys;
 mod parse;
+pub mod partiql;
 mod projection;
 mod reserved;
 mod scope;
