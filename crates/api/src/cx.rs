@@ -257,7 +257,8 @@ pub struct AsyncCx {
 }
 
 impl AsyncCx {
-    /// `asks` are those of the operation; only one that is open to everybody has none.
+    /// `asks` are those of the operation. One that has none and is not open to everybody asks by itself
+    /// in each of its transactions.
     pub fn new(cx: Cx, store: Store, asks: Vec<Ask>, body: RequestBody) -> AsyncCx {
         AsyncCx { cx, store, asks, body: Mutex::new(Some(body)) }
     }
@@ -266,7 +267,9 @@ impl AsyncCx {
     pub fn read<R>(&self, look: impl FnOnce(&Tx) -> Result<R, Error>) -> Result<R, Error> {
         self.store.read(|tx| {
             self.authorize_all(tx)?;
-            look(tx)
+            let result = look(tx)?;
+            self.check_asked()?;
+            Ok(result)
         })
     }
 
@@ -280,6 +283,7 @@ impl AsyncCx {
         let commit = self.store.write_in_turn(|tx| {
             self.authorize_all(tx)?;
             let result = change(tx)?;
+            self.check_asked()?;
             self.cx.door.audit(tx, &self.cx, input, None)?;
             Ok::<R, Error>(result)
         });
@@ -319,12 +323,19 @@ impl AsyncCx {
     }
 
     fn authorize_all(&self, tx: &Tx) -> Result<(), Error> {
+        self.cx.asked.store(false, Ordering::Relaxed);
+        self.asks.iter().try_for_each(|ask| self.cx.authorize(tx, ask))
+    }
+
+    /// An operation without asks of its own (a batch, whose members succeed or are refused one by one)
+    /// must have asked within the transaction.
+    fn check_asked(&self) -> Result<(), Error> {
         let served = self.cx.operation.served.as_ref();
         let open = served.is_some_and(|served| served.auth.is_open());
-        if self.asks.is_empty() && !open {
-            return Err(Error::internal("an operation that asks for no permission"));
+        if open || self.cx.has_asked() {
+            return Ok(());
         }
-        self.asks.iter().try_for_each(|ask| self.cx.authorize(tx, ask))
+        Err(Error::internal("an operation that asks for no permission"))
     }
 }
 

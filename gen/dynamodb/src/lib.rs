@@ -14,6 +14,19 @@ use ::smithy::model::*;
 /// Implement an operation and it is served; all others answer 501 with their name.
 #[allow(unused_variables)]
 pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
+    fn authorize_batch_execute_statement(
+        &self,
+        cx: &::api::Cx,
+        input: &BatchExecuteStatementInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn batch_execute_statement(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &BatchExecuteStatementInput,
+    ) -> impl Future<Output = Result<::api::Reply<BatchExecuteStatementOutput>, ::api::Error>> + Send
+    {
+        async { Err(::api::Error::not_implemented("BatchExecuteStatement")) }
+    }
     fn authorize_batch_get_item(
         &self,
         cx: &::api::Cx,
@@ -169,6 +182,32 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
         input: &DescribeTimeToLiveInput,
     ) -> Result<DescribeTimeToLiveOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DescribeTimeToLive"))
+    }
+    fn authorize_execute_statement(
+        &self,
+        cx: &::api::Cx,
+        input: &ExecuteStatementInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn execute_statement(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &ExecuteStatementInput,
+    ) -> impl Future<Output = Result<::api::Reply<ExecuteStatementOutput>, ::api::Error>> + Send
+    {
+        async { Err(::api::Error::not_implemented("ExecuteStatement")) }
+    }
+    fn authorize_execute_transaction(
+        &self,
+        cx: &::api::Cx,
+        input: &ExecuteTransactionInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn execute_transaction(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &ExecuteTransactionInput,
+    ) -> impl Future<Output = Result<::api::Reply<ExecuteTransactionOutput>, ::api::Error>> + Send
+    {
+        async { Err(::api::Error::not_implemented("ExecuteTransaction")) }
     }
     fn authorize_get_item(
         &self,
@@ -464,6 +503,15 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
+            0 => Box::pin(async move {
+                ::api::started(self.0.batch_execute_statement(cx, ::api::cast(input)).await)
+            }),
+            27 => Box::pin(async move {
+                ::api::started(self.0.execute_statement(cx, ::api::cast(input)).await)
+            }),
+            28 => Box::pin(async move {
+                ::api::started(self.0.execute_transaction(cx, ::api::cast(input)).await)
+            }),
             _ => ::api::not_started(operation),
         }
     }
@@ -475,6 +523,7 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
         input: &dyn ::smithy::Struct,
     ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
+            0 => self.0.authorize_batch_execute_statement(cx, ::api::cast(input)),
             1 => self.0.authorize_batch_get_item(cx, ::api::cast(input)),
             2 => self.0.authorize_batch_write_item(cx, ::api::cast(input)),
             6 => self.0.authorize_create_table(cx, ::api::cast(input)),
@@ -487,6 +536,8 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             21 => self.0.authorize_describe_limits(cx, ::api::cast(input)),
             22 => self.0.authorize_describe_table(cx, ::api::cast(input)),
             24 => self.0.authorize_describe_time_to_live(cx, ::api::cast(input)),
+            27 => self.0.authorize_execute_statement(cx, ::api::cast(input)),
+            28 => self.0.authorize_execute_transaction(cx, ::api::cast(input)),
             30 => self.0.authorize_get_item(cx, ::api::cast(input)),
             31 => self.0.authorize_get_resource_policy(cx, ::api::cast(input)),
             35 => self.0.authorize_list_contributor_insights(cx, ::api::cast(input)),
@@ -528,7 +579,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "BatchExecuteStatement",
             index: 0,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_BATCH_EXECUTE_STATEMENT_INPUT,
+                output: &tables::S_BATCH_EXECUTE_STATEMENT_OUTPUT,
+                new_input: || ::std::boxed::Box::<BatchExecuteStatementInput>::default(),
+                errors: &[
+                    &errors::REQUEST_LIMIT_EXCEEDED,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::THROTTLING_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "BatchGetItem",
@@ -865,13 +931,54 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ExecuteStatement",
             index: 27,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_EXECUTE_STATEMENT_INPUT,
+                output: &tables::S_EXECUTE_STATEMENT_OUTPUT,
+                new_input: || ::std::boxed::Box::<ExecuteStatementInput>::default(),
+                errors: &[
+                    &errors::CONDITIONAL_CHECK_FAILED_EXCEPTION,
+                    &errors::PROVISIONED_THROUGHPUT_EXCEEDED_EXCEPTION,
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::ITEM_COLLECTION_SIZE_LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::TRANSACTION_CONFLICT_EXCEPTION,
+                    &errors::REQUEST_LIMIT_EXCEEDED,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::DUPLICATE_ITEM_EXCEPTION,
+                    &errors::THROTTLING_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ExecuteTransaction",
             index: 28,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_EXECUTE_TRANSACTION_INPUT,
+                output: &tables::S_EXECUTE_TRANSACTION_OUTPUT,
+                new_input: || ::std::boxed::Box::<ExecuteTransactionInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_NOT_FOUND_EXCEPTION,
+                    &errors::TRANSACTION_CANCELED_EXCEPTION,
+                    &errors::TRANSACTION_IN_PROGRESS_EXCEPTION,
+                    &errors::IDEMPOTENT_PARAMETER_MISMATCH_EXCEPTION,
+                    &errors::PROVISIONED_THROUGHPUT_EXCEEDED_EXCEPTION,
+                    &errors::REQUEST_LIMIT_EXCEEDED,
+                    &errors::INTERNAL_SERVER_ERROR,
+                    &errors::THROTTLING_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ExportTableToPointInTime",

@@ -79,6 +79,54 @@ impl Struct for AttributeValueUpdate {
     }
 }
 #[derive(Clone, Default)]
+pub struct BatchExecuteStatementInput {
+    pub statements: ::std::vec::Vec<BatchStatementRequest>,
+    pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
+}
+impl Struct for BatchExecuteStatementInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BATCH_EXECUTE_STATEMENT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.statements,
+            1 => &self.return_consumed_capacity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.statements,
+            1 => &mut self.return_consumed_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BatchExecuteStatementOutput {
+    pub responses: ::std::option::Option<::std::vec::Vec<BatchStatementResponse>>,
+    pub consumed_capacity: ::std::option::Option<::std::vec::Vec<ConsumedCapacity>>,
+}
+impl Struct for BatchExecuteStatementOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BATCH_EXECUTE_STATEMENT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.responses,
+            1 => &self.consumed_capacity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.responses,
+            1 => &mut self.consumed_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct BatchGetItemInput {
     pub request_items: ::std::collections::BTreeMap<::std::string::String, KeysAndAttributes>,
     pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
@@ -129,6 +177,90 @@ impl Struct for BatchGetItemOutput {
             0 => &mut self.responses,
             1 => &mut self.unprocessed_keys,
             2 => &mut self.consumed_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BatchStatementError {
+    pub code: ::std::option::Option<::std::string::String>,
+    pub message: ::std::option::Option<::std::string::String>,
+    pub item: ::std::option::Option<::item::Item>,
+}
+impl Struct for BatchStatementError {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BATCH_STATEMENT_ERROR
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.code,
+            1 => &self.message,
+            2 => &self.item,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.code,
+            1 => &mut self.message,
+            2 => &mut self.item,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BatchStatementRequest {
+    pub statement: ::std::string::String,
+    pub parameters: ::std::option::Option<::std::vec::Vec<::item::Attribute>>,
+    pub consistent_read: ::std::option::Option<bool>,
+    pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
+}
+impl Struct for BatchStatementRequest {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BATCH_STATEMENT_REQUEST
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.statement,
+            1 => &self.parameters,
+            2 => &self.consistent_read,
+            3 => &self.return_values_on_condition_check_failure,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.statement,
+            1 => &mut self.parameters,
+            2 => &mut self.consistent_read,
+            3 => &mut self.return_values_on_condition_check_failure,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BatchStatementResponse {
+    pub error: ::std::option::Option<BatchStatementError>,
+    pub table_name: ::std::option::Option<::std::string::String>,
+    pub item: ::std::option::Option<::item::Item>,
+}
+impl Struct for BatchStatementResponse {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BATCH_STATEMENT_RESPONSE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.error,
+            1 => &self.table_name,
+            2 => &self.item,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.error,
+            1 => &mut self.table_name,
+            2 => &mut self.item,
             _ => panic!("no member {index}"),
         }
     }
@@ -1286,6 +1418,27 @@ impl Struct for DisassociateReplicationGroupMemberAction {
     }
 }
 #[derive(Clone, Default)]
+pub struct DuplicateItemException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for DuplicateItemException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DUPLICATE_ITEM_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Endpoint {
     pub address: ::std::string::String,
     pub cache_period_in_minutes: i64,
@@ -1305,6 +1458,126 @@ impl Struct for Endpoint {
         match index {
             0 => &mut self.address,
             1 => &mut self.cache_period_in_minutes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExecuteStatementInput {
+    pub statement: ::std::string::String,
+    pub parameters: ::std::option::Option<::std::vec::Vec<::item::Attribute>>,
+    pub consistent_read: ::std::option::Option<bool>,
+    pub next_token: ::std::option::Option<::std::string::String>,
+    pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
+    pub limit: ::std::option::Option<i32>,
+    pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ExecuteStatementInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXECUTE_STATEMENT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.statement,
+            1 => &self.parameters,
+            2 => &self.consistent_read,
+            3 => &self.next_token,
+            4 => &self.return_consumed_capacity,
+            5 => &self.limit,
+            6 => &self.return_values_on_condition_check_failure,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.statement,
+            1 => &mut self.parameters,
+            2 => &mut self.consistent_read,
+            3 => &mut self.next_token,
+            4 => &mut self.return_consumed_capacity,
+            5 => &mut self.limit,
+            6 => &mut self.return_values_on_condition_check_failure,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExecuteStatementOutput {
+    pub items: ::std::option::Option<::std::vec::Vec<::item::Item>>,
+    pub next_token: ::std::option::Option<::std::string::String>,
+    pub consumed_capacity: ::std::option::Option<ConsumedCapacity>,
+    pub last_evaluated_key: ::std::option::Option<::item::Item>,
+}
+impl Struct for ExecuteStatementOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXECUTE_STATEMENT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.items,
+            1 => &self.next_token,
+            2 => &self.consumed_capacity,
+            3 => &self.last_evaluated_key,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.items,
+            1 => &mut self.next_token,
+            2 => &mut self.consumed_capacity,
+            3 => &mut self.last_evaluated_key,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExecuteTransactionInput {
+    pub transact_statements: ::std::vec::Vec<ParameterizedStatement>,
+    pub client_request_token: ::std::option::Option<::std::string::String>,
+    pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ExecuteTransactionInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXECUTE_TRANSACTION_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.transact_statements,
+            1 => &self.client_request_token,
+            2 => &self.return_consumed_capacity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.transact_statements,
+            1 => &mut self.client_request_token,
+            2 => &mut self.return_consumed_capacity,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExecuteTransactionOutput {
+    pub responses: ::std::option::Option<::std::vec::Vec<ItemResponse>>,
+    pub consumed_capacity: ::std::option::Option<::std::vec::Vec<ConsumedCapacity>>,
+}
+impl Struct for ExecuteTransactionOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXECUTE_TRANSACTION_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.responses,
+            1 => &self.consumed_capacity,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.responses,
+            1 => &mut self.consumed_capacity,
             _ => panic!("no member {index}"),
         }
     }
@@ -2134,6 +2407,33 @@ impl Struct for OnDemandThroughputOverride {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.max_read_request_units,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ParameterizedStatement {
+    pub statement: ::std::string::String,
+    pub parameters: ::std::option::Option<::std::vec::Vec<::item::Attribute>>,
+    pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ParameterizedStatement {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PARAMETERIZED_STATEMENT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.statement,
+            1 => &self.parameters,
+            2 => &self.return_values_on_condition_check_failure,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.statement,
+            1 => &mut self.parameters,
+            2 => &mut self.return_values_on_condition_check_failure,
             _ => panic!("no member {index}"),
         }
     }
@@ -4283,8 +4583,13 @@ impl Struct for UntagResourceOutput {
     ArchivalSummary,
     AttributeDefinition,
     AttributeValueUpdate,
+    BatchExecuteStatementInput,
+    BatchExecuteStatementOutput,
     BatchGetItemInput,
     BatchGetItemOutput,
+    BatchStatementError,
+    BatchStatementRequest,
+    BatchStatementResponse,
     BatchWriteItemInput,
     BatchWriteItemOutput,
     BillingModeSummary,
@@ -4327,7 +4632,12 @@ impl Struct for UntagResourceOutput {
     DescribeTimeToLiveInput,
     DescribeTimeToLiveOutput,
     DisassociateReplicationGroupMemberAction,
+    DuplicateItemException,
     Endpoint,
+    ExecuteStatementInput,
+    ExecuteStatementOutput,
+    ExecuteTransactionInput,
+    ExecuteTransactionOutput,
     ExpectedAttributeValue,
     FailureException,
     Get,
@@ -4359,6 +4669,7 @@ impl Struct for UntagResourceOutput {
     LocalSecondaryIndexDescription,
     OnDemandThroughput,
     OnDemandThroughputOverride,
+    ParameterizedStatement,
     PointInTimeRecoveryDescription,
     PolicyNotFoundException,
     Projection,

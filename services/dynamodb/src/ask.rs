@@ -17,7 +17,9 @@ use store::Jobs;
 pub(crate) type Asks = Result<Vec<Ask>, Error>;
 
 /// Before the name of an attribute of the request's key.
-const KEY: &str = "cumulet:dynamodbkey/";
+pub(crate) const KEY: &str = "cumulet:dynamodbkey/";
+/// Marks a SELECT: whether it reads all there is, only the table's keys tell.
+pub(crate) const PARTIQL_SELECT: &str = "cumulet:partiqlselect";
 
 /// The ARN that a request names a table by; what is no name at all is refused by the operation.
 fn table_arn(cx: &Cx, text: &str) -> String {
@@ -52,7 +54,7 @@ pub(crate) fn anything(cx: &Cx) -> Asks {
     Ok(vec![Ask::new(format!("dynamodb:{}", cx.operation.name), "*")])
 }
 
-fn text(value: Value<'_>) -> Option<String> {
+pub(crate) fn key_text(value: Value<'_>) -> Option<String> {
     match value.kind() {
         Kind::S | Kind::N => Some(value.text().to_owned()),
         Kind::B => Some(String::from_utf8_lossy(value.content()).into_owned()),
@@ -65,7 +67,7 @@ fn with_keys<'a>(mut ask: Ask, items: impl Iterator<Item = &'a Item>) -> Ask {
     let mut all: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for item in items {
         for (name, value) in item.map().iter() {
-            if let Some(text) = text(value) {
+            if let Some(text) = key_text(value) {
                 all.entry(name.to_owned()).or_default().push(text);
             }
         }
@@ -75,7 +77,7 @@ fn with_keys<'a>(mut ask: Ask, items: impl Iterator<Item = &'a Item>) -> Ask {
     ask
 }
 
-fn with_attributes(mut ask: Ask, names: BTreeSet<String>) -> Ask {
+pub(crate) fn with_attributes(mut ask: Ask, names: BTreeSet<String>) -> Ask {
     if !names.is_empty() {
         ask.context.push((Cow::Borrowed("dynamodb:attributes"), names.into_iter().collect()));
     }
@@ -228,7 +230,7 @@ impl DynamoDb {
         let older = older.and_then(|older| crate::legacy::key_conditions(older).ok());
         for condition in found.or(older).into_iter().flatten() {
             if let expression::KeyTest::Compare(expression::Comparator::Eq, bytes) = &condition.test
-                && let Some(text) = Value::of(bytes).and_then(text)
+                && let Some(text) = Value::of(bytes).and_then(key_text)
             {
                 ask.context.push((Cow::Owned(format!("{KEY}{}", condition.name)), vec![text]));
             }
@@ -384,8 +386,13 @@ impl Hooks for DynamoDb {
         let index = sub.strip_prefix("index/").and_then(|name| table.index(name));
         let hash = index.and_then(|index| index.hash.first()).unwrap_or(&table.hash);
         let of_key = |name: &str| name.strip_prefix(KEY).is_some_and(|name| name == hash);
-        if let Some((_, values)) = ask.context.iter().find(|(name, _)| of_key(name)) {
+        let leading = ask.context.iter().find(|(name, _)| of_key(name));
+        if let Some((_, values)) = leading {
             grants.context.push((Cow::Borrowed("dynamodb:leadingkeys"), values.clone()));
+        }
+        if ask.context.iter().any(|(name, _)| name == PARTIQL_SELECT) {
+            let whole = leading.is_none().to_string();
+            grants.context.push((Cow::Borrowed("dynamodb:fulltablescan"), vec![whole]));
         }
         for (key, value) in &table.tags {
             let key = format!("aws:resourcetag/{}", key.to_ascii_lowercase());

@@ -27,6 +27,7 @@ mod mutation;
 mod names;
 mod page;
 mod params;
+mod partiql;
 mod policies;
 mod query;
 mod rows;
@@ -45,7 +46,7 @@ mod tests;
 
 pub use streams::Streams;
 
-use api::{Ask, Cx, Error, Tx};
+use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use ask::Asks;
 use gen_dynamodb::*;
 
@@ -58,8 +59,20 @@ pub struct DynamoDb {
 
 /// `authorize_x x(transaction, input) -> output: what must be allowed;`
 macro_rules! operations {
-    ($($authorize:ident $operation:ident($tx:ty, $input:ident) -> $output:ident: $ask:expr;)*) => {
+    (
+        $($authorize_async:ident $async:ident($in:ident) -> $out:ident: $asks:path, $run:path;)*
+        ---
+        $($authorize:ident $operation:ident($tx:ty, $input:ident) -> $output:ident: $ask:expr;)*
+    ) => {
         impl DynamoDBApi for DynamoDb {
+            $(
+                fn $authorize_async(&self, cx: &Cx, input: &$in) -> Result<Vec<Ask>, Error> {
+                    $asks(self, cx, input)
+                }
+                async fn $async(&self, cx: &AsyncCx, input: &$in) -> Result<Reply<$out>, Error> {
+                    $run(self, cx, input).await
+                }
+            )*
             $(
                 fn $authorize(&self, cx: &Cx, input: &$input) -> Result<Vec<Ask>, Error> {
                     let ask: fn(&DynamoDb, &Cx, &$input) -> Asks = $ask;
@@ -74,6 +87,10 @@ macro_rules! operations {
 }
 
 operations! {
+    authorize_execute_statement execute_statement(ExecuteStatementInput) -> ExecuteStatementOutput: DynamoDb::ask_execute, DynamoDb::run_statement;
+    authorize_batch_execute_statement batch_execute_statement(BatchExecuteStatementInput) -> BatchExecuteStatementOutput: DynamoDb::ask_batch_execute, DynamoDb::run_batch;
+    authorize_execute_transaction execute_transaction(ExecuteTransactionInput) -> ExecuteTransactionOutput: DynamoDb::ask_execute_transaction, DynamoDb::run_transaction;
+    ---
     authorize_get_item get_item(&Tx, GetItemInput) -> GetItemOutput: DynamoDb::ask_get;
     authorize_put_item put_item(&mut Tx, PutItemInput) -> PutItemOutput: DynamoDb::ask_put;
     authorize_update_item update_item(&mut Tx, UpdateItemInput) -> UpdateItemOutput: DynamoDb::ask_update;

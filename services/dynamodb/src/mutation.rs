@@ -19,6 +19,8 @@ use item::{Item, Map, item_size};
 #[derive(Clone, Debug)]
 pub(crate) enum Deed {
     Put(Item),
+    /// A put where nothing was.
+    Insert(Item),
     Delete(Item),
     Update(Item, Update),
     /// A condition alone.
@@ -50,8 +52,12 @@ pub(crate) struct Outcome {
 pub(crate) enum Failure {
     /// With the item, if it was to be shown.
     Condition(Option<Item>),
+    /// There is something where an insert shall put its item.
+    Duplicate(Option<Item>),
     Error(Error),
 }
+
+pub(crate) const DUPLICATE: &str = "Duplicate primary key exists in table";
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
@@ -63,6 +69,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
         match failure {
             Failure::Error(error) => error,
+            Failure::Duplicate(_) => Error::new(&e::DUPLICATE_ITEM_EXCEPTION, DUPLICATE),
             Failure::Condition(item) => {
                 let text = "The conditional request failed";
                 let shape = &e::CONDITIONAL_CHECK_FAILED_EXCEPTION;
@@ -78,16 +85,18 @@ impl Mutation {
     /// The item or key that the request brings.
     pub fn subject(&self) -> &Item {
         match &self.deed {
-            Deed::Put(item) | Deed::Delete(item) | Deed::Update(item, _) | Deed::Check(item) => {
-                item
-            }
+            Deed::Put(item)
+            | Deed::Insert(item)
+            | Deed::Delete(item)
+            | Deed::Update(item, _)
+            | Deed::Check(item) => item,
         }
     }
 
     /// Refuses what does not fit the table, before anything is read.
     pub fn check(&self, table: &Table) -> Result<(), Error> {
         match &self.deed {
-            Deed::Put(item) => check_item(table, item.map())?,
+            Deed::Put(item) | Deed::Insert(item) => check_item(table, item.map())?,
             Deed::Delete(key) | Deed::Check(key) => check_key(table, key.map())?,
             Deed::Update(key, update) => {
                 check_key(table, key.map())?;
@@ -113,8 +122,12 @@ impl Mutation {
             let shown = old.filter(|_| self.show_old).map(|row| Item::from_bytes(row.item));
             return Err(Failure::Condition(shown));
         }
+        if matches!(self.deed, Deed::Insert(_)) && old.is_some() {
+            let shown = old.filter(|_| self.show_old).map(|row| Item::from_bytes(row.item));
+            return Err(Failure::Duplicate(shown));
+        }
         let new = match &self.deed {
-            Deed::Put(item) => Some(item.bytes().clone()),
+            Deed::Put(item) | Deed::Insert(item) => Some(item.bytes().clone()),
             Deed::Delete(_) => None,
             Deed::Update(key, update) => match updated(table, key, update, old.as_ref())? {
                 Some(new) => Some(new),

@@ -12,7 +12,7 @@ use item::{Item, Map, Value};
 use std::collections::BTreeSet;
 use store::Scan;
 
-const PAGE_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const PAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a page is read from.
 #[derive(Clone, Copy)]
@@ -204,6 +204,7 @@ pub(crate) struct Page {
     pub scanned: usize,
     pub last: Option<Item>,
     pub units: ReadUnits,
+    pub size_bytes: usize,
 }
 
 /// Reads on from where the scan stands.
@@ -243,6 +244,7 @@ pub(crate) fn read_page(
         }
     }
     let units = read_units(size, reading.consistent);
+    page.size_bytes = size;
     page.units = match source.index {
         Some(index) => ReadUnits { table: fetched, index: Some((index.name.clone(), units)) },
         None => ReadUnits { table: units, index: None },

@@ -16,10 +16,10 @@ use item::{Item, Kind, Value, compare, write_key, write_key_prefix};
 use store::Scan;
 
 /// A partition, and what must hold of the sort key.
-struct Range {
+pub(crate) struct Range {
     /// The bytes that all keys of it begin with.
-    prefix: Vec<u8>,
-    test: Option<(String, KeyTest)>,
+    pub prefix: Vec<u8>,
+    pub test: Option<(String, KeyTest)>,
 }
 
 impl DynamoDb {
@@ -229,7 +229,7 @@ impl Range {
         key
     }
 
-    fn scan<'t>(&self, scan: Scan<'t, RawKey, ItemRow>) -> Scan<'t, RawKey, ItemRow> {
+    pub fn scan<'t>(&self, scan: Scan<'t, RawKey, ItemRow>) -> Scan<'t, RawKey, ItemRow> {
         let whole = RawKey(self.prefix.clone());
         let scan = scan.prefix(&whole);
         let Some((_, test)) = &self.test else { return scan };

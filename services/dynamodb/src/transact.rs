@@ -6,7 +6,7 @@ use crate::capacity::{self, ReadUnits, Wanted, in_transaction, read_units};
 use crate::error::invalid;
 use crate::item_ops::shows_old;
 use crate::keyspace::check_key;
-use crate::mutation::{Deed, Failure, Mutation, Outcome, check_fault, check_new};
+use crate::mutation::{DUPLICATE, Deed, Failure, Mutation, Outcome, check_fault, check_new};
 use crate::names::TableName;
 use crate::params::{Params, check_projection};
 use crate::rows::{RawKey, TOKENS, TokenRow};
@@ -22,18 +22,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use store::Scope;
 
-const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const TRANSACTION_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long a client token is remembered.
 const TOKEN_MS: i64 = 10 * 60 * 1000;
 
-const SAME_ITEM: &str = "Transaction request cannot include multiple operations on one item";
+pub(crate) const SAME_ITEM: &str =
+    "Transaction request cannot include multiple operations on one item";
 
 /// Why one member of a transaction was not done.
-fn reason(code: &str, message: Option<String>, item: Option<Item>) -> CancellationReason {
+pub(crate) fn reason(
+    code: &str,
+    message: Option<String>,
+    item: Option<Item>,
+) -> CancellationReason {
     CancellationReason { code: Some(code.to_owned()), message, item }
 }
 
-fn canceled(reasons: Vec<CancellationReason>) -> Error {
+pub(crate) fn canceled(reasons: Vec<CancellationReason>) -> Error {
     let codes: Vec<&str> = reasons.iter().filter_map(|reason| reason.code.as_deref()).collect();
     let text = format!(
         "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
@@ -46,7 +51,7 @@ fn canceled(reasons: Vec<CancellationReason>) -> Error {
     Error::new(&e::TRANSACTION_CANCELED_EXCEPTION, text).members(members)
 }
 
-fn none() -> CancellationReason {
+pub(crate) fn none() -> CancellationReason {
     reason("None", None, None)
 }
 
@@ -145,15 +150,17 @@ impl DynamoDb {
             .iter()
             .map(|member| self.member(cx, member))
             .collect::<Result<_, _>>()?;
-        self.transact(tx, cx, &mutations, input, wanted, metrics)
+        let token = input.client_request_token.as_ref();
+        self.transact(tx, cx, &mutations, token, wanted, metrics)
     }
 
-    fn transact(
+    /// All changes, or none.
+    pub(crate) fn transact(
         &self,
         tx: &mut Tx,
         cx: &Cx,
         mutations: &[Mutation],
-        input: &TransactWriteItemsInput,
+        token: Option<&String>,
         wanted: Wanted,
         metrics: Option<&String>,
     ) -> Result<TransactWriteItemsOutput, Error> {
@@ -161,7 +168,7 @@ impl DynamoDb {
         for mutation in mutations {
             tables.push(self.tables.get(tx, &mutation.table)?);
         }
-        let repeated = match &input.client_request_token {
+        let repeated = match token {
             Some(token) => remember(tx, cx, token, mutations)?,
             None => false,
         };
@@ -294,6 +301,7 @@ fn remember(tx: &mut Tx, cx: &Cx, token: &str, mutations: &[Mutation]) -> Result
         text.push_str(&format!("{:?} {:?} ", mutation.table, mutation.condition));
         match &mutation.deed {
             Deed::Put(_) => text.push_str("put "),
+            Deed::Insert(_) => text.push_str("insert "),
             Deed::Delete(_) => text.push_str("delete "),
             Deed::Check(_) => text.push_str("check "),
             Deed::Update(_, update) => text.push_str(&format!("{update:?} ")),
@@ -366,6 +374,10 @@ fn run_all(
                 failed = true;
                 let text = "The conditional request failed";
                 reasons.push(reason("ConditionalCheckFailed", Some(text.to_owned()), item));
+            }
+            Err(Failure::Duplicate(item)) => {
+                failed = true;
+                reasons.push(reason("DuplicateItem", Some(DUPLICATE.to_owned()), item));
             }
             Err(Failure::Error(error)) if error.code() == "ValidationException" => {
                 failed = true;

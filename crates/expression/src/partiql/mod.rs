@@ -9,6 +9,7 @@
 //! and inserting several items at once.
 
 mod fuzz;
+mod keys;
 mod literal;
 mod parse;
 mod token;
@@ -22,6 +23,7 @@ use crate::ast::{Condition, Path, Update};
 use bytes::Bytes;
 
 pub use fuzz::fuzz_partiql;
+pub use keys::{conjuncts, equality, pinned};
 pub use parse::parse;
 
 /// Bytes of a statement.
