@@ -244,6 +244,10 @@ fn events() -> Command {
 
 fn snapshot() -> Command {
     let name = || Arg::new("name").value_name("NAME").required(true).help("The snapshot's name");
+    let to = || {
+        let to = Arg::new("to").long("to").value_name("DIR").required(true);
+        to.value_hint(ValueHint::DirPath).help("The new folder, empty or absent")
+    };
     let whose = || of_names(&["data", "listen", "region", "root_key"]);
     Command::new("snapshot")
         .about("Save the whole state under a name, list what was saved, restore it elsewhere")
@@ -258,14 +262,13 @@ fn snapshot() -> Command {
             Command::new("restore")
                 .about("Make a new data folder out of a snapshot")
                 .arg(name())
-                .arg(
-                    Arg::new("to")
-                        .long("to")
-                        .value_name("DIR")
-                        .required(true)
-                        .value_hint(ValueHint::DirPath)
-                        .help("The new folder, empty or absent"),
-                )
+                .arg(to())
+                .args(whose()),
+        )
+        .subcommand(
+            Command::new("fork")
+                .about("Make a new data folder out of the state as it is now, while the cloud runs or rests")
+                .arg(to())
                 .args(whose()),
         )
         .subcommand(Command::new("remove").about("Forget a snapshot").arg(name()).args(whose()))
@@ -327,8 +330,16 @@ fn up_args() -> Vec<Arg> {
         .value_name("FILE")
         .value_hint(ValueHint::FilePath)
         .help("A TOML file with settings");
+    let ephemeral = Arg::new("ephemeral").long("ephemeral").action(ArgAction::SetTrue).help(
+        "For a test: keep all in memory, take a free port, say which in a line of JSON, end with the \
+         parent process",
+    );
+    let from =
+        Arg::new("from").long("from").value_name("SNAPSHOT").requires("ephemeral").help(
+            "Begin with this snapshot, by its name or the path of its folder; it stays as it is",
+        );
     let mut args: Vec<Arg> = KEYS.iter().map(of_key).collect();
-    args.push(config);
+    args.extend([config, ephemeral, from]);
     args
 }
 

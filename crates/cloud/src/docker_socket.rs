@@ -79,6 +79,10 @@ impl Docker {
         Ok(docker)
     }
 
+    pub fn engine(&self) -> Option<&Engine> {
+        self.engine.as_ref()
+    }
+
     /// What a person is told at the start.
     pub fn lines(&self) -> Vec<String> {
         self.paths.iter().map(|path| format!("docker at unix://{}", path.display())).collect()

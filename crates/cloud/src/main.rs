@@ -14,6 +14,7 @@ mod docker_socket;
 mod doctor;
 mod doors;
 mod env;
+mod ephemeral;
 mod events;
 mod exit;
 mod images;
@@ -65,8 +66,8 @@ fn run() -> Result<(), Failure> {
         _ => {
             let settings = cli::settings(matches)?;
             let data = settings::default_data(cli::variable);
-            let config =
-                Config::new(&settings, data).map_err(|error| Failure::new(exit::USAGE, error.0))?;
+            let mut config = Config::new(&settings, data.clone())
+                .map_err(|error| Failure::new(exit::USAGE, error.0))?;
             match name {
                 "env" => env::print(&config, matches),
                 "shell" => shell::run(&config, matches),
@@ -81,7 +82,14 @@ fn run() -> Result<(), Failure> {
                 "doctor" => doctor::run(&config, matches.contains_id("data")),
                 _ => {
                     start_log(&config.log)?;
-                    up::run(&config, &settings)
+                    if !matches.get_flag("ephemeral") {
+                        return up::run(&config, &settings, None);
+                    }
+                    let _scratch =
+                        ephemeral::prepare(&mut config, &settings, &std::env::temp_dir())?;
+                    let from = matches.get_one::<String>("from").map(String::as_str);
+                    let disk = ephemeral::disk(&config, from, &data)?;
+                    up::run(&config, &settings, Some(disk))
                 }
             }
         }

@@ -201,6 +201,11 @@ impl Settings {
         }
     }
 
+    /// Where a setting came from, if it is not the default.
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.0.get(name).map(|(_, source)| source)
+    }
+
     fn all(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], |(values, _)| values)
     }

@@ -12,7 +12,7 @@ use smithy::Document;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
-use store::disk::FsDisk;
+use store::disk::{Disk, FsDisk};
 use store::{SnapshotError, SnapshotInfo, Store};
 
 const PAGE: &str = "/_cumulet/snapshots";
@@ -26,6 +26,10 @@ pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
         "restore" => {
             let to = matches.get_one::<String>("to").cloned().unwrap_or_default();
             return restore(config, &name, Path::new(&to));
+        }
+        "fork" => {
+            let to = matches.get_one::<String>("to").cloned().unwrap_or_default();
+            return fork(config, Path::new(&to));
         }
         _ => {}
     }
@@ -75,6 +79,15 @@ fn list(config: &Config) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A second cloud that begins as this one is now. Both go their own ways.
+fn fork(config: &Config, to: &Path) -> Result<(), Failure> {
+    let name = format!("fork-{}", std::process::id());
+    change(config, "POST", &name, |store| store.snapshot_save(&name).map(|_| ()))?;
+    let restored = restore(config, &name, to);
+    change(config, "DELETE", &name, |store| store.snapshot_remove(&name))?;
+    restored
+}
+
 /// Makes a new data folder. The running cloud is not touched.
 fn restore(config: &Config, name: &str, to: &Path) -> Result<(), Failure> {
     if name.is_empty() || name.contains('/') || name.starts_with('.') {
@@ -85,14 +98,14 @@ fn restore(config: &Config, name: &str, to: &Path) -> Result<(), Failure> {
         let text = format!("there is no snapshot {name} in {}", config.data.display());
         return Err(Failure::new(exit::FAILED, text));
     }
-    let open = |path: &Path| {
-        FsDisk::open(path, &format!("process {}", std::process::id())).map_err(|error| {
-            let code =
-                if error.kind() == ErrorKind::WouldBlock { exit::HELD } else { exit::FAILED };
-            Failure::new(code, error.to_string())
-        })
+    let failed_to = |path: &Path, error: std::io::Error| {
+        let code = if error.kind() == ErrorKind::WouldBlock { exit::HELD } else { exit::FAILED };
+        Failure::new(code, format!("{}: {error}", path.display()))
     };
-    let (source, target) = (open(&from)?, Arc::new(open(to)?));
+    let source: Arc<dyn Disk> =
+        Arc::new(FsDisk::open_to_read(&from).map_err(|error| failed_to(&from, error))?);
+    let holder = format!("process {}", std::process::id());
+    let target = Arc::new(FsDisk::open(to, &holder).map_err(|error| failed_to(to, error))?);
     let info = Store::snapshot_restore(
         &source,
         target,

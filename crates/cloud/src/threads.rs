@@ -30,7 +30,7 @@ const JOBS_GIVE_WAY: u64 = 4;
 const FORGET_EVERY: u64 = 600;
 
 #[allow(clippy::disallowed_methods, reason = "this module owns the threads")]
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(work)
 }
 

@@ -4,6 +4,7 @@ use crate::audit_log::AuditLog;
 use crate::chance::{OsEntropy, SystemClock};
 use crate::docker_socket;
 use crate::doors::{self, Doors};
+use crate::ephemeral;
 use crate::exit::{self, Failure};
 use crate::services;
 use crate::settings::{Config, Settings};
@@ -19,7 +20,12 @@ use store::{Store, StoreOptions};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-pub fn run(config: &Config, settings: &Settings) -> Result<(), Failure> {
+/// `memory` is the disk of a cloud that keeps nothing, and ends with its parent.
+pub fn run(
+    config: &Config,
+    settings: &Settings,
+    memory: Option<Arc<dyn Disk>>,
+) -> Result<(), Failure> {
     raise_descriptor_limit();
     let threads = match config.threads {
         0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
@@ -35,15 +41,24 @@ pub fn run(config: &Config, settings: &Settings) -> Result<(), Failure> {
         .enable_time()
         .build()
         .map_err(|error| Failure::new(exit::FAILED, format!("no threads: {error}")))?;
-    runtime.block_on(serve(config, settings))
+    runtime.block_on(serve(config, settings, memory))
 }
 
-async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
-    let disk = open_disk(config)?;
+async fn serve(
+    config: &Config,
+    settings: &Settings,
+    memory: Option<Arc<dyn Disk>>,
+) -> Result<(), Failure> {
+    let is_ephemeral = memory.is_some();
+    let kept = if is_ephemeral { None } else { Some(open_disk(config)?) };
     let doors = Doors::bind(config)?;
     let address = doors.address();
     let url = format!("http://{address}");
-    let _ = disk.set_holder(&format!("process {} at {url}", std::process::id()));
+    if let Some(disk) = &kept {
+        let _ = disk.set_holder(&format!("process {} at {url}", std::process::id()));
+    }
+    let disk = memory.or(kept.map(|disk| disk as Arc<dyn Disk>));
+    let disk = disk.ok_or_else(|| Failure::new(exit::FAILED, "no disk"))?;
     let clock = Arc::new(ShiftedClock::new(SystemClock::new()));
     let (store, mut upkeep) = open_store(config, disk.clone(), clock.clone())?;
     let gateway = gateway(config, &store, clock)?;
@@ -55,14 +70,22 @@ async fn serve(config: &Config, settings: &Settings) -> Result<(), Failure> {
     let (stop, stopping) = watch::channel(false);
     let own_tls = config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let open = doors.open(config, &gateway, own_tls, stopping.clone())?;
-    watch_signals(stop)?;
+    watch_signals(stop.clone())?;
     let docker = docker_socket::Docker::open(config, &store, stopping).await?;
-    let lines = [open.lines.as_slice(), &docker.lines()].concat();
-    greet(config, settings, &url, &lines);
+    if is_ephemeral {
+        ephemeral::end_with_parent(stop).map_err(failed)?;
+        println!("{}", ephemeral::line(config, address, &docker.paths));
+    } else {
+        let lines = [open.lines.as_slice(), &docker.lines()].concat();
+        greet(config, settings, &url, &lines);
+    }
     if let Some(path) = &config.ready_file {
         write_ready_file(path, address)?;
     }
     open.until_stopped().await;
+    if let Some(engine) = docker.engine().filter(|_| is_ephemeral) {
+        ephemeral::remove_containers(engine).await;
+    }
     docker.close().await;
     upkeep.finish();
     if let Some(path) = &config.ready_file {

@@ -20,6 +20,7 @@ use crc_fast::crc32_iscsi;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::sync::Arc;
 
 const FOLDER: &str = "snapshots";
 const MANIFEST: &str = "manifest";
@@ -253,11 +254,11 @@ impl Store {
 
     /// Makes a data folder out of a snapshot. `from` is the snapshot's own folder, `to` is empty.
     pub fn snapshot_restore(
-        from: &dyn Disk,
-        to: std::sync::Arc<dyn Disk>,
+        from: &Arc<dyn Disk>,
+        to: Arc<dyn Disk>,
         options: &StoreOptions,
     ) -> Result<SnapshotInfo, SnapshotError> {
-        let Some(manifest) = Manifest::read(from, "")? else {
+        let Some(manifest) = Manifest::read(&**from, "")? else {
             return Err(SnapshotError::Missing("here".to_owned()));
         };
         if !to.list("")?.is_empty() {

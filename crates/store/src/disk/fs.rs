@@ -184,7 +184,7 @@ impl Disk for FsDisk {
         Ok(fs::fsync(self.open_dir(path)?)?)
     }
 
-    fn link_from(&self, source: &dyn Disk, from: &str, to: &str) -> io::Result<()> {
+    fn link_from(&self, source: &Arc<dyn Disk>, from: &str, to: &str) -> io::Result<()> {
         if let Some(folder) = source.folder() {
             match fs::linkat(folder, name(from)?, &self.root, name(to)?, AtFlags::empty()) {
                 Ok(()) => return Ok(()),

@@ -1,4 +1,5 @@
-//! A disk in memory, which never fails.
+//! A disk in memory. What it links from another disk stays there, and is copied when it is opened to be
+//! written; all else never fails.
 
 use super::{Disk, File, OpenMode};
 use parking_lot::RwLock;
@@ -8,8 +9,16 @@ use std::sync::Arc;
 
 #[derive(Debug, Default)]
 struct Tree {
-    files: BTreeMap<String, Arc<MemFile>>,
+    files: BTreeMap<String, Node>,
     dirs: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug)]
+enum Node {
+    Own(Arc<MemFile>),
+    /// A file of another disk by its path there, which nobody writes. It is opened anew each time: a
+    /// million of them must not hold a million descriptors.
+    Elsewhere(Arc<dyn Disk>, String),
 }
 
 /// Files in memory. Syncs are free and do nothing.
@@ -45,8 +54,30 @@ impl Tree {
         dir.is_empty() || self.dirs.contains(dir)
     }
 
-    fn file(&self, path: &str) -> io::Result<&Arc<MemFile>> {
+    fn node(&self, path: &str) -> io::Result<&Node> {
         self.files.get(path).ok_or_else(|| not_found(path))
+    }
+
+    /// A name that is not taken, in a folder that is there.
+    fn check_new(&self, path: &str) -> io::Result<()> {
+        if self.files.contains_key(path) {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        if self.has_dir(parent(path)) { Ok(()) } else { Err(not_found(path)) }
+    }
+
+    /// The file to be written: its own copy of what lies elsewhere.
+    fn own(&mut self, path: &str) -> io::Result<Arc<MemFile>> {
+        let own = match self.node(path)? {
+            Node::Own(file) => return Ok(file.clone()),
+            Node::Elsewhere(disk, from) => {
+                let own = Arc::new(MemFile::default());
+                super::copy(&*disk.open(from, OpenMode::Read)?, &*own)?;
+                own
+            }
+        };
+        self.files.insert(path.to_owned(), Node::Own(own.clone()));
+        Ok(own)
     }
 }
 
@@ -64,17 +95,18 @@ pub(super) fn not_found(path: &str) -> io::Error {
 
 impl Disk for MemDisk {
     fn open(&self, path: &str, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        if mode == OpenMode::Read {
+            return match self.tree.read().node(path)? {
+                Node::Own(file) => Ok(file.clone()),
+                Node::Elsewhere(disk, from) => disk.open(from, OpenMode::Read),
+            };
+        }
         let mut tree = self.tree.write();
         if mode == OpenMode::CreateNew {
-            if tree.files.contains_key(path) {
-                return Err(ErrorKind::AlreadyExists.into());
-            }
-            if !tree.has_dir(parent(path)) {
-                return Err(not_found(path));
-            }
-            tree.files.insert(path.to_owned(), Arc::default());
+            tree.check_new(path)?;
+            tree.files.insert(path.to_owned(), Node::Own(Arc::default()));
         }
-        Ok(tree.file(path)?.clone())
+        Ok(tree.own(path)?)
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -89,14 +121,17 @@ impl Disk for MemDisk {
 
     fn link(&self, from: &str, to: &str) -> io::Result<()> {
         let mut tree = self.tree.write();
-        if tree.files.contains_key(to) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        if !tree.has_dir(parent(to)) {
-            return Err(not_found(to));
-        }
-        let file = tree.file(from)?.clone();
-        tree.files.insert(to.to_owned(), file);
+        tree.check_new(to)?;
+        let node = tree.node(from)?.clone();
+        tree.files.insert(to.to_owned(), node);
+        Ok(())
+    }
+
+    fn link_from(&self, source: &Arc<dyn Disk>, from: &str, to: &str) -> io::Result<()> {
+        let mut tree = self.tree.write();
+        tree.check_new(to)?;
+        let node = Node::Elsewhere(source.clone(), from.to_owned());
+        tree.files.insert(to.to_owned(), node);
         Ok(())
     }
 
@@ -184,8 +219,28 @@ impl File for MemFile {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     #[test]
     fn keeps_the_contract() {
-        super::super::tests::check_contract(&super::MemDisk::new());
+        super::super::tests::check_contract(&MemDisk::new());
+    }
+
+    #[test]
+    fn what_lies_elsewhere_is_read_there_and_written_here() {
+        let source: Arc<dyn Disk> = Arc::new(MemDisk::new());
+        source.open("x", OpenMode::CreateNew).unwrap().write_all_at(b"there", 0).unwrap();
+        let disk = MemDisk::new();
+        disk.link_from(&source, "x", "y").unwrap();
+        assert!(disk.link_from(&source, "x", "y").is_err());
+        let read = |disk: &dyn Disk, path: &str| {
+            let mut bytes = [0; 5];
+            let file = disk.open(path, OpenMode::Read).unwrap();
+            file.read_exact_at(&mut bytes, 0).unwrap();
+            bytes
+        };
+        assert_eq!(read(&disk, "y"), *b"there");
+        disk.open("y", OpenMode::ReadWrite).unwrap().write_all_at(b"W", 1).unwrap();
+        assert_eq!((read(&disk, "y"), read(&*source, "x")), (*b"tWere", *b"there"));
     }
 }

@@ -46,8 +46,8 @@ pub trait Disk: Send + Sync + Debug + 'static {
     /// Makes names in the folder durable.
     fn sync_dir(&self, path: &str) -> io::Result<()>;
     /// A name here for a file of another disk: a second one for the same bytes if both are folders
-    /// of one file system, else a synced copy.
-    fn link_from(&self, source: &dyn Disk, from: &str, to: &str) -> io::Result<()> {
+    /// of one file system, else a synced copy. The source may be kept and read from later.
+    fn link_from(&self, source: &Arc<dyn Disk>, from: &str, to: &str) -> io::Result<()> {
         let from = source.open(from, OpenMode::Read)?;
         copy(&*from, &*self.open(to, OpenMode::CreateNew)?)
     }

@@ -93,7 +93,7 @@ fn check(store: &Store) {
     written.now().unwrap().unwrap_or_else(|error: StoreError| panic!("{error}"));
 }
 
-fn copy(from: &dyn Disk, to: &dyn Disk, folder: &str) {
+fn copy(from: &Arc<dyn Disk>, to: &dyn Disk, folder: &str) {
     for name in from.list(folder).unwrap() {
         let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
         match from.open(&path, OpenMode::Read).and_then(|file| file.read_exact_at(&mut [], 0)) {
@@ -110,7 +110,8 @@ fn copy(from: &dyn Disk, to: &dyn Disk, folder: &str) {
 fn every_format_opens() {
     for format in 1..=crate::format::FORMAT {
         let disk = Arc::new(MemDisk::new());
-        copy(&FsDisk::open_to_read(&folder(format)).unwrap(), &*disk, "");
+        let fixture: Arc<dyn Disk> = Arc::new(FsDisk::open_to_read(&folder(format)).unwrap());
+        copy(&fixture, &*disk, "");
         for _ in 0..2 {
             check(&Store::inline(disk.clone(), model::options(2)).unwrap());
         }

@@ -1,5 +1,5 @@
 use super::model::{self, Model};
-use crate::disk::{Disk, FaultyDisk, FsDisk, OpenMode};
+use crate::disk::{Disk, FaultyDisk, FsDisk, MemDisk, OpenMode};
 use crate::{OpenError, SnapshotError, Store, Table};
 use base::SeededEntropy;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ fn fill(store: &Store, commits: u32, seed: u64, model: &mut Model) {
 }
 
 /// Saves, goes on, and restores elsewhere what was there.
-fn check(disk: Arc<dyn Disk>, snapshot: &dyn Fn() -> Box<dyn Disk>, to: Arc<dyn Disk>) {
+fn check(disk: Arc<dyn Disk>, snapshot: &dyn Fn() -> Arc<dyn Disk>, to: Arc<dyn Disk>) {
     let mut model = Model::new();
     let store = Store::inline(disk, model::options(1)).unwrap();
     fill(&store, 60, 1, &mut model);
@@ -49,8 +49,8 @@ fn check(disk: Arc<dyn Disk>, snapshot: &dyn Fn() -> Box<dyn Disk>, to: Arc<dyn 
     assert_eq!(store.snapshot_list().unwrap(), [saved]);
 
     let options = model::options(2);
-    Store::snapshot_restore(&*snapshot(), to.clone(), &options).unwrap();
-    let twice = Store::snapshot_restore(&*snapshot(), to.clone(), &options);
+    Store::snapshot_restore(&snapshot(), to.clone(), &options).unwrap();
+    let twice = Store::snapshot_restore(&snapshot(), to.clone(), &options);
     assert!(matches!(twice, Err(SnapshotError::NotEmpty)));
     let restored = Store::inline(to.clone(), options.clone()).unwrap();
     assert!(model::read(&restored) == state);
@@ -108,8 +108,15 @@ impl Disk for Below {
 #[test]
 fn a_snapshot_is_restored_elsewhere_by_copies() {
     let disk = FaultyDisk::new();
-    let snapshot = || Box::new(Below(disk.clone(), "snapshots/one")) as Box<dyn Disk>;
+    let snapshot = || Arc::new(Below(disk.clone(), "snapshots/one")) as Arc<dyn Disk>;
     check(Arc::new(disk.clone()), &snapshot, Arc::new(FaultyDisk::new()));
+}
+
+#[test]
+fn a_snapshot_is_restored_in_memory_and_read_where_it_lies() {
+    let disk = FaultyDisk::new();
+    let snapshot = || Arc::new(Below(disk.clone(), "snapshots/one")) as Arc<dyn Disk>;
+    check(Arc::new(disk.clone()), &snapshot, Arc::new(MemDisk::new()));
 }
 
 #[test]
@@ -117,7 +124,7 @@ fn a_snapshot_is_restored_elsewhere_by_links() {
     let root = std::env::temp_dir().join(format!("cumulet-snapshot-{}", std::process::id()));
     let disk = Arc::new(FsDisk::open(&root.join("a"), "test").unwrap());
     let snapshot =
-        || Box::new(FsDisk::open_to_read(&root.join("a/snapshots/one")).unwrap()) as Box<dyn Disk>;
+        || Arc::new(FsDisk::open_to_read(&root.join("a/snapshots/one")).unwrap()) as Arc<dyn Disk>;
     let to = Arc::new(FsDisk::open(&root.join("b"), "test").unwrap());
     check(disk, &snapshot, to);
     std::fs::remove_dir_all(&root).unwrap();
@@ -138,7 +145,7 @@ fn a_saved_snapshot_survives_and_an_unfinished_one_does_not_count() {
         match (&saved, &found[..]) {
             (Ok(_), []) => panic!("call {at}: the snapshot is lost"),
             (_, [_]) => {
-                let from = Below(disk.clone(), "snapshots/one");
+                let from: Arc<dyn Disk> = Arc::new(Below(disk.clone(), "snapshots/one"));
                 Store::snapshot_restore(&from, to.clone(), &model::options(2)).unwrap();
                 let restored = Store::inline(to, model::options(2)).unwrap();
                 assert!(model::read(&restored) == model::read(&store));
@@ -164,7 +171,7 @@ fn bad_names_and_damage_are_refused() {
     }
     store.snapshot_save("one").unwrap();
     let restore = || {
-        let from = Below(disk.clone(), "snapshots/one");
+        let from: Arc<dyn Disk> = Arc::new(Below(disk.clone(), "snapshots/one"));
         let to = Arc::new(FaultyDisk::new());
         Store::snapshot_restore(&from, to, &model::options(2)).unwrap_err()
     };
@@ -184,7 +191,7 @@ fn restore_newer(disk: &FaultyDisk) -> SnapshotError {
     let sum = crc_fast::crc32_iscsi(&bytes);
     bytes.extend_from_slice(&sum.to_le_bytes());
     file.write_all_at(&bytes, 0).unwrap();
-    let from = Below(disk.clone(), "snapshots/one");
+    let from: Arc<dyn Disk> = Arc::new(Below(disk.clone(), "snapshots/one"));
     let to = Arc::new(FaultyDisk::new());
     let error = Store::snapshot_restore(&from, to, &model::options(2)).unwrap_err();
     assert!(matches!(error, SnapshotError::Open(OpenError::Newer { found: 99, .. })), "{error}");

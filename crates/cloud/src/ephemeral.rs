@@ -1,0 +1,159 @@
+//! `cumulet up --ephemeral`: a cloud for a test. Its state is in memory, nothing waits for a disk, it takes
+//! a free port and says which in one line of JSON, and it ends with whoever started it.
+//!
+//! What must be files (sockets, the local authority, what containers run in) lies in a folder of its own,
+//! which goes at the end. Where the process was killed, the next such start takes that folder away.
+
+use crate::exit::{self, Failure};
+use crate::settings::{Config, Settings, Source};
+use crate::threads;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, getppid, pidfd_open};
+use smithy::json::Writer;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::Store;
+use store::disk::{Disk, FsDisk, MemDisk};
+use tokio::sync::watch;
+
+const PREFIX: &str = "cumulet-ephemeral-";
+const LOCK: &str = "lock";
+
+/// The folder of this cloud, gone when this is.
+#[derive(Debug)]
+pub struct Scratch {
+    folder: PathBuf,
+    _lock: std::fs::File,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Turns the configuration into that of a cloud in memory.
+pub fn prepare(config: &mut Config, settings: &Settings, tmp: &Path) -> Result<Scratch, Failure> {
+    if settings.source("data") == Some(&Source::Flag) {
+        let text = "--ephemeral keeps nothing, so it takes no --data; --from SNAPSHOT is what it starts with";
+        return Err(Failure::new(exit::USAGE, text));
+    }
+    if !matches!(settings.source("listen"), Some(Source::Flag | Source::Variable)) {
+        config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    }
+    sweep(tmp);
+    let folder = tmp.join(format!("{PREFIX}{}", std::process::id()));
+    let failed = |error: std::io::Error| {
+        Failure::new(
+            exit::DATA,
+            format!("{}: {error}; choose another with TMPDIR", folder.display()),
+        )
+    };
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
+    let lock = std::fs::File::create(folder.join(LOCK)).map_err(failed)?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|e| failed(e.into()))?;
+    config.data.clone_from(&folder);
+    config.is_default = false;
+    Ok(Scratch { folder, _lock: lock })
+}
+
+/// The disk in memory, with what a snapshot holds, if one is given: a path of its folder, or its name in
+/// the data folder that a cloud has by default.
+pub fn disk(
+    config: &Config,
+    from: Option<&str>,
+    default_data: &Path,
+) -> Result<Arc<dyn Disk>, Failure> {
+    let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
+    let Some(from) = from else { return Ok(disk) };
+    let named = default_data.join("snapshots").join(from);
+    let folder = if from.contains('/') { PathBuf::from(from) } else { named };
+    let failed = |text: String| Failure::new(exit::DATA, format!("{}: {text}", folder.display()));
+    let source: Arc<dyn Disk> = Arc::new(FsDisk::open_to_read(&folder).map_err(|error| {
+        failed(format!("{error}; `cumulet snapshot list` says which snapshots there are"))
+    })?);
+    let options = crate::up::store_options(config, Arc::new(crate::chance::SystemClock::new()));
+    Store::snapshot_restore(&source, disk.clone(), &options).map_err(|e| failed(e.to_string()))?;
+    Ok(disk)
+}
+
+/// With the cloud go its containers.
+pub async fn remove_containers(engine: &engine::Engine) {
+    for container in engine.containers() {
+        if let Err(error) = engine.remove(&container, true, true).await {
+            tracing::warn!(%error, "a container could not be removed");
+        }
+    }
+}
+
+/// What the one who started us reads.
+pub fn line(config: &Config, address: SocketAddr, docker: &[PathBuf]) -> String {
+    let mut out = Writer::with_capacity(256);
+    out.open('{');
+    out.key("pid");
+    out.integer(std::process::id().into());
+    let socket = docker.first().map(|path| format!("unix://{}", path.display()));
+    let texts = [
+        ("address", Some(address.to_string())),
+        ("url", Some(format!("http://{address}"))),
+        ("region", Some(config.region.as_str().to_owned())),
+        ("docker", socket),
+    ];
+    for (name, value) in texts {
+        if let Some(value) = value {
+            out.key(name);
+            out.string(&value);
+        }
+    }
+    out.close('}');
+    out.finish()
+}
+
+/// Asks for the end when the parent has ended. Where that is the first process of the machine or of a
+/// container, nobody who could end started us.
+pub fn end_with_parent(stop: watch::Sender<bool>) -> std::io::Result<()> {
+    let Some(parent) = getppid().filter(|parent| *parent != Pid::INIT) else { return Ok(()) };
+    let descriptor = pidfd_open(parent, PidfdFlags::empty());
+    // Between the two it may have ended, and another process have its number.
+    let descriptor = match descriptor {
+        Ok(descriptor) if getppid() == Some(parent) => descriptor,
+        _ => {
+            let _ = stop.send(true);
+            return Ok(());
+        }
+    };
+    threads::spawn("parent", move || {
+        let mut watched = [PollFd::new(&descriptor, PollFlags::IN)];
+        while matches!(poll(&mut watched, None), Err(Errno::INTR)) {}
+        let _ = stop.send(true);
+    })
+    .map(drop)
+}
+
+/// Takes away what killed clouds left.
+fn sweep(tmp: &Path) {
+    let Ok(entries) = std::fs::read_dir(tmp) else { return };
+    for entry in entries.flatten() {
+        if !entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
+            continue;
+        }
+        let folder = entry.path();
+        let own = rustix::process::geteuid().as_raw();
+        if !std::fs::symlink_metadata(&folder)
+            .is_ok_and(|found| found.is_dir() && found.uid() == own)
+        {
+            continue;
+        }
+        // Who can have the lock proves that nobody has it.
+        let free = std::fs::File::open(folder.join(LOCK))
+            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
+        if free {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+    }
+}
