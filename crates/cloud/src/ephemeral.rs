@@ -36,6 +36,14 @@ impl Drop for Scratch {
     }
 }
 
+#[allow(clippy::disallowed_methods, reason = "beside the data, which is in memory")]
+fn open_lock(folder: &Path, create: bool) -> std::io::Result<std::fs::File> {
+    let path = folder.join(LOCK);
+    let file = if create { std::fs::File::create(path) } else { std::fs::File::open(path) }?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    Ok(file)
+}
+
 /// Turns the configuration into that of a cloud in memory.
 pub fn prepare(config: &mut Config, settings: &Settings, tmp: &Path) -> Result<Scratch, Failure> {
     if settings.source("data") == Some(&Source::Flag) {
@@ -55,8 +63,7 @@ pub fn prepare(config: &mut Config, settings: &Settings, tmp: &Path) -> Result<S
     };
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
-    let lock = std::fs::File::create(folder.join(LOCK)).map_err(failed)?;
-    flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|e| failed(e.into()))?;
+    let lock = open_lock(&folder, true).map_err(failed)?;
     config.data.clone_from(&folder);
     config.is_default = false;
     Ok(Scratch { folder, _lock: lock })
@@ -150,9 +157,7 @@ fn sweep(tmp: &Path) {
             continue;
         }
         // Who can have the lock proves that nobody has it.
-        let free = std::fs::File::open(folder.join(LOCK))
-            .is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
-        if free {
+        if open_lock(&folder, false).is_ok() {
             let _ = std::fs::remove_dir_all(&folder);
         }
     }
