@@ -53,6 +53,19 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<BatchWriteItemOutput, ::api::Error> {
         Err(::api::Error::not_implemented("BatchWriteItem"))
     }
+    fn authorize_create_backup(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateBackupInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn create_backup(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &CreateBackupInput,
+    ) -> Result<CreateBackupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("CreateBackup"))
+    }
     fn authorize_create_table(
         &self,
         cx: &::api::Cx,
@@ -65,6 +78,19 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
         input: &CreateTableInput,
     ) -> Result<CreateTableOutput, ::api::Error> {
         Err(::api::Error::not_implemented("CreateTable"))
+    }
+    fn authorize_delete_backup(
+        &self,
+        cx: &::api::Cx,
+        input: &DeleteBackupInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn delete_backup(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &DeleteBackupInput,
+    ) -> Result<DeleteBackupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DeleteBackup"))
     }
     fn authorize_delete_item(
         &self,
@@ -104,6 +130,19 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
         input: &DeleteTableInput,
     ) -> Result<DeleteTableOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DeleteTable"))
+    }
+    fn authorize_describe_backup(
+        &self,
+        cx: &::api::Cx,
+        input: &DescribeBackupInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn describe_backup(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &DescribeBackupInput,
+    ) -> Result<DescribeBackupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeBackup"))
     }
     fn authorize_describe_continuous_backups(
         &self,
@@ -235,6 +274,19 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<GetResourcePolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetResourcePolicy"))
     }
+    fn authorize_list_backups(
+        &self,
+        cx: &::api::Cx,
+        input: &ListBackupsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_backups(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListBackupsInput,
+    ) -> Result<ListBackupsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListBackups"))
+    }
     fn authorize_list_contributor_insights(
         &self,
         cx: &::api::Cx,
@@ -313,6 +365,32 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<QueryOutput, ::api::Error> {
         Err(::api::Error::not_implemented("Query"))
     }
+    fn authorize_restore_table_from_backup(
+        &self,
+        cx: &::api::Cx,
+        input: &RestoreTableFromBackupInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn restore_table_from_backup(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &RestoreTableFromBackupInput,
+    ) -> Result<RestoreTableFromBackupOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("RestoreTableFromBackup"))
+    }
+    fn authorize_restore_table_to_point_in_time(
+        &self,
+        cx: &::api::Cx,
+        input: &RestoreTableToPointInTimeInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn restore_table_to_point_in_time(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &RestoreTableToPointInTimeInput,
+    ) -> Result<RestoreTableToPointInTimeOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("RestoreTableToPointInTime"))
+    }
     fn authorize_scan(
         &self,
         cx: &::api::Cx,
@@ -377,6 +455,19 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
         input: &UntagResourceInput,
     ) -> Result<UntagResourceOutput, ::api::Error> {
         Err(::api::Error::not_implemented("UntagResource"))
+    }
+    fn authorize_update_continuous_backups(
+        &self,
+        cx: &::api::Cx,
+        input: &UpdateContinuousBackupsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn update_continuous_backups(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UpdateContinuousBackupsInput,
+    ) -> Result<UpdateContinuousBackupsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UpdateContinuousBackups"))
     }
     fn authorize_update_contributor_insights(
         &self,
@@ -452,6 +543,7 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
     ) -> ::api::Answer {
         match operation {
             1 => ::api::answer(self.0.batch_get_item(tx, cx, ::api::cast(input))),
+            11 => ::api::answer(self.0.describe_backup(tx, cx, ::api::cast(input))),
             13 => ::api::answer(self.0.describe_continuous_backups(tx, cx, ::api::cast(input))),
             14 => ::api::answer(self.0.describe_contributor_insights(tx, cx, ::api::cast(input))),
             15 => ::api::answer(self.0.describe_endpoints(tx, cx, ::api::cast(input))),
@@ -460,6 +552,7 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             24 => ::api::answer(self.0.describe_time_to_live(tx, cx, ::api::cast(input))),
             30 => ::api::answer(self.0.get_item(tx, cx, ::api::cast(input))),
             31 => ::api::answer(self.0.get_resource_policy(tx, cx, ::api::cast(input))),
+            33 => ::api::answer(self.0.list_backups(tx, cx, ::api::cast(input))),
             35 => ::api::answer(self.0.list_contributor_insights(tx, cx, ::api::cast(input))),
             39 => ::api::answer(self.0.list_tables(tx, cx, ::api::cast(input))),
             40 => ::api::answer(self.0.list_tags_of_resource(tx, cx, ::api::cast(input))),
@@ -479,15 +572,20 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
     ) -> ::api::Answer {
         match operation {
             2 => ::api::answer(self.0.batch_write_item(tx, cx, ::api::cast(input))),
+            4 => ::api::answer(self.0.create_backup(tx, cx, ::api::cast(input))),
             6 => ::api::answer(self.0.create_table(tx, cx, ::api::cast(input))),
+            7 => ::api::answer(self.0.delete_backup(tx, cx, ::api::cast(input))),
             8 => ::api::answer(self.0.delete_item(tx, cx, ::api::cast(input))),
             9 => ::api::answer(self.0.delete_resource_policy(tx, cx, ::api::cast(input))),
             10 => ::api::answer(self.0.delete_table(tx, cx, ::api::cast(input))),
             41 => ::api::answer(self.0.put_item(tx, cx, ::api::cast(input))),
             42 => ::api::answer(self.0.put_resource_policy(tx, cx, ::api::cast(input))),
+            44 => ::api::answer(self.0.restore_table_from_backup(tx, cx, ::api::cast(input))),
+            45 => ::api::answer(self.0.restore_table_to_point_in_time(tx, cx, ::api::cast(input))),
             49 => ::api::answer(self.0.tag_resource(tx, cx, ::api::cast(input))),
             51 => ::api::answer(self.0.transact_write_items(tx, cx, ::api::cast(input))),
             52 => ::api::answer(self.0.untag_resource(tx, cx, ::api::cast(input))),
+            53 => ::api::answer(self.0.update_continuous_backups(tx, cx, ::api::cast(input))),
             54 => ::api::answer(self.0.update_contributor_insights(tx, cx, ::api::cast(input))),
             57 => ::api::answer(self.0.update_item(tx, cx, ::api::cast(input))),
             59 => ::api::answer(self.0.update_table(tx, cx, ::api::cast(input))),
@@ -526,10 +624,13 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             0 => self.0.authorize_batch_execute_statement(cx, ::api::cast(input)),
             1 => self.0.authorize_batch_get_item(cx, ::api::cast(input)),
             2 => self.0.authorize_batch_write_item(cx, ::api::cast(input)),
+            4 => self.0.authorize_create_backup(cx, ::api::cast(input)),
             6 => self.0.authorize_create_table(cx, ::api::cast(input)),
+            7 => self.0.authorize_delete_backup(cx, ::api::cast(input)),
             8 => self.0.authorize_delete_item(cx, ::api::cast(input)),
             9 => self.0.authorize_delete_resource_policy(cx, ::api::cast(input)),
             10 => self.0.authorize_delete_table(cx, ::api::cast(input)),
+            11 => self.0.authorize_describe_backup(cx, ::api::cast(input)),
             13 => self.0.authorize_describe_continuous_backups(cx, ::api::cast(input)),
             14 => self.0.authorize_describe_contributor_insights(cx, ::api::cast(input)),
             15 => self.0.authorize_describe_endpoints(cx, ::api::cast(input)),
@@ -540,17 +641,21 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             28 => self.0.authorize_execute_transaction(cx, ::api::cast(input)),
             30 => self.0.authorize_get_item(cx, ::api::cast(input)),
             31 => self.0.authorize_get_resource_policy(cx, ::api::cast(input)),
+            33 => self.0.authorize_list_backups(cx, ::api::cast(input)),
             35 => self.0.authorize_list_contributor_insights(cx, ::api::cast(input)),
             39 => self.0.authorize_list_tables(cx, ::api::cast(input)),
             40 => self.0.authorize_list_tags_of_resource(cx, ::api::cast(input)),
             41 => self.0.authorize_put_item(cx, ::api::cast(input)),
             42 => self.0.authorize_put_resource_policy(cx, ::api::cast(input)),
             43 => self.0.authorize_query(cx, ::api::cast(input)),
+            44 => self.0.authorize_restore_table_from_backup(cx, ::api::cast(input)),
+            45 => self.0.authorize_restore_table_to_point_in_time(cx, ::api::cast(input)),
             46 => self.0.authorize_scan(cx, ::api::cast(input)),
             49 => self.0.authorize_tag_resource(cx, ::api::cast(input)),
             50 => self.0.authorize_transact_get_items(cx, ::api::cast(input)),
             51 => self.0.authorize_transact_write_items(cx, ::api::cast(input)),
             52 => self.0.authorize_untag_resource(cx, ::api::cast(input)),
+            53 => self.0.authorize_update_continuous_backups(cx, ::api::cast(input)),
             54 => self.0.authorize_update_contributor_insights(cx, ::api::cast(input)),
             57 => self.0.authorize_update_item(cx, ::api::cast(input)),
             59 => self.0.authorize_update_table(cx, ::api::cast(input)),
@@ -654,7 +759,25 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "CreateBackup",
             index: 4,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_CREATE_BACKUP_INPUT,
+                output: &tables::S_CREATE_BACKUP_OUTPUT,
+                new_input: || ::std::boxed::Box::<CreateBackupInput>::default(),
+                errors: &[
+                    &errors::TABLE_NOT_FOUND_EXCEPTION,
+                    &errors::TABLE_IN_USE_EXCEPTION,
+                    &errors::CONTINUOUS_BACKUPS_UNAVAILABLE_EXCEPTION,
+                    &errors::BACKUP_IN_USE_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "CreateGlobalTable",
@@ -691,7 +814,23 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DeleteBackup",
             index: 7,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_DELETE_BACKUP_INPUT,
+                output: &tables::S_DELETE_BACKUP_OUTPUT,
+                new_input: || ::std::boxed::Box::<DeleteBackupInput>::default(),
+                errors: &[
+                    &errors::BACKUP_NOT_FOUND_EXCEPTION,
+                    &errors::BACKUP_IN_USE_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DeleteItem",
@@ -769,7 +908,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DescribeBackup",
             index: 11,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_DESCRIBE_BACKUP_INPUT,
+                output: &tables::S_DESCRIBE_BACKUP_OUTPUT,
+                new_input: || ::std::boxed::Box::<DescribeBackupInput>::default(),
+                errors: &[&errors::BACKUP_NOT_FOUND_EXCEPTION, &errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DescribeBulkOperation",
@@ -1040,7 +1190,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListBackups",
             index: 33,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_BACKUPS_INPUT,
+                output: &tables::S_LIST_BACKUPS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListBackupsInput>::default(),
+                errors: &[&errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListBulkOperations",
@@ -1194,13 +1355,50 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "RestoreTableFromBackup",
             index: 44,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_RESTORE_TABLE_FROM_BACKUP_INPUT,
+                output: &tables::S_RESTORE_TABLE_FROM_BACKUP_OUTPUT,
+                new_input: || ::std::boxed::Box::<RestoreTableFromBackupInput>::default(),
+                errors: &[
+                    &errors::TABLE_ALREADY_EXISTS_EXCEPTION,
+                    &errors::TABLE_IN_USE_EXCEPTION,
+                    &errors::BACKUP_NOT_FOUND_EXCEPTION,
+                    &errors::BACKUP_IN_USE_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &["VectorIndexOverride"],
+                stored: &["SSESpecificationOverride"],
+            }),
         },
         Operation {
             name: "RestoreTableToPointInTime",
             index: 45,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_RESTORE_TABLE_TO_POINT_IN_TIME_INPUT,
+                output: &tables::S_RESTORE_TABLE_TO_POINT_IN_TIME_OUTPUT,
+                new_input: || ::std::boxed::Box::<RestoreTableToPointInTimeInput>::default(),
+                errors: &[
+                    &errors::TABLE_ALREADY_EXISTS_EXCEPTION,
+                    &errors::TABLE_NOT_FOUND_EXCEPTION,
+                    &errors::TABLE_IN_USE_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INVALID_RESTORE_TIME_EXCEPTION,
+                    &errors::POINT_IN_TIME_RECOVERY_UNAVAILABLE_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &["VectorIndexOverride"],
+                stored: &["SSESpecificationOverride"],
+            }),
         },
         Operation {
             name: "Scan",
@@ -1335,7 +1533,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "UpdateContinuousBackups",
             index: 53,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UPDATE_CONTINUOUS_BACKUPS_INPUT,
+                output: &tables::S_UPDATE_CONTINUOUS_BACKUPS_OUTPUT,
+                new_input: || ::std::boxed::Box::<UpdateContinuousBackupsInput>::default(),
+                errors: &[
+                    &errors::TABLE_NOT_FOUND_EXCEPTION,
+                    &errors::CONTINUOUS_BACKUPS_UNAVAILABLE_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateContributorInsights",

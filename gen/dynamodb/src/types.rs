@@ -79,6 +79,162 @@ impl Struct for AttributeValueUpdate {
     }
 }
 #[derive(Clone, Default)]
+pub struct BackupDescription {
+    pub backup_details: ::std::option::Option<BackupDetails>,
+    pub source_table_details: ::std::option::Option<SourceTableDetails>,
+    pub source_table_feature_details: ::std::option::Option<SourceTableFeatureDetails>,
+}
+impl Struct for BackupDescription {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BACKUP_DESCRIPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.backup_details,
+            1 => &self.source_table_details,
+            2 => &self.source_table_feature_details,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.backup_details,
+            1 => &mut self.source_table_details,
+            2 => &mut self.source_table_feature_details,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BackupDetails {
+    pub backup_arn: ::std::string::String,
+    pub backup_name: ::std::string::String,
+    pub backup_size_bytes: ::std::option::Option<i64>,
+    pub backup_status: ::std::string::String,
+    pub backup_type: ::std::string::String,
+    pub backup_creation_date_time: ::base::Timestamp,
+    pub backup_expiry_date_time: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for BackupDetails {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BACKUP_DETAILS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.backup_arn,
+            1 => &self.backup_name,
+            2 => &self.backup_size_bytes,
+            3 => &self.backup_status,
+            4 => &self.backup_type,
+            5 => &self.backup_creation_date_time,
+            6 => &self.backup_expiry_date_time,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.backup_arn,
+            1 => &mut self.backup_name,
+            2 => &mut self.backup_size_bytes,
+            3 => &mut self.backup_status,
+            4 => &mut self.backup_type,
+            5 => &mut self.backup_creation_date_time,
+            6 => &mut self.backup_expiry_date_time,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BackupInUseException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for BackupInUseException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BACKUP_IN_USE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BackupNotFoundException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for BackupNotFoundException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BACKUP_NOT_FOUND_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct BackupSummary {
+    pub table_name: ::std::option::Option<::std::string::String>,
+    pub table_id: ::std::option::Option<::std::string::String>,
+    pub table_arn: ::std::option::Option<::std::string::String>,
+    pub backup_arn: ::std::option::Option<::std::string::String>,
+    pub backup_name: ::std::option::Option<::std::string::String>,
+    pub backup_creation_date_time: ::std::option::Option<::base::Timestamp>,
+    pub backup_expiry_date_time: ::std::option::Option<::base::Timestamp>,
+    pub backup_status: ::std::option::Option<::std::string::String>,
+    pub backup_type: ::std::option::Option<::std::string::String>,
+    pub backup_size_bytes: ::std::option::Option<i64>,
+}
+impl Struct for BackupSummary {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_BACKUP_SUMMARY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.table_id,
+            2 => &self.table_arn,
+            3 => &self.backup_arn,
+            4 => &self.backup_name,
+            5 => &self.backup_creation_date_time,
+            6 => &self.backup_expiry_date_time,
+            7 => &self.backup_status,
+            8 => &self.backup_type,
+            9 => &self.backup_size_bytes,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.table_id,
+            2 => &mut self.table_arn,
+            3 => &mut self.backup_arn,
+            4 => &mut self.backup_name,
+            5 => &mut self.backup_creation_date_time,
+            6 => &mut self.backup_expiry_date_time,
+            7 => &mut self.backup_status,
+            8 => &mut self.backup_type,
+            9 => &mut self.backup_size_bytes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct BatchExecuteStatementInput {
     pub statements: ::std::vec::Vec<BatchStatementRequest>,
     pub return_consumed_capacity: ::std::option::Option<::std::string::String>,
@@ -558,6 +714,27 @@ impl Struct for ContinuousBackupsDescription {
     }
 }
 #[derive(Clone, Default)]
+pub struct ContinuousBackupsUnavailableException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ContinuousBackupsUnavailableException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CONTINUOUS_BACKUPS_UNAVAILABLE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct ContributorInsightsSummary {
     pub table_name: ::std::option::Option<::std::string::String>,
     pub index_name: ::std::option::Option<::std::string::String>,
@@ -583,6 +760,51 @@ impl Struct for ContributorInsightsSummary {
             1 => &mut self.index_name,
             2 => &mut self.contributor_insights_status,
             3 => &mut self.contributor_insights_mode,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateBackupInput {
+    pub table_name: ::std::string::String,
+    pub backup_name: ::std::string::String,
+}
+impl Struct for CreateBackupInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_BACKUP_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.backup_name,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.backup_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct CreateBackupOutput {
+    pub backup_details: ::std::option::Option<BackupDetails>,
+}
+impl Struct for CreateBackupOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CREATE_BACKUP_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.backup_details,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.backup_details,
             _ => panic!("no member {index}"),
         }
     }
@@ -844,6 +1066,48 @@ impl Struct for Delete {
             3 => &mut self.expression_attribute_names,
             4 => &mut self.expression_attribute_values,
             5 => &mut self.return_values_on_condition_check_failure,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBackupInput {
+    pub backup_arn: ::std::string::String,
+}
+impl Struct for DeleteBackupInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BACKUP_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.backup_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.backup_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DeleteBackupOutput {
+    pub backup_description: ::std::option::Option<BackupDescription>,
+}
+impl Struct for DeleteBackupOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DELETE_BACKUP_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.backup_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.backup_description,
             _ => panic!("no member {index}"),
         }
     }
@@ -1118,6 +1382,48 @@ impl Struct for DeleteVectorIndexAction {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.index_name,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeBackupInput {
+    pub backup_arn: ::std::string::String,
+}
+impl Struct for DescribeBackupInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_BACKUP_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.backup_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.backup_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeBackupOutput {
+    pub backup_description: ::std::option::Option<BackupDescription>,
+}
+impl Struct for DescribeBackupOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_BACKUP_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.backup_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.backup_description,
             _ => panic!("no member {index}"),
         }
     }
@@ -1866,6 +2172,39 @@ impl Struct for GlobalSecondaryIndexDescription {
     }
 }
 #[derive(Clone, Default)]
+pub struct GlobalSecondaryIndexInfo {
+    pub index_name: ::std::option::Option<::std::string::String>,
+    pub key_schema: ::std::option::Option<::std::vec::Vec<KeySchemaElement>>,
+    pub projection: ::std::option::Option<Projection>,
+    pub provisioned_throughput: ::std::option::Option<ProvisionedThroughput>,
+    pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+}
+impl Struct for GlobalSecondaryIndexInfo {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_GLOBAL_SECONDARY_INDEX_INFO
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.index_name,
+            1 => &self.key_schema,
+            2 => &self.projection,
+            3 => &self.provisioned_throughput,
+            4 => &self.on_demand_throughput,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.index_name,
+            1 => &mut self.key_schema,
+            2 => &mut self.projection,
+            3 => &mut self.provisioned_throughput,
+            4 => &mut self.on_demand_throughput,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct GlobalSecondaryIndexUpdate {
     pub update: ::std::option::Option<UpdateGlobalSecondaryIndexAction>,
     pub create: ::std::option::Option<CreateGlobalSecondaryIndexAction>,
@@ -1995,6 +2334,27 @@ pub struct InternalServerError {
 impl Struct for InternalServerError {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_INTERNAL_SERVER_ERROR
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InvalidRestoreTimeException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for InvalidRestoreTimeException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVALID_RESTORE_TIME_EXCEPTION
     }
     fn field(&self, index: usize) -> &dyn Field {
         match index {
@@ -2151,6 +2511,66 @@ impl Struct for LimitExceededException {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBackupsInput {
+    pub table_name: ::std::option::Option<::std::string::String>,
+    pub limit: ::std::option::Option<i32>,
+    pub time_range_lower_bound: ::std::option::Option<::base::Timestamp>,
+    pub time_range_upper_bound: ::std::option::Option<::base::Timestamp>,
+    pub exclusive_start_backup_arn: ::std::option::Option<::std::string::String>,
+    pub backup_type: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListBackupsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BACKUPS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.limit,
+            2 => &self.time_range_lower_bound,
+            3 => &self.time_range_upper_bound,
+            4 => &self.exclusive_start_backup_arn,
+            5 => &self.backup_type,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.limit,
+            2 => &mut self.time_range_lower_bound,
+            3 => &mut self.time_range_upper_bound,
+            4 => &mut self.exclusive_start_backup_arn,
+            5 => &mut self.backup_type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListBackupsOutput {
+    pub backup_summaries: ::std::option::Option<::std::vec::Vec<BackupSummary>>,
+    pub last_evaluated_backup_arn: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListBackupsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_BACKUPS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.backup_summaries,
+            1 => &self.last_evaluated_backup_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.backup_summaries,
+            1 => &mut self.last_evaluated_backup_arn,
             _ => panic!("no member {index}"),
         }
     }
@@ -2367,6 +2787,33 @@ impl Struct for LocalSecondaryIndexDescription {
     }
 }
 #[derive(Clone, Default)]
+pub struct LocalSecondaryIndexInfo {
+    pub index_name: ::std::option::Option<::std::string::String>,
+    pub key_schema: ::std::option::Option<::std::vec::Vec<KeySchemaElement>>,
+    pub projection: ::std::option::Option<Projection>,
+}
+impl Struct for LocalSecondaryIndexInfo {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LOCAL_SECONDARY_INDEX_INFO
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.index_name,
+            1 => &self.key_schema,
+            2 => &self.projection,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.index_name,
+            1 => &mut self.key_schema,
+            2 => &mut self.projection,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct OnDemandThroughput {
     pub max_read_request_units: ::std::option::Option<i64>,
     pub max_write_request_units: ::std::option::Option<i64>,
@@ -2464,6 +2911,51 @@ impl Struct for PointInTimeRecoveryDescription {
             1 => &mut self.recovery_period_in_days,
             2 => &mut self.earliest_restorable_date_time,
             3 => &mut self.latest_restorable_date_time,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PointInTimeRecoverySpecification {
+    pub point_in_time_recovery_enabled: bool,
+    pub recovery_period_in_days: ::std::option::Option<i32>,
+}
+impl Struct for PointInTimeRecoverySpecification {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POINT_IN_TIME_RECOVERY_SPECIFICATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.point_in_time_recovery_enabled,
+            1 => &self.recovery_period_in_days,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.point_in_time_recovery_enabled,
+            1 => &mut self.recovery_period_in_days,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct PointInTimeRecoveryUnavailableException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for PointInTimeRecoveryUnavailableException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_POINT_IN_TIME_RECOVERY_UNAVAILABLE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
             _ => panic!("no member {index}"),
         }
     }
@@ -3176,6 +3668,149 @@ impl Struct for RestoreSummary {
     }
 }
 #[derive(Clone, Default)]
+pub struct RestoreTableFromBackupInput {
+    pub target_table_name: ::std::string::String,
+    pub backup_arn: ::std::string::String,
+    pub billing_mode_override: ::std::option::Option<::std::string::String>,
+    pub global_secondary_index_override:
+        ::std::option::Option<::std::vec::Vec<GlobalSecondaryIndex>>,
+    pub local_secondary_index_override: ::std::option::Option<::std::vec::Vec<LocalSecondaryIndex>>,
+    pub provisioned_throughput_override: ::std::option::Option<ProvisionedThroughput>,
+    pub on_demand_throughput_override: ::std::option::Option<OnDemandThroughput>,
+    pub sse_specification_override: ::std::option::Option<SSESpecification>,
+    pub vector_index_override: ::std::option::Option<::std::vec::Vec<VectorIndex>>,
+}
+impl Struct for RestoreTableFromBackupInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESTORE_TABLE_FROM_BACKUP_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.target_table_name,
+            1 => &self.backup_arn,
+            2 => &self.billing_mode_override,
+            3 => &self.global_secondary_index_override,
+            4 => &self.local_secondary_index_override,
+            5 => &self.provisioned_throughput_override,
+            6 => &self.on_demand_throughput_override,
+            7 => &self.sse_specification_override,
+            8 => &self.vector_index_override,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.target_table_name,
+            1 => &mut self.backup_arn,
+            2 => &mut self.billing_mode_override,
+            3 => &mut self.global_secondary_index_override,
+            4 => &mut self.local_secondary_index_override,
+            5 => &mut self.provisioned_throughput_override,
+            6 => &mut self.on_demand_throughput_override,
+            7 => &mut self.sse_specification_override,
+            8 => &mut self.vector_index_override,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct RestoreTableFromBackupOutput {
+    pub table_description: ::std::option::Option<TableDescription>,
+}
+impl Struct for RestoreTableFromBackupOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESTORE_TABLE_FROM_BACKUP_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct RestoreTableToPointInTimeInput {
+    pub source_table_arn: ::std::option::Option<::std::string::String>,
+    pub source_table_name: ::std::option::Option<::std::string::String>,
+    pub target_table_name: ::std::string::String,
+    pub use_latest_restorable_time: ::std::option::Option<bool>,
+    pub restore_date_time: ::std::option::Option<::base::Timestamp>,
+    pub billing_mode_override: ::std::option::Option<::std::string::String>,
+    pub global_secondary_index_override:
+        ::std::option::Option<::std::vec::Vec<GlobalSecondaryIndex>>,
+    pub local_secondary_index_override: ::std::option::Option<::std::vec::Vec<LocalSecondaryIndex>>,
+    pub provisioned_throughput_override: ::std::option::Option<ProvisionedThroughput>,
+    pub on_demand_throughput_override: ::std::option::Option<OnDemandThroughput>,
+    pub sse_specification_override: ::std::option::Option<SSESpecification>,
+    pub vector_index_override: ::std::option::Option<::std::vec::Vec<VectorIndex>>,
+}
+impl Struct for RestoreTableToPointInTimeInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESTORE_TABLE_TO_POINT_IN_TIME_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.source_table_arn,
+            1 => &self.source_table_name,
+            2 => &self.target_table_name,
+            3 => &self.use_latest_restorable_time,
+            4 => &self.restore_date_time,
+            5 => &self.billing_mode_override,
+            6 => &self.global_secondary_index_override,
+            7 => &self.local_secondary_index_override,
+            8 => &self.provisioned_throughput_override,
+            9 => &self.on_demand_throughput_override,
+            10 => &self.sse_specification_override,
+            11 => &self.vector_index_override,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.source_table_arn,
+            1 => &mut self.source_table_name,
+            2 => &mut self.target_table_name,
+            3 => &mut self.use_latest_restorable_time,
+            4 => &mut self.restore_date_time,
+            5 => &mut self.billing_mode_override,
+            6 => &mut self.global_secondary_index_override,
+            7 => &mut self.local_secondary_index_override,
+            8 => &mut self.provisioned_throughput_override,
+            9 => &mut self.on_demand_throughput_override,
+            10 => &mut self.sse_specification_override,
+            11 => &mut self.vector_index_override,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct RestoreTableToPointInTimeOutput {
+    pub table_description: ::std::option::Option<TableDescription>,
+}
+impl Struct for RestoreTableToPointInTimeOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RESTORE_TABLE_TO_POINT_IN_TIME_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct SSEDescription {
     pub status: ::std::option::Option<::std::string::String>,
     pub sse_type: ::std::option::Option<::std::string::String>,
@@ -3359,6 +3994,90 @@ impl Struct for SearchSchemaElement {
     }
 }
 #[derive(Clone, Default)]
+pub struct SourceTableDetails {
+    pub table_name: ::std::string::String,
+    pub table_id: ::std::string::String,
+    pub table_arn: ::std::option::Option<::std::string::String>,
+    pub table_size_bytes: ::std::option::Option<i64>,
+    pub key_schema: ::std::vec::Vec<KeySchemaElement>,
+    pub table_creation_date_time: ::base::Timestamp,
+    pub provisioned_throughput: ProvisionedThroughput,
+    pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+    pub item_count: ::std::option::Option<i64>,
+    pub billing_mode: ::std::option::Option<::std::string::String>,
+}
+impl Struct for SourceTableDetails {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SOURCE_TABLE_DETAILS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.table_id,
+            2 => &self.table_arn,
+            3 => &self.table_size_bytes,
+            4 => &self.key_schema,
+            5 => &self.table_creation_date_time,
+            6 => &self.provisioned_throughput,
+            7 => &self.on_demand_throughput,
+            8 => &self.item_count,
+            9 => &self.billing_mode,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.table_id,
+            2 => &mut self.table_arn,
+            3 => &mut self.table_size_bytes,
+            4 => &mut self.key_schema,
+            5 => &mut self.table_creation_date_time,
+            6 => &mut self.provisioned_throughput,
+            7 => &mut self.on_demand_throughput,
+            8 => &mut self.item_count,
+            9 => &mut self.billing_mode,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SourceTableFeatureDetails {
+    pub local_secondary_indexes: ::std::option::Option<::std::vec::Vec<LocalSecondaryIndexInfo>>,
+    pub global_secondary_indexes: ::std::option::Option<::std::vec::Vec<GlobalSecondaryIndexInfo>>,
+    pub stream_description: ::std::option::Option<StreamSpecification>,
+    pub time_to_live_description: ::std::option::Option<TimeToLiveDescription>,
+    pub sse_description: ::std::option::Option<SSEDescription>,
+    pub vector_indexes: ::std::option::Option<::std::vec::Vec<VectorIndexInfo>>,
+}
+impl Struct for SourceTableFeatureDetails {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SOURCE_TABLE_FEATURE_DETAILS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.local_secondary_indexes,
+            1 => &self.global_secondary_indexes,
+            2 => &self.stream_description,
+            3 => &self.time_to_live_description,
+            4 => &self.sse_description,
+            5 => &self.vector_indexes,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.local_secondary_indexes,
+            1 => &mut self.global_secondary_indexes,
+            2 => &mut self.stream_description,
+            3 => &mut self.time_to_live_description,
+            4 => &mut self.sse_description,
+            5 => &mut self.vector_indexes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct StreamSpecification {
     pub stream_enabled: bool,
     pub stream_view_type: ::std::option::Option<::std::string::String>,
@@ -3378,6 +4097,27 @@ impl Struct for StreamSpecification {
         match index {
             0 => &mut self.stream_enabled,
             1 => &mut self.stream_view_type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TableAlreadyExistsException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for TableAlreadyExistsException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TABLE_ALREADY_EXISTS_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
             _ => panic!("no member {index}"),
         }
     }
@@ -3513,6 +4253,27 @@ impl Struct for TableDescription {
             27 => &mut self.warm_throughput,
             28 => &mut self.multi_region_consistency,
             29 => &mut self.vector_indexes,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TableInUseException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for TableInUseException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TABLE_IN_USE_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
             _ => panic!("no member {index}"),
         }
     }
@@ -3991,6 +4752,51 @@ impl Struct for Update {
             4 => &mut self.expression_attribute_names,
             5 => &mut self.expression_attribute_values,
             6 => &mut self.return_values_on_condition_check_failure,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateContinuousBackupsInput {
+    pub table_name: ::std::string::String,
+    pub point_in_time_recovery_specification: PointInTimeRecoverySpecification,
+}
+impl Struct for UpdateContinuousBackupsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_CONTINUOUS_BACKUPS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.point_in_time_recovery_specification,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.point_in_time_recovery_specification,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UpdateContinuousBackupsOutput {
+    pub continuous_backups_description: ::std::option::Option<ContinuousBackupsDescription>,
+}
+impl Struct for UpdateContinuousBackupsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UPDATE_CONTINUOUS_BACKUPS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.continuous_backups_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.continuous_backups_description,
             _ => panic!("no member {index}"),
         }
     }
@@ -4482,6 +5288,42 @@ impl Struct for VectorIndexDescription {
     }
 }
 #[derive(Clone, Default)]
+pub struct VectorIndexInfo {
+    pub index_name: ::std::option::Option<::std::string::String>,
+    pub vector_attribute: ::std::option::Option<VectorAttributeDefinition>,
+    pub search_schema: ::std::option::Option<::std::vec::Vec<SearchSchemaElement>>,
+    pub projection: ::std::option::Option<Projection>,
+    pub dimensions: ::std::option::Option<i64>,
+    pub distance_function: ::std::option::Option<::std::string::String>,
+}
+impl Struct for VectorIndexInfo {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_VECTOR_INDEX_INFO
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.index_name,
+            1 => &self.vector_attribute,
+            2 => &self.search_schema,
+            3 => &self.projection,
+            4 => &self.dimensions,
+            5 => &self.distance_function,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.index_name,
+            1 => &mut self.vector_attribute,
+            2 => &mut self.search_schema,
+            3 => &mut self.projection,
+            4 => &mut self.dimensions,
+            5 => &mut self.distance_function,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct VectorIndexUpdate {
     pub create: ::std::option::Option<CreateVectorIndexAction>,
     pub delete: ::std::option::Option<DeleteVectorIndexAction>,
@@ -4583,6 +5425,11 @@ impl Struct for UntagResourceOutput {
     ArchivalSummary,
     AttributeDefinition,
     AttributeValueUpdate,
+    BackupDescription,
+    BackupDetails,
+    BackupInUseException,
+    BackupNotFoundException,
+    BackupSummary,
     BatchExecuteStatementInput,
     BatchExecuteStatementOutput,
     BatchGetItemInput,
@@ -4600,7 +5447,10 @@ impl Struct for UntagResourceOutput {
     ConditionalCheckFailedException,
     ConsumedCapacity,
     ContinuousBackupsDescription,
+    ContinuousBackupsUnavailableException,
     ContributorInsightsSummary,
+    CreateBackupInput,
+    CreateBackupOutput,
     CreateGlobalSecondaryIndexAction,
     CreateGlobalTableWitnessGroupMemberAction,
     CreateReplicationGroupMemberAction,
@@ -4608,6 +5458,8 @@ impl Struct for UntagResourceOutput {
     CreateTableOutput,
     CreateVectorIndexAction,
     Delete,
+    DeleteBackupInput,
+    DeleteBackupOutput,
     DeleteGlobalSecondaryIndexAction,
     DeleteGlobalTableWitnessGroupMemberAction,
     DeleteItemInput,
@@ -4619,6 +5471,8 @@ impl Struct for UntagResourceOutput {
     DeleteTableInput,
     DeleteTableOutput,
     DeleteVectorIndexAction,
+    DescribeBackupInput,
+    DescribeBackupOutput,
     DescribeContinuousBackupsInput,
     DescribeContinuousBackupsOutput,
     DescribeContributorInsightsInput,
@@ -4647,18 +5501,22 @@ impl Struct for UntagResourceOutput {
     GetResourcePolicyOutput,
     GlobalSecondaryIndex,
     GlobalSecondaryIndexDescription,
+    GlobalSecondaryIndexInfo,
     GlobalSecondaryIndexUpdate,
     GlobalSecondaryIndexWarmThroughputDescription,
     GlobalTableWitnessDescription,
     GlobalTableWitnessGroupUpdate,
     IdempotentParameterMismatchException,
     InternalServerError,
+    InvalidRestoreTimeException,
     ItemCollectionMetrics,
     ItemCollectionSizeLimitExceededException,
     ItemResponse,
     KeySchemaElement,
     KeysAndAttributes,
     LimitExceededException,
+    ListBackupsInput,
+    ListBackupsOutput,
     ListContributorInsightsInput,
     ListContributorInsightsOutput,
     ListTablesInput,
@@ -4667,10 +5525,13 @@ impl Struct for UntagResourceOutput {
     ListTagsOfResourceOutput,
     LocalSecondaryIndex,
     LocalSecondaryIndexDescription,
+    LocalSecondaryIndexInfo,
     OnDemandThroughput,
     OnDemandThroughputOverride,
     ParameterizedStatement,
     PointInTimeRecoveryDescription,
+    PointInTimeRecoverySpecification,
+    PointInTimeRecoveryUnavailableException,
     PolicyNotFoundException,
     Projection,
     ProvisionedThroughput,
@@ -4694,14 +5555,22 @@ impl Struct for UntagResourceOutput {
     ResourceInUseException,
     ResourceNotFoundException,
     RestoreSummary,
+    RestoreTableFromBackupInput,
+    RestoreTableFromBackupOutput,
+    RestoreTableToPointInTimeInput,
+    RestoreTableToPointInTimeOutput,
     SSEDescription,
     SSESpecification,
     ScanInput,
     ScanOutput,
     SearchSchemaElement,
+    SourceTableDetails,
+    SourceTableFeatureDetails,
     StreamSpecification,
+    TableAlreadyExistsException,
     TableClassSummary,
     TableDescription,
+    TableInUseException,
     TableNotFoundException,
     TableWarmThroughputDescription,
     Tag,
@@ -4721,6 +5590,8 @@ impl Struct for UntagResourceOutput {
     TransactionInProgressException,
     UntagResourceInput,
     Update,
+    UpdateContinuousBackupsInput,
+    UpdateContinuousBackupsOutput,
     UpdateContributorInsightsInput,
     UpdateContributorInsightsOutput,
     UpdateGlobalSecondaryIndexAction,
@@ -4735,6 +5606,7 @@ impl Struct for UntagResourceOutput {
     VectorCapacity,
     VectorIndex,
     VectorIndexDescription,
+    VectorIndexInfo,
     VectorIndexUpdate,
     WarmThroughput,
     WriteRequest,

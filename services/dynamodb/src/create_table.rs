@@ -117,6 +117,8 @@ pub(crate) fn new_row(cx: &Cx, input: &CreateTableInput) -> Result<TableRow, Err
         restored_from: None,
         count: 0,
         size_bytes: 0,
+        pins: BTreeMap::new(),
+        coming: false,
     })
 }
 

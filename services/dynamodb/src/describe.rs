@@ -49,7 +49,7 @@ impl DynamoDb {
 }
 
 /// How many rows a space has and how large they are, as long as that is quickly told.
-fn count(tx: &Tx, table: &Table, number: u16) -> Result<Option<(u64, u64)>, Error> {
+pub(crate) fn count(tx: &Tx, table: &Table, number: u16) -> Result<Option<(u64, u64)>, Error> {
     let own = space(table.number, number);
     let (mut count, mut size) = (0, 0);
     for row in tx.scan(&ITEMS, &table.scope).prefix(&own) {
@@ -63,7 +63,7 @@ fn count(tx: &Tx, table: &Table, number: u16) -> Result<Option<(u64, u64)>, Erro
     Ok(Some((count, size)))
 }
 
-fn key_schema<'a>(
+pub(crate) fn key_schema<'a>(
     hash: impl Iterator<Item = &'a String>,
     range: impl Iterator<Item = &'a String>,
 ) -> Vec<KeySchemaElement> {
@@ -89,14 +89,14 @@ fn throughput(row: &ThroughputRow) -> ProvisionedThroughputDescription {
     }
 }
 
-fn projection(index: &IndexRow) -> Projection {
+pub(crate) fn projection(index: &IndexRow) -> Projection {
     Projection {
         projection_type: Some(index.projection.name().to_owned()),
         non_key_attributes: (!index.non_key.is_empty()).then(|| index.non_key.clone()),
     }
 }
 
-fn limits(reads: Option<i64>, writes: Option<i64>) -> Option<OnDemandThroughput> {
+pub(crate) fn limits(reads: Option<i64>, writes: Option<i64>) -> Option<OnDemandThroughput> {
     (reads.is_some() || writes.is_some()).then_some(OnDemandThroughput {
         max_read_request_units: reads,
         max_write_request_units: writes,
@@ -107,6 +107,11 @@ pub(crate) fn describe(tx: &Tx, table: &Table) -> Result<TableDescription, Error
     let row = &table.row;
     let (items, size) = count(tx, table, 0)?.unwrap_or((row.count, row.size_bytes));
     let filling = row.indexes.iter().any(|index| index.filling);
+    let status = match (row.coming, filling) {
+        (true, _) => "CREATING",
+        (false, true) => "UPDATING",
+        (false, false) => "ACTIVE",
+    };
     let arn = table.arn();
     let (mut locals, mut globals) = (Vec::new(), Vec::new());
     for index in &row.indexes {
@@ -114,7 +119,7 @@ pub(crate) fn describe(tx: &Tx, table: &Table) -> Result<TableDescription, Error
         if index.local {
             locals.push(local(&arn, index, counted));
         } else {
-            globals.push(global(&arn, index, row.on_demand, counted));
+            globals.push(global(&arn, index, (row.on_demand, row.coming), counted));
         }
     }
     let warm = (row.warm_reads, row.warm_writes);
@@ -126,7 +131,7 @@ pub(crate) fn describe(tx: &Tx, table: &Table) -> Result<TableDescription, Error
         attribute_definitions: Some(definitions(row)),
         table_name: Some(row.name.clone()),
         key_schema: Some(table_keys(row)),
-        table_status: Some(if filling { "UPDATING" } else { "ACTIVE" }.to_owned()),
+        table_status: Some(status.to_owned()),
         creation_date_time: Some(row.created),
         provisioned_throughput: Some(throughput(&row.throughput)),
         table_size_bytes: Some(size as i64),
@@ -163,7 +168,7 @@ pub(crate) fn describe(tx: &Tx, table: &Table) -> Result<TableDescription, Error
             source_backup_arn: from.backup.clone(),
             source_table_arn: from.table.clone(),
             restore_date_time: from.at,
-            restore_in_progress: false,
+            restore_in_progress: row.coming,
         }),
         ..TableDescription::default()
     })
@@ -178,7 +183,7 @@ fn definitions(row: &TableRow) -> Vec<AttributeDefinition> {
 }
 
 /// Keys of a service that is not there yet are kept and told.
-fn sse(row: &TableRow, kind: &str) -> SSEDescription {
+pub(crate) fn sse(row: &TableRow, kind: &str) -> SSEDescription {
     let alias = "alias/aws/dynamodb".to_owned();
     let key = row.sse_key.clone().unwrap_or(alias);
     let kms = match key.starts_with("arn:") {
@@ -213,7 +218,7 @@ fn local(arn: &str, index: &IndexRow, counted: (u64, u64)) -> LocalSecondaryInde
 fn global(
     arn: &str,
     index: &IndexRow,
-    on_demand: bool,
+    (on_demand, coming): (bool, bool),
     counted: (u64, u64),
 ) -> GlobalSecondaryIndexDescription {
     let (reads, writes) = match on_demand {
@@ -224,7 +229,7 @@ fn global(
         index_name: Some(index.name.clone()),
         key_schema: Some(key_schema(index.hash.iter(), index.range.iter())),
         projection: Some(projection(index)),
-        index_status: Some(if index.filling { "CREATING" } else { "ACTIVE" }.to_owned()),
+        index_status: Some(if index.filling || coming { "CREATING" } else { "ACTIVE" }.to_owned()),
         backfilling: index.filling.then_some(true),
         provisioned_throughput: Some(throughput(&index.throughput)),
         index_size_bytes: Some(counted.1 as i64),

@@ -14,7 +14,7 @@ use item::Map;
 use std::sync::Arc;
 use store::{JobError, JobKind, JobOutcome, Jobs, Scope, row};
 
-type OfTable = (AccountId, Region, u64);
+pub(crate) type OfTable = (AccountId, Region, u64);
 type OfSpace = (AccountId, Region, u64, u32);
 
 /// Rows of a space, or of a whole table, that is gone.
@@ -31,7 +31,7 @@ const FORGET: JobKind<(AccountId, Region, String)> = JobKind::new(0x0405, "dynam
 const COUNT: JobKind<OfTable> = JobKind::new(0x0406, "dynamodb.count");
 
 /// How far a job has come: by table number and the job's space.
-const PROGRESS: store::Table<(u64, u32), ProgressRow> =
+pub(crate) const PROGRESS: store::Table<(u64, u32), ProgressRow> =
     store::Table::new(0x0408, "dynamodb.progress");
 
 row! {
@@ -44,29 +44,39 @@ row! {
     }
 }
 
-const ATTEMPTS_MAX: u32 = 20;
-const STEP_ROWS_MAX: usize = 200;
+pub(crate) const ATTEMPTS_MAX: u32 = 20;
+pub(crate) const STEP_ROWS_MAX: usize = 200;
 /// Bytes of one step.
-const STEP_BYTES_MAX: usize = 1024 * 1024;
+pub(crate) const STEP_BYTES_MAX: usize = 1024 * 1024;
 /// In place of a space: all of a table.
 const WHOLE: u32 = 1 << 16;
-/// The space of the progress of counting.
+/// The space of the progress of counting, of forgetting the past, of copying.
 const COUNTING: u32 = WHOLE + 1;
+pub(crate) const FORGETTING: u32 = WHOLE + 2;
+pub(crate) const COPYING: u32 = WHOLE + 3;
 
 const EXPIRE_EVERY_MS: i64 = 10_000;
 const TRIM_EVERY_MS: i64 = 3_600_000;
 const COUNT_EVERY_MS: i64 = 6 * 3_600_000;
 pub(crate) const RETENTION_MS: i64 = 24 * 3_600_000;
 
-fn scope_of(account: AccountId, region: &Region) -> Scope {
+pub(crate) fn scope_of(account: AccountId, region: &Region) -> Scope {
     Scope::AccountRegion(account, region.clone())
 }
 
-/// Has the rows of a table, or of one of its spaces, removed.
+/// Has the rows of a table, or of one of its spaces, removed; with a whole table its past.
 pub(crate) fn purge(tx: &mut Tx, row: &TableRow, space: Option<u16>) -> Result<(), Error> {
+    if space.is_none() {
+        crate::history::forget(tx, row)?;
+    }
     let space = space.map_or(WHOLE, u32::from);
     let key = (row.account, row.region.clone(), row.number, space);
     Ok(tx.enqueue(&PURGE, &key)?)
+}
+
+/// Has the rows of a backup removed.
+pub(crate) fn purge_rows(tx: &mut Tx, of: &TableRow, number: u64) -> Result<(), Error> {
+    Ok(tx.enqueue(&PURGE, &(of.account, of.region.clone(), number, WHOLE))?)
 }
 
 /// Has entries made for the items that a table has already.
@@ -101,11 +111,14 @@ pub(crate) fn forget_token(
     Ok(tx.enqueue_at(&FORGET, &(*account, region.clone(), token.to_owned()), due)?)
 }
 
-fn failed(error: Error) -> JobError {
+pub(crate) fn failed(error: Error) -> JobError {
     JobError::Failed(error.cause().map_or_else(|| error.to_string(), str::to_owned))
 }
 
 pub(crate) fn register(jobs: &mut Jobs, entropy: &Arc<dyn Entropy>) {
+    crate::history::register(jobs);
+    crate::copy::register(jobs);
+    crate::backups::register(jobs);
     jobs.register(&PURGE, ATTEMPTS_MAX, |tx, _, (account, region, table, space)| {
         purge_step(tx, &scope_of(account, &region), table, space).map_err(failed)
     });
@@ -128,11 +141,12 @@ pub(crate) fn register(jobs: &mut Jobs, entropy: &Arc<dyn Entropy>) {
     });
 }
 
-fn again(tx: &Tx) -> Result<JobOutcome, Error> {
+pub(crate) fn again(tx: &Tx) -> Result<JobOutcome, Error> {
     Ok(JobOutcome::Again(tx.now()))
 }
 
 fn purge_step(tx: &mut Tx, scope: &Scope, table: u64, number: u32) -> Result<JobOutcome, Error> {
+    tx.mark_freeing();
     let own = match u16::try_from(number) {
         Ok(number) => space(table, number),
         Err(_) => RawKey(table.to_be_bytes().to_vec()),
@@ -156,7 +170,7 @@ fn purge_step(tx: &mut Tx, scope: &Scope, table: u64, number: u32) -> Result<Job
 }
 
 /// The table, unless it is gone.
-fn table_of(tx: &Tx, scope: &Scope, number: u64) -> Result<Option<Table>, Error> {
+pub(crate) fn table_of(tx: &Tx, scope: &Scope, number: u64) -> Result<Option<Table>, Error> {
     tx.get(&TABLES, scope, &number)?.map(Table::new).transpose()
 }
 

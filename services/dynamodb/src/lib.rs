@@ -14,11 +14,14 @@
 //! imports.
 
 mod ask;
+mod backups;
 mod batch;
 mod capacity;
+mod copy;
 mod create_table;
 mod describe;
 mod error;
+mod history;
 mod item_ops;
 mod jobs;
 mod keyspace;
@@ -30,6 +33,7 @@ mod params;
 mod partiql;
 mod policies;
 mod query;
+mod restore;
 mod rows;
 mod scan;
 mod schema;
@@ -114,6 +118,13 @@ operations! {
     authorize_describe_limits describe_limits(&Tx, DescribeLimitsInput) -> DescribeLimitsOutput: |_, cx, _| ask::anything(cx);
     authorize_describe_endpoints describe_endpoints(&Tx, DescribeEndpointsInput) -> DescribeEndpointsOutput: |_, cx, _| ask::anything(cx);
     authorize_describe_continuous_backups describe_continuous_backups(&Tx, DescribeContinuousBackupsInput) -> DescribeContinuousBackupsOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_update_continuous_backups update_continuous_backups(&mut Tx, UpdateContinuousBackupsInput) -> UpdateContinuousBackupsOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_create_backup create_backup(&mut Tx, CreateBackupInput) -> CreateBackupOutput: |_, cx, i| ask::table(cx, &i.table_name);
+    authorize_describe_backup describe_backup(&Tx, DescribeBackupInput) -> DescribeBackupOutput: |_, cx, i| ask::resource(cx, &i.backup_arn);
+    authorize_delete_backup delete_backup(&mut Tx, DeleteBackupInput) -> DeleteBackupOutput: |_, cx, i| ask::resource(cx, &i.backup_arn);
+    authorize_list_backups list_backups(&Tx, ListBackupsInput) -> ListBackupsOutput: |_, cx, _| ask::anything(cx);
+    authorize_restore_table_from_backup restore_table_from_backup(&mut Tx, RestoreTableFromBackupInput) -> RestoreTableFromBackupOutput: DynamoDb::ask_restore_backup;
+    authorize_restore_table_to_point_in_time restore_table_to_point_in_time(&mut Tx, RestoreTableToPointInTimeInput) -> RestoreTableToPointInTimeOutput: DynamoDb::ask_restore_time;
     authorize_put_resource_policy put_resource_policy(&mut Tx, PutResourcePolicyInput) -> PutResourcePolicyOutput: |_, cx, i| ask::resource(cx, &i.resource_arn);
     authorize_get_resource_policy get_resource_policy(&Tx, GetResourcePolicyInput) -> GetResourcePolicyOutput: |_, cx, i| ask::resource(cx, &i.resource_arn);
     authorize_delete_resource_policy delete_resource_policy(&mut Tx, DeleteResourcePolicyInput) -> DeleteResourcePolicyOutput: |_, cx, i| ask::resource(cx, &i.resource_arn);

@@ -7,7 +7,7 @@
 use base::{AccountId, Region, Timestamp};
 use bytes::Bytes;
 use item::Kind;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use store::{
     DecodeError, Key, KeyReader, KeyRef, KeyWriter, PrefixOf, Row, RowReader, RowWriter, Table,
     Value, Wire, row, row_enum,
@@ -25,6 +25,13 @@ pub const RECORDS: Table<(u64, u64), RecordRow> = Table::new(0x0404, "dynamodb.r
 pub const STREAMS: Table<(String, String), StreamRow> = Table::new(0x0405, "dynamodb.stream");
 /// By client token: what it was used for.
 pub const TOKENS: Table<String, TokenRow> = Table::new(0x0406, "dynamodb.token");
+/// What items were before they changed, while somebody needs to know: by the key of the item and, in
+/// eight bytes, the commit of the change.
+pub const HISTORY: Table<RawKey, PastRow> = Table::new(0x0409, "dynamodb.past");
+/// By the last part of the backup's ARN.
+pub const BACKUPS: Table<String, BackupRow> = Table::new(0x040a, "dynamodb.backup");
+/// Copies that are being made, by the number that they are made under.
+pub const COPIES: Table<u64, CopyRow> = Table::new(0x040b, "dynamodb.copy");
 
 row! {
     #[derive(Copy)]
@@ -79,6 +86,11 @@ row! {
         /// As of the last count.
         36 => count: u64,
         37 => size_bytes: u64,
+        /// Who needs to know what items were, and since when, by numbers of their own: copies and exports
+        /// that are being made.
+        38 => pins: BTreeMap<u64, Timestamp>,
+        /// Its items are still to come: it is being restored or imported.
+        39 => coming: bool,
     }
 
     #[derive(Default)]
@@ -137,6 +149,48 @@ row! {
         /// Made by the expiry of items.
         6 => by_ttl: bool,
         7 => id: [u8; 16],
+    }
+
+    /// An item before a change, if it was there.
+    pub struct PastRow {
+        1 => at: Timestamp,
+        2 => item: Option<Bytes>,
+    }
+
+    /// A copy of all items of a table, kept under a table number of its own.
+    pub struct BackupRow {
+        1 => id: String,
+        2 => number: u64,
+        3 => name: String,
+        /// As it was.
+        4 => table: TableRow,
+        5 => created: Timestamp,
+        /// All of it is there.
+        6 => ready: bool,
+        /// Made when a table with recovery was deleted.
+        7 => by_system: bool,
+        8 => expires: Option<Timestamp>,
+        9 => count: u64,
+        10 => size_bytes: u64,
+        /// Tables that are being restored from it.
+        11 => readers: BTreeSet<u64>,
+    }
+
+    /// Where the items of a copy come from.
+    pub struct CopyRow {
+        1 => from: u64,
+        2 => moment: Option<MomentRow>,
+        /// The backup that is made, or that is read.
+        3 => backup: Option<String>,
+        /// Whether it is made.
+        4 => is_backup: bool,
+    }
+
+    /// A state of a table in the past: after a commit, or at a time.
+    #[derive(Copy)]
+    pub struct MomentRow {
+        1 => version: Option<u64>,
+        2 => at: Timestamp,
     }
 
     pub struct TokenRow {

@@ -25,7 +25,7 @@ impl DynamoDb {
             )));
         }
         mutation::check_name(attribute_name)?;
-        let table = self.tables.describe(tx, &name)?;
+        let table = self.tables.settled(tx, &name)?;
         let mut row = table.row.clone();
         match (enabled, &row.ttl) {
             (true, Some(_)) => return Err(invalid("TimeToLive is already enabled")),
@@ -95,30 +95,6 @@ impl DynamoDb {
         let address = format!("{}{port}", cx.http.host);
         Ok(DescribeEndpointsOutput {
             endpoints: vec![Endpoint { address, cache_period_in_minutes: 1440 }],
-        })
-    }
-
-    pub(crate) fn describe_continuous_backups(
-        &self,
-        tx: &Tx,
-        cx: &Cx,
-        input: &DescribeContinuousBackupsInput,
-    ) -> Result<DescribeContinuousBackupsOutput, Error> {
-        let name = TableName::parse(cx, &input.table_name)?;
-        let found = self.tables.find(tx, &name)?;
-        let table = found.ok_or_else(|| {
-            let text = format!("Table not found: {}", name.name);
-            Error::new(&gen_dynamodb::errors::TABLE_NOT_FOUND_EXCEPTION, text)
-        })?;
-        let status = if table.recovery_since.is_some() { "ENABLED" } else { "DISABLED" };
-        Ok(DescribeContinuousBackupsOutput {
-            continuous_backups_description: Some(ContinuousBackupsDescription {
-                continuous_backups_status: "ENABLED".into(),
-                point_in_time_recovery_description: Some(PointInTimeRecoveryDescription {
-                    point_in_time_recovery_status: Some(status.into()),
-                    ..PointInTimeRecoveryDescription::default()
-                }),
-            }),
         })
     }
 

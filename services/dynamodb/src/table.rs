@@ -1,6 +1,6 @@
 //! A table as operations see it: its description, found by name and kept while it does not change.
 
-use crate::error::{no_table, not_found};
+use crate::error::{in_use, no_table, not_found};
 use crate::names::TableName;
 use crate::rows::{HEADS, IndexRow, ProjectionKind, TABLES, TableRow};
 use api::{Error, NamedPolicy, Tx};
@@ -64,7 +64,12 @@ impl Table {
 
     /// Whether a write has to know what was there before.
     pub fn needs_old(&self) -> bool {
-        !self.indexes.is_empty() || self.stream.is_some() || self.ttl.is_some()
+        !self.indexes.is_empty() || self.stream.is_some() || self.ttl.is_some() || self.keeps_past()
+    }
+
+    /// Whether somebody needs to know what items were.
+    pub fn keeps_past(&self) -> bool {
+        self.recovery_since.is_some() || !self.pins.is_empty()
     }
 }
 
@@ -109,9 +114,21 @@ impl Tables {
         Ok(Some(table))
     }
 
-    /// The table, for operations on items.
+    /// The table, for operations on items: there are none before all have come.
     pub fn get(&self, tx: &Tx, name: &TableName) -> Result<Arc<Table>, Error> {
-        self.find(tx, name)?.ok_or_else(not_found)
+        self.find(tx, name)?.filter(|table| !table.coming).ok_or_else(not_found)
+    }
+
+    /// The table, to be changed: it has to be whole.
+    pub fn settled(&self, tx: &Tx, name: &TableName) -> Result<Arc<Table>, Error> {
+        let table = self.describe(tx, name)?;
+        if table.coming {
+            return Err(in_use(format!(
+                "Attempt to change a resource which is still in use: Table is being created: {}",
+                name.name
+            )));
+        }
+        Ok(table)
     }
 
     /// The table, for operations on tables, which name it.

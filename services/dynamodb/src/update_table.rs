@@ -9,7 +9,7 @@ use crate::names::TableName;
 use crate::rows::{HEADS, ITEMS, TABLES, TableRow, ThroughputRow};
 use crate::schema::{self, NewIndex};
 use crate::table::{Table, save};
-use crate::{jobs, streams};
+use crate::{backups, jobs, streams};
 use api::{Cx, Error, Tx};
 use base::Timestamp;
 use gen_dynamodb::errors as e;
@@ -41,7 +41,7 @@ impl DynamoDb {
             ));
         }
         check_updates(updates)?;
-        let table = self.tables.describe(tx, &name)?;
+        let table = self.tables.settled(tx, &name)?;
         let mut row = table.row.clone();
         change_billing(&mut row, input, tx.now())?;
         change_settings(&mut row, input, tx.now());
@@ -86,11 +86,17 @@ impl DynamoDb {
         input: &DeleteTableInput,
     ) -> Result<DeleteTableOutput, Error> {
         let name = TableName::parse(cx, &input.table_name)?;
-        let table = self.tables.describe(tx, &name)?;
+        let table = self.tables.settled(tx, &name)?;
         if table.deletion_protection {
             return Err(invalid(format!(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first. Table: {}",
                 table.arn()
+            )));
+        }
+        if !table.pins.is_empty() {
+            return Err(in_use(format!(
+                "Attempt to change a resource which is still in use: Table is being backed up, restored from or exported: {}",
+                table.name
             )));
         }
         let mut description = describe(tx, &table)?;
@@ -105,7 +111,10 @@ impl DynamoDb {
         }
         tx.delete(&HEADS, &table.scope, table.name.as_str())?;
         tx.delete(&TABLES, &table.scope, &table.number)?;
-        jobs::purge(tx, &table.row, None)?;
+        match table.recovery_since {
+            Some(_) => backups::keep_deleted(tx, cx, &table)?,
+            None => jobs::purge(tx, &table.row, None)?,
+        }
         Ok(DeleteTableOutput { table_description: Some(description) })
     }
 }

@@ -2,6 +2,7 @@
 //! transaction at hand.
 
 use crate::error::invalid;
+use crate::history;
 use crate::keyspace::{index_key, item_key, pick, ttl_key};
 use crate::rows::{Event, ITEMS, IndexRow, ItemRow, ProjectionKind, RECORDS, RawKey, RecordRow};
 use crate::table::Table;
@@ -79,6 +80,9 @@ pub(crate) fn change_item(
         }
     }
     change_expiry(tx, table, old_item, new_item)?;
+    if table.keeps_past() {
+        history::note(tx, table, key, old)?;
+    }
     if let Some(view) = table.stream {
         record(tx, table, entropy, view, old_item, new_item, by_ttl)?;
     }

@@ -1,5 +1,6 @@
 //! Operations as a client sees them: JSON in, JSON or an error out, on a store in memory.
 
+mod backups;
 mod expire;
 mod indexes;
 mod items;
@@ -128,6 +129,20 @@ impl Db {
 
     fn put(&self, item: &str) {
         self.ok("PutItem", &format!(r#"{{"TableName":"tab","Item":{item}}}"#));
+    }
+
+    /// Makes so many attempts at jobs.
+    fn steps(&self, count: usize) {
+        let mut jobs = store::Jobs::new(self.world.store.clone());
+        let with = api::Background {
+            entropy: self.world.entropy.clone(),
+            clock: self.world.clock.clone(),
+            door: self.world.door.clone(),
+        };
+        self.tables.hooks().jobs(&mut jobs, &with);
+        (0..count).for_each(|_| {
+            jobs.step();
+        });
     }
 
     /// Does what is due, some time later.

@@ -1,7 +1,7 @@
 use super::Db;
 
 /// Each operation, with an input that reaches its table, and what it asks for.
-const OPERATIONS: [(&str, &str, &str); 14] = [
+const OPERATIONS: [(&str, &str, &str); 21] = [
     ("GetItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#, "dynamodb:GetItem"),
     ("PutItem", r#"{"TableName":"tab","Item":{"p":{"S":"a"}}}"#, "dynamodb:PutItem"),
     ("UpdateItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#, "dynamodb:UpdateItem"),
@@ -34,6 +34,33 @@ const OPERATIONS: [(&str, &str, &str); 14] = [
     ),
     ("DescribeTable", r#"{"TableName":"tab"}"#, "dynamodb:DescribeTable"),
     ("DeleteTable", r#"{"TableName":"tab"}"#, "dynamodb:DeleteTable"),
+    (
+        "UpdateContinuousBackups",
+        r#"{"TableName":"tab","PointInTimeRecoverySpecification":{"PointInTimeRecoveryEnabled":true}}"#,
+        "dynamodb:UpdateContinuousBackups",
+    ),
+    ("CreateBackup", r#"{"TableName":"tab","BackupName":"name"}"#, "dynamodb:CreateBackup"),
+    (
+        "DescribeBackup",
+        r#"{"BackupArn":"arn:aws:dynamodb:us-east-1:000000000000:table/tab/backup/01489602797149-73d8d5bc"}"#,
+        "dynamodb:DescribeBackup",
+    ),
+    (
+        "DeleteBackup",
+        r#"{"BackupArn":"arn:aws:dynamodb:us-east-1:000000000000:table/tab/backup/01489602797149-73d8d5bc"}"#,
+        "dynamodb:DeleteBackup",
+    ),
+    ("ListBackups", "{}", "dynamodb:ListBackups"),
+    (
+        "RestoreTableFromBackup",
+        r#"{"TargetTableName":"new","BackupArn":"arn:aws:dynamodb:us-east-1:000000000000:table/tab/backup/01489602797149-73d8d5bc"}"#,
+        "dynamodb:BatchWriteItem",
+    ),
+    (
+        "RestoreTableToPointInTime",
+        r#"{"SourceTableName":"tab","TargetTableName":"new","UseLatestRestorableTime":true}"#,
+        "dynamodb:RestoreTableToPointInTime",
+    ),
     ("ListTables", "{}", "dynamodb:ListTables"),
     ("DescribeLimits", "{}", "dynamodb:DescribeLimits"),
 ];

@@ -1,0 +1,124 @@
+//! Copies of a table as it was after some commit or at some time: into a backup, or out of one (or of
+//! another table's past) into a new table. A job makes them in steps; where it is stands in its row.
+
+use crate::history::{next_items, unpin};
+use crate::jobs::{
+    ATTEMPTS_MAX, COPYING, OfTable, PROGRESS, ProgressRow, again, count_later, failed, scope_of,
+    table_of,
+};
+use crate::keyspace::index_key;
+use crate::rows::{BACKUPS, COPIES, CopyRow, ITEMS, ItemRow, RawKey};
+use crate::table::{Table, save};
+use crate::write::projected;
+use api::{Error, Tx};
+use base::{AccountId, Region};
+use item::Map;
+use store::{JobKind, JobOutcome, Jobs, Scope};
+
+const COPY: JobKind<OfTable> = JobKind::new(0x0408, "dynamodb.copy");
+
+/// Has a copy made under that number.
+pub(crate) fn begin(
+    tx: &mut Tx,
+    (account, region): (AccountId, &Region),
+    number: u64,
+    copy: &CopyRow,
+) -> Result<(), Error> {
+    let scope = scope_of(account, region);
+    tx.put(&COPIES, &scope, &number, copy)?;
+    Ok(tx.enqueue(&COPY, &(account, region.clone(), number))?)
+}
+
+pub(crate) fn register(jobs: &mut Jobs) {
+    jobs.register(&COPY, ATTEMPTS_MAX, |tx, _, (account, region, number)| {
+        step(tx, &scope_of(account, &region), number).map_err(failed)
+    });
+}
+
+/// The same key under another table's number.
+fn moved(key: &RawKey, number: u64) -> RawKey {
+    let mut key = key.clone();
+    let (head, _) = key.0.split_at_mut(8);
+    head.copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// An item of a table that is filled, with its entries in all indexes.
+pub(crate) fn put_with_entries(
+    tx: &mut Tx,
+    table: &Table,
+    key: &RawKey,
+    row: &ItemRow,
+) -> Result<(), Error> {
+    tx.put(&ITEMS, &table.scope, key, row)?;
+    let item = Map::of(&row.item);
+    for index in &table.indexes {
+        if let Some(key) = index_key(table, index, item) {
+            tx.put(&ITEMS, &table.scope, &key, &projected(table, index, item))?;
+        }
+    }
+    Ok(())
+}
+
+fn step(tx: &mut Tx, scope: &Scope, number: u64) -> Result<JobOutcome, Error> {
+    let Some(copy) = tx.get(&COPIES, scope, &number)? else { return Ok(JobOutcome::Done) };
+    let table = if copy.is_backup { None } else { table_of(tx, scope, number)? };
+    if table.is_none() && !copy.is_backup {
+        return Err(Error::internal("a table is gone before all of it came"));
+    }
+    let key = (number, COPYING);
+    let mut progress = tx.get(&PROGRESS, scope, &key)?.unwrap_or_default();
+    let found = next_items(tx, scope, copy.from, copy.moment.as_ref(), &progress.after)?;
+    let Some(last) = found.last().map(|seen| seen.key.0.clone()) else {
+        tx.delete(&PROGRESS, scope, &key)?;
+        tx.delete(&COPIES, scope, &number)?;
+        finish(tx, scope, number, &copy, table, &progress)?;
+        return Ok(JobOutcome::Done);
+    };
+    for seen in found {
+        let Some(row) = seen.row else { continue };
+        progress.count += 1;
+        progress.size_bytes += u64::from(row.size_bytes);
+        let key = moved(&seen.key, number);
+        match &table {
+            Some(table) => put_with_entries(tx, table, &key, &row)?,
+            None => tx.put(&ITEMS, scope, &key, &row)?,
+        }
+    }
+    progress.after = last;
+    tx.put(&PROGRESS, scope, &key, &progress)?;
+    again(tx)
+}
+
+/// All is there: the backup can be read, the table used, and nobody needs the source any more.
+fn finish(
+    tx: &mut Tx,
+    scope: &Scope,
+    number: u64,
+    copy: &CopyRow,
+    table: Option<Table>,
+    progress: &ProgressRow,
+) -> Result<(), Error> {
+    if copy.moment.is_some() {
+        unpin(tx, scope, copy.from, number)?;
+    }
+    if let Some(id) = &copy.backup
+        && let Some(mut backup) = tx.get(&BACKUPS, scope, id.as_str())?
+    {
+        if copy.is_backup {
+            backup.ready = true;
+            (backup.count, backup.size_bytes) = (progress.count, progress.size_bytes);
+        } else {
+            backup.readers.remove(&number);
+        }
+        tx.put(&BACKUPS, scope, id.as_str(), &backup)?;
+    }
+    if let Some(table) = table {
+        let mut row = table.row;
+        row.coming = false;
+        (row.count, row.size_bytes) = (progress.count, progress.size_bytes);
+        save(tx, &row)?;
+        count_later(tx, &row)?;
+    }
+    Ok(())
+}
