@@ -13,6 +13,10 @@ use base::Timestamp;
 /// length limit has no pattern that matters.
 const PATTERN_BYTES_MAX: usize = 256 * 1024;
 
+/// What the items and entries of one request may take of memory, beside the text in them. `{}` is two
+/// bytes in a body and can be a thousand as a structure.
+const GROWN_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Which members were there.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Seen([u64; 4]);
@@ -45,11 +49,22 @@ pub(crate) struct Check {
     validate: bool,
     pub settings: Settings,
     violations: Vec<Violation>,
+    grown_bytes: usize,
 }
 
 impl Check {
     pub fn new(validate: bool, settings: Settings) -> Check {
-        Check { validate, settings, violations: Vec::new() }
+        Check { validate, settings, violations: Vec::new(), grown_bytes: 0 }
+    }
+
+    /// To be called before a list or map grows by so much.
+    #[inline]
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Rejection> {
+        self.grown_bytes += bytes;
+        match self.grown_bytes > GROWN_BYTES_MAX {
+            true => Err(Rejection::TooLarge("members")),
+            false => Ok(()),
+        }
     }
 
     #[inline]

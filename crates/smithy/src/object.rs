@@ -126,6 +126,7 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
         let mut index = 0;
         while self.source.item(&mut level)? {
             let mark = self.check.mark();
+            self.check.grow(list.item_bytes())?;
             let next = self.source.next()?;
             if next == Next::Null && !matches!(rules.item, Shape::Document) {
                 self.source.null()?;
@@ -147,6 +148,7 @@ impl<'a, S: Source<'a>> Decoder<'_, S> {
         let mut level = self.source.enter()?;
         while let Some(key) = self.source.key(&mut level)? {
             let mark = self.check.mark();
+            self.check.grow(map.entry_bytes())?;
             // A key that is needed for a path is lent by the text, or copied where it had escapes.
             let copy = match &key {
                 Cow::Borrowed(text) => Cow::Borrowed(*text),

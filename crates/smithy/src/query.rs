@@ -176,6 +176,7 @@ impl Decoder<'_> {
         let inner = (!direct).then(|| rules.item_wire.unwrap_or("member"));
         for group in numbered(member, inner, entries)? {
             let (index, mark) = (list.len(), self.check.mark());
+            self.check.grow(list.item_bytes())?;
             self.field(member, &rules.item, &group, list.push(), depth + 1)?;
             self.check.prefix(mark, || Step::Item(index));
         }
@@ -207,6 +208,7 @@ impl Decoder<'_> {
                 return Err(malformed(member, "has an entry without value"));
             }
             let mark = self.check.mark();
+            self.check.grow(map.entry_bytes())?;
             self.field(member, &rules.value, &values, map.entry((*key).to_owned()), depth + 1)?;
             self.check.prefix(mark, || Step::Key((*key).to_owned()));
         }

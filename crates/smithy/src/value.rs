@@ -37,6 +37,8 @@ pub trait List {
     fn get(&self, index: usize) -> Option<&dyn Field>;
     /// Appends a default item and gives it.
     fn push(&mut self) -> &mut dyn Field;
+    /// What an empty item takes of memory.
+    fn item_bytes(&self) -> usize;
 }
 
 /// A map behind an object; keys are text in every protocol.
@@ -50,6 +52,8 @@ pub trait Map {
     fn contains(&self, key: &str) -> bool;
     /// The entry of that key, made if it is new.
     fn entry(&mut self, key: String) -> &mut dyn Field;
+    /// What an empty entry takes of memory.
+    fn entry_bytes(&self) -> usize;
 }
 
 /// A value that reads and writes its own JSON: kept in a form of its own, in place of structures.
@@ -189,6 +193,9 @@ impl<T: Field + Default> List for Vec<T> {
         Vec::push(self, T::default());
         self.last_mut().expect("just pushed")
     }
+    fn item_bytes(&self) -> usize {
+        size_of::<T>()
+    }
 }
 
 impl<T: Field + Default> Field for BTreeMap<String, T> {
@@ -215,6 +222,9 @@ impl<T: Field + Default> Map for BTreeMap<String, T> {
     }
     fn entry(&mut self, key: String) -> &mut dyn Field {
         BTreeMap::entry(self, key).or_default()
+    }
+    fn entry_bytes(&self) -> usize {
+        size_of::<(String, T)>()
     }
 }
 

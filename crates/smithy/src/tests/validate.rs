@@ -195,3 +195,23 @@ fn holds_in_every_protocol() {
     let text = shown(decode::<Table>(AwsJson10, false, &[], &[], r#"{"TableName":"x"}"#));
     assert_eq!(text, "Table { TableName: \"x\" }");
 }
+
+/// What is small in a body may be large in memory.
+#[test]
+fn memory_is_bounded() {
+    let too_large = "! too large: members";
+    let keys = vec!["{}"; 800_000].join(",");
+    let text =
+        shown(decode::<Table>(AwsJson10, true, &[], &[], &format!(r#"{{"KeySchema":[{keys}]}}"#)));
+    assert_eq!(text, too_large);
+    let batches: Vec<_> = (0..400_000).map(|n| format!(r#""{n}":[]"#)).collect();
+    let json = format!(r#"{{"Requests":{{{}}}}}"#, batches.join(","));
+    assert_eq!(shown(decode::<Table>(AwsJson10, true, &[], &[], &json)), too_large);
+    let xml = format!("<Table><KeySchema>{}</KeySchema></Table>", "<member/>".repeat(800_000));
+    assert_eq!(shown(decode::<Table>(RestXml, true, &[], &[], &xml)), too_large);
+    // The limits of real services are far below.
+    let many = vec![r#"{"AttributeName":"x"}"#; 10_000].join(",");
+    let json = format!(r#"{{"TableName":"abc","KeySchema":[{many}]}}"#);
+    let text = shown(decode::<Table>(AwsJson10, true, &[], &[], &json));
+    assert!(text.contains("Member must have length less than or equal to 2"), "{text}");
+}

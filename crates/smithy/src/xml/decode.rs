@@ -173,6 +173,7 @@ impl<'a, 'c> Decoder<'a, 'c> {
 
     fn item(&mut self, rules: &ListShape, list: &mut dyn List) -> Result<()> {
         let (index, mark) = (list.len(), self.check.mark());
+        self.check.grow(list.item_bytes())?;
         self.field(&rules.item, list.push())?;
         self.check.prefix(mark, || Step::Item(index));
         Ok(())
@@ -187,6 +188,7 @@ impl<'a, 'c> Decoder<'a, 'c> {
             } else if name == rules.value_wire && !done {
                 let Some(key) = &key else { return Err(no_fit()) };
                 let mark = this.check.mark();
+                this.check.grow(map.entry_bytes())?;
                 this.field(&rules.value, map.entry(key.clone()))?;
                 this.check.prefix(mark, || Step::Key(key.clone()));
                 done = true;
