@@ -98,6 +98,10 @@ fn main() -> ExitCode {
         println!("{}: skipped: mounting a file system needs root", arguments.command);
         return ExitCode::from(SKIPPED);
     }
+    if let Err(error) = mounts_of_our_own(root) {
+        // Then a run that is killed leaves its mounts behind, and nothing else is amiss.
+        eprintln!("soak: no mount namespace of its own: {error}");
+    }
     let done = match arguments.command.as_str() {
         "kills" => strikes(&arguments, Strike::Kill),
         "cuts" => strikes(&arguments, Strike::Cut(arguments.ignore)),
@@ -113,6 +117,21 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Set for the run within [`mounts_of_our_own`].
+const INSIDE: &str = "CUMULET_SOAK_INSIDE";
+
+/// Goes on in a mount namespace of its own, so that a run that is killed leaves nothing mounted. By
+/// `unshare`, whose process this becomes: the call itself is one that Rust holds to be unsafe.
+fn mounts_of_our_own(root: bool) -> std::io::Result<()> {
+    use std::os::unix::process::CommandExt;
+    if !root || std::env::var_os(INSIDE).is_some() {
+        return Ok(());
+    }
+    let mut unshare = std::process::Command::new("unshare");
+    unshare.args(["--mount", "--propagation", "private", "--"]).arg(std::env::current_exe()?);
+    Err(unshare.args(std::env::args_os().skip(1)).env(INSIDE, "1").exec())
 }
 
 fn plan(arguments: &Arguments, strike: Strike) -> Plan {

@@ -248,6 +248,7 @@ impl<'a> Life<'a> {
 /// An empty folder of this process's own.
 pub fn scratch() -> Result<PathBuf, String> {
     let root = std::env::temp_dir();
+    clear_old(&root);
     for number in 0..1000 {
         let at = root.join(format!("cumulet-soak-{}-{number}", std::process::id()));
         match std::fs::create_dir(&at) {
@@ -257,4 +258,16 @@ pub fn scratch() -> Result<PathBuf, String> {
         }
     }
     Err(format!("{} is full of old folders", Path::new(&root).display()))
+}
+
+/// Removes what runs left that are no more: a run that is killed cannot.
+fn clear_old(root: &Path) {
+    for entry in std::fs::read_dir(root).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let of =
+            name.to_str().and_then(|name| name.strip_prefix("cumulet-soak-")?.split('-').next());
+        if of.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }

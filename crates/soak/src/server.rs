@@ -32,16 +32,23 @@ impl Server {
     /// Does not wait.
     pub fn spawn(program: &Program, data: &Path) -> Result<Server, String> {
         let started = Instant::now();
-        let mut child = Command::new(&program.binary)
-            .args(["up", "--docker-socket", "none", "--listen", "127.0.0.1:0", "--data"])
-            .arg(data)
-            .args(&program.flags)
-            .env_clear()
-            .current_dir("/")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+        let spawn = |mut command: Command| {
+            command
+                .args(["up", "--docker-socket", "none", "--listen", "127.0.0.1:0", "--data"])
+                .arg(data)
+                .args(&program.flags)
+                .env_clear()
+                .current_dir("/")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+        };
+        // It ends with whoever started it: a run that is killed leaves no server, and so no mounts.
+        let mut tied = Command::new("/usr/bin/setpriv");
+        tied.args(["--pdeathsig", "KILL", "--"]).arg(&program.binary);
+        let mut child = spawn(tied)
+            .or_else(|_| spawn(Command::new(&program.binary)))
             .map_err(|e| format!("cannot start {}: {e}", program.binary.display()))?;
         let (send, lines) = channel();
         let errors = child.stderr.take().ok_or("no stderr")?;
