@@ -134,8 +134,8 @@ class Cloud:
 
 
 def memory_kb(pid, field):
-    """`Pss` from smaps_rollup, or `VmHWM`, `VmRSS` from status, in KiB."""
-    name = "smaps_rollup" if field == "Pss" else "status"
+    """`Pss` and its parts from smaps_rollup, or `VmHWM`, `VmRSS` from status, in KiB."""
+    name = "smaps_rollup" if field.startswith("Pss") else "status"
     with open(f"/proc/{pid}/{name}", encoding="ascii") as file:
         for line in file:
             if line.startswith(field + ":"):

@@ -65,6 +65,17 @@ def test_env(own_cloud):
     assert shell.stdout == f"http://127.0.0.1:{port}|test|test|us-east-1|"
 
 
+def test_env_finds_the_cloud_that_holds_the_folder(own_cloud):
+    cloud = own_cloud()
+    done = cumulet("env", "--data", cloud.data)
+    assert f"export AWS_ENDPOINT_URL={cloud.endpoint}\n" in done.stdout, done.stdout
+    cloud.terminate()
+    done = cumulet("env", "--data", cloud.data)
+    assert "export AWS_ENDPOINT_URL=http://127.0.0.1:4566\n" in done.stdout, done.stdout
+    strict = cumulet("env", "--account", "123456789012", env={"CUMULET_AUTH": "strict"})
+    assert strict.returncode == USAGE and "--root-key" in strict.stderr, strict
+
+
 def test_status(own_cloud):
     cloud = own_cloud()
     done = cumulet("status", "--data", cloud.data)
@@ -324,13 +335,31 @@ def test_what_it_prints_at_the_start(own_cloud):
     cloud = own_cloud()
     wait_until(lambda: "aws s3" in cloud.log(), "what to try is printed")
     assert cloud.data in cloud.log() and "cumulet env" in cloud.log()
+    # The first of the three commands works as it is printed, in any folder.
+    line = next(line for line in cloud.log().splitlines() if "eval" in line)
+    shell = subprocess.run(["sh", "-c", f'{line}\nprintf %s "$AWS_ENDPOINT_URL"'], cwd="/",
+                           capture_output=True, text=True, check=True, env=clean_env())
+    assert shell.stdout == cloud.endpoint, (line, shell)
 
 
 def test_idle_memory(own_cloud):
-    """At most 20 MB, all processes of ours counted."""
+    """Few MB of its own. The bound of 20 MB for all that is mapped, the program included, is measured
+    on the release build by `cargo xtask bench memory`: this one's program alone is larger."""
     cloud = own_cloud()
     Account("700000000016", cloud).s3.list_buckets()
-    assert memory_kb(cloud.pid, "Pss") < 20_000, memory_kb(cloud.pid, "Pss")
+    used = sum(memory_kb(pid, "Pss_Anon") + memory_kb(pid, "Pss_Shmem")
+               for pid in [cloud.pid, *children(cloud.pid)])
+    assert used < 10_000, used
+
+
+def children(pid):
+    """All processes below this one."""
+    found = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as file:
+            for child in file.read().split():
+                found += [child, *children(child)]
+    return found
 
 
 def test_a_newer_store_is_refused_not_read(own_cloud):

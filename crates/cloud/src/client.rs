@@ -27,7 +27,7 @@ pub struct Client {
 impl Client {
     /// The cloud that holds the data folder, or else the one at the configured address.
     pub fn new(config: &Config) -> Client {
-        let held = holder(config).and_then(|text| Some(text.split_once("http://")?.1.to_owned()));
+        let held = held_address(config);
         let root = config.root_keys.first();
         let id = cli::variable("AWS_ACCESS_KEY_ID");
         let secret = cli::variable("AWS_SECRET_ACCESS_KEY");
@@ -114,6 +114,11 @@ pub fn text<'d>(document: &'d Document, name: &str) -> Option<&'d str> {
         },
         _ => None,
     }
+}
+
+/// Where the cloud listens that holds the data folder.
+pub fn held_address(config: &Config) -> Option<String> {
+    holder(config).and_then(|text| Some(text.split_once("http://")?.1.to_owned()))
 }
 
 /// Who holds the data folder, as its lock file says; empty or absent where nobody does.

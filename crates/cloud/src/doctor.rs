@@ -4,6 +4,7 @@
 use crate::exit::{self, Failure};
 use crate::settings::Config;
 use crate::up;
+use engine::hierarchy::Hierarchies;
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -177,13 +178,35 @@ fn overlay() -> Finding {
 }
 
 fn cgroups() -> Finding {
-    let state = match read("/sys/fs/cgroup/cgroup.controllers") {
-        Some(controllers) => Ok(format!("version 2: {controllers}")),
-        None => Err("cgroup version 2 is not mounted: no limits for containers; boot with \
-                     systemd.unified_cgroup_hierarchy=1"
-            .to_owned()),
+    finding("cgroups", false, limits(&Hierarchies::detect(), read))
+}
+
+/// What limits containers here, as the engine sees it.
+fn limits(found: &Hierarchies, read: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let (version, controllers) = match found {
+        Hierarchies::Two(root) => {
+            let all = read(&format!("{root}/cgroup.controllers")).unwrap_or_default();
+            (2, all.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+        }
+        Hierarchies::One(all) => (1, all.keys().cloned().collect()),
+        Hierarchies::None => {
+            return Err("no control groups are mounted: no limits for containers; \
+                        `mount -t cgroup2 none /sys/fs/cgroup`"
+                .to_owned());
+        }
     };
-    finding("cgroups", false, state)
+    let lacks: Vec<_> = ["cpu", "memory", "pids"]
+        .into_iter()
+        .filter(|c| !controllers.iter().any(|own| own == c))
+        .collect();
+    match lacks[..] {
+        [] => Ok(format!("version {version}: {}", controllers.join(" "))),
+        _ => Err(format!(
+            "version {version} without {}: no such limits for containers; the kernel's command line \
+             may turn them on (cgroup_enable=memory)",
+            lacks.join(", ")
+        )),
+    }
 }
 
 fn firewall() -> Finding {
@@ -197,4 +220,37 @@ fn firewall() -> Finding {
         }
     };
     finding("firewall", false, state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_groups_of_every_kind() {
+        let one = |names: &[&str]| {
+            let all = names.iter().map(|name| ((*name).to_owned(), format!("/cg/{name}")));
+            Hierarchies::One(all.collect())
+        };
+        let two = Hierarchies::Two("/cg".into());
+        let text = |found: &Hierarchies, controllers: Option<&str>| {
+            let read = |path: &str| {
+                assert_eq!(path, "/cg/cgroup.controllers");
+                controllers.map(str::to_owned)
+            };
+            limits(found, read)
+        };
+        assert_eq!(text(&two, Some("cpu memory pids")), Ok("version 2: cpu memory pids".into()));
+        let full = one(&["cpu", "devices", "memory", "pids"]);
+        assert_eq!(text(&full, None), Ok("version 1: cpu devices memory pids".into()));
+        for (found, controllers, part) in [
+            (&two, Some("cpu pids"), "version 2 without memory"),
+            (&two, None, "version 2 without cpu, memory, pids"),
+            (&one(&["pids", "systemd"]), None, "version 1 without cpu, memory"),
+            (&Hierarchies::None, None, "no control groups are mounted"),
+        ] {
+            let said = text(found, controllers).unwrap_err();
+            assert!(said.contains(part), "{said}");
+        }
+    }
 }

@@ -1,19 +1,22 @@
 //! `cumulet env`: what points AWS CLI and SDKs here.
 
 use crate::cli;
+use crate::client;
 use crate::docker_socket::Docker;
 use crate::doors;
 use crate::exit::{self, Failure};
-use crate::settings::Config;
+use crate::settings::{Config, Settings};
 use authority::Authority;
 use base::AccountId;
 use clap::ArgMatches;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
-pub fn print(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
+pub fn print(config: &Config, settings: &Settings, matches: &ArgMatches) -> Result<(), Failure> {
     let account = cli::value(matches, "account");
     let mut pairs = identity(config, account)?;
     let scheme = if matches.get_flag("tls") { "https" } else { "http" };
-    pairs.insert(0, ("AWS_ENDPOINT_URL", format!("{scheme}://{}", config.listen)));
+    let address = reachable(address(config, settings.is_given("listen")));
+    pairs.insert(0, ("AWS_ENDPOINT_URL", format!("{scheme}://{address}")));
     if matches.get_flag("tls") {
         let authority = Authority::certificate_path(&config.data.join(doors::AUTHORITY));
         if !authority.exists() {
@@ -40,6 +43,29 @@ pub fn print(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where the cloud is: as somebody said, else where the one listens that holds the data folder, else
+/// where it would.
+fn address(config: &Config, is_given: bool) -> SocketAddr {
+    if is_given && config.listen.port() != 0 {
+        return config.listen;
+    }
+    client::held_address(config).and_then(|text| text.parse().ok()).unwrap_or(config.listen)
+}
+
+/// A client cannot go to "all addresses".
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => {
+            address.set_ip(Ipv4Addr::LOCALHOST.into())
+        }
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            address.set_ip(Ipv6Addr::LOCALHOST.into())
+        }
+        _ => {}
+    }
+    address
+}
+
 /// Who a client is to the cloud, and in which region.
 pub fn identity(
     config: &Config,
@@ -47,6 +73,10 @@ pub fn identity(
 ) -> Result<Vec<(&'static str, String)>, Failure> {
     if account.as_deref().is_some_and(|account| AccountId::parse(account).is_none()) {
         return Err(Failure::new(exit::USAGE, "--account must have 12 digits"));
+    }
+    if account.is_some() && !config.well_known_pairs {
+        let text = "with --auth strict no account's number is a key; give --root-key ID:SECRET";
+        return Err(Failure::new(exit::USAGE, text));
     }
     let root = config.root_keys.first();
     let (id, secret) = match (root, account) {
@@ -68,7 +98,7 @@ pub fn identity(
 }
 
 /// As one word of a POSIX shell.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:@%+=,".contains(&b);
     if !text.is_empty() && text.bytes().all(plain) {
         return text.to_owned();
@@ -78,6 +108,17 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn where_a_client_goes() {
+        for (listen, expected) in [
+            ("0.0.0.0:4566", "127.0.0.1:4566"),
+            ("[::]:1", "[::1]:1"),
+            ("10.0.0.1:80", "10.0.0.1:80"),
+        ] {
+            assert_eq!(super::reachable(listen.parse().unwrap()).to_string(), expected);
+        }
+    }
+
     #[test]
     fn words_of_a_shell() {
         for (text, expected) in [

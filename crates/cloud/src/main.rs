@@ -69,7 +69,7 @@ fn run() -> Result<(), Failure> {
             let mut config = Config::new(&settings, data.clone())
                 .map_err(|error| Failure::new(exit::USAGE, error.0))?;
             match name {
-                "env" => env::print(&config, matches),
+                "env" => env::print(&config, &settings, matches),
                 "shell" => shell::run(&config, matches),
                 "trust" => trust::run(&config, matches),
                 "lab" => lab::run(&config, matches),

@@ -157,6 +157,11 @@ pub fn find(name: &str) -> Option<&'static Key> {
 }
 
 impl Settings {
+    /// Whether any source says something of it.
+    pub fn is_given(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     pub fn set(&mut self, key: &'static Key, values: Vec<String>, source: Source) {
         self.0.insert(key.name, (values, source));
     }

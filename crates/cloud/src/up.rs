@@ -4,6 +4,7 @@ use crate::audit_log::AuditLog;
 use crate::chance::{OsEntropy, SystemClock};
 use crate::docker_socket;
 use crate::doors::{self, Doors};
+use crate::env::quoted;
 use crate::ephemeral;
 use crate::exit::{self, Failure};
 use crate::services;
@@ -202,9 +203,24 @@ fn greet(config: &Config, settings: &Settings, url: &str, lines: &[String]) {
         println!("durability is relaxed: a crash may lose the last moments");
     }
     println!("try:");
-    println!("  eval \"$(cumulet env)\"");
+    println!("  eval \"$({})\"", own_command(config));
     println!("  aws s3 mb s3://photos");
     println!("  aws s3 ls");
+}
+
+/// `cumulet env` as it works in another shell: by its path if it was started by one, and with the data
+/// folder if that is not the usual one.
+fn own_command(config: &Config) -> String {
+    let by_path =
+        std::env::args_os().next().is_some_and(|name| Path::new(&name).components().count() > 1);
+    let path = std::env::current_exe().ok().filter(|_| by_path);
+    let mut command = path.map_or("cumulet".to_owned(), |path| quoted(&path.display().to_string()));
+    command.push_str(" env");
+    if !config.is_default {
+        let data = std::path::absolute(&config.data).unwrap_or(config.data.clone());
+        command.push_str(&format!(" --data {}", quoted(&data.display().to_string())));
+    }
+    command
 }
 
 #[allow(clippy::disallowed_methods, reason = "beside the data, for whoever started us")]
