@@ -75,6 +75,18 @@ class Account:
             self._sts = self.client("sts")
         return self._sts
 
+    @property
+    def dynamodb(self):
+        if not hasattr(self, "_dynamodb"):
+            self._dynamodb = self.client("dynamodb")
+        return self._dynamodb
+
+    @property
+    def streams(self):
+        if not hasattr(self, "_streams"):
+            self._streams = self.client("dynamodbstreams")
+        return self._streams
+
     def new_bucket(self, stem="b", **more):
         name = self.bucket_name(stem)
         self.s3.create_bucket(Bucket=name, **more)
