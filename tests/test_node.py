@@ -12,7 +12,7 @@ pytestmark = pytest.mark.unkilled
 HERE = os.path.join(os.path.dirname(__file__), "node")
 
 
-@pytest.mark.parametrize("script", ["v3.test.mjs", "v2.test.mjs"])
+@pytest.mark.parametrize("script", ["v3.test.mjs", "v2.test.mjs", "dynamodb3.test.mjs", "dynamodb2.test.mjs"])
 def test_sdk(account, script):
     account.cloud.before_request()
     done = subprocess.run(

@@ -8,7 +8,9 @@ use crate::model::{Operation, Protocol, ServiceModel};
 use crate::query::{self, Dialect};
 use crate::reject::Rejection;
 use crate::rest;
+use crate::shape::UNIT;
 use crate::value::Struct;
+use bytes::Bytes;
 use std::borrow::Cow;
 
 /// Fills `input` from a request. Members that are absent, streams and events are left alone.
@@ -57,10 +59,14 @@ pub fn encode_response(
         Protocol::RestXml | Protocol::RestJson1 => rest::encode(protocol, service, status, output),
         Protocol::AwsQuery => query::encode(Dialect::Aws, service, operation, output, request_id),
         Protocol::Ec2Query => query::encode(Dialect::Ec2, service, operation, output, request_id),
+        // Where the model names no output there is no body, not even an empty object.
         Protocol::AwsJson10 | Protocol::AwsJson11 => Response {
             status,
             headers: Vec::new(),
-            body: aws_json::encode(output).into(),
+            body: match output.shape().name {
+                UNIT => Bytes::new(),
+                _ => aws_json::encode(output).into(),
+            },
             content_type: Some(json_type(protocol)),
         },
         Protocol::RpcV2Cbor => Response {

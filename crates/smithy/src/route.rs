@@ -94,7 +94,14 @@ impl ServiceModel {
             Protocol::AwsJson10 | Protocol::AwsJson11 => {
                 let header = target.headers.get("x-amz-target").ok_or(RouteError::Missing)?;
                 let header = crate::http::header_text(header);
-                header.rsplit_once('.').map_or(&*header, |(_, name)| name).to_owned()
+                match header.rsplit_once('.') {
+                    // A name of another service, or of another version of this one, means nothing.
+                    Some((prefix, _)) if self.target_prefix.is_some_and(|own| own != prefix) => {
+                        return Err(RouteError::Unknown(header.into_owned()));
+                    }
+                    Some((_, name)) => name.to_owned(),
+                    None => return Err(RouteError::Unknown(header.into_owned())),
+                }
             }
             Protocol::AwsQuery | Protocol::Ec2Query => {
                 query::action(target.query, target.body).ok_or(RouteError::Missing)?

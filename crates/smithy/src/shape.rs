@@ -3,6 +3,9 @@
 pub use crate::index::Index;
 use std::sync::OnceLock;
 
+/// The name of an output where the model has none.
+pub const UNIT: &str = "Unit";
+
 /// A structure or union.
 #[derive(Debug)]
 pub struct StructShape {

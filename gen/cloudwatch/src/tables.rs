@@ -1979,7 +1979,7 @@ pub static S_WARM_UP_CONFIGURATION: StructShape = StructShape {
     ],
 };
 pub static S_PUT_METRIC_ALARM_OUTPUT: StructShape = StructShape {
-    name: "PutMetricAlarmOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -1989,7 +1989,7 @@ pub static S_PUT_METRIC_ALARM_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_METRIC_DATA_OUTPUT: StructShape = StructShape {
-    name: "PutMetricDataOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,

@@ -11085,7 +11085,7 @@ pub static S_WRITE_REQUEST: StructShape = StructShape {
     ],
 };
 pub static S_TAG_RESOURCE_OUTPUT: StructShape = StructShape {
-    name: "TagResourceOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -11095,7 +11095,7 @@ pub static S_TAG_RESOURCE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UNTAG_RESOURCE_OUTPUT: StructShape = StructShape {
-    name: "UntagResourceOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,

@@ -15486,7 +15486,7 @@ pub static S_VIRTUAL_MFA_DEVICE: StructShape = StructShape {
     ],
 };
 pub static S_ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape = StructShape {
-    name: "AddClientIDToOpenIDConnectProviderOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15496,7 +15496,7 @@ pub static S_ADD_CLIENT_ID_TO_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape = Str
     index: Index::new(),
 };
 pub static S_ADD_ROLE_TO_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape {
-    name: "AddRoleToInstanceProfileOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15506,7 +15506,7 @@ pub static S_ADD_ROLE_TO_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_ADD_USER_TO_GROUP_OUTPUT: StructShape = StructShape {
-    name: "AddUserToGroupOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15516,7 +15516,7 @@ pub static S_ADD_USER_TO_GROUP_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_ATTACH_GROUP_POLICY_OUTPUT: StructShape = StructShape {
-    name: "AttachGroupPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15526,7 +15526,7 @@ pub static S_ATTACH_GROUP_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_ATTACH_ROLE_POLICY_OUTPUT: StructShape = StructShape {
-    name: "AttachRolePolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15536,7 +15536,7 @@ pub static S_ATTACH_ROLE_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_ATTACH_USER_POLICY_OUTPUT: StructShape = StructShape {
-    name: "AttachUserPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15546,7 +15546,7 @@ pub static S_ATTACH_USER_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_CHANGE_PASSWORD_OUTPUT: StructShape = StructShape {
-    name: "ChangePasswordOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15556,7 +15556,7 @@ pub static S_CHANGE_PASSWORD_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_CREATE_ACCOUNT_ALIAS_OUTPUT: StructShape = StructShape {
-    name: "CreateAccountAliasOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15566,7 +15566,7 @@ pub static S_CREATE_ACCOUNT_ALIAS_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DEACTIVATE_MFA_DEVICE_OUTPUT: StructShape = StructShape {
-    name: "DeactivateMFADeviceOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15576,7 +15576,7 @@ pub static S_DEACTIVATE_MFA_DEVICE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_ACCESS_KEY_OUTPUT: StructShape = StructShape {
-    name: "DeleteAccessKeyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15586,7 +15586,7 @@ pub static S_DELETE_ACCESS_KEY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_ACCOUNT_ALIAS_OUTPUT: StructShape = StructShape {
-    name: "DeleteAccountAliasOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15606,7 +15606,7 @@ pub static S_DELETE_ACCOUNT_PASSWORD_POLICY_INPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_ACCOUNT_PASSWORD_POLICY_OUTPUT: StructShape = StructShape {
-    name: "DeleteAccountPasswordPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15616,7 +15616,7 @@ pub static S_DELETE_ACCOUNT_PASSWORD_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_GROUP_OUTPUT: StructShape = StructShape {
-    name: "DeleteGroupOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15626,7 +15626,7 @@ pub static S_DELETE_GROUP_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_GROUP_POLICY_OUTPUT: StructShape = StructShape {
-    name: "DeleteGroupPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15636,7 +15636,7 @@ pub static S_DELETE_GROUP_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape {
-    name: "DeleteInstanceProfileOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15646,7 +15646,7 @@ pub static S_DELETE_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_LOGIN_PROFILE_OUTPUT: StructShape = StructShape {
-    name: "DeleteLoginProfileOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15656,7 +15656,7 @@ pub static S_DELETE_LOGIN_PROFILE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape = StructShape {
-    name: "DeleteOpenIDConnectProviderOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15666,7 +15666,7 @@ pub static S_DELETE_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_POLICY_OUTPUT: StructShape = StructShape {
-    name: "DeletePolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15676,7 +15676,7 @@ pub static S_DELETE_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_POLICY_VERSION_OUTPUT: StructShape = StructShape {
-    name: "DeletePolicyVersionOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15686,7 +15686,7 @@ pub static S_DELETE_POLICY_VERSION_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_ROLE_OUTPUT: StructShape = StructShape {
-    name: "DeleteRoleOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15696,7 +15696,7 @@ pub static S_DELETE_ROLE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_ROLE_PERMISSIONS_BOUNDARY_OUTPUT: StructShape = StructShape {
-    name: "DeleteRolePermissionsBoundaryOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15706,7 +15706,7 @@ pub static S_DELETE_ROLE_PERMISSIONS_BOUNDARY_OUTPUT: StructShape = StructShape 
     index: Index::new(),
 };
 pub static S_DELETE_ROLE_POLICY_OUTPUT: StructShape = StructShape {
-    name: "DeleteRolePolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15716,7 +15716,7 @@ pub static S_DELETE_ROLE_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_SAML_PROVIDER_OUTPUT: StructShape = StructShape {
-    name: "DeleteSAMLProviderOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15726,7 +15726,7 @@ pub static S_DELETE_SAML_PROVIDER_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_SSH_PUBLIC_KEY_OUTPUT: StructShape = StructShape {
-    name: "DeleteSSHPublicKeyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15736,7 +15736,7 @@ pub static S_DELETE_SSH_PUBLIC_KEY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_SERVER_CERTIFICATE_OUTPUT: StructShape = StructShape {
-    name: "DeleteServerCertificateOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15746,7 +15746,7 @@ pub static S_DELETE_SERVER_CERTIFICATE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT: StructShape = StructShape {
-    name: "DeleteServiceSpecificCredentialOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15756,7 +15756,7 @@ pub static S_DELETE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT: StructShape = StructShap
     index: Index::new(),
 };
 pub static S_DELETE_SIGNING_CERTIFICATE_OUTPUT: StructShape = StructShape {
-    name: "DeleteSigningCertificateOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15766,7 +15766,7 @@ pub static S_DELETE_SIGNING_CERTIFICATE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_USER_OUTPUT: StructShape = StructShape {
-    name: "DeleteUserOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15776,7 +15776,7 @@ pub static S_DELETE_USER_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_USER_PERMISSIONS_BOUNDARY_OUTPUT: StructShape = StructShape {
-    name: "DeleteUserPermissionsBoundaryOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15786,7 +15786,7 @@ pub static S_DELETE_USER_PERMISSIONS_BOUNDARY_OUTPUT: StructShape = StructShape 
     index: Index::new(),
 };
 pub static S_DELETE_USER_POLICY_OUTPUT: StructShape = StructShape {
-    name: "DeleteUserPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15796,7 +15796,7 @@ pub static S_DELETE_USER_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_VIRTUAL_MFA_DEVICE_OUTPUT: StructShape = StructShape {
-    name: "DeleteVirtualMFADeviceOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15806,7 +15806,7 @@ pub static S_DELETE_VIRTUAL_MFA_DEVICE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DETACH_GROUP_POLICY_OUTPUT: StructShape = StructShape {
-    name: "DetachGroupPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15816,7 +15816,7 @@ pub static S_DETACH_GROUP_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DETACH_ROLE_POLICY_OUTPUT: StructShape = StructShape {
-    name: "DetachRolePolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15826,7 +15826,7 @@ pub static S_DETACH_ROLE_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DETACH_USER_POLICY_OUTPUT: StructShape = StructShape {
-    name: "DetachUserPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15836,7 +15836,7 @@ pub static S_DETACH_USER_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_ENABLE_MFA_DEVICE_OUTPUT: StructShape = StructShape {
-    name: "EnableMFADeviceOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15886,7 +15886,7 @@ pub static S_GET_CREDENTIAL_REPORT_INPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_GROUP_POLICY_OUTPUT: StructShape = StructShape {
-    name: "PutGroupPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15896,7 +15896,7 @@ pub static S_PUT_GROUP_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_ROLE_PERMISSIONS_BOUNDARY_OUTPUT: StructShape = StructShape {
-    name: "PutRolePermissionsBoundaryOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15906,7 +15906,7 @@ pub static S_PUT_ROLE_PERMISSIONS_BOUNDARY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_ROLE_POLICY_OUTPUT: StructShape = StructShape {
-    name: "PutRolePolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15916,7 +15916,7 @@ pub static S_PUT_ROLE_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_USER_PERMISSIONS_BOUNDARY_OUTPUT: StructShape = StructShape {
-    name: "PutUserPermissionsBoundaryOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15926,7 +15926,7 @@ pub static S_PUT_USER_PERMISSIONS_BOUNDARY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_USER_POLICY_OUTPUT: StructShape = StructShape {
-    name: "PutUserPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15936,7 +15936,7 @@ pub static S_PUT_USER_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape = StructShape {
-    name: "RemoveClientIDFromOpenIDConnectProviderOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15946,7 +15946,7 @@ pub static S_REMOVE_CLIENT_ID_FROM_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape 
     index: Index::new(),
 };
 pub static S_REMOVE_ROLE_FROM_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape {
-    name: "RemoveRoleFromInstanceProfileOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15956,7 +15956,7 @@ pub static S_REMOVE_ROLE_FROM_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape
     index: Index::new(),
 };
 pub static S_REMOVE_USER_FROM_GROUP_OUTPUT: StructShape = StructShape {
-    name: "RemoveUserFromGroupOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15966,7 +15966,7 @@ pub static S_REMOVE_USER_FROM_GROUP_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_RESYNC_MFA_DEVICE_OUTPUT: StructShape = StructShape {
-    name: "ResyncMFADeviceOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15976,7 +15976,7 @@ pub static S_RESYNC_MFA_DEVICE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_SET_DEFAULT_POLICY_VERSION_OUTPUT: StructShape = StructShape {
-    name: "SetDefaultPolicyVersionOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15986,7 +15986,7 @@ pub static S_SET_DEFAULT_POLICY_VERSION_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_SET_SECURITY_TOKEN_SERVICE_PREFERENCES_OUTPUT: StructShape = StructShape {
-    name: "SetSecurityTokenServicePreferencesOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -15996,7 +15996,7 @@ pub static S_SET_SECURITY_TOKEN_SERVICE_PREFERENCES_OUTPUT: StructShape = Struct
     index: Index::new(),
 };
 pub static S_TAG_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape {
-    name: "TagInstanceProfileOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16006,7 +16006,7 @@ pub static S_TAG_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_TAG_MFA_DEVICE_OUTPUT: StructShape = StructShape {
-    name: "TagMFADeviceOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16016,7 +16016,7 @@ pub static S_TAG_MFA_DEVICE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_TAG_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape = StructShape {
-    name: "TagOpenIDConnectProviderOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16026,7 +16026,7 @@ pub static S_TAG_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_TAG_POLICY_OUTPUT: StructShape = StructShape {
-    name: "TagPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16036,7 +16036,7 @@ pub static S_TAG_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_TAG_ROLE_OUTPUT: StructShape = StructShape {
-    name: "TagRoleOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16046,7 +16046,7 @@ pub static S_TAG_ROLE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_TAG_SAML_PROVIDER_OUTPUT: StructShape = StructShape {
-    name: "TagSAMLProviderOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16056,7 +16056,7 @@ pub static S_TAG_SAML_PROVIDER_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_TAG_SERVER_CERTIFICATE_OUTPUT: StructShape = StructShape {
-    name: "TagServerCertificateOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16066,7 +16066,7 @@ pub static S_TAG_SERVER_CERTIFICATE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_TAG_USER_OUTPUT: StructShape = StructShape {
-    name: "TagUserOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16076,7 +16076,7 @@ pub static S_TAG_USER_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UNTAG_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape {
-    name: "UntagInstanceProfileOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16086,7 +16086,7 @@ pub static S_UNTAG_INSTANCE_PROFILE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UNTAG_MFA_DEVICE_OUTPUT: StructShape = StructShape {
-    name: "UntagMFADeviceOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16096,7 +16096,7 @@ pub static S_UNTAG_MFA_DEVICE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UNTAG_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape = StructShape {
-    name: "UntagOpenIDConnectProviderOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16106,7 +16106,7 @@ pub static S_UNTAG_OPEN_ID_CONNECT_PROVIDER_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UNTAG_POLICY_OUTPUT: StructShape = StructShape {
-    name: "UntagPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16116,7 +16116,7 @@ pub static S_UNTAG_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UNTAG_ROLE_OUTPUT: StructShape = StructShape {
-    name: "UntagRoleOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16126,7 +16126,7 @@ pub static S_UNTAG_ROLE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UNTAG_SAML_PROVIDER_OUTPUT: StructShape = StructShape {
-    name: "UntagSAMLProviderOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16136,7 +16136,7 @@ pub static S_UNTAG_SAML_PROVIDER_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UNTAG_SERVER_CERTIFICATE_OUTPUT: StructShape = StructShape {
-    name: "UntagServerCertificateOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16146,7 +16146,7 @@ pub static S_UNTAG_SERVER_CERTIFICATE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UNTAG_USER_OUTPUT: StructShape = StructShape {
-    name: "UntagUserOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16156,7 +16156,7 @@ pub static S_UNTAG_USER_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UPDATE_ACCESS_KEY_OUTPUT: StructShape = StructShape {
-    name: "UpdateAccessKeyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16166,7 +16166,7 @@ pub static S_UPDATE_ACCESS_KEY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UPDATE_ACCOUNT_PASSWORD_POLICY_OUTPUT: StructShape = StructShape {
-    name: "UpdateAccountPasswordPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16176,7 +16176,7 @@ pub static S_UPDATE_ACCOUNT_PASSWORD_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UPDATE_ASSUME_ROLE_POLICY_OUTPUT: StructShape = StructShape {
-    name: "UpdateAssumeRolePolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16186,7 +16186,7 @@ pub static S_UPDATE_ASSUME_ROLE_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UPDATE_GROUP_OUTPUT: StructShape = StructShape {
-    name: "UpdateGroupOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16196,7 +16196,7 @@ pub static S_UPDATE_GROUP_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UPDATE_LOGIN_PROFILE_OUTPUT: StructShape = StructShape {
-    name: "UpdateLoginProfileOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16206,7 +16206,7 @@ pub static S_UPDATE_LOGIN_PROFILE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_OUTPUT: StructShape = StructShape {
-    name: "UpdateOpenIDConnectProviderThumbprintOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16216,7 +16216,7 @@ pub static S_UPDATE_OPEN_ID_CONNECT_PROVIDER_THUMBPRINT_OUTPUT: StructShape = St
     index: Index::new(),
 };
 pub static S_UPDATE_SSH_PUBLIC_KEY_OUTPUT: StructShape = StructShape {
-    name: "UpdateSSHPublicKeyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16226,7 +16226,7 @@ pub static S_UPDATE_SSH_PUBLIC_KEY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UPDATE_SERVER_CERTIFICATE_OUTPUT: StructShape = StructShape {
-    name: "UpdateServerCertificateOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16236,7 +16236,7 @@ pub static S_UPDATE_SERVER_CERTIFICATE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UPDATE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT: StructShape = StructShape {
-    name: "UpdateServiceSpecificCredentialOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16246,7 +16246,7 @@ pub static S_UPDATE_SERVICE_SPECIFIC_CREDENTIAL_OUTPUT: StructShape = StructShap
     index: Index::new(),
 };
 pub static S_UPDATE_SIGNING_CERTIFICATE_OUTPUT: StructShape = StructShape {
-    name: "UpdateSigningCertificateOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -16256,7 +16256,7 @@ pub static S_UPDATE_SIGNING_CERTIFICATE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_UPDATE_USER_OUTPUT: StructShape = StructShape {
-    name: "UpdateUserOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,

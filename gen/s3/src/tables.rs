@@ -22244,7 +22244,7 @@ pub static S_WEBSITE_CONFIGURATION: StructShape = StructShape {
     ],
 };
 pub static S_DELETE_BUCKET_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22254,7 +22254,7 @@ pub static S_DELETE_BUCKET_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketAnalyticsConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22264,7 +22264,7 @@ pub static S_DELETE_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT: StructShape = StructS
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_CORS_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketCorsOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22274,7 +22274,7 @@ pub static S_DELETE_BUCKET_CORS_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_ENCRYPTION_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketEncryptionOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22284,7 +22284,7 @@ pub static S_DELETE_BUCKET_ENCRYPTION_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketIntelligentTieringConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22294,7 +22294,7 @@ pub static S_DELETE_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT: StructShape
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_INVENTORY_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketInventoryConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22304,7 +22304,7 @@ pub static S_DELETE_BUCKET_INVENTORY_CONFIGURATION_OUTPUT: StructShape = StructS
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_LIFECYCLE_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketLifecycleOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22314,7 +22314,7 @@ pub static S_DELETE_BUCKET_LIFECYCLE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_METRICS_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketMetricsConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22324,7 +22324,7 @@ pub static S_DELETE_BUCKET_METRICS_CONFIGURATION_OUTPUT: StructShape = StructSha
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_OWNERSHIP_CONTROLS_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketOwnershipControlsOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22334,7 +22334,7 @@ pub static S_DELETE_BUCKET_OWNERSHIP_CONTROLS_OUTPUT: StructShape = StructShape 
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_POLICY_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22344,7 +22344,7 @@ pub static S_DELETE_BUCKET_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_REPLICATION_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketReplicationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22354,7 +22354,7 @@ pub static S_DELETE_BUCKET_REPLICATION_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_TAGGING_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketTaggingOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22364,7 +22364,7 @@ pub static S_DELETE_BUCKET_TAGGING_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_BUCKET_WEBSITE_OUTPUT: StructShape = StructShape {
-    name: "DeleteBucketWebsiteOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22374,7 +22374,7 @@ pub static S_DELETE_BUCKET_WEBSITE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_DELETE_PUBLIC_ACCESS_BLOCK_OUTPUT: StructShape = StructShape {
-    name: "DeletePublicAccessBlockOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22384,7 +22384,7 @@ pub static S_DELETE_PUBLIC_ACCESS_BLOCK_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_ACCELERATE_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "PutBucketAccelerateConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22394,7 +22394,7 @@ pub static S_PUT_BUCKET_ACCELERATE_CONFIGURATION_OUTPUT: StructShape = StructSha
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_ACL_OUTPUT: StructShape = StructShape {
-    name: "PutBucketAclOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22404,7 +22404,7 @@ pub static S_PUT_BUCKET_ACL_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "PutBucketAnalyticsConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22414,7 +22414,7 @@ pub static S_PUT_BUCKET_ANALYTICS_CONFIGURATION_OUTPUT: StructShape = StructShap
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_CORS_OUTPUT: StructShape = StructShape {
-    name: "PutBucketCorsOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22424,7 +22424,7 @@ pub static S_PUT_BUCKET_CORS_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_ENCRYPTION_OUTPUT: StructShape = StructShape {
-    name: "PutBucketEncryptionOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22434,7 +22434,7 @@ pub static S_PUT_BUCKET_ENCRYPTION_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "PutBucketIntelligentTieringConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22444,7 +22444,7 @@ pub static S_PUT_BUCKET_INTELLIGENT_TIERING_CONFIGURATION_OUTPUT: StructShape = 
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_INVENTORY_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "PutBucketInventoryConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22454,7 +22454,7 @@ pub static S_PUT_BUCKET_INVENTORY_CONFIGURATION_OUTPUT: StructShape = StructShap
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_LOGGING_OUTPUT: StructShape = StructShape {
-    name: "PutBucketLoggingOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22464,7 +22464,7 @@ pub static S_PUT_BUCKET_LOGGING_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_METRICS_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "PutBucketMetricsConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22474,7 +22474,7 @@ pub static S_PUT_BUCKET_METRICS_CONFIGURATION_OUTPUT: StructShape = StructShape 
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_NOTIFICATION_CONFIGURATION_OUTPUT: StructShape = StructShape {
-    name: "PutBucketNotificationConfigurationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22484,7 +22484,7 @@ pub static S_PUT_BUCKET_NOTIFICATION_CONFIGURATION_OUTPUT: StructShape = StructS
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_OWNERSHIP_CONTROLS_OUTPUT: StructShape = StructShape {
-    name: "PutBucketOwnershipControlsOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22494,7 +22494,7 @@ pub static S_PUT_BUCKET_OWNERSHIP_CONTROLS_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_POLICY_OUTPUT: StructShape = StructShape {
-    name: "PutBucketPolicyOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22504,7 +22504,7 @@ pub static S_PUT_BUCKET_POLICY_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_REPLICATION_OUTPUT: StructShape = StructShape {
-    name: "PutBucketReplicationOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22514,7 +22514,7 @@ pub static S_PUT_BUCKET_REPLICATION_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_REQUEST_PAYMENT_OUTPUT: StructShape = StructShape {
-    name: "PutBucketRequestPaymentOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22524,7 +22524,7 @@ pub static S_PUT_BUCKET_REQUEST_PAYMENT_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_TAGGING_OUTPUT: StructShape = StructShape {
-    name: "PutBucketTaggingOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22534,7 +22534,7 @@ pub static S_PUT_BUCKET_TAGGING_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_VERSIONING_OUTPUT: StructShape = StructShape {
-    name: "PutBucketVersioningOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22544,7 +22544,7 @@ pub static S_PUT_BUCKET_VERSIONING_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_BUCKET_WEBSITE_OUTPUT: StructShape = StructShape {
-    name: "PutBucketWebsiteOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,
@@ -22554,7 +22554,7 @@ pub static S_PUT_BUCKET_WEBSITE_OUTPUT: StructShape = StructShape {
     index: Index::new(),
 };
 pub static S_PUT_PUBLIC_ACCESS_BLOCK_OUTPUT: StructShape = StructShape {
-    name: "PutPublicAccessBlockOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,

@@ -1244,7 +1244,7 @@ pub static S_UNSUPPORTED_OPERATION: StructShape = StructShape {
     }],
 };
 pub static S_DELETE_MESSAGE_OUTPUT: StructShape = StructShape {
-    name: "DeleteMessageOutput",
+    name: "Unit",
     members: &[],
     payload: None,
     union: false,

@@ -378,6 +378,9 @@ fn with_tags(mut ask: Ask, tags: Option<&[Tag]>) -> Ask {
 
 impl Hooks for DynamoDb {
     fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        if ask.resource.contains("/stream/") {
+            return crate::streams::grants(tx, &ask.resource);
+        }
         let owner = ask.resource.split(':').nth(4).and_then(AccountId::parse);
         let mut grants = Grants { owner, ..Grants::default() };
         let Some((name, sub)) = split_arn(&ask.resource) else { return Ok(grants) };

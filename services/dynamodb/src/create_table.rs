@@ -53,6 +53,7 @@ pub(crate) fn start(tx: &mut Tx, cx: &Cx, row: &mut TableRow) -> Result<(), Erro
     }
     row.number = number;
     row.created = tx.now();
+    row.on_demand_since = row.on_demand.then_some(row.created);
     row.id = cx.entropy.uuid();
     if row.policy.is_some() {
         row.policy_revision = cx.entropy.uuid();
@@ -93,7 +94,7 @@ pub(crate) fn new_row(cx: &Cx, input: &CreateTableInput) -> Result<TableRow, Err
         indexes,
         on_demand,
         throughput,
-        on_demand_since: on_demand.then(|| cx.now()),
+        on_demand_since: None,
         stream,
         stream_label: None,
         stream_number: 0,

@@ -1,7 +1,9 @@
-//! Resource policies of tables.
+//! Resource policies of tables and streams.
 
 use crate::DynamoDb;
 use crate::error::invalid;
+use crate::rows::{StreamRow, TableRow};
+use crate::streams::Named;
 use crate::table::save;
 use api::{Cx, Error, Tx};
 use gen_dynamodb::errors as e;
@@ -41,7 +43,53 @@ fn check_revision(current: Option<&str>, wanted: Option<&String>, arn: &str) -> 
     }
 }
 
+/// What has a policy.
+enum Holder {
+    Table(Box<TableRow>),
+    Stream(Named, StreamRow),
+}
+
+impl Holder {
+    fn policy(&self) -> Option<&String> {
+        match self {
+            Holder::Table(row) => row.policy.as_ref(),
+            Holder::Stream(_, row) => row.policy.as_ref(),
+        }
+    }
+
+    /// The revision, if there is a policy.
+    fn revision(&self) -> Option<&str> {
+        self.policy()?;
+        Some(match self {
+            Holder::Table(row) => &row.policy_revision,
+            Holder::Stream(_, row) => &row.policy_revision,
+        })
+    }
+
+    fn set(self, tx: &mut Tx, policy: Option<String>, revision: String) -> Result<(), Error> {
+        match self {
+            Holder::Table(mut row) => {
+                (row.policy, row.policy_revision) = (policy, revision);
+                save(tx, &row)
+            }
+            Holder::Stream(named, mut row) => {
+                (row.policy, row.policy_revision) = (policy, revision);
+                named.save(tx, &row)
+            }
+        }
+    }
+}
+
 impl DynamoDb {
+    fn holder(&self, tx: &Tx, arn: &str) -> Result<Holder, Error> {
+        if arn.contains("/stream/") {
+            let named = Named::parse(arn)?;
+            let row = named.find(tx)?;
+            return Ok(Holder::Stream(named, row));
+        }
+        Ok(Holder::Table(Box::new(self.by_arn(tx, arn)?.row.clone())))
+    }
+
     pub(crate) fn put_resource_policy(
         &self,
         tx: &mut Tx,
@@ -49,16 +97,15 @@ impl DynamoDb {
         input: &PutResourcePolicyInput,
     ) -> Result<PutResourcePolicyOutput, Error> {
         let text = check(&input.policy)?;
-        let table = self.by_arn(tx, &input.resource_arn)?;
-        let current = table.policy.as_ref().map(|_| table.row.policy_revision.as_str());
-        check_revision(current, input.expected_revision_id.as_ref(), &input.resource_arn)?;
-        let mut row = table.row.clone();
-        if row.policy.as_ref() != Some(&text) {
-            row.policy = Some(text);
-            row.policy_revision = cx.entropy.uuid();
-            save(tx, &row)?;
+        let holder = self.holder(tx, &input.resource_arn)?;
+        let wanted = input.expected_revision_id.as_ref();
+        check_revision(holder.revision(), wanted, &input.resource_arn)?;
+        let mut revision = holder.revision().unwrap_or_default().to_owned();
+        if holder.policy() != Some(&text) {
+            revision = cx.entropy.uuid();
+            holder.set(tx, Some(text), revision.clone())?;
         }
-        Ok(PutResourcePolicyOutput { revision_id: Some(row.policy_revision) })
+        Ok(PutResourcePolicyOutput { revision_id: Some(revision) })
     }
 
     pub(crate) fn get_resource_policy(
@@ -67,9 +114,9 @@ impl DynamoDb {
         _: &Cx,
         input: &GetResourcePolicyInput,
     ) -> Result<GetResourcePolicyOutput, Error> {
-        let table = self.by_arn(tx, &input.resource_arn)?;
-        let policy = table.row.policy.clone().ok_or_else(|| missing(&input.resource_arn))?;
-        let revision_id = Some(table.row.policy_revision.clone());
+        let holder = self.holder(tx, &input.resource_arn)?;
+        let policy = holder.policy().cloned().ok_or_else(|| missing(&input.resource_arn))?;
+        let revision_id = holder.revision().map(str::to_owned);
         Ok(GetResourcePolicyOutput { policy: Some(policy), revision_id })
     }
 
@@ -79,19 +126,16 @@ impl DynamoDb {
         _: &Cx,
         input: &DeleteResourcePolicyInput,
     ) -> Result<DeleteResourcePolicyOutput, Error> {
-        let table = self.by_arn(tx, &input.resource_arn)?;
-        let mut row = table.row.clone();
-        if row.policy.is_none() {
-            return match input.expected_revision_id {
+        let holder = self.holder(tx, &input.resource_arn)?;
+        let wanted = input.expected_revision_id.as_ref();
+        let Some(revision) = holder.revision().map(str::to_owned) else {
+            return match wanted {
                 None => Ok(DeleteResourcePolicyOutput::default()),
                 Some(_) => Err(missing(&input.resource_arn)),
             };
-        }
-        let revision = std::mem::take(&mut row.policy_revision);
-        let wanted = input.expected_revision_id.as_ref();
+        };
         check_revision(Some(&revision), wanted, &input.resource_arn)?;
-        row.policy = None;
-        save(tx, &row)?;
+        holder.set(tx, None, String::new())?;
         Ok(DeleteResourcePolicyOutput { revision_id: Some(revision) })
     }
 }

@@ -137,6 +137,8 @@ row! {
         /// The first and last sequence numbers that it can have.
         7 => first: u64,
         8 => last: Option<u64>,
+        9 => policy: Option<String>,
+        10 => policy_revision: String,
     }
 
     /// A change of one item.

@@ -6,9 +6,10 @@ use crate::error::invalid;
 use crate::jobs::{RETENTION_MS, trim_later};
 use crate::names::{TableName, arn, split_arn};
 use crate::rows::{Event, RECORDS, RecordRow, STREAMS, StreamRow, TableRow, ViewType};
+use crate::table::named_policy;
 use crate::write::first_sequence;
-use api::{Ask, Cx, Error, Hooks, Tx};
-use base::{Region, Timestamp, hex};
+use api::{Ask, Cx, Error, Grants, Hooks, Tx};
+use base::{AccountId, Region, Timestamp, hex};
 use gen_dynamodbstreams::errors as e;
 use gen_dynamodbstreams::*;
 use item::{Item, Map, item_size};
@@ -41,6 +42,8 @@ pub(crate) fn begin(tx: &mut Tx, row: &mut TableRow, view: ViewType) -> Result<(
         range: row.range.clone(),
         first: first_sequence(tx),
         last: None,
+        policy: None,
+        policy_revision: String::new(),
     };
     tx.put(&STREAMS, &scope, &(row.name.as_str(), label.as_str()), &stream)?;
     row.stream_label = Some(label);
@@ -70,13 +73,13 @@ fn sequence_text(number: u64) -> String {
 pub struct Streams;
 
 /// A stream by its ARN.
-struct Named {
+pub(crate) struct Named {
     table: TableName,
     label: String,
 }
 
 impl Named {
-    fn parse(text: &str) -> Result<Named, Error> {
+    pub fn parse(text: &str) -> Result<Named, Error> {
         let bad =
             || invalid(format!("Invalid StreamArn: Invalid ResourceArn provided as input {text}"));
         let (table, sub) = split_arn(text).ok_or_else(bad)?;
@@ -88,9 +91,18 @@ impl Named {
         format!("{}/stream/{}", self.table.arn(), self.label)
     }
 
-    fn find(&self, tx: &Tx) -> Result<StreamRow, Error> {
+    fn row(&self, tx: &Tx) -> Result<Option<StreamRow>, Error> {
         let key = (self.table.name.as_str(), self.label.as_str());
-        tx.get(&STREAMS, &self.table.scope(), &key)?.ok_or_else(|| {
+        Ok(tx.get(&STREAMS, &self.table.scope(), &key)?)
+    }
+
+    pub fn save(&self, tx: &mut Tx, row: &StreamRow) -> Result<(), Error> {
+        let key = (self.table.name.as_str(), self.label.as_str());
+        Ok(tx.put(&STREAMS, &self.table.scope(), &key, row)?)
+    }
+
+    pub fn find(&self, tx: &Tx) -> Result<StreamRow, Error> {
+        self.row(tx)?.ok_or_else(|| {
             let text = format!("Requested resource not found: Stream: {} not found", self.arn());
             Error::new(&e::RESOURCE_NOT_FOUND_EXCEPTION, text)
         })
@@ -141,7 +153,23 @@ fn ask(cx: &Cx, resource: String) -> Result<Vec<Ask>, Error> {
     Ok(vec![Ask::new(format!("dynamodb:{}", cx.operation.name), resource)])
 }
 
-impl Hooks for Streams {}
+/// Who owns a stream, and what its own policy says.
+pub(crate) fn grants(tx: &Tx, resource: &str) -> Result<Grants, Error> {
+    let owner = resource.split(':').nth(4).and_then(AccountId::parse);
+    let mut grants = Grants { owner, ..Grants::default() };
+    if let Ok(named) = Named::parse(resource)
+        && let Some(row) = named.row(tx)?
+    {
+        grants.policy = row.policy.as_deref().map(named_policy).transpose()?;
+    }
+    Ok(grants)
+}
+
+impl Hooks for Streams {
+    fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        grants(tx, &ask.resource)
+    }
+}
 
 impl DynamoDBStreamsApi for Streams {
     fn authorize_describe_stream(

@@ -23,6 +23,14 @@ pub(crate) struct Table {
     pub policy: Option<NamedPolicy>,
 }
 
+/// The policy of a table or stream. It was checked when it was put, so what is wrong with it is damage or
+/// a bug of ours: refuse, never allow.
+pub(crate) fn named_policy(text: &str) -> Result<NamedPolicy, Error> {
+    let parsed = Policy::parse(policy::Kind::Resource, text);
+    let policy = parsed.map_err(|error| Error::internal(format!("{error:?}")))?;
+    Ok(NamedPolicy { name: "resource policy".into(), policy: Arc::new(policy) })
+}
+
 impl Deref for Table {
     type Target = TableRow;
 
@@ -34,13 +42,7 @@ impl Deref for Table {
 impl Table {
     pub fn new(row: TableRow) -> Result<Table, Error> {
         let scope = Scope::AccountRegion(row.account, row.region.clone());
-        // It was checked when it was put, so this is damage or a bug of ours: refuse, never allow.
-        let parse = |text: &String| {
-            let parsed = Policy::parse(policy::Kind::Resource, text);
-            let policy = parsed.map_err(|error| Error::internal(format!("{error:?}")))?;
-            Ok::<_, Error>(NamedPolicy { name: "resource policy".into(), policy: Arc::new(policy) })
-        };
-        let policy = row.policy.as_ref().map(parse).transpose()?;
+        let policy = row.policy.as_deref().map(named_policy).transpose()?;
         Ok(Table { row, scope, policy })
     }
 

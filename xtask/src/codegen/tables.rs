@@ -97,7 +97,7 @@ pub fn tables(source: &Source) -> String {
             "pub static S_{}: StructShape = StructShape {{ name: {}, members: &[], payload: None, \
              union: false, xml_root: {}, xml_namespace: None, error: None, index: Index::new() }};",
             names::constant(&name),
-            literal(&name),
+            literal(if name.ends_with("Output") { "Unit" } else { &name }),
             option(root(source, None, &name)),
         );
     }

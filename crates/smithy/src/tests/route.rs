@@ -110,7 +110,11 @@ fn finds_rest_operations() {
 #[test]
 fn finds_named_operations() {
     check_by(AwsJson10, "POST / : x-amz-target Things_20200108.GetCode", "GetCode");
-    check_by(AwsJson10, "POST / : x-amz-target Things.Nope", "! there is no operation Nope");
+    for target in ["Things_20200108.Nope", "Things.GetCode", "Things_20190101.GetCode", "GetCode"] {
+        let name = target.strip_prefix("Things_20200108.").unwrap_or(target);
+        let expected = format!("! there is no operation {name}");
+        check_by(AwsJson10, &format!("POST / : x-amz-target {target}"), &expected);
+    }
     check_by(AwsJson10, "POST /", "! the request names no operation");
     check_by(AwsQuery, "POST /?Action=GetFunction", "GetFunction");
     check_by(AwsQuery, "POST /", "GetCode");
