@@ -14,6 +14,7 @@
 
 mod ast;
 mod evaluate;
+pub mod fuzz;
 mod keys;
 mod parse;
 pub mod partiql;

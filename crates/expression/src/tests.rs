@@ -1,6 +1,7 @@
 //! Expressions against items: what holds, what is left, what is refused and in which words.
 
 use crate::{Scope, condition, key_conditions, projection, update};
+use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
 use item::{Item, Map};
 use std::collections::BTreeMap;
@@ -459,4 +460,38 @@ fn any_text_is_parsed_or_refused() {
         }
     }
     assert!(parsed > 100, "{parsed}");
+}
+
+/// What the fuzzer does, for a second: good texts, cut and changed at random.
+#[test]
+fn a_short_fuzz() {
+    let chance = SeededEntropy::new(11);
+    let seeds = [
+        "a = :a AND NOT (b <> :b OR #c[1].x < :b)",
+        "a BETWEEN :a AND :a or begins_with(b, :b) and size(#e) > :a",
+        "attribute_exists(e.g[0]) and attribute_type(a, :n) and contains(d, :b) and a in (:a, :b)",
+        "SET a = a + :a, #c[1] = list_append(c, :c), e.g[0] = if_not_exists(x, :b) REMOVE b ADD ns :a DELETE d :d",
+        "a, #b, c[1].x, e.g[0], e.f",
+        "a = :b and b > :a",
+        "a = :b and begins_with(b, :b)",
+    ];
+    for round in 0..6_000 {
+        let mut data = seeds[round % seeds.len()].as_bytes().to_vec();
+        for _ in 0..chance.below(5) {
+            let at = chance.below(data.len() as u64 + 1) as usize;
+            match chance.below(5) {
+                0 if at < data.len() => data[at] = chance.next_u64() as u8,
+                1 => data.truncate(at),
+                2 => data.insert(at, b"()[]:#,.=<>+- abcdet0123\0"[chance.below(25) as usize]),
+                3 if at < data.len() => drop(data.remove(at)),
+                _ => {
+                    let from = chance.below(at as u64 + 1) as usize;
+                    let copy = data[from..at].to_vec();
+                    data.splice(at..at, copy);
+                }
+            }
+            data.truncate(2_000);
+        }
+        crate::fuzz::fuzz_expression(&data);
+    }
 }

@@ -11,6 +11,7 @@
 //! Deliberately absent: tables, expressions, anything that is stored elsewhere.
 
 mod build;
+pub mod fuzz;
 mod json;
 mod key;
 pub mod number;

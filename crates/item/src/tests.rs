@@ -208,3 +208,36 @@ fn hostile_bytes_are_harmless() {
         let _ = (item.to_json(), item_size(item.map()), item.get("a"));
     }
 }
+
+/// What the fuzzer does, for a second: good texts, cut and changed at random.
+#[test]
+fn a_short_fuzz() {
+    let chance = SeededEntropy::new(11);
+    let seeds = [
+        r#"{"a":{"S":"x"},"b":{"N":"-1.5e3"},"c":{"L":[{"NULL":true},{"M":{"d":{"BOOL":false}}}]}}"#,
+        r#"{"p":{"SS":["a","b"]},"q":{"NS":["1","2.50"]},"r":{"BS":["AQ=="]},"s":{"B":"AAEC"}}"#,
+        r#"{"S":"\u00e9\ud83d\ude00"}"#,
+        "1.5 2",
+        "99999999999999999999999999999999999999 -0.0001",
+        "\u{1}\u{1}a\u{0}\u{1}",
+    ];
+    for round in 0..6_000 {
+        let mut data = seeds[round % seeds.len()].as_bytes().to_vec();
+        for _ in 0..chance.below(5) {
+            let at = chance.below(data.len() as u64 + 1) as usize;
+            match chance.below(5) {
+                0 if at < data.len() => data[at] = chance.next_u64() as u8,
+                1 => data.truncate(at),
+                2 => data.insert(at, b"{}[]:,\"\\0123456789eE+-.SNBLM "[chance.below(29) as usize]),
+                3 if at < data.len() => drop(data.remove(at)),
+                _ => {
+                    let from = chance.below(at as u64 + 1) as usize;
+                    let copy = data[from..at].to_vec();
+                    data.splice(at..at, copy);
+                }
+            }
+            data.truncate(2_000);
+        }
+        crate::fuzz::fuzz_item(&data);
+    }
+}

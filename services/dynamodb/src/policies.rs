@@ -46,7 +46,7 @@ fn check_revision(current: Option<&str>, wanted: Option<&String>, arn: &str) -> 
 /// What has a policy.
 enum Holder {
     Table(Box<TableRow>),
-    Stream(Named, StreamRow),
+    Stream(Named, Box<StreamRow>),
 }
 
 impl Holder {
@@ -85,7 +85,7 @@ impl DynamoDb {
         if arn.contains("/stream/") {
             let named = Named::parse(arn)?;
             let row = named.find(tx)?;
-            return Ok(Holder::Stream(named, row));
+            return Ok(Holder::Stream(named, Box::new(row)));
         }
         Ok(Holder::Table(Box::new(self.by_arn(tx, arn)?.row.clone())))
     }
