@@ -39,7 +39,6 @@ def test_ping_and_versions(engine):
 @pytest.mark.parametrize(
     "method, path, status, part",
     [
-        ("POST", "/build", 501, "/build is not done"),
         ("POST", "/images/create?fromImage=x&tag=y", 501, "is not done"),
         ("POST", "/images/busybox/push", 501, "is not done"),
         ("POST", "/grpc", 501, "DOCKER_BUILDKIT=0"),

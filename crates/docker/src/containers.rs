@@ -54,7 +54,7 @@ pub async fn create(call: Call) -> Reply {
     reply::created(&Created { id: &created.id, warnings: &created.warnings })
 }
 
-fn check_platform(platform: &str) -> Result<(), Error> {
+pub fn check_platform(platform: &str) -> Result<(), Error> {
     let own = engine::image::architecture();
     let mut parts = platform.split('/');
     let (os, architecture) = (parts.next().unwrap_or_default(), parts.next().unwrap_or(own));

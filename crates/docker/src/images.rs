@@ -75,8 +75,29 @@ fn summary(engine: &Engine, image: &Image) -> Summary {
 pub async fn summaries(engine: &Engine) -> Result<Vec<impl Serialize + use<>>, Error> {
     let engine = engine.clone();
     blocking(move || {
-        let images = engine.images().list()?;
-        Ok(images.iter().map(|image| summary(&engine, image)).collect::<Vec<_>>())
+        let mut images = engine.images().list()?;
+        let steps = engine.images().parents()?;
+        images.retain(|image| !(image.tags.is_empty() && steps.contains(&image.id)));
+        let mut counted: BTreeMap<String, (u64, usize)> = BTreeMap::new();
+        let mut layers = Vec::new();
+        for image in &images {
+            let sizes = engine.images().layer_sizes(&image.config)?;
+            let chain = image.config.chain().iter().map(|layer| layer.hex()).collect::<Vec<_>>();
+            for (layer, size) in chain.iter().zip(sizes) {
+                let one = counted.entry(layer.clone()).or_insert((size, 0));
+                one.1 += 1;
+            }
+            layers.push(chain);
+        }
+        let shared = |chain: &[String]| -> u64 {
+            let used = chain.iter().filter_map(|layer| counted.get(layer));
+            used.filter(|(_, users)| *users > 1).map(|(size, _)| size).sum()
+        };
+        let whole = images.iter().zip(&layers).map(|(image, chain)| Summary {
+            shared_size: shared(chain) as i64,
+            ..summary(&engine, image)
+        });
+        Ok(whole.collect::<Vec<_>>())
     })
     .await
 }
@@ -107,6 +128,7 @@ async fn list(call: Call) -> Reply {
     let known = ["before", "dangling", "label", "label!", "reference", "since", "until"];
     let filters = Filters::parse(call.query.text("filters"), &known)?;
     let dangling = filters.flag("dangling")?;
+    let all = call.query.flag("all");
     let engine = call.engine().clone();
     let shown = blocking(move || {
         let bound = |name: &str| -> Result<Option<i64>, Error> {
@@ -116,7 +138,12 @@ async fn list(call: Call) -> Reply {
         let (before, since) = (bound("before")?, bound("since")?);
         let until = crate::containers::until(&filters)?;
         let mut images = engine.images().list()?;
+        let steps = if all { Default::default() } else { engine.images().parents()? };
         images.retain(|image| {
+            // Steps of builds are shown when asked for.
+            if image.tags.is_empty() && steps.contains(&image.id) {
+                return false;
+            }
             dangling.is_none_or(|wanted| image.tags.is_empty() == wanted)
                 && filters.any("reference", |pattern| matches_reference(&image.tags, pattern))
                 && filters.labels(&image.run_config().labels)
@@ -300,8 +327,11 @@ async fn prune(call: Call) -> Reply {
     let (removed, bytes) = blocking(move || {
         let before = own.images().layers_size()?;
         let mut removed = Vec::new();
+        // They go with the image that they led to.
+        let steps = own.images().parents()?;
         for image in own.images().list()? {
             let keep = (!all && !image.tags.is_empty())
+                || steps.contains(&image.id)
                 || user_of(&own, &image.id).is_some()
                 || !filters.labels(&image.run_config().labels)
                 || created_ns(&image) > until;

@@ -11,6 +11,7 @@
 
 mod attach;
 mod body;
+mod build;
 mod containers;
 mod events;
 mod exec;

@@ -3,7 +3,7 @@
 use crate::query::{Query, decode_path};
 use crate::reply::Reply;
 use crate::server::{Docker, Version};
-use crate::{containers, events, exec, images, info, networks, volumes};
+use crate::{build, containers, events, exec, images, info, networks, volumes};
 use engine::{Error, Kind};
 use http::{Method, Request};
 use hyper::body::Incoming;
@@ -28,6 +28,10 @@ impl Call {
         crate::query::document(&bytes)
     }
 }
+
+/// What to do about it, too.
+pub const BUILDKIT: &str =
+    "BuildKit is not done; set DOCKER_BUILDKIT=0 (`eval \"$(cumulet env)\"` does)";
 
 const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker \
                         swarm join\" to connect this node to swarm and try again.";
@@ -64,10 +68,9 @@ pub async fn route(
         (_, ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..]) => {
             Err(Error::new(Kind::Unavailable, NO_SWARM))
         }
-        ("POST", ["session" | "grpc"]) => Err(Error::new(
-            Kind::NotDone,
-            "BuildKit is not done; set DOCKER_BUILDKIT=0 (`eval \"$(cumulet env)\"` does)",
-        )),
+        ("POST", ["build"]) => build::build(call).await,
+        ("POST", ["build", "prune"]) => build::prune(),
+        ("POST", ["session" | "grpc"]) => Err(Error::new(Kind::NotDone, BUILDKIT)),
         _ => not_done(&method, path),
     }
 }

@@ -19,5 +19,6 @@ pub use error::ParseError;
 pub use ignore::Ignore;
 pub use instruction::{Arg, Copy, From, Healthcheck, Instruction, Run, Words, parse_instruction};
 pub use lines::Heredoc;
+pub use pattern::Pattern;
 pub use stages::{Command, Dockerfile, Stage, parse};
 pub use words::Expander;

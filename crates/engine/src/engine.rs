@@ -232,9 +232,16 @@ impl Engine {
                 container.set_running_before();
                 lost = true;
                 self.container_ended(container, ended).await;
+            } else if container.is_of_build() {
+                // Below.
             } else if container.restarts_at_start() {
                 let (engine, container) = (self.clone(), container.clone());
                 task(async move { drop(engine.start(&container).await) });
+            }
+            if container.is_of_build() {
+                // The build that it belonged to has ended with the last process.
+                let (engine, container) = (self.clone(), container.clone());
+                task(async move { drop(engine.remove(&container, true, true).await) });
             }
         }
         if lost || !running.is_empty() {

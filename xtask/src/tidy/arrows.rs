@@ -24,13 +24,14 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/directory", 3),
     ("gen/", 3),
     ("services/", 4),
-    ("crates/docker", 4),
     ("crates/gateway", 4),
-    ("crates/cloud", 5),
-    ("crates/sim", 6),
-    ("crates/bench", 6),
-    ("crates/soak", 6),
-    ("xtask", 7),
+    ("crates/build", 5),
+    ("crates/docker", 6),
+    ("crates/cloud", 7),
+    ("crates/sim", 8),
+    ("crates/bench", 8),
+    ("crates/soak", 8),
+    ("xtask", 9),
 ];
 
 /// Libraries that only some crates may name.

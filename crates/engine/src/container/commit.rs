@@ -4,7 +4,7 @@ use super::Container;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::image::Source;
+use crate::image::{Sealed, Source};
 use crate::time;
 use oci::Reference;
 use oci::digest::Hasher;
@@ -30,6 +30,17 @@ impl<W: Write> Write for Hashing<W> {
 }
 
 impl Engine {
+    /// What a container that has ended wrote, as a layer; `None` if it is nothing. The container
+    /// has nothing left then, and is to be removed. Blocks.
+    pub fn take_changes(&self, container: &Container) -> Result<Option<Sealed>, Error> {
+        if container.is_running() {
+            return Err(Error::conflict("the container is running"));
+        }
+        let place = self.images().scratch("layer");
+        std::fs::rename(self.folder(&container.id).join("upper"), &place)?;
+        self.images().seal(place)
+    }
+
     /// Blocks. Without `config` the image runs as the container did. Gives the image's id.
     pub fn commit(
         &self,

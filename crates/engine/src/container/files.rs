@@ -7,7 +7,7 @@
 use super::Container;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::image::{open_folder, place_entry};
+use crate::image::{Recorder, open_folder, place_entry};
 use crate::sys::{files, mounts};
 use oci::tar::{Entry, Kind, Reader, Time, Writer};
 use rustix::fd::{AsFd, OwnedFd};
@@ -141,7 +141,7 @@ impl Engine {
         };
         let above = Path::new(&place.path).parent().and_then(Path::to_str).unwrap_or("/");
         let own = Path::new(&place.path).file_name().and_then(|name| name.to_str());
-        let mut walk = Walk { writer: Writer::new(to), links: BTreeMap::new(), marks: false };
+        let mut walk = Walk::new(to);
         let missing = |_| not_found(container, path);
         match own {
             Some(own) if !follows => {
@@ -206,7 +206,7 @@ impl Engine {
         let mount = self.whole(container, false)?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(&mount, ".", flags, Mode::empty())?;
-        let mut walk = Walk { writer: Writer::new(to), links: BTreeMap::new(), marks: false };
+        let mut walk = Walk::new(to);
         walk.inside(&root, "", 0)?;
         walk.writer.finish()?;
         Ok(())
@@ -219,10 +219,7 @@ impl Engine {
         to: &mut impl Write,
     ) -> Result<(), Error> {
         let upper = open_folder(&self.folder(&container.id).join("upper"))?;
-        let mut walk = Walk { writer: Writer::new(to), links: BTreeMap::new(), marks: true };
-        walk.inside(&upper, "", 0)?;
-        walk.writer.finish()?;
-        Ok(())
+        write_layer(&upper, to, None)
     }
 }
 
@@ -287,9 +284,28 @@ struct Walk<W: Write> {
     links: BTreeMap<(u64, u64), Vec<u8>>,
     /// Set where the overlay's marks become those of a layer.
     marks: bool,
+    /// Told where the contents of files begin.
+    recorder: Option<Recorder>,
+}
+
+/// The tar of a folder that the overlay wrote, as a layer has it. Says to the recorder which of it
+/// is the content of which file.
+pub(crate) fn write_layer(
+    folder: &OwnedFd,
+    to: &mut impl Write,
+    recorder: Option<Recorder>,
+) -> Result<(), Error> {
+    let mut walk = Walk { marks: true, recorder, ..Walk::new(to) };
+    walk.inside(folder, "", 0)?;
+    walk.writer.finish()?;
+    Ok(())
 }
 
 impl<W: Write> Walk<W> {
+    fn new(to: W) -> Walk<W> {
+        Walk { writer: Writer::new(to), links: BTreeMap::new(), marks: false, recorder: None }
+    }
+
     fn inside(&mut self, folder: &OwnedFd, name: &str, depth: u32) -> Result<(), Error> {
         if depth > DEPTH_MAX {
             return Err(Error::failed("folders are nested too deeply"));
@@ -385,6 +401,9 @@ impl<W: Write> Walk<W> {
         let fd = openat(above, own, flags, Mode::empty())?;
         entry.xattrs = xattrs(&fd);
         self.writer.entry(&entry)?;
+        if let Some(recorder) = &self.recorder {
+            recorder.file(&entry.path, entry.size);
+        }
         let mut file = std::fs::File::from(fd);
         let mut left = entry.size;
         let mut piece = vec![0; 64 * 1024];
@@ -405,7 +424,7 @@ impl<W: Write> Walk<W> {
     }
 }
 
-fn header(name: &str, kind: Kind, stat: &Stat) -> Entry {
+pub(crate) fn header(name: &str, kind: Kind, stat: &Stat) -> Entry {
     let mut entry = Entry::new(name, kind, stat.st_mode & 0o7777);
     entry.uid = stat.st_uid;
     entry.gid = stat.st_gid;
@@ -415,13 +434,13 @@ fn header(name: &str, kind: Kind, stat: &Stat) -> Entry {
     entry
 }
 
-fn is_opaque(folder: &OwnedFd) -> bool {
+pub(crate) fn is_opaque(folder: &OwnedFd) -> bool {
     let mut value = [0; 1];
     fgetxattr(folder, "trusted.overlay.opaque", &mut value).is_ok() && value == *b"y"
 }
 
 /// Those that mean something elsewhere too.
-fn xattrs(fd: impl AsFd) -> BTreeMap<Vec<u8>, Vec<u8>> {
+pub(crate) fn xattrs(fd: impl AsFd) -> BTreeMap<Vec<u8>, Vec<u8>> {
     let mut names = vec![0; XATTR_BYTES_MAX];
     let Ok(length) = flistxattr(fd.as_fd(), &mut names[..]) else { return BTreeMap::new() };
     let mut out = BTreeMap::new();
@@ -522,8 +541,7 @@ mod tests {
         rustix::fs::fsetxattr(&d, "trusted.overlay.opaque", b"y", flags).unwrap();
         let device = FileType::CharacterDevice;
         rustix::fs::mknodat(&folder, "gone", device, Mode::empty(), 0).unwrap();
-        let mut walk =
-            Walk { writer: Writer::new(Vec::new()), links: BTreeMap::new(), marks: true };
+        let mut walk = Walk { marks: true, ..Walk::new(Vec::new()) };
         walk.inside(&folder, "", 0).unwrap();
         let bytes = walk.writer.finish().unwrap();
         let mut reader = Reader::new(&bytes[..]);

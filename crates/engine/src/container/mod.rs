@@ -14,6 +14,7 @@ mod write_row;
 pub use create::Created;
 pub use exec::Exec;
 pub use files::PathStat;
+pub(crate) use files::{header, is_opaque, write_layer, xattrs};
 pub use mounts::MountPoint;
 pub use observe::{Change, Sample, folder_bytes, machine_memory};
 pub(crate) use prepare::make_stubs;
@@ -27,6 +28,9 @@ use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::OwnedFd;
 use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::watch;
+
+/// The annotation of containers that steps of builds run in.
+pub const BUILD: &str = "cumulet.build";
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Status {
@@ -206,6 +210,11 @@ impl Container {
 
     pub(crate) fn advance(&self, change: impl FnOnce(&mut Progress)) {
         self.progress.send_modify(change);
+    }
+
+    /// A step of a build runs in it, and nobody else needs it.
+    pub(crate) fn is_of_build(&self) -> bool {
+        self.state().host.annotations.contains_key(BUILD)
     }
 
     /// What it is called in its own world.

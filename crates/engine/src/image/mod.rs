@@ -6,11 +6,17 @@
 //! Everything here blocks and runs on a thread that may.
 
 mod archive;
+mod merge;
 mod recipe;
+mod seal;
 mod unpack;
+mod workspace;
 
 pub use archive::{Loaded, architecture};
+pub(crate) use recipe::Recorder;
+pub use seal::Sealed;
 pub use unpack::{place_entry, remove_folder};
+pub use workspace::{Workspace, open_beneath};
 
 use crate::config::Config;
 use crate::error::Error;
@@ -23,10 +29,9 @@ use flate2::write::GzEncoder;
 use oci::digest::Hasher;
 use oci::image::ImageConfig;
 use oci::{Digest, Reference};
-use recipe::Recorder;
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +50,12 @@ pub struct Images {
     /// For what is not whole yet.
     scratch: PathBuf,
     entropy: Arc<dyn base::Entropy>,
+}
+
+impl std::fmt::Debug for Images {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Images")
+    }
 }
 
 /// An image, read.
@@ -116,6 +127,20 @@ impl Images {
         })
     }
 
+    /// Those that were made of an image here.
+    pub fn children(&self, parent: &str) -> Result<Vec<Image>, Error> {
+        self.store.read(|tx| {
+            let mut all = Vec::new();
+            for entry in tx.scan(&IMAGES, &SCOPE) {
+                let (id, row) = entry?;
+                if row.parent == parent {
+                    all.push(image(id, row, Vec::new())?);
+                }
+            }
+            Ok(all)
+        })
+    }
+
     /// By reference, id, or the beginning of an id.
     pub fn find(&self, name: &str) -> Result<Image, Error> {
         let id = self.resolve(name)?;
@@ -172,7 +197,7 @@ impl Images {
         Ok(id)
     }
 
-    fn set_tag(&self, reference: &Reference, id: &str) -> Result<(), Error> {
+    pub fn set_tag(&self, reference: &Reference, id: &str) -> Result<(), Error> {
         let name = reference.to_string();
         let row = TagRow { image: id.to_owned(), tagged_ns: crate::time::now_ns() };
         block_on(self.store.write(|tx| tx.put(&TAGS, &SCOPE, &name, &row)))?;
@@ -193,7 +218,7 @@ impl Images {
             image.id.strip_prefix("sha256:").is_some_and(|id| id.starts_with(hex))
                 && !image.tags.iter().any(|tag| tag == name)
         };
-        let repositories: std::collections::BTreeSet<&str> =
+        let repositories: BTreeSet<&str> =
             image.tags.iter().filter_map(|tag| Some(tag.rsplit_once(':')?.0)).collect();
         let short = image.id.get(7..19).unwrap_or_default().to_owned();
         if by_id && repositories.len() > 1 && !force {
@@ -210,6 +235,17 @@ impl Images {
             vec![reference.with_default_tag().familiar()]
         };
         let last = given.len() >= image.tags.len();
+        let has_children = self.parents()?.contains(&image.id);
+        if last && has_children {
+            if by_id {
+                return Err(Error::conflict(format!(
+                    "conflict: unable to delete {short} (cannot be forced) - image has dependent \
+                     child images"
+                )));
+            }
+            self.untag(&given)?;
+            return Ok(given.into_iter().map(Removed::Untagged).collect());
+        }
         if last && let Some(container) = used(&image.id) {
             if by_id || !force {
                 let how = if by_id {
@@ -231,8 +267,39 @@ impl Images {
         let mut removed: Vec<Removed> = given.iter().cloned().map(Removed::Untagged).collect();
         if last {
             removed.extend(self.delete(&image, &given)?);
+            removed.extend(self.remove_steps(image.row.parent, used)?);
         } else {
             self.untag(&given)?;
+        }
+        Ok(removed)
+    }
+
+    /// Ids of images that others were made of here.
+    pub fn parents(&self) -> Result<BTreeSet<String>, Error> {
+        self.store.read(|tx| {
+            let mut parents = BTreeSet::new();
+            for entry in tx.scan(&IMAGES, &SCOPE) {
+                parents.insert(entry?.1.parent);
+            }
+            parents.remove("");
+            Ok(parents)
+        })
+    }
+
+    /// Steps of a build that nothing needs any more, from the last one down.
+    fn remove_steps(
+        &self,
+        mut id: String,
+        used: impl Fn(&str) -> Option<String>,
+    ) -> Result<Vec<Removed>, Error> {
+        let mut removed = Vec::new();
+        while !id.is_empty() {
+            let Ok(image) = self.find(&id) else { break };
+            if !image.tags.is_empty() || used(&id).is_some() || self.parents()?.contains(&id) {
+                break;
+            }
+            removed.extend(self.delete(&image, &[])?);
+            id = image.row.parent;
         }
         Ok(removed)
     }
@@ -492,6 +559,7 @@ impl Images {
     }
 }
 
+#[derive(Debug)]
 struct Added {
     size: u64,
     recipe: PinnedBlob,

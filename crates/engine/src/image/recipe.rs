@@ -26,6 +26,8 @@ struct Recording {
     pending: Vec<u8>,
     /// Of the file whose content passes now.
     content_left: u64,
+    /// Of all files together.
+    content: u64,
 }
 
 impl Recording {
@@ -67,6 +69,17 @@ impl Recorder {
         recording.out.extend_from_slice(&(path.len() as u64).to_le_bytes());
         recording.out.extend_from_slice(path);
         recording.content_left = size;
+        recording.content += size;
+    }
+
+    /// The sum of the files' lengths.
+    pub fn content_bytes(&self) -> u64 {
+        self.0.borrow().content
+    }
+
+    /// What goes into an archive that is being written.
+    pub fn pass(&self, bytes: &[u8]) {
+        self.0.borrow_mut().pass(bytes);
     }
 
     pub fn finish(self) -> Vec<u8> {
@@ -88,6 +101,31 @@ impl<R: Read> Read for Tap<R> {
         self.recorder.0.borrow_mut().pass(&out[..read]);
         Ok(read)
     }
+}
+
+/// The length of the archive that the recipe is of.
+pub fn cooked_size(mut recipe: impl Read) -> io::Result<u64> {
+    let malformed = || io::Error::new(io::ErrorKind::InvalidData, "a layer's recipe is damaged");
+    let mut size = 0u64;
+    let mut kind = [0];
+    while recipe.read(&mut kind)? == 1 {
+        let mut number = || -> io::Result<u64> {
+            let mut bytes = [0; 8];
+            recipe.read_exact(&mut bytes)?;
+            Ok(u64::from_le_bytes(bytes))
+        };
+        let first = number()?;
+        let skipped = match kind[0] {
+            BYTES => first,
+            FILE => number()?,
+            _ => return Err(malformed()),
+        };
+        size = size.checked_add(first).ok_or_else(malformed)?;
+        if io::copy(&mut (&mut recipe).take(skipped), &mut io::sink())? != skipped {
+            return Err(malformed());
+        }
+    }
+    Ok(size)
 }
 
 /// Writes the archive that the recipe is of.
@@ -166,6 +204,8 @@ mod tests {
         let mut out = Vec::new();
         cook(&recipe[..], &root, &mut out).unwrap();
         assert!(out == archive);
+        assert_eq!(cooked_size(&recipe[..]).unwrap(), archive.len() as u64);
+        assert!(cooked_size(&recipe[..20]).is_err());
         std::fs::write(dir.join("d/a"), "short").unwrap();
         assert!(cook(&recipe[..], &root, &mut Vec::new()).is_err());
         std::fs::remove_dir_all(&dir).unwrap();

@@ -1,0 +1,61 @@
+//! What a client asks of a build.
+
+use engine::config::{HostConfig, Resources, Ulimit};
+use oci::Reference;
+use std::collections::BTreeMap;
+
+#[derive(Clone, Default, Debug)]
+pub struct Options {
+    /// In the context; empty is `Dockerfile`.
+    pub dockerfile: String,
+    pub tags: Vec<Reference>,
+    /// Without a value it is one that the client does not have.
+    pub args: BTreeMap<String, Option<String>>,
+    pub labels: BTreeMap<String, String>,
+    pub target: String,
+    pub no_cache: bool,
+    pub pull: bool,
+    pub quiet: bool,
+    /// Containers of steps that went well, and of those that did not.
+    pub remove: bool,
+    pub force_remove: bool,
+    pub squash: bool,
+    pub cache_from: Vec<String>,
+    pub network: String,
+    pub memory: i64,
+    pub memory_swap: i64,
+    pub cpu_shares: i64,
+    pub cpu_period: i64,
+    pub cpu_quota: i64,
+    pub cpuset_cpus: String,
+    pub cpuset_mems: String,
+    pub shm_size: i64,
+    pub ulimits: Option<Vec<Ulimit>>,
+    pub extra_hosts: Option<Vec<String>>,
+    /// Where the context comes from, if not with the request.
+    pub remote: String,
+}
+
+impl Options {
+    /// How containers of steps run.
+    pub(crate) fn host(&self, network: Option<&str>) -> HostConfig {
+        HostConfig {
+            network_mode: network.unwrap_or(&self.network).to_owned(),
+            shm_size: self.shm_size,
+            extra_hosts: self.extra_hosts.clone(),
+            annotations: BTreeMap::from([(engine::container::BUILD.to_owned(), String::new())]),
+            resources: Resources {
+                memory: self.memory,
+                memory_swap: self.memory_swap,
+                cpu_shares: self.cpu_shares,
+                cpu_period: self.cpu_period,
+                cpu_quota: self.cpu_quota,
+                cpuset_cpus: self.cpuset_cpus.clone(),
+                cpuset_mems: self.cpuset_mems.clone(),
+                ulimits: self.ulimits.clone(),
+                ..Resources::default()
+            },
+            ..HostConfig::default()
+        }
+    }
+}

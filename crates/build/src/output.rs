@@ -1,0 +1,94 @@
+//! What a client hears of a build while it goes on.
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+#[derive(Clone, Debug)]
+pub struct Output {
+    to: mpsc::Sender<Bytes>,
+    quiet: bool,
+}
+
+impl Output {
+    pub fn new(to: mpsc::Sender<Bytes>, quiet: bool) -> Output {
+        Output { to, quiet }
+    }
+
+    /// A document and the end of its line.
+    pub async fn document(&self, value: &impl Serialize) {
+        let mut bytes = serde_json::to_vec(value).unwrap_or_default();
+        bytes.extend_from_slice(b"\r\n");
+        let _ = self.to.send(bytes.into()).await;
+    }
+
+    pub async fn text(&self, text: &str) {
+        if !self.quiet && !text.is_empty() {
+            self.document(&serde_json::json!({ "stream": text })).await;
+        }
+    }
+
+    /// Also when it should be quiet.
+    pub async fn always(&self, text: &str) {
+        self.document(&serde_json::json!({ "stream": text })).await;
+    }
+
+    pub async fn error(&self, text: &str, code: Option<i64>) {
+        let detail = match code {
+            Some(code) => serde_json::json!({ "code": code, "message": text }),
+            None => serde_json::json!({ "message": text }),
+        };
+        self.document(&serde_json::json!({ "errorDetail": detail, "error": text })).await;
+    }
+
+    /// Nothing but an empty line: only who writes learns that the other end is gone.
+    pub async fn beat(&self) {
+        let _ = self.to.send(Bytes::from_static(b"\r\n")).await;
+    }
+
+    /// Whether nobody listens any more.
+    pub fn is_closed(&self) -> bool {
+        self.to.is_closed()
+    }
+
+    pub async fn closed(&self) {
+        self.to.closed().await;
+    }
+}
+
+/// Bytes of a program as texts: a letter that comes in two pieces stays one.
+#[derive(Default, Debug)]
+pub struct Letters {
+    kept: Vec<u8>,
+}
+
+impl Letters {
+    pub fn pass(&mut self, bytes: &[u8]) -> String {
+        self.kept.extend_from_slice(bytes);
+        let whole = match std::str::from_utf8(&self.kept) {
+            Ok(_) => self.kept.len(),
+            Err(error) if error.error_len().is_none() => error.valid_up_to(),
+            Err(_) => self.kept.len(),
+        };
+        let rest = self.kept.split_off(whole);
+        String::from_utf8_lossy(&std::mem::replace(&mut self.kept, rest)).into_owned()
+    }
+
+    pub fn end(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.kept)).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_in_pieces() {
+        let mut letters = Letters::default();
+        assert_eq!(letters.pass(b"a\xc3"), "a");
+        assert_eq!(letters.pass(b"\xa9b\xff"), "éb\u{fffd}");
+        assert_eq!(letters.pass(b"\xe2\x82"), "");
+        assert_eq!(letters.end(), "\u{fffd}");
+    }
+}

@@ -1,0 +1,162 @@
+//! `/build`: the classic builder.
+
+use crate::body;
+use crate::query::Query;
+use crate::reply::{self, Reply};
+use crate::route::Call;
+use build::{Context, Options, Output, Outside, Waiting};
+use engine::{Error, Kind};
+use oci::Reference;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+const LINES: usize = 64;
+
+pub async fn build(call: Call) -> Reply {
+    let query = &call.query;
+    if query.text("version") == "2" {
+        return Err(Error::new(Kind::NotDone, crate::route::BUILDKIT));
+    }
+    let options = options(query)?;
+    let engine = call.engine().clone();
+    let images = engine.images().clone();
+    let context = match options.remote.is_empty() {
+        true => {
+            let body = call.request.into_body();
+            let unpack = move |from| Context::unpack(&images, from);
+            Some(body::with_reader(body, unpack).await?)
+        }
+        false => None,
+    };
+    let quiet = options.quiet;
+    let outside: Arc<dyn Outside> = Arc::new(Registries);
+    let build = build::prepare(engine, outside, options, context).await?;
+    let (to, lines) = mpsc::channel(LINES);
+    engine::task(async move {
+        let output = Output::new(to, quiet);
+        if let Err(error) = build.run(&output).await {
+            tracing::info!(target: "docker", error = error.text, "a build failed");
+        }
+    });
+    reply::json_stream(lines)
+}
+
+/// What a build needs from other machines.
+struct Registries;
+
+impl Outside for Registries {
+    fn pull<'a>(&'a self, image: &'a str, _output: &'a Output) -> Waiting<'a, ()> {
+        Box::pin(async move {
+            Err(Error::new(Kind::NotDone, format!("pulling {image} from a registry is not done")))
+        })
+    }
+
+    fn download<'a>(&'a self, url: &'a str) -> Waiting<'a, build::Download> {
+        Box::pin(
+            async move { Err(Error::new(Kind::NotDone, format!("downloading {url} is not done"))) },
+        )
+    }
+}
+
+fn document<T: DeserializeOwned + Default>(query: &Query, name: &str) -> Result<T, Error> {
+    match query.text(name) {
+        "" => Ok(T::default()),
+        text => serde_json::from_str::<Option<T>>(text)
+            .map(Option::unwrap_or_default)
+            .map_err(|error| Error::invalid(format!("error reading {name}: {error}"))),
+    }
+}
+
+fn options(query: &Query) -> Result<Options, Error> {
+    let mut tags = Vec::new();
+    for name in query.all("t").iter().filter(|name| !name.is_empty()) {
+        let tag = Reference::parse(name)
+            .map_err(|error| Error::invalid(format!("invalid tag {name:?}: {error}")))?;
+        if tag.digest.is_some() {
+            return Err(Error::invalid("build tag cannot contain a digest"));
+        }
+        let tag = tag.with_default_tag();
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    crate::containers::check_platform(query.text("platform"))?;
+    for name in ["outputs", "securityopt", "cgroupparent", "session"] {
+        if !["", "null", "[]"].contains(&query.text(name)) {
+            return Err(Error::new(Kind::NotDone, format!("build with {name} is not done")));
+        }
+    }
+    let hosts = query.all("extrahosts");
+    let hosts = match hosts.as_slice() {
+        [one] if one.starts_with('[') => document(query, "extrahosts")?,
+        _ => hosts,
+    };
+    let number = |name: &str| query.number::<i64>(name).map(Option::unwrap_or_default);
+    Ok(Options {
+        dockerfile: query.text("dockerfile").to_owned(),
+        tags,
+        args: document(query, "buildargs")?,
+        labels: document::<BTreeMap<String, String>>(query, "labels")?,
+        target: query.text("target").to_owned(),
+        no_cache: query.flag("nocache"),
+        pull: query.flag("pull"),
+        quiet: query.flag("q"),
+        remove: query.get("rm").is_none() || query.flag("rm") || query.flag("forcerm"),
+        force_remove: query.flag("forcerm"),
+        squash: query.flag("squash"),
+        cache_from: document(query, "cachefrom")?,
+        network: query.text("networkmode").to_owned(),
+        memory: number("memory")?,
+        memory_swap: number("memswap")?,
+        cpu_shares: number("cpushares")?,
+        cpu_period: number("cpuperiod")?,
+        cpu_quota: number("cpuquota")?,
+        cpuset_cpus: query.text("cpusetcpus").to_owned(),
+        cpuset_mems: query.text("cpusetmems").to_owned(),
+        shm_size: number("shmsize")?,
+        ulimits: document(query, "ulimits")?,
+        extra_hosts: Some(hosts).filter(|hosts| !hosts.is_empty()),
+        remote: query.text("remote").to_owned(),
+    })
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Pruned {
+    caches_deleted: Option<Vec<String>>,
+    space_reclaimed: u64,
+}
+
+/// Steps of builds are images; a cache beside them there is none.
+pub fn prune() -> Reply {
+    reply::json(&Pruned { caches_deleted: None, space_reclaimed: 0 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for() {
+        let query = "t=a&t=b:1&buildargs=%7B%22x%22%3Anull%2C%22y%22%3A%221%22%7D&nocache=1&rm=0\
+                     &memory=5&cachefrom=null&labels=%7B%22l%22%3A%22v%22%7D";
+        let options = options(&Query::parse(query)).unwrap();
+        let tags: Vec<String> = options.tags.iter().map(Reference::familiar).collect();
+        assert_eq!(tags, ["a:latest", "b:1"]);
+        assert_eq!(options.args.len(), 2);
+        assert!(options.no_cache && !options.remove && options.memory == 5);
+        assert_eq!(options.labels["l"], "v");
+        for (bad, part) in [
+            ("t=A", "invalid tag"),
+            ("buildargs=x", "error reading buildargs"),
+            ("memory=x", "memory"),
+            ("outputs=%5B1%5D", "outputs is not done"),
+        ] {
+            let error = super::options(&Query::parse(bad)).unwrap_err();
+            assert!(error.text.contains(part), "{bad}: {error}");
+        }
+    }
+}
