@@ -1,6 +1,6 @@
 //! The context of one request.
 
-use crate::{Ask, AskContext, Error, NamedPolicy, RequestBody};
+use crate::{Ask, AskContext, Error, NamedPolicy, RequestBody, Touched};
 use base::{AccountId, Clock, Entropy, Partition, Region, Timestamp};
 use policy::Principal;
 use smithy::Struct;
@@ -76,6 +76,9 @@ pub struct Cx {
     asked: AtomicBool,
     /// Whether the audit record stands in a transaction that was committed.
     recorded: AtomicBool,
+    /// For the logs of buckets.
+    touched: Mutex<Touched>,
+    by_list: AtomicBool,
 }
 
 /// All that a context is made of; [`Cx`] dereferences to it.
@@ -158,6 +161,8 @@ impl Cx {
             status: AtomicU16::new(0),
             asked: AtomicBool::new(false),
             recorded: AtomicBool::new(false),
+            touched: Mutex::default(),
+            by_list: AtomicBool::new(false),
         }
     }
 
@@ -194,6 +199,25 @@ impl Cx {
 
     pub fn is_recorded(&self) -> bool {
         self.recorded.load(Ordering::Relaxed)
+    }
+
+    /// Notes for the log of a bucket that it, or a key in it, was touched.
+    pub fn touch(&self, bucket: &str, key: &str, action: &str) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        touched.insert((bucket.to_owned(), key.to_owned(), action.to_owned()));
+    }
+
+    pub fn take_touched(&self) -> Touched {
+        std::mem::take(&mut self.touched.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Notes that an access control list had to allow it, and whether one had to.
+    pub fn set_by_list(&self) {
+        self.by_list.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_by_list(&self) -> bool {
+        self.by_list.load(Ordering::Relaxed)
     }
 
     /// What a paging token is bound to: operation, account and the parameters of the listing.

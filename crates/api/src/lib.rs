@@ -6,6 +6,7 @@
 //!
 //! Deliberately absent: HTTP, sockets, credentials, how a decision is made. Those are behind [`Door`].
 
+mod access;
 mod background;
 mod body;
 mod cx;
@@ -15,6 +16,7 @@ mod identity;
 mod service;
 pub mod testing;
 
+pub use access::{Access, Tls, Touched};
 pub use background::Background;
 pub use body::{Body, ByteStream, RequestBody};
 pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, denial_place};

@@ -1,6 +1,6 @@
 //! The untyped door of a service, and the pieces that generated dispatch is made of.
 
-use crate::{AsyncCx, Background, Body, Cx, Error, NamedPolicy};
+use crate::{Access, AsyncCx, Background, Body, Cx, Error, NamedPolicy};
 use base::AccountId;
 use policy::ResourceRole;
 use smithy::model::{Operation, ServiceModel};
@@ -204,6 +204,19 @@ pub trait Hooks: Send + Sync {
     /// Says how the service's jobs are done: called once, when the cloud starts.
     #[allow(unused_variables)]
     fn jobs(&self, jobs: &mut Jobs, with: &Background) {}
+
+    /// Whether a bucket (S3) keeps a log of its requests. Asked only of those that were refused: the
+    /// others note it themselves ([`Cx::touch`]).
+    #[allow(unused_variables)]
+    fn logs_accesses(&self, tx: &Tx, bucket: &str) -> bool {
+        false
+    }
+
+    /// Keeps requests for the logs of their buckets (S3).
+    #[allow(unused_variables)]
+    fn log_accesses(&self, tx: &mut Tx, accesses: &[Access]) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Condition keys that an operation's input gives, for rules in the overlay.
     #[allow(unused_variables)]

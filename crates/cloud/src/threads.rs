@@ -94,6 +94,7 @@ impl Upkeep {
                 log.write(gateway.audit());
                 // What is lost here is a note of a use, which the next minute makes again.
                 let _ = gateway.write_uses();
+                let _ = gateway.write_accesses();
                 if round % FORGET_EVERY == FORGET_EVERY - 1 {
                     // Tried again in the next round: a full or busy store forgets later.
                     while matches!(gateway.audit().forget_old(&store), Ok(true)) {}

@@ -316,7 +316,7 @@ fn location(
     bucket: &str,
     key: &str,
 ) -> String {
-    let scheme = if peer.secure { "https" } else { "http" };
+    let scheme = if peer.is_secure() { "https" } else { "http" };
     let host = head.text("host").unwrap_or("");
     let key = percent::encode_path(key.as_bytes());
     match target.host {

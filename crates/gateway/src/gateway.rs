@@ -2,6 +2,7 @@
 //! the simulator.
 
 use crate::access::LocalRules;
+use crate::accesses::Accesses;
 use crate::admin;
 use crate::audit::{Audit, Event, Failure};
 use crate::authenticate::{Received, Signed};
@@ -21,7 +22,7 @@ use crate::secret;
 use crate::uses::Uses;
 use api::{
     AsyncCx, Background, Caller, CrossOrigin, Cx, CxParts, Error, HttpInfo, Identities, Reply,
-    RequestBody, Service,
+    RequestBody, Service, Tls, Touched,
 };
 use base::limits::REQUEST_BODY_BYTES_MAX;
 use base::{Clock, Entropy, Region, ShiftedClock};
@@ -83,8 +84,13 @@ impl Default for AccessRules {
 #[derive(Clone, Copy, Debug)]
 pub struct Peer {
     pub address: IpAddr,
-    /// Over TLS.
-    pub secure: bool,
+    pub tls: Option<Tls>,
+}
+
+impl Peer {
+    pub(crate) fn is_secure(&self) -> bool {
+        self.tls.is_some()
+    }
 }
 
 pub struct Gateway {
@@ -95,6 +101,7 @@ pub struct Gateway {
     pub(crate) local: LocalRules,
     pub(crate) totals: Totals,
     pub(crate) uses: Uses,
+    pub(crate) accesses: Arc<Accesses>,
     pub(crate) jobs: Jobs,
     /// The place of a service for the administrators' pages.
     pub(crate) admin: Entry,
@@ -125,6 +132,10 @@ pub(crate) struct Seen<'g> {
     pub recorded: bool,
     /// Code and text of an error that was answered with a page of its own.
     pub failed: Option<Failure>,
+    /// For the logs of buckets: what was noted, whether a list had to allow it, the error's code.
+    pub touched: Touched,
+    pub by_list: bool,
+    pub error_code: Option<String>,
 }
 
 impl Gateway {
@@ -153,6 +164,7 @@ impl Gateway {
             local: LocalRules { origins: access.allowed_origins, host_names: access.host_names },
             totals: Totals::default(),
             uses: Uses::default(),
+            accesses: Arc::default(),
             admin: admin::entry(),
             region: access.region,
             strict: !access.well_known_pairs,
@@ -360,7 +372,7 @@ impl Gateway {
             http: HttpInfo {
                 host: head.host.to_string(),
                 port: head.port,
-                secure: peer.secure,
+                secure: peer.is_secure(),
                 source_ip: Some(peer.address),
                 user_agent: head.owned("user-agent"),
                 referer: head.owned("referer"),
@@ -431,6 +443,8 @@ impl Gateway {
             }
         };
         let cx = cx.get();
+        seen.touched = cx.take_touched();
+        seen.by_list = cx.is_by_list();
         let Reply { output, body, status } = reply;
         let request_id = &cx.request_id;
         let mut encoded =
@@ -448,14 +462,15 @@ impl Gateway {
         peer: &Peer,
         parts: Parts,
         answer: Result<Response, Error>,
-        seen: Seen<'_>,
+        mut seen: Seen<'_>,
         began_ns: u64,
     ) -> Response {
-        let ids = seen.ids.unwrap_or_else(|| match &answer {
+        let ids = seen.ids.take().unwrap_or_else(|| match &answer {
             Ok(_) => Ids::none(),
             Err(_) => Ids::new(&*self.entropy, false),
         });
-        let failed = answer.as_ref().err().map(Failure::of).or(seen.failed);
+        let failed = answer.as_ref().err().map(Failure::of).or(seen.failed.take());
+        seen.error_code = failed.as_ref().map(|failure| failure.code.clone());
         let mut response = answer.unwrap_or_else(|error| {
             if let Some(cause) = error.cause() {
                 tracing::error!(request_id = &*ids.request_id, cause, "internal failure");
@@ -467,7 +482,7 @@ impl Gateway {
             });
             encode::error(&error, model, &ids)
         });
-        encode::add_headers(&mut response, seen.for_page);
+        encode::add_headers(&mut response, std::mem::take(&mut seen.for_page));
         let status = response.status().as_u16();
         let took_ns = self.clock.monotonic_ns().saturating_sub(began_ns);
         let prepared = seen.entry.zip(seen.operation).and_then(|(e, o)| e.prepared(o));
@@ -488,6 +503,7 @@ impl Gateway {
             us = took_ns / 1_000,
             request_id = &*ids.request_id,
         );
+        self.note_access(peer, &parts, &mut response, &mut seen, (&ids, began_ns));
         if !seen.recorded {
             let served = seen.operation.and_then(|operation| operation.served.as_ref());
             let text = |name: &str| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());

@@ -206,6 +206,7 @@ impl Guard {
         if !lacks_resource || !hooks.acl_allows(tx, cx, ask)? {
             return Ok(false);
         }
+        cx.set_by_list();
         if request.principal.account().is_none() {
             return Ok(true);
         }

@@ -12,6 +12,7 @@
 //! Deliberately absent: what operations do, where users and policies are kept, threads.
 
 mod access;
+mod accesses;
 pub mod admin;
 pub mod audit;
 mod authenticate;
@@ -39,6 +40,7 @@ mod refuse;
 mod rehearse;
 mod secret;
 mod stream;
+mod tls;
 mod token;
 mod uses;
 mod v2;

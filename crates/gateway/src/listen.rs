@@ -209,13 +209,13 @@ impl Shared {
             Stream::Unix(stream) => {
                 return match &self.options.tls {
                     Some(Tls::Always(tls)) => self.https(stream, tls, address, watcher).await,
-                    _ => self.http(self.socket(stream), address, false, watcher).await,
+                    _ => self.http(self.socket(stream), address, None, watcher).await,
                 };
             }
         };
         let _ = stream.set_nodelay(true);
         let tls = match &self.options.tls {
-            None => return self.http(self.socket(stream), address, false, watcher).await,
+            None => return self.http(self.socket(stream), address, None, watcher).await,
             Some(Tls::Always(tls)) => return self.https(stream, tls, address, watcher).await,
             Some(Tls::Possible(tls)) => tls,
         };
@@ -225,7 +225,7 @@ impl Shared {
             Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => {
                 self.https(stream, tls, address, watcher).await;
             }
-            Ok(Ok(1)) => self.http(self.socket(stream), address, false, watcher).await,
+            Ok(Ok(1)) => self.http(self.socket(stream), address, None, watcher).await,
             _ => {}
         }
     }
@@ -243,7 +243,10 @@ impl Shared {
         let acceptor = tokio_rustls::TlsAcceptor::from(tls.clone());
         let accepted = tokio::time::timeout(self.options.head_timeout, acceptor.accept(stream));
         match accepted.await {
-            Ok(Ok(stream)) => self.http(self.socket(stream), address, true, watcher).await,
+            Ok(Ok(stream)) => {
+                let tls = Some(crate::tls::of(stream.get_ref().1));
+                self.http(self.socket(stream), address, tls, watcher).await;
+            }
             Ok(Err(error)) => tracing::debug!(peer = %address, %error, "no TLS came about"),
             Err(_) => tracing::debug!(peer = %address, "a TLS handshake stalled"),
         }
@@ -261,12 +264,12 @@ impl Shared {
         &self,
         socket: Socket<S>,
         address: IpAddr,
-        secure: bool,
+        tls: Option<api::Tls>,
         watcher: hyper_util::server::graceful::Watcher,
     ) where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let peer = Peer { address, secure };
+        let peer = Peer { address, tls };
         let stall = self.options.stall_timeout;
         let gateway = self.gateway.clone();
         let unseen = socket.unseen();

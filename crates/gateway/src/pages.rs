@@ -72,7 +72,7 @@ impl Gateway {
             }
         }
         let totals = &self.totals;
-        let own: [(&str, &str, &str, u64); 6] = [
+        let own: [(&str, &str, &str, u64); 7] = [
             (
                 "cumulet_requests_unrouted_total",
                 "counter",
@@ -103,6 +103,12 @@ impl Gateway {
                 "counter",
                 "Reads and failures that came faster than they were logged.",
                 self.guard.audit.dropped(),
+            ),
+            (
+                "cumulet_access_records_dropped_total",
+                "counter",
+                "Requests that came faster than the logs of their buckets were written.",
+                self.accesses.dropped(),
             ),
         ];
         for (name, kind, help, value) in own {

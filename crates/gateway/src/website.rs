@@ -58,7 +58,7 @@ impl Gateway {
                 key: &key,
                 query: head.raw_query,
                 host: &host,
-                secure: peer.secure,
+                secure: peer.is_secure(),
             };
             let region = named.unwrap_or_else(|| self.region.clone());
             let visit = Visit { peer, head, entry, region, asked };

@@ -90,7 +90,7 @@ pub async fn send(
     }
     let stream = stream(dice, body);
     let request = builder.body(stream).map_err(|e| e.to_string())?;
-    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), secure: false };
+    let peer = Peer { address: IpAddr::V4(Ipv4Addr::LOCALHOST), tls: None };
     let answer = collect(gateway.handle(peer, request).await).await?;
     if secret == "wrong" && answer.status != StatusCode::FORBIDDEN {
         return Err(format!("a wrong signature was answered {}", answer.status));

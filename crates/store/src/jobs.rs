@@ -9,6 +9,7 @@
 //! Kinds take turns, so that a flood of one does not starve another. Deliberately absent: jobs that
 //! wait for anything. What must be awaited is a reconciler that reads rows.
 
+use crate::blobs::Blobs;
 use crate::engine::Step;
 use crate::error::StoreError;
 use crate::key::{Key, KeyReader, KeyRef, KeyWriter};
@@ -227,6 +228,11 @@ fn is_passing(error: &JobError) -> bool {
 impl Jobs {
     pub fn new(store: Store) -> Jobs {
         Jobs { store, kinds: BTreeMap::new(), turn: Mutex::new(0) }
+    }
+
+    /// For jobs that make bytes.
+    pub fn blobs(&self) -> &Blobs {
+        self.store.blobs()
     }
 
     /// Says how a kind is done. Parked after `attempts_max` failures.

@@ -3305,7 +3305,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                     ],
                 }]),
                 refused: &[],
-                stored: &["BucketLoggingStatus"],
+                stored: &[],
             }),
         },
         Operation {

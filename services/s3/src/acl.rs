@@ -10,6 +10,8 @@ use gen_s3::errors as e;
 const ALL_USERS: &str = "http://acs.amazonaws.com/groups/global/AllUsers";
 const AUTHENTICATED: &str = "http://acs.amazonaws.com/groups/global/AuthenticatedUsers";
 const LOG_DELIVERY: &str = "http://acs.amazonaws.com/groups/s3/LogDelivery";
+/// Who is in that group.
+pub const LOG_DELIVERER: &str = "logging.s3.amazonaws.com";
 /// Grants in one list.
 const GRANTS_MAX: usize = 100;
 
@@ -284,13 +286,24 @@ fn gives(grants: &[GrantRow], bucket: &BucketRow, caller: &Caller, wanted: Permi
         let who = match row.grantee {
             Grantee::AllUsers => public,
             Grantee::AuthenticatedUsers => public && caller.account.is_some(),
-            Grantee::LogDelivery => false,
+            Grantee::LogDelivery => caller.principal.arn() == LOG_DELIVERER,
             Grantee::CanonicalUser => caller.account.is_some_and(|account| {
                 row.id == account.to_string() || row.id == account.canonical_user_id()
             }),
         };
         who && (row.permission == wanted || row.permission == Permission::FullControl)
     })
+}
+
+/// Whether the group that delivers logs may write, and read the list.
+pub fn lets_log(grants: &[GrantRow]) -> bool {
+    let may = |wanted| {
+        grants.iter().any(|row| {
+            row.grantee == Grantee::LogDelivery
+                && (row.permission == wanted || row.permission == Permission::FullControl)
+        })
+    };
+    may(Permission::Write) && may(Permission::ReadAcp)
 }
 
 /// What the bucket's list says of an action on it or on what is in it; `None` if the object's own

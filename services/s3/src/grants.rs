@@ -2,12 +2,12 @@
 
 use crate::rows::{BucketRow, Feature};
 use crate::{
-    S3, acl, bucket, checksum, cors, encryption, events, lifecycle, multipart, names, object,
-    restore, tagging, website,
+    S3, acl, bucket, checksum, cors, encryption, events, lifecycle, logging, multipart, names,
+    object, restore, tagging, website,
 };
 use api::{
-    Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy, OriginAnswer, Tx,
-    WebAnswer, WebFailure, WebRequest,
+    Access, Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy,
+    OriginAnswer, Tx, WebAnswer, WebFailure, WebRequest,
 };
 use gen_s3::errors as e;
 use gen_s3::{
@@ -145,6 +145,15 @@ impl Hooks for S3 {
         lifecycle::jobs(jobs, &with.entropy);
         events::jobs(jobs);
         restore::jobs(jobs);
+        logging::jobs(jobs, with);
+    }
+
+    fn logs_accesses(&self, tx: &Tx, bucket: &str) -> bool {
+        logging::is_logged(tx, bucket)
+    }
+
+    fn log_accesses(&self, tx: &mut Tx, accesses: &[Access]) -> Result<(), Error> {
+        logging::note(tx, accesses)
     }
 
     fn cross_origin(
@@ -219,6 +228,9 @@ impl Hooks for S3 {
             return Ok(Grants::default());
         }
         let bucket = bucket::find(tx, name)?;
+        if bucket.has(Feature::Logging) {
+            cx.touch(name, key, &ask.action);
+        }
         let policy = self.policies.get(&bucket)?;
         // Root of the owning account can always mend a policy that shuts everybody out.
         let mends = matches!(

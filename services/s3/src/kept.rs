@@ -1,4 +1,4 @@
-//! Configurations that are checked and kept, and that nothing acts on yet: logging, request payment,
+//! Configurations that are checked and kept, and that nothing acts on yet: request payment,
 //! acceleration, replication, analytics, inventory, metrics, tiering.
 
 use crate::rows::*;
@@ -15,48 +15,6 @@ fn invalid_argument(text: &str) -> Error {
 fn not_found(bucket: &str) -> Error {
     let text = "The specified configuration does not exist.";
     Error::new(&e::NO_SUCH_CONFIGURATION, text).detail("BucketName", bucket)
-}
-
-const LOGGING: &str = "logging";
-
-pub fn put_logging(
-    tx: &mut Tx,
-    _: &Cx,
-    input: &PutBucketLoggingInput,
-) -> Result<PutBucketLoggingOutput, Error> {
-    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let Some(enabled) = &input.bucket_logging_status.logging_enabled else {
-        config::delete(tx, &bucket, LOGGING, "")?;
-        return Ok(PutBucketLoggingOutput::default());
-    };
-    let invalid = |text: &str| {
-        Error::new(&e::INVALID_TARGET_BUCKET_FOR_LOGGING, text)
-            .detail("TargetBucket", &enabled.target_bucket)
-    };
-    let target = bucket::find(tx, &enabled.target_bucket)
-        .map_err(|_| invalid("The target bucket for logging does not exist"))?;
-    if target.owner != bucket.owner || target.region != bucket.region {
-        let text = "The owner for the bucket to be logged and the target bucket must be the same.";
-        return Err(invalid(text));
-    }
-    let granted = enabled.target_grants.as_ref().is_some_and(|grants| !grants.is_empty());
-    if granted && target.ownership == Ownership::BucketOwnerEnforced {
-        return Err(invalid_argument(
-            "Bucket ownership enforced buckets do not support target grants",
-        ));
-    }
-    // Who turns logs on counts on them, and nobody writes them yet.
-    Err(Error::not_implemented("LoggingEnabled of PutBucketLogging"))
-}
-
-pub fn get_logging(
-    tx: &Tx,
-    _: &Cx,
-    input: &GetBucketLoggingInput,
-) -> Result<GetBucketLoggingOutput, Error> {
-    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let status: BucketLoggingStatus = config::get(tx, &bucket, LOGGING, "")?.unwrap_or_default();
-    Ok(GetBucketLoggingOutput { logging_enabled: status.logging_enabled })
 }
 
 const PAYMENT: &str = "payment";

@@ -30,6 +30,7 @@ mod lifecycle;
 mod list;
 mod list_versions;
 mod lock;
+mod logging;
 mod meta;
 mod multipart;
 mod names;
@@ -445,7 +446,7 @@ impl S3Api for S3 {
         get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput = lifecycle::get;
         get_bucket_website(GetBucketWebsiteInput) -> GetBucketWebsiteOutput = website::get;
         get_bucket_notification_configuration(GetBucketNotificationConfigurationInput) -> GetBucketNotificationConfigurationOutput = events::get;
-        get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = kept::get_logging;
+        get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = logging::get;
         get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = kept::get_payment;
         get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = kept::get_accelerate;
         get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = kept::get_replication;
@@ -481,7 +482,7 @@ impl S3Api for S3 {
         put_bucket_website(PutBucketWebsiteInput) -> PutBucketWebsiteOutput = website::put;
         delete_bucket_website(DeleteBucketWebsiteInput) -> DeleteBucketWebsiteOutput = website::delete;
         put_bucket_notification_configuration(PutBucketNotificationConfigurationInput) -> PutBucketNotificationConfigurationOutput = events::put;
-        put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = kept::put_logging;
+        put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = logging::put;
         put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput = kept::put_payment;
         put_bucket_accelerate_configuration(PutBucketAccelerateConfigurationInput) -> PutBucketAccelerateConfigurationOutput = kept::put_accelerate;
         put_bucket_replication(PutBucketReplicationInput) -> PutBucketReplicationOutput = kept::put_replication;

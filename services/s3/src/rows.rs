@@ -56,6 +56,7 @@ pub enum Feature {
     Lifecycle = 1,
     Notifications = 2,
     RequesterPays = 4,
+    Logging = 8,
 }
 
 impl BucketRow {

@@ -1,5 +1,6 @@
 //! The gateway with the real services over a store in memory, without sockets.
 
+mod access_logs;
 mod answers;
 mod auth_table;
 mod names;

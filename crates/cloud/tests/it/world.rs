@@ -176,7 +176,7 @@ impl World {
             true => RequestStream::Empty,
             false => RequestStream::Whole(Bytes::from(body)),
         };
-        let peer = Peer { address: peer.parse::<IpAddr>().unwrap(), secure: false };
+        let peer = Peer { address: peer.parse::<IpAddr>().unwrap(), tls: None };
         block_on(async {
             let response = self.gateway.handle(peer, request.body(body).unwrap()).await;
             let (parts, mut body) = response.into_parts();

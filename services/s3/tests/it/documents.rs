@@ -249,26 +249,3 @@ fn configurations_with_ids() {
     assert_eq!(code(delete()), "ok");
     assert_eq!(code(delete()), "NoSuchConfiguration");
 }
-
-#[test]
-fn logs_that_nobody_writes_are_not_turned_on() {
-    let cloud = Cloud::new();
-    let put = |target: &str| {
-        let enabled = LoggingEnabled {
-            target_bucket: target.into(),
-            target_prefix: "log/".into(),
-            ..LoggingEnabled::default()
-        };
-        let input = PutBucketLoggingInput {
-            bucket: "box".into(),
-            bucket_logging_status: BucketLoggingStatus { logging_enabled: Some(enabled) },
-            ..Default::default()
-        };
-        cloud.call::<PutBucketLoggingOutput>("PutBucketLogging", &input)
-    };
-    assert_eq!(code(put("nowhere")), "InvalidTargetBucketForLogging");
-    assert_eq!(code(put("box")), "NotImplemented");
-    let input = GetBucketLoggingInput { bucket: "box".into(), ..Default::default() };
-    let kept: GetBucketLoggingOutput = cloud.call("GetBucketLogging", &input).unwrap();
-    assert!(kept.logging_enabled.is_none());
-}

@@ -1,0 +1,209 @@
+//! What waits becomes an object of the target bucket, if that takes it.
+
+use super::document;
+use super::{DAY_MS, PIECES, STATES};
+use crate::acl::{self, LOG_DELIVERER};
+use crate::bucket::scope;
+use crate::checksum::{Declared, Digests, Values};
+use crate::events::{self, Of};
+use crate::rows::*;
+use crate::{names, object};
+use api::{Ask, Background, Caller, Cx, CxParts, Error, HttpInfo, Tx};
+use base::{AccountId, Region, Timestamp};
+use bytes::Bytes;
+use gen_s3::LoggingEnabled;
+use policy::Principal;
+use std::sync::Arc;
+use store::blobs::Blobs;
+use store::{JobOutcome, Scope};
+
+/// Pieces in one object: half a MiB.
+const PIECES_MAX: usize = 32;
+
+pub struct Delivery {
+    pub blobs: Blobs,
+    pub with: Background,
+}
+
+impl Delivery {
+    pub fn step(
+        &self,
+        tx: &mut Tx,
+        account: AccountId,
+        number: u64,
+        name: &str,
+    ) -> Result<JobOutcome, Error> {
+        let bucket = tx.get(&BUCKETS, &Scope::Global, name)?;
+        let bucket = bucket.filter(|bucket| bucket.number == number);
+        let enabled = match &bucket {
+            Some(bucket) => document::of(tx, bucket)?,
+            None => None,
+        };
+        let (Some(bucket), Some(enabled)) = (bucket, enabled) else {
+            tx.mark_freeing();
+            let more = document::forget(tx, account, number)?;
+            return Ok(if more { JobOutcome::Again(tx.now()) } else { JobOutcome::Done });
+        };
+        let place = scope(&bucket);
+        let mut rows = tx.scan(&PIECES, &place).prefix(&(number,));
+        let mut pieces = Vec::new();
+        let mut more = false;
+        let mut day = None;
+        for row in &mut rows {
+            let ((_, of, nth), row) = row?;
+            more = pieces.len() == PIECES_MAX || day.is_some_and(|day| day != of);
+            if more {
+                break;
+            }
+            day = Some(of);
+            pieces.push((nth, row.text));
+        }
+        let Some(day) = day else { return Ok(JobOutcome::Done) };
+        for (nth, _) in &pieces {
+            tx.delete(&PIECES, &place, &(number, day, *nth))?;
+        }
+        let mut state = tx.get(&STATES, &place, &number)?.unwrap_or_default();
+        state.kept = state.kept.saturating_sub(pieces.len() as u64);
+        let texts: Vec<String> = pieces.into_iter().map(|(_, text)| text).collect();
+        let lost = texts.len() as u64;
+        if !self.put(tx, (&bucket, name), &enabled, day, texts)? {
+            state.lost += lost;
+        }
+        tx.put(&STATES, &place, &number, &state)?;
+        Ok(if more { JobOutcome::Again(tx.now()) } else { JobOutcome::Done })
+    }
+
+    /// Whether the target took it.
+    fn put(
+        &self,
+        tx: &mut Tx,
+        (bucket, name): (&BucketRow, &str),
+        enabled: &LoggingEnabled,
+        day: i64,
+        texts: Vec<String>,
+    ) -> Result<bool, Error> {
+        let target_name = &enabled.target_bucket;
+        let Some(target) = tx.get(&BUCKETS, &Scope::Global, target_name)? else {
+            return Ok(false);
+        };
+        let key = self.key(bucket, name, enabled, day, tx.now());
+        // https://docs.aws.amazon.com/AmazonS3/latest/userguide/enable-server-access-logging.html
+        let locked = target.lock.as_ref().is_some_and(|lock| lock.mode.is_some());
+        let fits = target.owner == bucket.owner && target.region == bucket.region;
+        if !fits || locked || target.has(Feature::RequesterPays) {
+            return Ok(false);
+        }
+        if !self.may(tx, (bucket, name), target_name, &key)? {
+            return Ok(false);
+        }
+        let declared = Declared::new(&None, &None, Values([&None; 5]))?;
+        let mut digests = Digests::new(declared.algorithm());
+        let mut blobs = Vec::with_capacity(texts.len());
+        for text in texts {
+            digests.update(text.as_bytes());
+            let blob = self.blobs.small(Bytes::from(text));
+            let blob = blob.ok_or_else(|| Error::internal("a piece of a log is too large"))?;
+            blobs.push(tx.adopt_blob(&blob)?);
+        }
+        let digested = digests.finish();
+        let mut acl = vec![acl::full_control(target.owner)];
+        if target.ownership != Ownership::BucketOwnerEnforced {
+            acl.extend(document::grants(enabled)?);
+        }
+        let row = ObjectRow {
+            sequence: 0,
+            version_id: String::new(),
+            delete_marker: false,
+            modified: tx.now(),
+            size_bytes: digested.size_bytes,
+            e_tag: digested.e_tag(),
+            blobs,
+            meta: Meta { content_type: Some("text/plain".into()), ..Meta::default() },
+            owner: target.owner,
+            acl,
+            checksum: Some(digested.checksum_row()),
+            parts: Vec::new(),
+            upload_id: None,
+        };
+        let entropy = &*self.with.entropy;
+        let row = object::install_new(tx, entropy, &target, &key, row, 0)?;
+        let of = Of::new(&target, target_name, &key, &row);
+        events::tell_own(tx, "ObjectCreated:Put", of, "PutObject")?;
+        Ok(true)
+    }
+
+    /// Whether the policy or the list of the target lets the log in.
+    fn may(
+        &self,
+        tx: &Tx,
+        (bucket, name): (&BucketRow, &str),
+        target: &str,
+        key: &str,
+    ) -> Result<bool, Error> {
+        let region = Region::parse(&bucket.region).unwrap_or_else(Region::us_east_1);
+        let operation = gen_s3::MODEL.operation("PutObject");
+        let caller = Caller {
+            principal: Principal::service(LOG_DELIVERER),
+            access_key_id: "".into(),
+            account: None,
+            user_id: LOG_DELIVERER.into(),
+            name: "".into(),
+            session_policies: None,
+            tags: Arc::new([]),
+            session_keys: Arc::default(),
+            token_issued: None,
+            mfa: false,
+        };
+        let cx = Cx::new(CxParts {
+            request_id: self.with.entropy.uuid().into(),
+            caller: Arc::new(caller),
+            account: bucket.owner,
+            region,
+            // What a service does for its customers comes over TLS.
+            http: HttpInfo { secure: true, ..HttpInfo::default() },
+            service: &gen_s3::MODEL,
+            operation: operation.ok_or_else(|| Error::not_implemented("PutObject"))?,
+            clock: self.with.clock.clone(),
+            entropy: self.with.entropy.clone(),
+            door: self.with.door.clone(),
+        });
+        let arn = names::object_arn(cx.partition(), target, key);
+        let ask = Ask::new("s3:PutObject", arn)
+            .key("aws:sourcearn", Some(names::bucket_arn(cx.partition(), name)))
+            .key("aws:sourceaccount", Some(bucket.owner.to_string()))
+            .key("aws:principalservicename", Some(LOG_DELIVERER));
+        match cx.authorize(tx, &ask) {
+            Ok(()) => Ok(true),
+            Err(error) if error.status() == 403 => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// `[prefix]YYYY-MM-DD-hh-mm-ss-UNIQUE`, or with account, region, bucket and date before that.
+    fn key(
+        &self,
+        bucket: &BucketRow,
+        name: &str,
+        enabled: &LoggingEnabled,
+        day: i64,
+        now: Timestamp,
+    ) -> String {
+        let mut bytes = [0; 8];
+        self.with.entropy.fill(&mut bytes);
+        let unique = base::hex::encode(&bytes).to_ascii_uppercase();
+        let prefix = &enabled.target_prefix;
+        let stamp = |at: Timestamp| at.iso8601_secs()[..19].replace(['T', ':'], "-");
+        let format = enabled.target_object_key_format.as_ref();
+        let Some(partitioned) = format.and_then(|format| format.partitioned_prefix.as_ref()) else {
+            return format!("{prefix}{}-{unique}", stamp(now));
+        };
+        // By the time of the events it is the day that counts, and the hour is nought.
+        let at = match partitioned.partition_date_source.as_deref() {
+            Some("DeliveryTime") => now,
+            _ => Timestamp::from_millis(day * DAY_MS),
+        };
+        let stamp = stamp(at);
+        let (account, region, date) = (bucket.owner, &bucket.region, stamp[..10].replace('-', "/"));
+        format!("{prefix}{account}/{region}/{name}/{date}/{stamp}-{unique}")
+    }
+}
