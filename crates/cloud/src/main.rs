@@ -32,6 +32,11 @@ mod up;
 use exit::Failure;
 use settings::Config;
 
+/// Rows are allocated by the threads that answer requests and freed by the one that merges the index:
+/// with the allocator of glibc they wait for each other's locks.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() {
     // The process that holds containers: nothing of what follows may have happened before.
     if std::env::args_os().nth(1).is_some_and(|name| name == engine::helper::COMMAND) {
