@@ -1,6 +1,8 @@
 //! The context of one request.
 
-use crate::{Ask, AskContext, Error, NamedPolicy, RequestBody, Touched};
+use crate::{
+    Ask, AskContext, Background, Error, NamedPolicy, Outgoing, RequestBody, Sent, Touched,
+};
 use base::{AccountId, Clock, Entropy, Partition, Region, Timestamp};
 use policy::Principal;
 use smithy::Struct;
@@ -144,6 +146,14 @@ pub trait Door: Send + Sync + 'static {
         operation: &str,
         input: &dyn Struct,
     ) -> Result<Box<dyn Struct>, Error>;
+
+    /// Calls an operation of another service from an errand: see [`Background::send`].
+    fn send<'a>(&'a self, with: &'a Background, call: Outgoing<'a>) -> Sent<'a> {
+        let Outgoing { service, operation, .. } = call;
+        let error = Error::internal(format!("no {service}:{operation} can be called here"));
+        let _ = with;
+        Box::pin(async move { Err(error) })
+    }
 }
 
 const WARNING: &str = "x-cumulet-warning";

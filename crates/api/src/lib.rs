@@ -17,7 +17,7 @@ mod service;
 pub mod testing;
 
 pub use access::{Access, Tls, Touched};
-pub use background::Background;
+pub use background::{Background, Outgoing, Sent};
 pub use body::{Body, ByteStream, RequestBody};
 pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, denial_place};
 pub use error::Error;

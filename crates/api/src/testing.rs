@@ -91,9 +91,15 @@ impl World {
             entropy: Arc::clone(&self.entropy) as Arc<dyn Entropy>,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             door: Arc::clone(&self.door) as Arc<dyn Door>,
+            store: self.store.clone(),
         };
         service.hooks().jobs(&mut jobs, &with);
-        let attempts = (0..).take_while(|_| jobs.step() == Step::Worked).count();
+        let worked = |_: &usize| {
+            let step = jobs.step();
+            let errand = block_on(jobs.errand());
+            step == Step::Worked || errand == Step::Worked
+        };
+        let attempts = (0..).take_while(worked).count();
         let parked = self.store.read(|tx| jobs.parked(tx, 1)).expect("rows decode");
         assert!(parked.is_empty(), "a job failed: {parked:?}");
         attempts

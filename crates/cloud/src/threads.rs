@@ -7,15 +7,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use store::blobs::Blocking;
+use store::blobs::{Blocking, block_on};
 use store::engine::Step;
 use store::{Drivers, Store, Wake};
 
 use crate::audit_log::AuditLog;
 use crate::exit;
 
-/// Small, because these threads call nothing deep.
-const STACK_BYTES: usize = 512 * 1024;
+/// Small, because these threads call nothing deep; an errand calls whole operations.
+const STACK_BYTES: usize = 1024 * 1024;
 /// Threads that wait for the disk, at most.
 const WAITERS_MAX: usize = 8;
 /// A waiter without work for so long ends.
@@ -129,6 +129,20 @@ impl Upkeep {
                     if !*stopped {
                         stopping.1.wait_for(&mut stopped, pause.min(JOBS_PAUSE));
                     }
+                }
+            }
+        })?);
+        Ok(())
+    }
+
+    /// Runs the services' errands, one after the other, beside their jobs.
+    pub fn run_errands(&mut self, gateway: Arc<Gateway>) -> std::io::Result<()> {
+        let stopping = self.stop.clone();
+        self.threads.push(spawn("errands", move || {
+            let jobs = gateway.jobs();
+            while !*stopping.0.lock() {
+                if block_on(jobs.errand()) == Step::Idle {
+                    jobs.wait_for_errand(JOBS_PAUSE);
                 }
             }
         })?);

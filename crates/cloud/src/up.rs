@@ -68,6 +68,7 @@ async fn serve(
     let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no thread: {error}"));
     upkeep.log_audit(gateway.clone(), log).map_err(failed)?;
     upkeep.run_jobs(gateway.clone()).map_err(failed)?;
+    upkeep.run_errands(gateway.clone()).map_err(failed)?;
     let (stop, stopping) = watch::channel(false);
     let own_tls = config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let open = doors.open(config, &gateway, own_tls, stopping.clone())?;

@@ -151,7 +151,12 @@ impl Gateway {
         });
         let mut jobs = Jobs::new(store.clone());
         let (own_clock, own_entropy) = (clock.clone(), entropy.clone());
-        let with = Background { entropy: own_entropy, clock: own_clock, door: guard.clone() };
+        let with = Background {
+            entropy: own_entropy,
+            clock: own_clock,
+            door: guard.clone(),
+            store: store.clone(),
+        };
         for entry in guard.directory.entries() {
             entry.service.hooks().jobs(&mut jobs, &with);
         }

@@ -5,13 +5,14 @@
 //! policies are looked up, and [`policy::evaluate`] answers. Root of the account that owns the
 //! resource needs no evaluation where no resource policy speaks.
 
-use crate::audit::Audit;
+use crate::audit::{Audit, Event, Failure};
 use crate::denial;
 use crate::identify::{Directory, Entry};
 use crate::keys::Keys;
 use crate::token;
 use api::{
-    Ask, Caller, Cx, CxParts, Door, Error, Grants, Hooks, IdentityPolicies, NamedPolicy, Tx,
+    Ask, AsyncCx, Background, Caller, Cx, CxParts, Door, Error, Grants, Hooks, HttpInfo,
+    IdentityPolicies, NamedPolicy, Outgoing, Reply, Sent, Tx,
 };
 use base::AccountId;
 use policy::{
@@ -118,9 +119,106 @@ impl Door for Guard {
             }
         }
     }
+
+    fn send<'a>(&'a self, with: &'a Background, call: Outgoing<'a>) -> Sent<'a> {
+        Box::pin(async move {
+            let (caller, region) = (call.caller.clone(), call.region.clone());
+            let (agent, operation) = (call.agent, call.operation);
+            let (cx, entry) = self.outgoing(with, &call)?;
+            let (request_id, is_read) = (cx.request_id.clone(), is_read(cx.operation));
+            let (reply, recorded) = self.run_outgoing(with, call, cx, entry).await;
+            if !recorded {
+                self.audit.note(Event {
+                    at: with.clock.now(),
+                    request_id,
+                    service: entry.model.name,
+                    operation: entry.model.operation(operation).map_or("", |known| known.name),
+                    is_read,
+                    caller,
+                    region: Some(region),
+                    source_ip: None,
+                    user_agent: Some(agent.to_owned()),
+                    path: String::new(),
+                    error: reply.as_ref().err().map(Failure::of),
+                });
+            }
+            reply
+        })
+    }
+}
+
+fn is_read(operation: &Operation) -> bool {
+    let read = operation.served.as_ref().is_some_and(|served| served.kind == Kind::Read);
+    read || operation.http.method == "GET"
 }
 
 impl Guard {
+    /// The context of a call from an errand.
+    fn outgoing(&self, with: &Background, call: &Outgoing<'_>) -> Result<(Cx, &Entry), Error> {
+        let (service, operation) = (call.service, call.operation);
+        let missing = || Error::internal(format!("no operation {service}:{operation} to call"));
+        let entry = self.directory.by_name(service).ok_or_else(missing)?;
+        let cx = Cx::new(CxParts {
+            request_id: with.entropy.uuid().into(),
+            account: call.account,
+            caller: call.caller.clone(),
+            region: call.region.clone(),
+            http: HttpInfo {
+                host: call.agent.to_owned(),
+                secure: true,
+                user_agent: Some(call.agent.to_owned()),
+                auth_type: Some("REST-HEADER"),
+                ..HttpInfo::default()
+            },
+            service: entry.model,
+            operation: entry.model.operation(operation).ok_or_else(missing)?,
+            clock: with.clock.clone(),
+            entropy: with.entropy.clone(),
+            door: self.own.upgrade().ok_or_else(missing)?,
+        });
+        Ok((cx, entry))
+    }
+
+    /// The answer, and whether the audit record was committed with it.
+    async fn run_outgoing(
+        &self,
+        with: &Background,
+        call: Outgoing<'_>,
+        cx: Cx,
+        entry: &Entry,
+    ) -> (Result<Reply<Box<dyn Struct>>, Error>, bool) {
+        let (operation, input) = (cx.operation, call.input);
+        let asks = match asks(entry, operation, &cx, input) {
+            Ok(asks) => asks,
+            Err(error) => return (Err(error), false),
+        };
+        let Some(served) = &operation.served else {
+            return (Err(Error::not_implemented(operation.name)), false);
+        };
+        match served.kind {
+            Kind::Read => {
+                let output = with.store.read(|tx| {
+                    authorize_all(tx, &cx, &asks)?;
+                    let output = entry.service.read(operation.index, tx, &cx, input)?;
+                    check_asked(&cx).map(|()| output)
+                });
+                (output.map(Reply::new), false)
+            }
+            Kind::Write => {
+                let write = |tx: &mut StoreTx| self.write(tx, &cx, entry, &asks, input);
+                let output = with.store.write_in_turn(write).await;
+                let recorded = output.is_ok();
+                (output.map(Reply::new), recorded)
+            }
+            Kind::Async => {
+                let cx = AsyncCx::new(cx, with.store.clone(), asks, call.body);
+                let reply = entry.service.start(operation.index, &cx, input).await;
+                let recorded = cx.is_recorded();
+                (reply, recorded)
+            }
+        }
+    }
+
     /// Runs a write inside a transaction: authorised, recorded.
     pub fn write(
         &self,

@@ -6,8 +6,12 @@
 //! tried again after a growing pause and parked after so many attempts; parked ones stay, are listed,
 //! and run again when enqueued again. That the store is busy or full is no failure of a job: it waits.
 //!
-//! Kinds take turns, so that a flood of one does not starve another. Deliberately absent: jobs that
-//! wait for anything. What must be awaited is a reconciler that reads rows.
+//! Kinds take turns, so that a flood of one does not starve another.
+//!
+//! What has to wait (for bytes to be written, for another service) is an *errand*: a job that is a future
+//! and opens transactions of its own. Its row stays until it has ended, so after a crash it begins again,
+//! and finds in its own rows how far it had come. Errands run one after the other, beside the jobs; what
+//! is enqueued while it runs is that errand, which ends when its rows say that nothing is left.
 
 use crate::blobs::Blobs;
 use crate::engine::Step;
@@ -21,9 +25,12 @@ use base::Timestamp;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 crate::row! {
@@ -165,11 +172,19 @@ fn remove(tx: &mut Tx, kind: u16, key: &[u8], row: &JobRow) -> Result<(), StoreE
 }
 
 type Handler = dyn Fn(&mut Tx, &JobCx, &[u8]) -> Result<JobOutcome, JobError> + Send + Sync;
+/// A running errand.
+pub type Errand = Pin<Box<dyn Future<Output = Result<JobOutcome, JobError>> + Send>>;
+type Sender = dyn Fn(JobCx, &[u8]) -> Errand + Send + Sync;
+
+enum Run {
+    Job(Box<Handler>),
+    Errand(Box<Sender>),
+}
 
 struct Registered {
     name: &'static str,
     attempts_max: u32,
-    run: Box<Handler>,
+    run: Run,
     done: AtomicU64,
     failed: AtomicU64,
 }
@@ -201,8 +216,9 @@ pub struct JobCount {
 pub struct Jobs {
     store: Store,
     kinds: BTreeMap<u16, Registered>,
-    /// The kind whose turn was last.
+    /// The kinds whose turn was last, of jobs and of errands.
     turn: Mutex<u16>,
+    errand_turn: Mutex<u16>,
 }
 
 impl fmt::Debug for Jobs {
@@ -225,9 +241,19 @@ fn is_passing(error: &JobError) -> bool {
     matches!(error, JobError::Store(StoreError::Busy | StoreError::Full | StoreError::Stopped(_)))
 }
 
+/// A panic of an errand is its failure.
+async fn caught(mut errand: Errand) -> Result<JobOutcome, JobError> {
+    poll_fn(|context| {
+        let poll = AssertUnwindSafe(|| errand.as_mut().poll(context));
+        std::panic::catch_unwind(poll)
+            .unwrap_or_else(|_| Poll::Ready(Err(JobError::Failed("it panicked".into()))))
+    })
+    .await
+}
+
 impl Jobs {
     pub fn new(store: Store) -> Jobs {
-        Jobs { store, kinds: BTreeMap::new(), turn: Mutex::new(0) }
+        Jobs { store, kinds: BTreeMap::new(), turn: Mutex::new(0), errand_turn: Mutex::new(0) }
     }
 
     /// For jobs that make bytes.
@@ -248,10 +274,74 @@ impl Jobs {
             let key = K::read(&mut from).and_then(|key| from.finish().map(|()| key));
             run(tx, cx, key.map_err(|error| StoreError::Corrupt { table: name, error })?)
         };
+        self.add(kind, attempts_max, Run::Job(Box::new(run)));
+    }
+
+    /// The same for an errand. Nothing of it may be kept from one attempt to the next but rows.
+    pub fn register_errand<K: Key + 'static>(
+        &mut self,
+        kind: &JobKind<K>,
+        attempts_max: u32,
+        run: impl Fn(JobCx, K) -> Errand + Send + Sync + 'static,
+    ) {
+        let name = kind.name;
+        let run = move |cx: JobCx, bytes: &[u8]| -> Errand {
+            let mut from = KeyReader::new(bytes);
+            match K::read(&mut from).and_then(|key| from.finish().map(|()| key)) {
+                Ok(key) => run(cx, key),
+                Err(error) => {
+                    let error = StoreError::Corrupt { table: name, error };
+                    Box::pin(async move { Err(JobError::Store(error)) })
+                }
+            }
+        };
+        self.add(kind, attempts_max, Run::Errand(Box::new(run)));
+    }
+
+    fn add<K>(&mut self, kind: &JobKind<K>, attempts_max: u32, run: Run) {
+        let name = kind.name;
         let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
-        let registered = Registered { name, attempts_max, run: Box::new(run), done, failed };
-        let old = self.kinds.insert(kind.id, registered);
+        let old = self.kinds.insert(kind.id, Registered { name, attempts_max, run, done, failed });
         assert!(old.is_none(), "two kinds of job have the number of {name}");
+    }
+
+    /// Makes one attempt at one errand that is due, if there is one.
+    pub async fn errand(&self) -> Step {
+        let picked = self.store.read(|tx| {
+            let Some((kind, registered, key)) = self.pick(tx, true)? else { return Ok(None) };
+            let row = tx.get(&JOBS, &Scope::Global, &(kind, &key))?;
+            Ok::<_, StoreError>(row.map(|row| (kind, registered, key, row)))
+        });
+        let Ok(Some((kind, registered, key, row))) = picked else { return Step::Idle };
+        *self.errand_turn.lock() = kind;
+        let Run::Errand(run) = &registered.run else { return Step::Idle };
+        let cx = JobCx { attempts: row.attempts, enqueued: row.enqueued };
+        let outcome = caught(run(cx, &key)).await;
+        let (failure, counter) = match &outcome {
+            Err(error) if is_passing(error) => return Step::Idle,
+            Err(error) => (Some(error.to_string()), &registered.failed),
+            Ok(_) => (None, &registered.done),
+        };
+        let ended = self.store.write(|tx| match (&outcome, &failure) {
+            (_, Some(why)) => self.note_failure(tx, kind, &key, why),
+            (Ok(outcome), _) => {
+                if let Some(row) = tx.get(&JOBS, &Scope::Global, &(kind, &key))? {
+                    remove(tx, kind, &key, &row)?;
+                }
+                match outcome {
+                    JobOutcome::Again(due) => enqueue_raw(tx, kind, &key, *due),
+                    JobOutcome::Done => Ok(()),
+                }
+            }
+            (Err(_), None) => Ok(()),
+        });
+        match ended.into_outcome() {
+            Ok(()) => {
+                counter.fetch_add(1, Ordering::Relaxed);
+                Step::Worked
+            }
+            Err(_) => Step::Idle,
+        }
     }
 
     /// Makes one attempt at one job that is due, if there is one.
@@ -293,7 +383,10 @@ impl Jobs {
         tx: &mut Tx,
         picked: &mut Option<(u16, Vec<u8>)>,
     ) -> Result<Attempt, JobError> {
-        let Some((kind, registered, key)) = self.pick(tx)? else { return Ok(Attempt::Nothing) };
+        let Some((kind, registered, key)) = self.pick(tx, false)? else {
+            return Ok(Attempt::Nothing);
+        };
+        let Run::Job(handler) = &registered.run else { return Ok(Attempt::Nothing) };
         *picked = Some((kind, key.clone()));
         *self.turn.lock() = kind;
         let Some(row) = tx.get(&JOBS, &Scope::Global, &(kind, &key))? else {
@@ -301,7 +394,7 @@ impl Jobs {
         };
         remove(tx, kind, &key, &row)?;
         let cx = JobCx { attempts: row.attempts, enqueued: row.enqueued };
-        let run = AssertUnwindSafe(|| (registered.run)(tx, &cx, &key));
+        let run = AssertUnwindSafe(|| handler(tx, &cx, &key));
         let outcome = std::panic::catch_unwind(run)
             .unwrap_or_else(|_| Err(JobError::Failed("it panicked".into())));
         if let JobOutcome::Again(due) = outcome? {
@@ -311,10 +404,13 @@ impl Jobs {
     }
 
     /// The kind after the last one that has something due.
-    fn pick(&self, tx: &Tx) -> Result<Option<Picked<'_>>, StoreError> {
-        let turn = *self.turn.lock();
+    fn pick(&self, tx: &Tx, errands: bool) -> Result<Option<Picked<'_>>, StoreError> {
+        let turn = if errands { *self.errand_turn.lock() } else { *self.turn.lock() };
         let kinds = self.kinds.range(turn + 1..).chain(self.kinds.range(..=turn));
         for (kind, registered) in kinds {
+            if matches!(registered.run, Run::Errand(_)) != errands {
+                continue;
+            }
             let due = tx.scan(&DUE, &Scope::Global).prefix(&(*kind,)).next_key()?;
             if let Some((_, _, key)) = due.filter(|(_, due, _)| *due <= tx.now()) {
                 return Ok(Some((*kind, registered, key)));
@@ -421,6 +517,11 @@ impl Jobs {
     /// Blocks the thread until a job may have become due, or for so long.
     pub fn wait(&self, at_most: Duration) -> Wake {
         self.store.shared.enqueued.wait_at_most(at_most)
+    }
+
+    /// The same for an errand.
+    pub fn wait_for_errand(&self, at_most: Duration) -> Wake {
+        self.store.shared.errand.wait_at_most(at_most)
     }
 
     /// The same for a task, which has a timer of its own.

@@ -48,7 +48,7 @@ mod tx;
 pub use check::Check;
 pub use error::{DecodeError, OpenError, StoreError};
 pub use jobs::{
-    JOBS_COUNTED_MAX, JobCount, JobCx, JobError, JobInfo, JobKind, JobOutcome, JobRow, Jobs,
+    Errand, JOBS_COUNTED_MAX, JobCount, JobCx, JobError, JobInfo, JobKind, JobOutcome, JobRow, Jobs,
 };
 pub use key::{Desc, Key, KeyReader, KeyRef, KeyWriter, PrefixOf, Stem};
 pub use log::LogDriver;

@@ -156,6 +156,8 @@ pub(crate) struct Shared {
     pub upkeep: Signal,
     /// Rung when a job was enqueued.
     pub enqueued: Signal,
+    /// The same, for whoever runs errands.
+    pub errand: Signal,
     writer: Turns<Writer>,
     /// The newest commit that readers may see.
     visible: AtomicU64,
@@ -236,6 +238,7 @@ impl Store {
             room: Room::default(),
             upkeep: Signal::default(),
             enqueued: Signal::default(),
+            errand: Signal::default(),
             writer: Turns::new(Writer { version, time }),
             visible: AtomicU64::new(version),
             time_ms: AtomicI64::new(time.to_millis()),
@@ -374,6 +377,7 @@ impl Store {
         self.shared.queue.work.close();
         self.shared.upkeep.close();
         self.shared.enqueued.close();
+        self.shared.errand.close();
         self.shared.room.make();
     }
 
@@ -477,6 +481,7 @@ impl Shared {
         }
         if enqueued {
             self.enqueued.ring();
+            self.errand.ring();
         }
         metrics::add(&self.metrics.commits, 1);
         Ok(())

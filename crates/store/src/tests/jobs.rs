@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 const COPY: JobKind<String> = JobKind::new(0x0101, "test.copy");
 const COUNT: JobKind<(String, u64)> = JobKind::new(0x0102, "test.count");
+const SEND: JobKind<u64> = JobKind::new(0x0104, "test.send");
 const FAIL: JobKind<u64> = JobKind::new(0x0103, "test.fail");
 
 fn start() -> (Store, Jobs, Arc<ManualClock>) {
@@ -24,6 +25,24 @@ fn start() -> (Store, Jobs, Arc<ManualClock>) {
             tx.enqueue(&COUNT, &(name, left - 1))?;
         }
         Ok(JobOutcome::Done)
+    });
+    let own = store.clone();
+    jobs.register_errand(&SEND, 3, move |cx, key| {
+        let store = own.clone();
+        Box::pin(async move {
+            let name = format!("{key}.{}", cx.attempts);
+            let put = |tx: &mut Tx| {
+                tx.put(&THINGS, &Scope::Global, &("sent", &name), &ThingRow::default())?;
+                Ok::<_, StoreError>(tx.now())
+            };
+            let now = store.write(put).await?;
+            match (key, cx.attempts) {
+                (1, _) => Err(JobError::Failed("nobody takes it".into())),
+                (2, 0) => panic!("a bug"),
+                (3, _) => Ok(JobOutcome::Again(now.plus_secs(60))),
+                _ => Ok(JobOutcome::Done),
+            }
+        })
     });
     jobs.register(&FAIL, 3, |tx, cx, key| {
         tx.put(&THINGS, &Scope::Global, &("failed", key.to_string()), &ThingRow::default())?;
@@ -153,4 +172,33 @@ fn a_store_that_is_full_parks_nothing() {
     }
     let left = store.read(|tx| jobs.counts(tx).unwrap())[0];
     assert_eq!((left.waiting, left.parked, left.done, left.failed), (0, 0, 30, 0));
+}
+
+#[test]
+fn errands_are_futures_that_end_in_rows() {
+    let (store, jobs, clock) = start();
+    let errands = || {
+        let idle = |_: &u32| crate::blobs::block_on(jobs.errand()) == Step::Idle;
+        (0..).find(idle).unwrap()
+    };
+    for key in 0..=3 {
+        commit(&store, |tx| tx.enqueue(&SEND, &key));
+    }
+    commit(&store, |tx| tx.enqueue(&COPY, "beside"));
+    assert_eq!(run(&jobs), 1, "jobs leave errands alone");
+    assert_eq!(errands(), 4, "and the other way round");
+    assert_eq!(keys(&store), "copied/beside sent/0.0 sent/1.0 sent/2.0 sent/3.0");
+    clock.advance_ms(600);
+    assert_eq!((errands(), errands()), (2, 0));
+    clock.advance_ms(60_000);
+    assert_eq!(errands(), 2);
+    assert_eq!(
+        keys(&store),
+        "copied/beside sent/0.0 sent/1.0 sent/1.1 sent/1.2 sent/2.0 sent/2.1 sent/3.0"
+    );
+    let parked = store.read(|tx| jobs.parked(tx, 9)).unwrap();
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].row.error, "nobody takes it");
+    let waiting = store.read(|tx| jobs.list(tx, 9)).unwrap();
+    assert_eq!(waiting.len(), 2, "the parked one, and the one that comes again");
 }

@@ -138,6 +138,7 @@ impl Db {
             entropy: self.world.entropy.clone(),
             clock: self.world.clock.clone(),
             door: self.world.door.clone(),
+            store: self.world.store.clone(),
         };
         self.tables.hooks().jobs(&mut jobs, &with);
         (0..count).for_each(|_| {
