@@ -26,8 +26,8 @@ class Engine:
         self.cloud.start()
         return self
 
-    def bootstrap(self, *args):
-        done = cumulet("images", "bootstrap", "busybox", "--data", self.cloud.data, *args)
+    def bootstrap(self, *args, name="busybox"):
+        done = cumulet("images", "bootstrap", name, "--data", self.cloud.data, *args)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

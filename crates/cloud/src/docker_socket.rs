@@ -7,6 +7,7 @@ use engine::{Engine, Parts};
 use rustix::fs::{CWD, Gid, Mode, OFlags, openat};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ impl Docker {
     pub async fn open(
         config: &Config,
         store: &Store,
+        cloud: SocketAddr,
         stopping: watch::Receiver<bool>,
     ) -> Result<Docker, Failure> {
         let asked = &config.docker_sockets;
@@ -42,6 +44,7 @@ impl Docker {
             store: store.clone(),
             entropy: Arc::new(OsEntropy),
             data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
+            cloud: Some(cloud),
         };
         let engine = Engine::open(parts)
             .await

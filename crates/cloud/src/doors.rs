@@ -8,7 +8,7 @@ use crate::chance::{OsEntropy, SystemClock};
 use crate::exit::{self, Failure};
 use crate::settings::{Config, Forward};
 use authority::{Authority, Resolver};
-use dns::{Addresses, Names, Served, Standing, Upstream};
+use dns::{Addresses, Cloud, Names, Served, Standing, Upstream};
 use gateway::Gateway;
 use gateway::listen::{self, ListenOptions, Listener, Tls};
 use gateway::names::{CLOSED, HostStanding};
@@ -142,15 +142,15 @@ impl Doors {
                 listen::serve(gateway.clone(), listener, options(config, tls), stop.clone());
             serving.spawn(serve);
         }
+        let cloud = Cloud { names: Arc::new(OwnNames(gateway.clone())), addresses };
         let served = Served {
-            names: Arc::new(OwnNames(gateway.clone())),
+            zone: Arc::new(cloud.clone()),
             upstream: Arc::new(upstream(config, self.dns.as_ref().map(|(_, tcp)| tcp))),
-            addresses,
         };
         let places = [("HTTPS", https), ("HTTP", http)];
         lines
             .extend(places.into_iter().filter_map(|(kind, at)| Some(format!("{kind} on {}", at?))));
-        let mut dns = vec![start(serve_dns_socket(dns_socket, served.clone()))];
+        let mut dns = vec![start(serve_dns_socket(dns_socket, cloud, served.upstream.clone()))];
         if let Some((udp, tcp)) = self.dns {
             lines.extend(
                 tcp.local_addr().map(|at| format!("DNS on {at}, names lead to {}", addresses.v4)),
@@ -287,7 +287,7 @@ fn upstream(config: &Config, own: Option<&TcpListener>) -> Upstream {
     Upstream::new(resolvers, Arc::new(OsEntropy))
 }
 
-async fn serve_dns_socket(listener: UnixListener, served: Served) {
+async fn serve_dns_socket(listener: UnixListener, cloud: Cloud, upstream: Arc<Upstream>) {
     let mut streams = JoinSet::new();
     loop {
         let Ok((mut stream, _)) = listener.accept().await else { return };
@@ -295,14 +295,14 @@ async fn serve_dns_socket(listener: UnixListener, served: Served) {
         if streams.len() >= DNS_STREAMS_MAX {
             continue;
         }
-        let served = served.clone();
+        let (names, upstream) = (cloud.names.clone(), upstream.clone());
         streams.spawn(async move {
             let mut head = [0; 5];
             let named = tokio::time::timeout(DNS_IDLE, stream.read_exact(&mut head)).await;
             if let Ok(Ok(_)) = named {
                 let [a, b, c, d, by_tcp] = head;
                 let addresses = Addresses { v4: Ipv4Addr::new(a, b, c, d), v6: None };
-                let served = Served { addresses, ..served };
+                let served = Served { zone: Arc::new(Cloud { names, addresses }), upstream };
                 let _ = dns::serve_frames(stream, &served, by_tcp == 1, DNS_IDLE).await;
             }
         });

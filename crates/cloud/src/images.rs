@@ -1,6 +1,8 @@
 //! `cumulet images bootstrap`: small base images out of this machine's packages, given to the running
 //! cloud as any client would.
 
+mod debian;
+
 use crate::cli;
 use crate::docker_socket::Docker;
 use crate::exit::{self, Failure};
@@ -24,9 +26,13 @@ pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
     let reference = Reference::parse(&tag)
         .map_err(|error| Failure::new(exit::USAGE, format!("{tag}: {error}")))?
         .with_default_tag();
-    let archive = busybox(&reference)?;
     let socket = Docker::first_path(config)
         .ok_or_else(|| Failure::new(exit::USAGE, "there is no Docker socket (none)"))?;
+    if name == "debian" {
+        println!("{}", debian::bootstrap(&socket, &reference)?);
+        return Ok(());
+    }
+    let archive = busybox(&name, &reference)?;
     print!("{}", load(&socket, &archive)?);
     Ok(())
 }
@@ -35,8 +41,16 @@ fn failed(text: impl Into<String>) -> Failure {
     Failure::new(exit::FAILED, text)
 }
 
-/// The program and the names that it goes by, as one layer.
-fn busybox(reference: &Reference) -> Result<Vec<u8>, Failure> {
+/// What an image says that greets whoever runs it.
+const HELLO: &[u8] = b"#!/bin/sh
+echo
+echo 'Hello from Docker!'
+echo 'This container was made, started and heard by Cumulet.'
+echo
+";
+
+/// The program and the names that it goes by, as one layer. Each tag is an image of its own.
+fn busybox(name: &str, reference: &Reference) -> Result<Vec<u8>, Failure> {
     let program = find_busybox()?;
     let listed = Command::new(&program)
         .arg("--list")
@@ -50,7 +64,8 @@ fn busybox(reference: &Reference) -> Result<Vec<u8>, Failure> {
             "{program} needs libraries; as root: apt-get install busybox-static"
         )));
     }
-    let layer = layer(&bytes, &names).map_err(|error| failed(error.to_string()))?;
+    let greets = name == "hello-world";
+    let layer = layer(&bytes, &names, greets).map_err(|error| failed(error.to_string()))?;
     let created = "1970-01-01T00:00:00Z".to_owned();
     let config = ImageConfig {
         created: Some(created.clone()),
@@ -58,12 +73,15 @@ fn busybox(reference: &Reference) -> Result<Vec<u8>, Failure> {
         os: "linux".to_owned(),
         config: Some(serde_json::json!({
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
-            "Cmd": ["sh"],
+            "Cmd": [if greets { "/hello" } else { "sh" }],
         })),
         rootfs: RootFs { kind: "layers".to_owned(), diff_ids: vec![Digest::of(&layer)] },
         history: vec![History {
             created: Some(created),
-            created_by: Some("cumulet images bootstrap busybox".to_owned()),
+            created_by: Some(format!(
+                "cumulet images bootstrap {name} --tag {}",
+                reference.familiar()
+            )),
             ..History::default()
         }],
         ..ImageConfig::default()
@@ -84,7 +102,7 @@ fn is_static(program: &[u8]) -> bool {
     program.starts_with(b"\x7fELF") && !head.windows(7).any(|window| window == b"/lib64/")
 }
 
-fn layer(program: &[u8], names: &str) -> std::io::Result<Vec<u8>> {
+fn layer(program: &[u8], names: &str, greets: bool) -> std::io::Result<Vec<u8>> {
     let mut writer = Writer::new(Vec::new());
     for (path, mode) in [
         ("bin/", 0o755),
@@ -104,6 +122,9 @@ fn layer(program: &[u8], names: &str) -> std::io::Result<Vec<u8>> {
         writer.entry(&Entry::new(path, Kind::Folder, mode))?;
     }
     writer.file("bin/busybox", 0o755, program)?;
+    if greets {
+        writer.file("hello", 0o755, HELLO)?;
+    }
     let mut seen = std::collections::BTreeSet::new();
     for name in names.lines().map(str::trim) {
         let plain = !name.is_empty() && !name.contains('/') && name != "busybox";

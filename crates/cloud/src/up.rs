@@ -73,7 +73,7 @@ async fn serve(
     let own_tls = config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let open = doors.open(config, &gateway, own_tls, stopping.clone())?;
     watch_signals(stop.clone())?;
-    let docker = docker_socket::Docker::open(config, &store, stopping).await?;
+    let docker = docker_socket::Docker::open(config, &store, address, stopping).await?;
     if is_ephemeral {
         ephemeral::end_with_parent(stop).map_err(failed)?;
         println!("{}", ephemeral::line(config, address, &docker.paths));
@@ -160,12 +160,17 @@ fn gateway(
             well_known_pairs: config.well_known_pairs,
             root_keys: config.root_keys.clone(),
             allowed_origins: config.allow_origins.clone(),
-            host_names: config.host_names.clone(),
+            host_names: host_names(config),
             region: config.region.clone(),
         },
     };
     let gateway = Gateway::new(parts).and_then(|gateway| gateway.with_movable_clock(clock));
     gateway.map(Arc::new).map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
+}
+
+/// Containers find the cloud by a name of its own, which no resolver outside can lead here.
+fn host_names(config: &Config) -> Vec<String> {
+    config.host_names.iter().cloned().chain(["cloud.internal".to_owned()]).collect()
 }
 
 /// SIGTERM and SIGINT end in good order; a second one ends at once.

@@ -16,4 +16,5 @@ mod zone;
 
 pub use forward::{Upstream, resolvers};
 pub use serve::{Served, is_own_host, serve_frames, serve_tcp, serve_udp};
-pub use zone::{Addresses, Answer, Names, Standing, answer};
+pub use wire::{A, AAAA, ANY, Code, Malformed, PTR, Query, Record, head, reversed};
+pub use zone::{Addresses, Answer, Cloud, Names, Standing, Zone, answer};

@@ -2,7 +2,7 @@
 
 use crate::forward::Upstream;
 use crate::wire::Query;
-use crate::zone::{Addresses, Answer, Names, answer};
+use crate::zone::{Answer, Zone};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,14 +23,13 @@ const WAITING_MAX: usize = 128;
 /// What the sockets answer from.
 #[derive(Clone)]
 pub struct Served {
-    pub names: Arc<dyn Names>,
+    pub zone: Arc<dyn Zone>,
     pub upstream: Arc<Upstream>,
-    pub addresses: Addresses,
 }
 
 impl std::fmt::Debug for Served {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Served({:?})", self.addresses)
+        f.write_str("Served")
     }
 }
 
@@ -42,7 +41,7 @@ pub fn is_own_host(address: IpAddr) -> bool {
 
 impl Served {
     async fn answer(&self, bytes: &[u8], over_tcp: bool) -> Option<Vec<u8>> {
-        match answer(bytes, &*self.names, self.addresses) {
+        match self.zone.answer(bytes) {
             Answer::Reply(reply) => Some(reply),
             Answer::Silence => None,
             Answer::Forward(query) => {
@@ -75,7 +74,7 @@ pub async fn serve_udp(socket: UdpSocket, served: Served) {
         if length == QUERY_BYTES_MAX || !is_own_host(from.ip()) {
             continue;
         }
-        let at_once = match answer(&bytes[..length], &*served.names, served.addresses) {
+        let at_once = match served.zone.answer(&bytes[..length]) {
             Answer::Reply(reply) => Some(reply),
             Answer::Silence => continue,
             Answer::Forward(_) => None,
@@ -158,6 +157,7 @@ async fn frame<S: AsyncRead + Unpin>(stream: &mut S) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
     use crate::wire::{A, HEAD_BYTES, query, with_edns};
+    use crate::zone::Cloud;
     use crate::zone::tests::{Few, HERE};
     use base::SeededEntropy;
     use std::net::SocketAddr;
@@ -169,7 +169,7 @@ mod tests {
     fn served(resolvers: Vec<SocketAddr>) -> Served {
         let upstream =
             Arc::new(Upstream::new(move || resolvers.clone(), Arc::new(SeededEntropy::new(1))));
-        Served { names: Arc::new(Few), upstream, addresses: HERE }
+        Served { zone: Arc::new(Cloud { names: Arc::new(Few), addresses: HERE }), upstream }
     }
 
     /// A resolver that first sends answers that are none, then one of `extra` bytes more than asked.

@@ -1,5 +1,7 @@
 //! The bytes of a query and of the few kinds of answers that we make ourselves (RFC 1035, RFC 6891).
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 /// What a query's head takes.
 pub const HEAD_BYTES: usize = 12;
 /// An answer over UDP to a client that names no larger size.
@@ -11,6 +13,7 @@ const LABEL_BYTES_MAX: usize = 63;
 
 pub const A: u16 = 1;
 const SOA: u16 = 6;
+pub const PTR: u16 = 12;
 pub const AAAA: u16 = 28;
 const OPT: u16 = 41;
 pub const ANY: u16 = 255;
@@ -32,6 +35,15 @@ pub enum Code {
     NxDomain = 3,
     NotImp = 4,
     Refused = 5,
+}
+
+/// What an answer says of the name that was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Record<'a> {
+    V4(Ipv4Addr),
+    V6(Ipv6Addr),
+    /// To what an address belongs: a name of labels of at most 63 bytes, without the dot at the end.
+    Name(&'a str),
 }
 
 /// A query that was understood.
@@ -160,9 +172,16 @@ impl<'q> Query<'q> {
             && asked.is_some_and(|asked| asked.eq_ignore_ascii_case(self.question))
     }
 
-    /// An answer of ours. `records` are addresses: 4 or 16 bytes each, of the kind that is asked for.
-    /// Without any, clients are told for how long that holds.
-    pub fn reply(&self, code: Code, records: &[&[u8]], ttl_s: u32) -> Vec<u8> {
+    /// How many addresses of IPv4 fit into an answer over UDP.
+    pub fn addresses_max(&self) -> usize {
+        const RECORD_BYTES: usize = 16;
+        let taken = HEAD_BYTES + self.question.len() + 11;
+        self.udp_bytes_max().saturating_sub(taken) / RECORD_BYTES
+    }
+
+    /// An answer of ours, with records of the kind that is asked for. Without any, clients are told
+    /// for how long that holds.
+    pub fn reply(&self, code: Code, records: &[Record<'_>], ttl_s: u32) -> Vec<u8> {
         let bad_version = self.edns_version > 0;
         let (code, records) = if bad_version { (Code::Ok, &[][..]) } else { (code, records) };
         let says_absent = matches!(code, Code::Ok | Code::NxDomain);
@@ -174,8 +193,11 @@ impl<'q> Query<'q> {
         out[11] = u8::from(self.edns.is_some());
         out.extend_from_slice(self.question);
         for record in records {
-            let kind = if record.len() == 4 { A } else { AAAA };
-            self.record(&mut out, kind, ttl_s, record);
+            match record {
+                Record::V4(address) => self.record(&mut out, A, ttl_s, &address.octets()),
+                Record::V6(address) => self.record(&mut out, AAAA, ttl_s, &address.octets()),
+                Record::Name(name) => self.record(&mut out, PTR, ttl_s, &labels(name)),
+            }
         }
         if negative {
             // The root stands for the names of server and keeper, which nobody looks at.
@@ -211,6 +233,26 @@ impl<'q> Query<'q> {
         out.extend_from_slice(self.question);
         out
     }
+}
+
+/// A name as it travels.
+fn labels(name: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len() + 2);
+    for label in name.split('.').filter(|label| !label.is_empty()) {
+        let label = &label.as_bytes()[..label.len().min(LABEL_BYTES_MAX)];
+        out.push(label.len() as u8);
+        out.extend_from_slice(label);
+    }
+    out.push(0);
+    out
+}
+
+/// The address whose name is asked for by `4.3.2.1.in-addr.arpa`.
+pub fn reversed(name: &str) -> Option<Ipv4Addr> {
+    let text = name.strip_suffix(".in-addr.arpa")?;
+    let parts = text.split('.').map(str::parse::<u8>).collect::<Result<Vec<_>, _>>().ok()?;
+    let [d, c, b, a] = parts.try_into().ok()?;
+    Some(Ipv4Addr::new(a, b, c, d))
 }
 
 /// The head of an answer to `query`, which is at least a head long; all counts are 0.
@@ -254,7 +296,7 @@ mod tests {
         let read = Query::parse(&bytes).unwrap();
         assert_eq!(read.name, "s3.us-east-1.amazonaws.com");
         assert_eq!((read.id, read.kind, read.udp_bytes_max()), (0xabcd, A, 512));
-        let reply = read.reply(Code::Ok, &[&[127, 0, 0, 1]], 60);
+        let reply = read.reply(Code::Ok, &[Record::V4(Ipv4Addr::LOCALHOST)], 60);
         assert_eq!(&reply[HEAD_BYTES..bytes.len()], &bytes[HEAD_BYTES..]);
         assert_eq!(&reply[..HEAD_BYTES], [0xab, 0xcd, 0x85, 0x80, 0, 1, 0, 1, 0, 0, 0, 0]);
         let record = [0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 1];
@@ -280,7 +322,8 @@ mod tests {
     #[test]
     fn a_newer_edns_is_told_so() {
         let bytes = with_edns(query("s3.amazonaws.com", A), 512, 1);
-        let reply = Query::parse(&bytes).unwrap().reply(Code::Ok, &[&[127, 0, 0, 1]], 60);
+        let reply =
+            Query::parse(&bytes).unwrap().reply(Code::Ok, &[Record::V4(Ipv4Addr::LOCALHOST)], 60);
         assert_eq!(reply[6..8], [0, 0]);
         assert_eq!(reply[reply.len() - 6..], [1, 0, 0, 0, 0, 0]);
     }
@@ -316,6 +359,33 @@ mod tests {
         let long = query(&vec!["a".repeat(63); 4].join("."), A);
         assert_eq!(Query::parse(&long), Err(Malformed::Answer(Code::FormErr)));
         assert!(Query::parse(&query(&vec!["a".repeat(63); 3].join("."), A)).is_ok());
+    }
+
+    #[test]
+    fn names_of_addresses() {
+        let bytes = query("2.0.18.172.in-addr.arpa", PTR);
+        let read = Query::parse(&bytes).unwrap();
+        assert_eq!(reversed(&read.name), Some(Ipv4Addr::new(172, 18, 0, 2)));
+        for other in [
+            "2.0.18.in-addr.arpa",
+            "1.2.0.18.172.in-addr.arpa",
+            "2.0.18.172",
+            "256.0.0.1.in-addr.arpa",
+        ] {
+            assert_eq!(reversed(other), None, "{other}");
+        }
+        let reply = read.reply(Code::Ok, &[Record::Name("web.net-1")], 60);
+        let data = b"\x03web\x05net-1\x00";
+        assert_eq!(reply[bytes.len() + 10..], [&[0, data.len() as u8][..], data].concat());
+    }
+
+    #[test]
+    fn as_many_addresses_as_fit() {
+        let bytes = query("web", A);
+        let read = Query::parse(&bytes).unwrap();
+        let all = vec![Record::V4(Ipv4Addr::LOCALHOST); read.addresses_max()];
+        let length = read.reply(Code::Ok, &all, 60).len();
+        assert!(length <= UDP_BYTES_MAX && length + 27 > UDP_BYTES_MAX, "{length}");
     }
 
     #[test]

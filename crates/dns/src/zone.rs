@@ -1,7 +1,8 @@
 //! What to say to a query: pure, so that the sockets have nothing to decide.
 
-use crate::wire::{A, AAAA, ANY, Code, Malformed, Query, head};
+use crate::wire::{A, AAAA, ANY, Code, Malformed, Query, Record, head};
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 /// For how long clients may keep an answer of ours: short, since a cloud comes and goes.
 const TTL_S: u32 = 30;
@@ -39,6 +40,24 @@ pub enum Answer<'q> {
     Silence,
 }
 
+/// Who decides about the bytes that came.
+pub trait Zone: Send + Sync + 'static {
+    fn answer<'q>(&self, bytes: &'q [u8]) -> Answer<'q>;
+}
+
+/// The names of this cloud, and where they lead.
+#[derive(Clone)]
+pub struct Cloud {
+    pub names: Arc<dyn Names>,
+    pub addresses: Addresses,
+}
+
+impl Zone for Cloud {
+    fn answer<'q>(&self, bytes: &'q [u8]) -> Answer<'q> {
+        answer(bytes, &*self.names, self.addresses)
+    }
+}
+
 /// Decides about the bytes that came.
 pub fn answer<'q>(bytes: &'q [u8], names: &dyn Names, addresses: Addresses) -> Answer<'q> {
     let query = match Query::parse(bytes) {
@@ -55,11 +74,9 @@ pub fn answer<'q>(bytes: &'q [u8], names: &dyn Names, addresses: Addresses) -> A
 }
 
 fn ours(query: &Query<'_>, addresses: Addresses) -> Vec<u8> {
-    let v4 = addresses.v4.octets();
-    let v6 = addresses.v6.map(|v6| v6.octets());
-    match (query.kind, &v6) {
-        (A | ANY, _) => query.reply(Code::Ok, &[&v4], TTL_S),
-        (AAAA, Some(v6)) => query.reply(Code::Ok, &[v6], TTL_S),
+    match (query.kind, addresses.v6) {
+        (A | ANY, _) => query.reply(Code::Ok, &[Record::V4(addresses.v4)], TTL_S),
+        (AAAA, Some(v6)) => query.reply(Code::Ok, &[Record::V6(v6)], TTL_S),
         _ => query.reply(Code::Ok, &[], TTL_S),
     }
 }

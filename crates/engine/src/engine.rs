@@ -17,6 +17,7 @@ use crate::time;
 use base::Entropy;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::{Scope, Store, StoreError};
@@ -30,6 +31,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// The data folder: `engine` and `run` below it are ours.
     pub data: PathBuf,
+    /// Where the cloud itself answers, for containers that ask for it.
+    pub cloud: Option<SocketAddr>,
 }
 
 #[derive(Clone)]
@@ -61,7 +64,7 @@ impl Engine {
     /// Opens the engine, finds containers again that run, and starts those that should. Without any
     /// container this reads a few rows and does nothing else.
     pub async fn open(parts: Parts) -> Result<Engine, Error> {
-        let Parts { store, entropy, data } = parts;
+        let Parts { store, entropy, data, cloud } = parts;
         let root = data.join("engine");
         let run = data.join("run");
         for folder in [root.join("containers"), root.join("volumes"), run.clone()] {
@@ -70,7 +73,7 @@ impl Engine {
         crate::container::make_stubs(&root.join("stubs"))?;
         let images = Images::open(store.clone(), &root, entropy.clone());
         images.prepare()?;
-        let networks = Networks::open(store.clone(), entropy.clone(), &data)?;
+        let networks = Networks::open(store.clone(), entropy.clone(), &data, cloud)?;
         let engine = Engine(Arc::new(Inner {
             images,
             events: Events::default(),
@@ -295,8 +298,11 @@ impl Engine {
     pub async fn close(&self) {
         if !self.containers().iter().any(|container| container.is_running()) {
             let networks = self.0.networks.clone();
+            let parents = self.0.hierarchies.parents();
             let _ = blocking(move || {
                 networks.take_down();
+                // Containers of another cloud may still be below; then they stay.
+                crate::sys::cgroup::remove(&parents);
                 Ok(())
             })
             .await;

@@ -89,6 +89,15 @@ impl Hierarchies {
         }
     }
 
+    /// Above all containers.
+    pub fn parents(&self) -> Vec<String> {
+        match self {
+            Hierarchies::Two(root) => vec![format!("{root}/{PARENT}")],
+            Hierarchies::One(all) => all.values().map(|path| format!("{path}/{PARENT}")).collect(),
+            Hierarchies::None => Vec::new(),
+        }
+    }
+
     /// Where a container's own processes are and what limits them.
     pub fn plan(&self, id: &str, resources: &Resources, rules: Vec<DeviceRule>) -> Cgroup {
         let mut folders: Vec<String> = self.folders(id).into_values().collect();

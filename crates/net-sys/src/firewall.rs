@@ -264,7 +264,8 @@ fn translate(list: &mut Message, to: Ipv4Addr, port: u16) {
 mod tests {
     use super::*;
     use crate::new_namespace;
-    use net::firewall::{Bridge, Published, Wanted, chains};
+    use net::firewall::{Bridge, Door, Published, Wanted, chains};
+    use std::net::SocketAddrV4;
 
     /// In a namespace of its own, so that it touches nothing of this machine. Needs root.
     #[test]
@@ -276,6 +277,7 @@ mod tests {
         let bridge = |name: &str, is_internal, talks| Bridge {
             interface: name.to_owned(),
             subnet: Subnet::parse("172.17.0.0/16").unwrap(),
+            gateway: [172, 17, 0, 1].into(),
             is_internal,
             masquerades: true,
             talks,
@@ -298,6 +300,7 @@ mod tests {
                 published(Protocol::Tcp, None),
                 published(Protocol::Udp, Some([127, 0, 0, 1].into())),
             ],
+            doors: vec![Door { port: 4566, to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5000) }],
         };
         new_namespace(|_| {
             let firewall = Firewall::new("cumulet-test");

@@ -2,12 +2,14 @@
 //! rules.
 
 use crate::address::Subnet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bridge {
     pub interface: String,
     pub subnet: Subnet,
+    /// This machine's own address in it.
+    pub gateway: Ipv4Addr,
     /// Nothing leaves it and nothing comes in.
     pub is_internal: bool,
     /// Outbound traffic looks as if it came from this machine.
@@ -46,11 +48,19 @@ pub struct Published {
     pub to_port: u16,
 }
 
+/// A port of every bridge's own address that leads to a server of this machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Door {
+    pub port: u16,
+    pub to: SocketAddrV4,
+}
+
 /// All that is wanted.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Wanted {
     pub bridges: Vec<Bridge>,
     pub published: Vec<Published>,
+    pub doors: Vec<Door>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,7 +116,7 @@ pub struct Chain {
 const LOOPBACK: &str = "127.0.0.0/8";
 /// Before anything is translated.
 const RAW: i32 = -300;
-const TRANSLATE: i32 = -100;
+pub const TRANSLATE: i32 = -100;
 const FILTER: i32 = 0;
 const MASQUERADE: i32 = 100;
 
@@ -124,7 +134,7 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
     vec![
         filter("guard", Hook::Prerouting, RAW, guard(wanted, loopback)),
         filter("forward", Hook::Forward, FILTER, forward(wanted)),
-        nat("published", Hook::Prerouting, TRANSLATE, translate(wanted)),
+        nat("published", Hook::Prerouting, TRANSLATE, [doors(wanted), translate(wanted)].concat()),
         nat("published-local", Hook::Output, TRANSLATE, translate(wanted)),
         nat("outbound", Hook::Postrouting, MASQUERADE, outbound(wanted, loopback)),
     ]
@@ -176,6 +186,22 @@ fn forward(wanted: &Wanted) -> Vec<Rule> {
         rules.push(rule([inbound.clone(), vec![Match::Established]].concat(), Verdict::Accept));
         rules.push(rule([inbound.clone(), vec![Match::Translated]].concat(), Verdict::Accept));
         rules.push(rule(inbound, Verdict::Drop));
+    }
+    rules
+}
+
+fn doors(wanted: &Wanted) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for bridge in &wanted.bridges {
+        let Some(gateway) = Subnet::new(bridge.gateway, 32) else { continue };
+        for door in &wanted.doors {
+            let matches = vec![
+                Match::From(bridge.interface.clone()),
+                Match::Destination(gateway),
+                Match::Port(Protocol::Tcp, door.port),
+            ];
+            rules.push(rule(matches, Verdict::Translate(*door.to.ip(), door.to.port())));
+        }
     }
     rules
 }
@@ -253,6 +279,7 @@ mod tests {
         let bridge = |interface: &str, subnet: &str, is_internal| Bridge {
             interface: interface.to_owned(),
             subnet: Subnet::parse(subnet).unwrap(),
+            gateway: Subnet::parse(subnet).unwrap().first(),
             is_internal,
             masquerades: true,
             talks: interface != "quiet",
@@ -272,6 +299,7 @@ mod tests {
                 to: [172, 17, 0, 2].into(),
                 to_port: 80,
             }],
+            doors: vec![Door { port: 4566, to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5000) }],
         }
     }
 
@@ -330,6 +358,24 @@ mod tests {
         let hairpin =
             Packet { is_translated: true, ..packet("a", [172, 17, 0, 2], "a", [172, 17, 0, 2]) };
         assert_eq!(verdict(&wanted, "outbound", &hairpin), Verdict::Masquerade);
+    }
+
+    #[test]
+    fn the_cloud_is_found_at_the_bridge_and_nowhere_else() {
+        let wanted = wanted();
+        let mut call = packet("a", [172, 17, 0, 2], "", [172, 17, 0, 1]);
+        call.port = 4566;
+        let to = Verdict::Translate(Ipv4Addr::LOCALHOST, 5000);
+        assert_eq!(verdict(&wanted, "published", &call), to);
+        for (from, destination, port) in [
+            ("eth0", [172, 17, 0, 1], 4566),
+            ("a", [172, 18, 0, 1], 4566),
+            ("a", [172, 17, 0, 1], 22),
+        ] {
+            let mut call = packet(from, [172, 17, 0, 2], "", destination);
+            call.port = port;
+            assert_eq!(verdict(&wanted, "published", &call), Verdict::Accept);
+        }
     }
 
     #[test]

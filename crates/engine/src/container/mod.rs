@@ -17,12 +17,12 @@ pub use files::PathStat;
 pub(crate) use files::{header, is_opaque, write_layer, xattrs};
 pub use mounts::MountPoint;
 pub use observe::{Change, Sample, folder_bytes, machine_memory};
-pub(crate) use prepare::make_stubs;
+pub(crate) use prepare::{make_stubs, write_file};
 
 use crate::config::{Config, EndpointSettings, HostConfig};
 use crate::error::Error;
 use crate::helper::protocol::{Ended, Outlet};
-use crate::network::Ports;
+use crate::network::{Ports, Resolver};
 use crate::rows::ContainerRow;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::OwnedFd;
@@ -93,6 +93,8 @@ pub struct State {
     /// Those that attached before it runs.
     pub(crate) outlets: Vec<(Outlet, OwnedFd)>,
     pub(crate) execs: BTreeSet<String>,
+    /// Answers names while it runs.
+    pub(crate) resolver: Option<Resolver>,
     /// Between the request to the helper and its answer.
     starting: bool,
     early_end: Option<Ended>,
@@ -149,6 +151,7 @@ impl Container {
             health: None,
             outlets: Vec::new(),
             execs: BTreeSet::new(),
+            resolver: None,
             starting: false,
             early_end: None,
             backoff_ms: 0,

@@ -229,7 +229,7 @@ fn etc_files(wanted: &Wanted) -> Result<Vec<(String, String)>, Error> {
 }
 
 /// In place, so that a container that has it mounted sees the change.
-pub(super) fn write_file(path: &Path, content: &str) -> Result<(), Error> {
+pub(crate) fn write_file(path: &Path, content: &str) -> Result<(), Error> {
     use std::io::Write;
     let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC;
     let file = openat(CWD, path, flags, Mode::from_raw_mode(0o644))?;

@@ -99,6 +99,8 @@ impl Server {
         self.next += 1;
         let id = self.next;
         self.by_key.insert(start.key.clone(), id);
+        let above = start.cgroups.iter().filter_map(|folder| folder.rsplit_once('/'));
+        self.cgroups_above.extend(above.map(|(above, _)| above.to_owned()));
         if let Some(to) = &start.log {
             program.log = Log::open(to.clone()).ok();
         }

@@ -4,7 +4,7 @@ use super::log_file::Stream;
 use super::outlet::Socket;
 use super::program::Program;
 use super::protocol::{Answer, Ask, Ended, Request, Running, Say, VERSION};
-use crate::sys::{pass, raw, terminal};
+use crate::sys::{cgroup, pass, raw, terminal};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::OwnedFd;
@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::Pid;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 
 /// In the folder that the helper is started in.
@@ -53,6 +53,8 @@ pub(super) struct Server {
     /// Outlets of programs that have ended, until all is sent.
     pub(super) leaving: BTreeMap<u64, Socket>,
     pub(super) buffer: Vec<u8>,
+    /// Folders in which control groups of programs were.
+    pub(super) cgroups_above: BTreeSet<String>,
 }
 
 struct Connection {
@@ -105,6 +107,7 @@ impl Server {
             outlet_of: BTreeMap::new(),
             leaving: BTreeMap::new(),
             buffer: vec![0; pass::BYTES_MAX],
+            cgroups_above: BTreeSet::new(),
         };
         epoll::add(&server.epoll, &server.listener, token(0, LISTENER), EventFlags::IN)?;
         epoll::add(&server.epoll, &server.signals, token(0, SIGNALS), EventFlags::IN)?;
@@ -138,6 +141,8 @@ impl Server {
             self.finish_late();
         }
         let _ = rustix::fs::unlink(SOCKET);
+        // Nothing of ours is left below; what others have there keeps them.
+        cgroup::remove(&self.cgroups_above.iter().cloned().collect::<Vec<_>>());
         Ok(())
     }
 

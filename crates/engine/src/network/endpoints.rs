@@ -95,9 +95,32 @@ impl Engine {
             settings = blocking(move || networks.plug(&one, &settings, &id, pid, first)).await?;
         }
         container.state().endpoints.insert(network.name.clone(), settings);
+        if container.is_running() {
+            self.name_others(container, pid).await;
+        }
         self.save(container).await?;
         self.network_event(&network, "connect", container);
         Ok(())
+    }
+
+    /// A container that comes into its first network of the user's own finds the others by name.
+    async fn name_others(&self, container: &Arc<Container>, pid: i32) {
+        if container.state().resolver.is_some() {
+            return;
+        }
+        let path = format!("/proc/{pid}/ns/net");
+        let Ok(namespace) = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        else {
+            return;
+        };
+        self.begin_resolver_in(container, namespace).await;
+        if container.state().resolver.is_some() {
+            let host = container.state().host.clone();
+            let text = super::etc::resolv_conf(&host, &super::join::machine_resolv_conf(), true);
+            // In its place: it is mounted in the container.
+            let path = self.folder(&container.id).join("resolv.conf");
+            let _ = crate::container::write_file(&path, &text);
+        }
     }
 
     pub async fn disconnect(

@@ -10,11 +10,13 @@ pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
 /// If this machine has none that a container could reach.
 const PUBLIC: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 
-/// `own` is the container's addresses, each with the names that lead to it.
+/// `own` is the container's addresses, each with the names that lead to it; `machine` names of this
+/// machine, which the client may have given another meaning.
 pub fn hosts(
     host: &HostConfig,
     own: &[(Ipv4Addr, Vec<String>)],
     gateway: Option<Ipv4Addr>,
+    machine: &[&str],
 ) -> String {
     let mut text = "127.0.0.1\tlocalhost\n\
                     ::1\tlocalhost ip6-localhost ip6-loopback\n\
@@ -31,6 +33,12 @@ pub fn hosts(
             (address, _) => address.trim_matches(['[', ']']).to_owned(),
         };
         let _ = writeln!(text, "{address}\t{name}");
+    }
+    let given: Vec<&str> =
+        list(&host.extra_hosts).iter().filter_map(|one| one.split([':', '=']).next()).collect();
+    let machine: Vec<&str> = machine.iter().copied().filter(|one| !given.contains(one)).collect();
+    if let Some(gateway) = gateway.filter(|_| !machine.is_empty()) {
+        let _ = writeln!(text, "{gateway}\t{}", machine.join(" "));
     }
     for (address, names) in own {
         let _ = writeln!(text, "{address}\t{}", names.join(" "));
@@ -114,8 +122,14 @@ mod tests {
     fn host_names() {
         let host = host(r#"{"ExtraHosts":["db:10.0.0.9","me:host-gateway","six:[::1]"]}"#);
         let own = [(Ipv4Addr::new(172, 17, 0, 2), vec!["abc".to_owned()])];
-        let text = hosts(&host, &own, Some(Ipv4Addr::new(172, 17, 0, 1)));
-        for line in ["10.0.0.9\tdb\n", "172.17.0.1\tme\n", "::1\tsix\n", "172.17.0.2\tabc\n"] {
+        let text = hosts(&host, &own, Some(Ipv4Addr::new(172, 17, 0, 1)), &["me", "cloud"]);
+        for line in [
+            "10.0.0.9\tdb\n",
+            "172.17.0.1\tme\n",
+            "::1\tsix\n",
+            "172.17.0.2\tabc\n",
+            "172.17.0.1\tcloud\n",
+        ] {
             assert!(text.contains(line), "{line}: {text}");
         }
         assert!(text.starts_with("127.0.0.1\tlocalhost\n"));

@@ -3,6 +3,7 @@
 use super::endpoints::Endpoint;
 use super::etc;
 use super::ports::{self, Ports};
+use super::resolver::{self, Sockets};
 use super::{BRIDGE, Network, Networks};
 use crate::config::{EndpointSettings, HostConfig};
 use crate::container::Container;
@@ -49,9 +50,10 @@ struct Made {
     joined: Joined,
     endpoints: BTreeMap<String, EndpointSettings>,
     ports: Ports,
+    resolver: Option<Sockets>,
 }
 
-fn machine_resolv_conf() -> String {
+pub(super) fn machine_resolv_conf() -> String {
     read("/etc/resolv.conf").unwrap_or_default()
 }
 
@@ -74,7 +76,9 @@ impl Engine {
             }
             state.ports = made.ports;
         }
-        self.begin_resolver(container, made.joined.namespace.as_ref());
+        if let Some(sockets) = made.resolver {
+            self.begin_resolver(container, sockets);
+        }
         Ok(made.joined)
     }
 
@@ -192,7 +196,7 @@ impl Engine {
         self.0.networks.readopt(&container.id, &endpoints, &ports);
         let path = format!("/proc/{pid}/ns/net");
         if let Ok(namespace) = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
-            self.begin_resolver(container, Some(&namespace));
+            self.begin_resolver_in(container, namespace).await;
         }
     }
 
@@ -252,7 +256,8 @@ impl Networks {
         if !ports.values().all(Option::is_none) {
             self.apply_firewall()?;
         }
-        let namespace = new_namespace(&ends)?;
+        let resolver = order.endpoints.iter().any(|(network, _)| !network.is_predefined());
+        let (namespace, sockets) = new_namespace(&ends, resolver)?;
         let gateway =
             ends.first().map(|end| end.gateway).or_else(|| self.find(BRIDGE).ok()?.gateway());
         let mut name = vec![order.hostname.clone()];
@@ -261,16 +266,21 @@ impl Networks {
         }
         let mut own = order.linked;
         own.extend(ends.iter().map(|end| (end.address, name.clone())));
-        let resolver = order.endpoints.iter().any(|(network, _)| !network.is_predefined());
+        // With a resolver that answers them they need not be written down.
+        let mut machine_names = Vec::new();
+        if !resolver && !ends.is_empty() {
+            machine_names.push(resolver::MACHINE[0]);
+            machine_names.extend(self.has_cloud().then_some(resolver::CLOUD));
+        }
         let joined = Joined {
             namespace: Some(namespace),
             is_new: false,
             ports: held,
-            hosts: etc::hosts(&order.host, &own, gateway),
+            hosts: etc::hosts(&order.host, &own, gateway, &machine_names),
             resolv_conf: etc::resolv_conf(&order.host, &machine_resolv_conf(), resolver),
             hostname: None,
         };
-        Ok(Made { joined, endpoints, ports })
+        Ok(Made { joined, endpoints, ports, resolver: sockets })
     }
 
     /// An address in the network. Kernel lock held.
@@ -401,8 +411,8 @@ pub(super) fn link_name(endpoint_id: &str) -> String {
     format!("veth{}", &endpoint_id[..7.min(endpoint_id.len())])
 }
 
-/// With loopback, and a link into each network.
-fn new_namespace(ends: &[Endpoint]) -> Result<OwnedFd, Error> {
+/// With loopback, a link into each network, and where names are asked for.
+fn new_namespace(ends: &[Endpoint], resolver: bool) -> Result<(OwnedFd, Option<Sockets>), Error> {
     let failed = |error: std::io::Error| {
         Error::failed(format!("cannot make the container's network: {error}"))
     };
@@ -419,7 +429,7 @@ fn new_namespace(ends: &[Endpoint]) -> Result<OwnedFd, Error> {
                 end.plug(outside, &mut inside, namespace, &format!("eth{n}"), n == 0)?;
             }
         }
-        Ok(())
+        resolver.then(resolver::open).transpose()
     });
-    made.map(|(namespace, ())| namespace).map_err(failed)
+    made.map_err(failed)
 }

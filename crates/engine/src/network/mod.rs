@@ -9,6 +9,8 @@ mod join;
 mod ports;
 mod resolver;
 
+pub(crate) use resolver::Resolver;
+
 pub use join::Joined;
 pub use ports::Ports;
 
@@ -20,13 +22,13 @@ use crate::rows::{NETWORKS, NetworkRow};
 use crate::time;
 use base::Entropy;
 use net::Subnet;
-use net::firewall::{self, Bridge, Published, Wanted};
+use net::firewall::{self, Bridge, Door, Published, Wanted};
 use net_sys::{Firewall, Links};
 use oci::Digest;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Arc;
 use store::blobs::block_on;
@@ -34,6 +36,8 @@ use store::{Store, StoreError};
 
 pub const BRIDGE: &str = "bridge";
 const DEFAULT_INTERFACE: &str = "docker0";
+/// Where a cloud listens by default.
+const CLOUD_PORT: u16 = 4566;
 /// Beside the names of networks: driver options that are acted on.
 const OPTIONS: [&str; 6] = [
     "com.docker.network.bridge.name",
@@ -146,6 +150,7 @@ impl Network {
         Some(Bridge {
             interface: self.settings.interface.clone(),
             subnet: self.subnet()?,
+            gateway: self.gateway()?,
             is_internal: self.settings.internal,
             masquerades: self.option("bridge.enable_ip_masquerade") != Some("false"),
             talks: self.option("bridge.enable_icc") != Some("false"),
@@ -162,6 +167,8 @@ struct Inner {
     /// Of the firewall, one for each data folder.
     table: String,
     mark: String,
+    /// Where containers find the cloud itself.
+    doors: Vec<Door>,
     state: Mutex<State>,
     /// Held while the kernel is changed.
     kernel: Mutex<()>,
@@ -181,7 +188,12 @@ struct State {
 
 impl Networks {
     /// Reads rows; the kernel is not touched.
-    pub fn open(store: Store, entropy: Arc<dyn Entropy>, data: &Path) -> Result<Networks, Error> {
+    pub fn open(
+        store: Store,
+        entropy: Arc<dyn Entropy>,
+        data: &Path,
+        cloud: Option<SocketAddr>,
+    ) -> Result<Networks, Error> {
         let whole = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
         let mark = Digest::of(whole.display().to_string().as_bytes()).hex()[..8].to_owned();
         let mut networks = BTreeMap::new();
@@ -196,7 +208,8 @@ impl Networks {
         let state = State { networks, ..State::default() };
         let table = format!("cumulet-{mark}");
         let kernel = Mutex::new(());
-        let inner = Inner { store, entropy, table, mark, state: Mutex::new(state), kernel };
+        let doors = cloud.map(doors).unwrap_or_default();
+        let inner = Inner { store, entropy, table, mark, doors, state: Mutex::new(state), kernel };
         let networks = Networks(Arc::new(inner));
         networks.predefine();
         Ok(networks)
@@ -260,6 +273,15 @@ impl Networks {
         let state = self.0.state.lock();
         let own = state.leases.iter().filter(|((network, _), _)| network == id);
         own.map(|((_, address), container)| (container.clone(), *address)).collect()
+    }
+
+    /// Who has an address in a network.
+    fn holder(&self, id: &str, address: Ipv4Addr) -> Option<String> {
+        self.0.state.lock().leases.get(&(id.to_owned(), address)).cloned()
+    }
+
+    fn has_cloud(&self) -> bool {
+        !self.0.doors.is_empty()
     }
 
     /// Blocks. The network is there when it is on the disk; its bridge comes with its first use.
@@ -514,6 +536,7 @@ impl Networks {
             Wanted {
                 bridges: up.filter_map(Network::bridge).collect(),
                 published: state.published.iter().map(|(_, one)| one.clone()).collect(),
+                doors: self.0.doors.clone(),
             }
         };
         Firewall::new(&self.0.table)
@@ -566,6 +589,15 @@ impl Networks {
             }
         }
     }
+}
+
+/// Containers find the cloud at the same port everywhere, and at the one that it has.
+fn doors(cloud: SocketAddr) -> Vec<Door> {
+    let SocketAddr::V4(cloud) = cloud else { return Vec::new() };
+    let ip = if cloud.ip().is_unspecified() { Ipv4Addr::LOCALHOST } else { *cloud.ip() };
+    let to = SocketAddrV4::new(ip, cloud.port());
+    let ports = BTreeSet::from([CLOUD_PORT, cloud.port()]);
+    ports.into_iter().map(|port| Door { port, to }).collect()
 }
 
 fn check_pool(pool: &Pool) -> Result<(), Error> {

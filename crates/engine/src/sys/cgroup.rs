@@ -13,16 +13,19 @@ fn write(path: &str, text: &str) -> rustix::io::Result<()> {
 }
 
 fn make(path: &str) -> rustix::io::Result<()> {
-    match mkdirat(CWD, path, Mode::from_raw_mode(0o755)) {
-        Err(Errno::NOENT) => {
-            if let Some((above, _)) = path.rsplit_once('/') {
-                make(above)?;
-            }
-            mkdirat(CWD, path, Mode::from_raw_mode(0o755))
+    let mode = Mode::from_raw_mode(0o755);
+    // The folder above may be removed in between, by whoever was the last in it.
+    for _ in 0..10 {
+        match mkdirat(CWD, path, mode) {
+            Err(Errno::NOENT) => match path.rsplit_once('/') {
+                Some((above, _)) if !above.is_empty() => make(above)?,
+                _ => return Err(Errno::NOENT),
+            },
+            Err(Errno::EXIST) => return Ok(()),
+            other => return other,
         }
-        Err(Errno::EXIST) => Ok(()),
-        other => other,
     }
+    Err(Errno::NOENT)
 }
 
 /// Makes the groups, sets their limits, and puts the calling process into them.
