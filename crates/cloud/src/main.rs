@@ -13,12 +13,14 @@ mod clock;
 mod docker_socket;
 mod doctor;
 mod doors;
+mod drop_in;
 mod env;
 mod ephemeral;
 mod events;
 mod exit;
 mod images;
 mod import;
+mod init;
 mod lab;
 mod services;
 mod settings;
@@ -69,7 +71,8 @@ fn run() -> Result<(), Failure> {
         }
         "inside" => shell::inside::run(matches),
         _ => {
-            let settings = cli::settings(matches)?;
+            let mut settings = cli::settings(matches)?;
+            let unneeded = drop_in::read(&mut settings, cli::variable);
             let data = settings::default_data(cli::variable);
             let mut config = Config::new(&settings, data.clone())
                 .map_err(|error| Failure::new(exit::USAGE, error.0))?;
@@ -87,6 +90,7 @@ fn run() -> Result<(), Failure> {
                 "doctor" => doctor::run(&config, matches.contains_id("data")),
                 _ => {
                     start_log(&config.log)?;
+                    unneeded.iter().for_each(|line| eprintln!("cumulet: {line}"));
                     if !matches.get_flag("ephemeral") {
                         return up::run(&config, &settings, None);
                     }

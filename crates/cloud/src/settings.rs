@@ -49,7 +49,7 @@ pub const KEYS: &[Key] = &[
         "auth",
         "MODE",
         "local",
-        "local: test/test and 12-digit key ids are root on this machine; strict: only keys that were issued or given",
+        "local: test/test and 12-digit key ids are root on this machine; strict: only keys that were issued or given; open: test/test is root for whoever reaches the port, for a cloud that is thrown away",
     ),
     keys(
         "root_key",
@@ -107,6 +107,19 @@ pub const KEYS: &[Key] = &[
         "Where the Docker API listens; none turns it off [default: run/docker.sock in the data folder, and for the default data folder /var/run/docker.sock where nothing holds it]",
     ),
     key(
+        "drop_in",
+        "FOR",
+        "none",
+        "localstack or minio: take their variables, answer their pages, and where they listen by default",
+    ),
+    key(
+        "init",
+        "DIR",
+        "",
+        "Scripts and seeds in its ready.d run once the cloud answers, each once [default: init in the data folder]",
+    ),
+    key("init_timeout_s", "S", "120", "For each of them"),
+    key(
         "ready_file",
         "FILE",
         "",
@@ -130,6 +143,8 @@ pub const KEYS: &[Key] = &[
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     File(PathBuf),
+    /// Another program's variable.
+    Foreign(&'static str),
     Variable,
     Flag,
 }
@@ -215,7 +230,7 @@ impl Settings {
         self.0.get(name).map_or(&[], |(values, _)| values)
     }
 
-    fn text(&self, name: &'static str) -> &str {
+    pub fn text(&self, name: &'static str) -> &str {
         let default = find(name).map_or("", |key| key.default);
         self.0.get(name).and_then(|(values, _)| values.first()).map_or(default, String::as_str)
     }
@@ -250,6 +265,7 @@ impl Settings {
 fn source_text(name: &str, source: &Source) -> String {
     match source {
         Source::File(path) => path.display().to_string(),
+        Source::Foreign(variable) => (*variable).to_owned(),
         Source::Variable => format!("CUMULET_{}", name.to_ascii_uppercase()),
         Source::Flag => format!("--{}", name.replace('_', "-")),
     }
@@ -273,12 +289,25 @@ pub enum Forward {
     To(Vec<SocketAddr>),
 }
 
+/// What this cloud stands in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DropIn {
+    None,
+    LocalStack,
+    MinIo,
+}
+
 /// The settings, understood.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub data: PathBuf,
     pub listen: SocketAddr,
     pub well_known_pairs: bool,
+    pub open: bool,
+    pub drop_in: DropIn,
+    /// Empty is the folder's default.
+    pub init: Option<PathBuf>,
+    pub init_timeout: Duration,
     pub bucket_defaults: service_s3::Defaults,
     pub root_keys: Vec<RootKey>,
     pub allow_origins: Vec<String>,
@@ -331,10 +360,21 @@ impl Config {
     fn read(settings: &Settings, default_data: PathBuf) -> Result<Config, SettingError> {
         let path = |name| Some(settings.text(name)).filter(|t| !t.is_empty()).map(PathBuf::from);
         let listen = address(settings, "listen", "4566")?;
-        let well_known_pairs = match settings.text("auth") {
-            "local" => true,
-            "strict" => false,
-            other => return wrong(format!("auth is {other:?}, but must be local or strict")),
+        let (well_known_pairs, open) = match settings.text("auth") {
+            "local" => (true, false),
+            "strict" => (false, false),
+            "open" => (true, true),
+            other => return wrong(format!("auth is {other:?}, but must be local, strict or open")),
+        };
+        let drop_in = match settings.text("drop_in") {
+            "none" => DropIn::None,
+            "localstack" => DropIn::LocalStack,
+            "minio" => DropIn::MinIo,
+            other => {
+                return wrong(format!(
+                    "drop_in is {other:?}, but must be localstack, minio or none"
+                ));
+            }
         };
         let bucket_defaults = match settings.text("bucket_defaults") {
             "2018" => service_s3::Defaults::Of2018,
@@ -369,6 +409,10 @@ impl Config {
             dns_listen: optional(settings, "dns_listen", "53")?,
             dns_forward: forward(settings.text("dns_forward"))?,
             well_known_pairs,
+            open,
+            drop_in,
+            init: path("init"),
+            init_timeout: seconds("init_timeout_s")?,
             bucket_defaults,
             root_keys: settings
                 .all("root_key")
@@ -413,13 +457,14 @@ impl Config {
         }
         let all = [Some(self.listen), self.https_listen, self.http_listen];
         let Some(beyond) = all.into_iter().flatten().find(beyond) else { return Ok(()) };
-        if !self.well_known_pairs || !self.root_keys.is_empty() {
+        if !self.well_known_pairs || self.open || !self.root_keys.is_empty() {
             return Ok(());
         }
         wrong(format!(
             "listening on {} lets other machines and containers in. Say who may act as root: \
              --root-key ID:SECRET adds a key of yours (test/test stays for this machine alone), or \
-             --auth strict turns well-known keys off; or listen on 127.0.0.1 only",
+             --auth strict turns well-known keys off; --auth open lets everybody be root; or listen on \
+             127.0.0.1 only",
             beyond.ip()
         ))
     }
@@ -566,7 +611,8 @@ mod tests {
         check_refused("regoin = 1", "regoin is no setting; there are data, listen");
         check_refused("listen = \"4566\"", "ADDRESS:PORT");
         check_refused("region = \"US\"", "no region");
-        check_refused("auth = \"none\"", "local or strict");
+        check_refused("auth = \"none\"", "local, strict or open");
+        check_refused("drop_in = \"moto\"", "localstack, minio or none");
         check_refused("bucket_defaults = \"2019\"", "2018 or today");
         check_refused("durability = \"no\"", "synced or relaxed");
         check_refused("threads = -1", "a number from 0");

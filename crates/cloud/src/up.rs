@@ -4,13 +4,15 @@ use crate::audit_log::AuditLog;
 use crate::chance::{OsEntropy, SystemClock};
 use crate::docker_socket;
 use crate::doors::{self, Doors};
+use crate::drop_in::{self, DropInPages};
 use crate::env::quoted;
 use crate::ephemeral;
 use crate::exit::{self, Failure};
+use crate::init;
 use crate::services;
 use crate::settings::{Config, Settings};
 use crate::threads::{Upkeep, Waiters};
-use base::{Clock, ShiftedClock};
+use base::{Clock, Entropy, ShiftedClock};
 use gateway::{AccessRules, Gateway, GatewayParts};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -62,7 +64,10 @@ async fn serve(
     let disk = disk.ok_or_else(|| Failure::new(exit::FAILED, "no disk"))?;
     let clock = Arc::new(ShiftedClock::new(SystemClock::new()));
     let (store, mut upkeep) = open_store(config, disk.clone(), clock.clone())?;
-    let gateway = gateway(config, &store, clock)?;
+    let progress = Arc::new(init::Progress::default());
+    let pages = DropInPages::new(progress.clone(), OsEntropy.uuid());
+    let gateway = gateway(config, &store, clock, pages.clone())?;
+    pages.speak_for(&gateway);
     let log = AuditLog::new(disk);
     gateway.audit().keep_in(log.reader());
     let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no thread: {error}"));
@@ -81,6 +86,7 @@ async fn serve(
         let lines = [open.lines.as_slice(), &docker.lines()].concat();
         greet(config, settings, &url, &lines);
     }
+    init::start(config, &url, &gateway, progress, !is_ephemeral)?;
     if let Some(path) = &config.ready_file {
         write_ready_file(path, address)?;
     }
@@ -149,6 +155,7 @@ fn gateway(
     config: &Config,
     store: &Store,
     clock: Arc<ShiftedClock>,
+    pages: Arc<DropInPages>,
 ) -> Result<Arc<Gateway>, Failure> {
     let parts = GatewayParts {
         store: store.clone(),
@@ -158,6 +165,7 @@ fn gateway(
         identities: Arc::new(directory::Directory::default()),
         access: AccessRules {
             well_known_pairs: config.well_known_pairs,
+            open: config.open,
             root_keys: config.root_keys.clone(),
             allowed_origins: config.allow_origins.clone(),
             host_names: host_names(config),
@@ -165,7 +173,8 @@ fn gateway(
         },
     };
     let gateway = Gateway::new(parts).and_then(|gateway| gateway.with_movable_clock(clock));
-    gateway.map(Arc::new).map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
+    let gateway = gateway.map(|gateway| Arc::new(gateway.with_pages(pages)));
+    gateway.map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
 }
 
 /// Containers find the cloud by a name of its own, which no resolver outside can lead here.
@@ -207,6 +216,12 @@ fn greet(config: &Config, settings: &Settings, url: &str, lines: &[String]) {
     println!("data in {}", config.data.display());
     if config.durability == store::Durability::Relaxed {
         println!("durability is relaxed: a crash may lose the last moments");
+    }
+    if config.open {
+        println!("auth is open: whoever reaches this address is root with test/test");
+    }
+    if let Some(name) = drop_in::name(config.drop_in) {
+        println!("in the place of {name}");
     }
     println!("try:");
     println!("  eval \"$({})\"", own_command(config));

@@ -14,6 +14,8 @@ pub(crate) struct LocalRules {
     /// `scheme://host[:port]` of pages that may act with well-known pairs.
     pub origins: Vec<String>,
     pub host_names: Vec<String>,
+    /// Whoever reaches the port counts as this machine; web pages still do not.
+    pub open: bool,
 }
 
 impl LocalRules {
@@ -24,10 +26,10 @@ impl LocalRules {
     /// `Err` says why not, to follow "because". `reads_object` is true for requests that can change
     /// nothing and whose answer a page cannot look into: GET and HEAD of S3.
     pub fn check(&self, peer: IpAddr, head: &Head<'_>, reads_object: bool) -> Result<(), String> {
-        if !host::is_loopback(peer) {
+        if !self.open && !host::is_loopback(peer) {
             return Err(format!("the request comes from {peer}, not from this machine itself"));
         }
-        if !host::is_own(&head.host, &self.host_names) {
+        if !self.open && !host::is_own(&head.host, &self.host_names) {
             let host = shown(&head.host);
             return Err(format!(
                 "the Host header names {host}, which is neither a loopback name nor one of ours \
@@ -73,8 +75,12 @@ fn shown(text: &str) -> String {
 mod tests {
     use super::*;
 
-    /// `headers` as `name: value` lines; the method is one that changes nothing if `reads`.
     fn check(peer: &str, headers: &str, reads: bool, allowed: bool) {
+        check_with(false, peer, headers, reads, allowed);
+    }
+
+    /// `headers` as `name: value` lines; the method is one that changes nothing if `reads`.
+    fn check_with(open: bool, peer: &str, headers: &str, reads: bool, allowed: bool) {
         let mut builder = http::Request::builder().uri("/");
         for (name, value) in headers.lines().filter_map(|line| line.trim().split_once(": ")) {
             builder = builder.header(name, value);
@@ -84,6 +90,7 @@ mod tests {
         let rules = LocalRules {
             origins: vec!["http://app.test:3000".into()],
             host_names: vec!["cloud.test".into()],
+            open,
         };
         let result = rules.check(peer.parse().unwrap(), &head, reads);
         assert_eq!(result.is_ok(), allowed, "{peer} {headers} {result:?}");
@@ -110,6 +117,15 @@ mod tests {
             check("127.0.0.1", &format!("host: {name}"), false, false);
         }
         check("127.0.0.1", "", false, false);
+    }
+
+    #[test]
+    fn an_open_cloud_is_open_to_all_but_web_pages() {
+        check_with(true, "172.17.0.2", "host: localstack:4566", false, true);
+        let page = "host: localstack:4566\norigin: http://evil.example";
+        check_with(true, "172.17.0.2", page, false, false);
+        let rebound = "host: evil.example:4566\nsec-fetch-site: same-origin\nsec-fetch-mode: cors";
+        check_with(true, "127.0.0.1", rebound, true, false);
     }
 
     #[test]

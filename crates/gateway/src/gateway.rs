@@ -59,6 +59,8 @@ pub struct GatewayParts {
 pub struct AccessRules {
     /// Whether `test`/`test` and 12-digit key ids are good on this machine.
     pub well_known_pairs: bool,
+    /// Whether they are good from anywhere: for a cloud that is thrown away.
+    pub open: bool,
     pub root_keys: Vec<RootKey>,
     /// Origins of web pages that may act with well-known pairs.
     pub allowed_origins: Vec<String>,
@@ -72,12 +74,20 @@ impl Default for AccessRules {
     fn default() -> AccessRules {
         AccessRules {
             well_known_pairs: true,
+            open: false,
             root_keys: Vec::new(),
             allowed_origins: Vec::new(),
             host_names: Vec::new(),
             region: Region::us_east_1(),
         }
     }
+}
+
+/// Pages that the owner of the gateway answers: what other programs' users look for. Anybody may read
+/// them, so they tell nothing that is anybody's.
+pub trait Pages: Send + Sync {
+    /// The status and a text in JSON, if there is such a page.
+    fn page(&self, path: &str) -> Option<(u16, String)>;
 }
 
 /// Where a request came from.
@@ -107,6 +117,7 @@ pub struct Gateway {
     pub(crate) admin: Entry,
     pub(crate) region: Region,
     pub(crate) strict: bool,
+    pub(crate) further_pages: Option<Arc<dyn Pages>>,
     /// The clock, where it may be moved.
     pub(crate) movable: Option<Arc<ShiftedClock>>,
 }
@@ -166,7 +177,12 @@ impl Gateway {
             entropy,
             guard,
             jobs,
-            local: LocalRules { origins: access.allowed_origins, host_names: access.host_names },
+            local: LocalRules {
+                origins: access.allowed_origins,
+                host_names: access.host_names,
+                open: access.open,
+            },
+            further_pages: None,
             totals: Totals::default(),
             uses: Uses::default(),
             accesses: Arc::default(),
@@ -175,6 +191,22 @@ impl Gateway {
             strict: !access.well_known_pairs,
             movable: None,
         })
+    }
+
+    /// Answers further pages.
+    pub fn with_pages(mut self, pages: Arc<dyn Pages>) -> Gateway {
+        self.further_pages = Some(pages);
+        self
+    }
+
+    /// The services of which something is done, by the names that endpoints have.
+    pub fn served_services(&self) -> Vec<&'static str> {
+        let entries = self.guard.directory.entries();
+        entries
+            .iter()
+            .filter(|entry| entry.served().next().is_some())
+            .map(|e| e.model.name)
+            .collect()
     }
 
     /// The audit trail.
@@ -585,7 +617,7 @@ fn shortened(path: &str) -> &str {
     &path[..path.floor_char_boundary(PATH_BYTES_MAX)]
 }
 
-fn refuse_members(
+pub(crate) fn refuse_members(
     operation: &Operation,
     prepared: &Prepared,
     served: &Served,

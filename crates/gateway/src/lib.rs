@@ -34,6 +34,7 @@ mod keys;
 pub mod listen;
 mod metrics;
 pub mod names;
+mod operate;
 mod pages;
 mod payload;
 mod refuse;
@@ -49,6 +50,6 @@ mod written;
 
 pub use encode::{Response, ResponseStream};
 pub use fetch::Web;
-pub use gateway::{AccessRules, Gateway, GatewayParts, Peer};
+pub use gateway::{AccessRules, Gateway, GatewayParts, Pages, Peer};
 pub use keys::{RootKey, WELL_KNOWN};
 pub use payload::RequestStream;

@@ -26,6 +26,12 @@ impl Gateway {
             "/metrics" if plain && bare && reads => {
                 page("text/plain; version=0.0.4", self.metrics())
             }
+            path if plain && bare && reads => {
+                let (status, text) = self.further_pages.as_ref()?.page(path)?;
+                let mut response = page("application/json", text);
+                *response.status_mut() = http::StatusCode::from_u16(status).ok()?;
+                response
+            }
             _ => return None,
         };
         seen.recorded = true;
