@@ -183,6 +183,32 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<DescribeEndpointsOutput, ::api::Error> {
         Err(::api::Error::not_implemented("DescribeEndpoints"))
     }
+    fn authorize_describe_export(
+        &self,
+        cx: &::api::Cx,
+        input: &DescribeExportInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn describe_export(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &DescribeExportInput,
+    ) -> Result<DescribeExportOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeExport"))
+    }
+    fn authorize_describe_import(
+        &self,
+        cx: &::api::Cx,
+        input: &DescribeImportInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn describe_import(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &DescribeImportInput,
+    ) -> Result<DescribeImportOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("DescribeImport"))
+    }
     fn authorize_describe_limits(
         &self,
         cx: &::api::Cx,
@@ -248,6 +274,19 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     {
         async { Err(::api::Error::not_implemented("ExecuteTransaction")) }
     }
+    fn authorize_export_table_to_point_in_time(
+        &self,
+        cx: &::api::Cx,
+        input: &ExportTableToPointInTimeInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn export_table_to_point_in_time(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &ExportTableToPointInTimeInput,
+    ) -> Result<ExportTableToPointInTimeOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ExportTableToPointInTime"))
+    }
     fn authorize_get_item(
         &self,
         cx: &::api::Cx,
@@ -274,6 +313,19 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<GetResourcePolicyOutput, ::api::Error> {
         Err(::api::Error::not_implemented("GetResourcePolicy"))
     }
+    fn authorize_import_table(
+        &self,
+        cx: &::api::Cx,
+        input: &ImportTableInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn import_table(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &ImportTableInput,
+    ) -> Result<ImportTableOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ImportTable"))
+    }
     fn authorize_list_backups(
         &self,
         cx: &::api::Cx,
@@ -299,6 +351,32 @@ pub trait DynamoDBApi: ::api::Hooks + Send + Sync + 'static {
         input: &ListContributorInsightsInput,
     ) -> Result<ListContributorInsightsOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListContributorInsights"))
+    }
+    fn authorize_list_exports(
+        &self,
+        cx: &::api::Cx,
+        input: &ListExportsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_exports(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListExportsInput,
+    ) -> Result<ListExportsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListExports"))
+    }
+    fn authorize_list_imports(
+        &self,
+        cx: &::api::Cx,
+        input: &ListImportsInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_imports(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListImportsInput,
+    ) -> Result<ListImportsOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListImports"))
     }
     fn authorize_list_tables(
         &self,
@@ -547,6 +625,8 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             13 => ::api::answer(self.0.describe_continuous_backups(tx, cx, ::api::cast(input))),
             14 => ::api::answer(self.0.describe_contributor_insights(tx, cx, ::api::cast(input))),
             15 => ::api::answer(self.0.describe_endpoints(tx, cx, ::api::cast(input))),
+            16 => ::api::answer(self.0.describe_export(tx, cx, ::api::cast(input))),
+            19 => ::api::answer(self.0.describe_import(tx, cx, ::api::cast(input))),
             21 => ::api::answer(self.0.describe_limits(tx, cx, ::api::cast(input))),
             22 => ::api::answer(self.0.describe_table(tx, cx, ::api::cast(input))),
             24 => ::api::answer(self.0.describe_time_to_live(tx, cx, ::api::cast(input))),
@@ -554,6 +634,8 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             31 => ::api::answer(self.0.get_resource_policy(tx, cx, ::api::cast(input))),
             33 => ::api::answer(self.0.list_backups(tx, cx, ::api::cast(input))),
             35 => ::api::answer(self.0.list_contributor_insights(tx, cx, ::api::cast(input))),
+            36 => ::api::answer(self.0.list_exports(tx, cx, ::api::cast(input))),
+            38 => ::api::answer(self.0.list_imports(tx, cx, ::api::cast(input))),
             39 => ::api::answer(self.0.list_tables(tx, cx, ::api::cast(input))),
             40 => ::api::answer(self.0.list_tags_of_resource(tx, cx, ::api::cast(input))),
             43 => ::api::answer(self.0.query(tx, cx, ::api::cast(input))),
@@ -578,6 +660,8 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             8 => ::api::answer(self.0.delete_item(tx, cx, ::api::cast(input))),
             9 => ::api::answer(self.0.delete_resource_policy(tx, cx, ::api::cast(input))),
             10 => ::api::answer(self.0.delete_table(tx, cx, ::api::cast(input))),
+            29 => ::api::answer(self.0.export_table_to_point_in_time(tx, cx, ::api::cast(input))),
+            32 => ::api::answer(self.0.import_table(tx, cx, ::api::cast(input))),
             41 => ::api::answer(self.0.put_item(tx, cx, ::api::cast(input))),
             42 => ::api::answer(self.0.put_resource_policy(tx, cx, ::api::cast(input))),
             44 => ::api::answer(self.0.restore_table_from_backup(tx, cx, ::api::cast(input))),
@@ -634,15 +718,21 @@ impl<T: DynamoDBApi> ::api::Service for Handler<T> {
             13 => self.0.authorize_describe_continuous_backups(cx, ::api::cast(input)),
             14 => self.0.authorize_describe_contributor_insights(cx, ::api::cast(input)),
             15 => self.0.authorize_describe_endpoints(cx, ::api::cast(input)),
+            16 => self.0.authorize_describe_export(cx, ::api::cast(input)),
+            19 => self.0.authorize_describe_import(cx, ::api::cast(input)),
             21 => self.0.authorize_describe_limits(cx, ::api::cast(input)),
             22 => self.0.authorize_describe_table(cx, ::api::cast(input)),
             24 => self.0.authorize_describe_time_to_live(cx, ::api::cast(input)),
             27 => self.0.authorize_execute_statement(cx, ::api::cast(input)),
             28 => self.0.authorize_execute_transaction(cx, ::api::cast(input)),
+            29 => self.0.authorize_export_table_to_point_in_time(cx, ::api::cast(input)),
             30 => self.0.authorize_get_item(cx, ::api::cast(input)),
             31 => self.0.authorize_get_resource_policy(cx, ::api::cast(input)),
+            32 => self.0.authorize_import_table(cx, ::api::cast(input)),
             33 => self.0.authorize_list_backups(cx, ::api::cast(input)),
             35 => self.0.authorize_list_contributor_insights(cx, ::api::cast(input)),
+            36 => self.0.authorize_list_exports(cx, ::api::cast(input)),
+            38 => self.0.authorize_list_imports(cx, ::api::cast(input)),
             39 => self.0.authorize_list_tables(cx, ::api::cast(input)),
             40 => self.0.authorize_list_tags_of_resource(cx, ::api::cast(input)),
             41 => self.0.authorize_put_item(cx, ::api::cast(input)),
@@ -982,7 +1072,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DescribeExport",
             index: 16,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_DESCRIBE_EXPORT_INPUT,
+                output: &tables::S_DESCRIBE_EXPORT_OUTPUT,
+                new_input: || ::std::boxed::Box::<DescribeExportInput>::default(),
+                errors: &[
+                    &errors::EXPORT_NOT_FOUND_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DescribeGlobalTable",
@@ -1000,7 +1105,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "DescribeImport",
             index: 19,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_DESCRIBE_IMPORT_INPUT,
+                output: &tables::S_DESCRIBE_IMPORT_OUTPUT,
+                new_input: || ::std::boxed::Box::<DescribeImportInput>::default(),
+                errors: &[&errors::IMPORT_NOT_FOUND_EXCEPTION],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "DescribeKinesisStreamingDestination",
@@ -1134,7 +1250,25 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ExportTableToPointInTime",
             index: 29,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_EXPORT_TABLE_TO_POINT_IN_TIME_INPUT,
+                output: &tables::S_EXPORT_TABLE_TO_POINT_IN_TIME_OUTPUT,
+                new_input: || ::std::boxed::Box::<ExportTableToPointInTimeInput>::default(),
+                errors: &[
+                    &errors::TABLE_NOT_FOUND_EXCEPTION,
+                    &errors::POINT_IN_TIME_RECOVERY_UNAVAILABLE_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::INVALID_EXPORT_TIME_EXCEPTION,
+                    &errors::EXPORT_CONFLICT_EXCEPTION,
+                    &errors::INTERNAL_SERVER_ERROR,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &["FilterSpecification"],
+                stored: &[],
+            }),
         },
         Operation {
             name: "GetItem",
@@ -1184,7 +1318,22 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ImportTable",
             index: 32,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_IMPORT_TABLE_INPUT,
+                output: &tables::S_IMPORT_TABLE_OUTPUT,
+                new_input: || ::std::boxed::Box::<ImportTableInput>::default(),
+                errors: &[
+                    &errors::RESOURCE_IN_USE_EXCEPTION,
+                    &errors::LIMIT_EXCEEDED_EXCEPTION,
+                    &errors::IMPORT_CONFLICT_EXCEPTION,
+                ],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListBackups",
@@ -1230,7 +1379,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListExports",
             index: 36,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_EXPORTS_INPUT,
+                output: &tables::S_LIST_EXPORTS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListExportsInput>::default(),
+                errors: &[&errors::LIMIT_EXCEEDED_EXCEPTION, &errors::INTERNAL_SERVER_ERROR],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListGlobalTables",
@@ -1242,7 +1402,18 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "ListImports",
             index: 38,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_IMPORTS_INPUT,
+                output: &tables::S_LIST_IMPORTS_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListImportsInput>::default(),
+                errors: &[&errors::LIMIT_EXCEEDED_EXCEPTION],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "ListTables",

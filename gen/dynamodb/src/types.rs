@@ -1033,6 +1033,30 @@ impl Struct for CreateVectorIndexAction {
     }
 }
 #[derive(Clone, Default)]
+pub struct CsvOptions {
+    pub delimiter: ::std::option::Option<::std::string::String>,
+    pub header_list: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+}
+impl Struct for CsvOptions {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CSV_OPTIONS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.delimiter,
+            1 => &self.header_list,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.delimiter,
+            1 => &mut self.header_list,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Delete {
     pub key: ::item::Item,
     pub table_name: ::std::string::String,
@@ -1571,6 +1595,90 @@ impl Struct for DescribeEndpointsOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct DescribeExportInput {
+    pub export_arn: ::std::string::String,
+}
+impl Struct for DescribeExportInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_EXPORT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.export_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.export_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeExportOutput {
+    pub export_description: ::std::option::Option<ExportDescription>,
+}
+impl Struct for DescribeExportOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_EXPORT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.export_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.export_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeImportInput {
+    pub import_arn: ::std::string::String,
+}
+impl Struct for DescribeImportInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_IMPORT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.import_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.import_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct DescribeImportOutput {
+    pub import_table_description: ImportTableDescription,
+}
+impl Struct for DescribeImportOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_DESCRIBE_IMPORT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.import_table_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.import_table_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct DescribeLimitsInput {}
 impl Struct for DescribeLimitsInput {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
@@ -1919,6 +2027,234 @@ impl Struct for ExpectedAttributeValue {
     }
 }
 #[derive(Clone, Default)]
+pub struct ExportConflictException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ExportConflictException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXPORT_CONFLICT_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExportDescription {
+    pub export_arn: ::std::option::Option<::std::string::String>,
+    pub export_status: ::std::option::Option<::std::string::String>,
+    pub start_time: ::std::option::Option<::base::Timestamp>,
+    pub end_time: ::std::option::Option<::base::Timestamp>,
+    pub export_manifest: ::std::option::Option<::std::string::String>,
+    pub table_arn: ::std::option::Option<::std::string::String>,
+    pub table_id: ::std::option::Option<::std::string::String>,
+    pub export_time: ::std::option::Option<::base::Timestamp>,
+    pub client_token: ::std::option::Option<::std::string::String>,
+    pub s3_bucket: ::std::option::Option<::std::string::String>,
+    pub s3_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub s3_prefix: ::std::option::Option<::std::string::String>,
+    pub s3_sse_algorithm: ::std::option::Option<::std::string::String>,
+    pub s3_sse_kms_key_id: ::std::option::Option<::std::string::String>,
+    pub failure_code: ::std::option::Option<::std::string::String>,
+    pub failure_message: ::std::option::Option<::std::string::String>,
+    pub export_format: ::std::option::Option<::std::string::String>,
+    pub billed_size_bytes: ::std::option::Option<i64>,
+    pub item_count: ::std::option::Option<i64>,
+    pub export_type: ::std::option::Option<::std::string::String>,
+    pub incremental_export_specification: ::std::option::Option<IncrementalExportSpecification>,
+    pub filter_specification: ::std::option::Option<FilterSpecification>,
+}
+impl Struct for ExportDescription {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXPORT_DESCRIPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.export_arn,
+            1 => &self.export_status,
+            2 => &self.start_time,
+            3 => &self.end_time,
+            4 => &self.export_manifest,
+            5 => &self.table_arn,
+            6 => &self.table_id,
+            7 => &self.export_time,
+            8 => &self.client_token,
+            9 => &self.s3_bucket,
+            10 => &self.s3_bucket_owner,
+            11 => &self.s3_prefix,
+            12 => &self.s3_sse_algorithm,
+            13 => &self.s3_sse_kms_key_id,
+            14 => &self.failure_code,
+            15 => &self.failure_message,
+            16 => &self.export_format,
+            17 => &self.billed_size_bytes,
+            18 => &self.item_count,
+            19 => &self.export_type,
+            20 => &self.incremental_export_specification,
+            21 => &self.filter_specification,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.export_arn,
+            1 => &mut self.export_status,
+            2 => &mut self.start_time,
+            3 => &mut self.end_time,
+            4 => &mut self.export_manifest,
+            5 => &mut self.table_arn,
+            6 => &mut self.table_id,
+            7 => &mut self.export_time,
+            8 => &mut self.client_token,
+            9 => &mut self.s3_bucket,
+            10 => &mut self.s3_bucket_owner,
+            11 => &mut self.s3_prefix,
+            12 => &mut self.s3_sse_algorithm,
+            13 => &mut self.s3_sse_kms_key_id,
+            14 => &mut self.failure_code,
+            15 => &mut self.failure_message,
+            16 => &mut self.export_format,
+            17 => &mut self.billed_size_bytes,
+            18 => &mut self.item_count,
+            19 => &mut self.export_type,
+            20 => &mut self.incremental_export_specification,
+            21 => &mut self.filter_specification,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExportNotFoundException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ExportNotFoundException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXPORT_NOT_FOUND_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExportSummary {
+    pub export_arn: ::std::option::Option<::std::string::String>,
+    pub export_status: ::std::option::Option<::std::string::String>,
+    pub export_type: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ExportSummary {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXPORT_SUMMARY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.export_arn,
+            1 => &self.export_status,
+            2 => &self.export_type,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.export_arn,
+            1 => &mut self.export_status,
+            2 => &mut self.export_type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExportTableToPointInTimeInput {
+    pub table_arn: ::std::string::String,
+    pub export_time: ::std::option::Option<::base::Timestamp>,
+    pub client_token: ::std::option::Option<::std::string::String>,
+    pub s3_bucket: ::std::string::String,
+    pub s3_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub s3_prefix: ::std::option::Option<::std::string::String>,
+    pub s3_sse_algorithm: ::std::option::Option<::std::string::String>,
+    pub s3_sse_kms_key_id: ::std::option::Option<::std::string::String>,
+    pub export_format: ::std::option::Option<::std::string::String>,
+    pub export_type: ::std::option::Option<::std::string::String>,
+    pub incremental_export_specification: ::std::option::Option<IncrementalExportSpecification>,
+    pub filter_specification: ::std::option::Option<FilterSpecification>,
+}
+impl Struct for ExportTableToPointInTimeInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXPORT_TABLE_TO_POINT_IN_TIME_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_arn,
+            1 => &self.export_time,
+            2 => &self.client_token,
+            3 => &self.s3_bucket,
+            4 => &self.s3_bucket_owner,
+            5 => &self.s3_prefix,
+            6 => &self.s3_sse_algorithm,
+            7 => &self.s3_sse_kms_key_id,
+            8 => &self.export_format,
+            9 => &self.export_type,
+            10 => &self.incremental_export_specification,
+            11 => &self.filter_specification,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_arn,
+            1 => &mut self.export_time,
+            2 => &mut self.client_token,
+            3 => &mut self.s3_bucket,
+            4 => &mut self.s3_bucket_owner,
+            5 => &mut self.s3_prefix,
+            6 => &mut self.s3_sse_algorithm,
+            7 => &mut self.s3_sse_kms_key_id,
+            8 => &mut self.export_format,
+            9 => &mut self.export_type,
+            10 => &mut self.incremental_export_specification,
+            11 => &mut self.filter_specification,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ExportTableToPointInTimeOutput {
+    pub export_description: ::std::option::Option<ExportDescription>,
+}
+impl Struct for ExportTableToPointInTimeOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_EXPORT_TABLE_TO_POINT_IN_TIME_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.export_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.export_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct FailureException {
     pub exception_name: ::std::option::Option<::std::string::String>,
     pub exception_description: ::std::option::Option<::std::string::String>,
@@ -1938,6 +2274,41 @@ impl Struct for FailureException {
         match index {
             0 => &mut self.exception_name,
             1 => &mut self.exception_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct FilterSpecification {
+    pub filter_expression: ::std::option::Option<::std::string::String>,
+    pub projection_expression: ::std::option::Option<::std::string::String>,
+    pub key_condition_expression: ::std::option::Option<::std::string::String>,
+    pub expression_attribute_names: ::std::option::Option<
+        ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
+    >,
+    pub expression_attribute_values: ::std::option::Option<::item::Item>,
+}
+impl Struct for FilterSpecification {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_FILTER_SPECIFICATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.filter_expression,
+            1 => &self.projection_expression,
+            2 => &self.key_condition_expression,
+            3 => &self.expression_attribute_names,
+            4 => &self.expression_attribute_values,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.filter_expression,
+            1 => &mut self.projection_expression,
+            2 => &mut self.key_condition_expression,
+            3 => &mut self.expression_attribute_names,
+            4 => &mut self.expression_attribute_values,
             _ => panic!("no member {index}"),
         }
     }
@@ -2328,12 +2699,297 @@ impl Struct for IdempotentParameterMismatchException {
     }
 }
 #[derive(Clone, Default)]
+pub struct ImportConflictException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ImportConflictException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_IMPORT_CONFLICT_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ImportNotFoundException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ImportNotFoundException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_IMPORT_NOT_FOUND_EXCEPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ImportSummary {
+    pub import_arn: ::std::option::Option<::std::string::String>,
+    pub import_status: ::std::option::Option<::std::string::String>,
+    pub table_arn: ::std::option::Option<::std::string::String>,
+    pub s3_bucket_source: ::std::option::Option<S3BucketSource>,
+    pub cloud_watch_log_group_arn: ::std::option::Option<::std::string::String>,
+    pub input_format: ::std::option::Option<::std::string::String>,
+    pub start_time: ::std::option::Option<::base::Timestamp>,
+    pub end_time: ::std::option::Option<::base::Timestamp>,
+}
+impl Struct for ImportSummary {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_IMPORT_SUMMARY
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.import_arn,
+            1 => &self.import_status,
+            2 => &self.table_arn,
+            3 => &self.s3_bucket_source,
+            4 => &self.cloud_watch_log_group_arn,
+            5 => &self.input_format,
+            6 => &self.start_time,
+            7 => &self.end_time,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.import_arn,
+            1 => &mut self.import_status,
+            2 => &mut self.table_arn,
+            3 => &mut self.s3_bucket_source,
+            4 => &mut self.cloud_watch_log_group_arn,
+            5 => &mut self.input_format,
+            6 => &mut self.start_time,
+            7 => &mut self.end_time,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ImportTableDescription {
+    pub import_arn: ::std::option::Option<::std::string::String>,
+    pub import_status: ::std::option::Option<::std::string::String>,
+    pub table_arn: ::std::option::Option<::std::string::String>,
+    pub table_id: ::std::option::Option<::std::string::String>,
+    pub client_token: ::std::option::Option<::std::string::String>,
+    pub s3_bucket_source: ::std::option::Option<S3BucketSource>,
+    pub error_count: ::std::option::Option<i64>,
+    pub cloud_watch_log_group_arn: ::std::option::Option<::std::string::String>,
+    pub input_format: ::std::option::Option<::std::string::String>,
+    pub input_format_options: ::std::option::Option<InputFormatOptions>,
+    pub input_compression_type: ::std::option::Option<::std::string::String>,
+    pub table_creation_parameters: ::std::option::Option<TableCreationParameters>,
+    pub start_time: ::std::option::Option<::base::Timestamp>,
+    pub end_time: ::std::option::Option<::base::Timestamp>,
+    pub processed_size_bytes: ::std::option::Option<i64>,
+    pub processed_item_count: ::std::option::Option<i64>,
+    pub imported_item_count: ::std::option::Option<i64>,
+    pub failure_code: ::std::option::Option<::std::string::String>,
+    pub failure_message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ImportTableDescription {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_IMPORT_TABLE_DESCRIPTION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.import_arn,
+            1 => &self.import_status,
+            2 => &self.table_arn,
+            3 => &self.table_id,
+            4 => &self.client_token,
+            5 => &self.s3_bucket_source,
+            6 => &self.error_count,
+            7 => &self.cloud_watch_log_group_arn,
+            8 => &self.input_format,
+            9 => &self.input_format_options,
+            10 => &self.input_compression_type,
+            11 => &self.table_creation_parameters,
+            12 => &self.start_time,
+            13 => &self.end_time,
+            14 => &self.processed_size_bytes,
+            15 => &self.processed_item_count,
+            16 => &self.imported_item_count,
+            17 => &self.failure_code,
+            18 => &self.failure_message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.import_arn,
+            1 => &mut self.import_status,
+            2 => &mut self.table_arn,
+            3 => &mut self.table_id,
+            4 => &mut self.client_token,
+            5 => &mut self.s3_bucket_source,
+            6 => &mut self.error_count,
+            7 => &mut self.cloud_watch_log_group_arn,
+            8 => &mut self.input_format,
+            9 => &mut self.input_format_options,
+            10 => &mut self.input_compression_type,
+            11 => &mut self.table_creation_parameters,
+            12 => &mut self.start_time,
+            13 => &mut self.end_time,
+            14 => &mut self.processed_size_bytes,
+            15 => &mut self.processed_item_count,
+            16 => &mut self.imported_item_count,
+            17 => &mut self.failure_code,
+            18 => &mut self.failure_message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ImportTableInput {
+    pub client_token: ::std::option::Option<::std::string::String>,
+    pub s3_bucket_source: S3BucketSource,
+    pub input_format: ::std::string::String,
+    pub input_format_options: ::std::option::Option<InputFormatOptions>,
+    pub input_compression_type: ::std::option::Option<::std::string::String>,
+    pub table_creation_parameters: TableCreationParameters,
+}
+impl Struct for ImportTableInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_IMPORT_TABLE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.client_token,
+            1 => &self.s3_bucket_source,
+            2 => &self.input_format,
+            3 => &self.input_format_options,
+            4 => &self.input_compression_type,
+            5 => &self.table_creation_parameters,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.client_token,
+            1 => &mut self.s3_bucket_source,
+            2 => &mut self.input_format,
+            3 => &mut self.input_format_options,
+            4 => &mut self.input_compression_type,
+            5 => &mut self.table_creation_parameters,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ImportTableOutput {
+    pub import_table_description: ImportTableDescription,
+}
+impl Struct for ImportTableOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_IMPORT_TABLE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.import_table_description,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.import_table_description,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct IncrementalExportSpecification {
+    pub export_from_time: ::std::option::Option<::base::Timestamp>,
+    pub export_to_time: ::std::option::Option<::base::Timestamp>,
+    pub export_view_type: ::std::option::Option<::std::string::String>,
+}
+impl Struct for IncrementalExportSpecification {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INCREMENTAL_EXPORT_SPECIFICATION
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.export_from_time,
+            1 => &self.export_to_time,
+            2 => &self.export_view_type,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.export_from_time,
+            1 => &mut self.export_to_time,
+            2 => &mut self.export_view_type,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InputFormatOptions {
+    pub csv: ::std::option::Option<CsvOptions>,
+}
+impl Struct for InputFormatOptions {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INPUT_FORMAT_OPTIONS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.csv,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.csv,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct InternalServerError {
     pub message: ::std::option::Option<::std::string::String>,
 }
 impl Struct for InternalServerError {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_INTERNAL_SERVER_ERROR
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.message,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.message,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct InvalidExportTimeException {
+    pub message: ::std::option::Option<::std::string::String>,
+}
+impl Struct for InvalidExportTimeException {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_INVALID_EXPORT_TIME_EXCEPTION
     }
     fn field(&self, index: usize) -> &dyn Field {
         match index {
@@ -2622,6 +3278,108 @@ impl Struct for ListContributorInsightsOutput {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.contributor_insights_summaries,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListExportsInput {
+    pub table_arn: ::std::option::Option<::std::string::String>,
+    pub max_results: ::std::option::Option<i32>,
+    pub next_token: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListExportsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_EXPORTS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_arn,
+            1 => &self.max_results,
+            2 => &self.next_token,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_arn,
+            1 => &mut self.max_results,
+            2 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListExportsOutput {
+    pub export_summaries: ::std::option::Option<::std::vec::Vec<ExportSummary>>,
+    pub next_token: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListExportsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_EXPORTS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.export_summaries,
+            1 => &self.next_token,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.export_summaries,
+            1 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListImportsInput {
+    pub table_arn: ::std::option::Option<::std::string::String>,
+    pub page_size: ::std::option::Option<i32>,
+    pub next_token: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListImportsInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_IMPORTS_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_arn,
+            1 => &self.page_size,
+            2 => &self.next_token,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_arn,
+            1 => &mut self.page_size,
+            2 => &mut self.next_token,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListImportsOutput {
+    pub import_summary_list: ::std::option::Option<::std::vec::Vec<ImportSummary>>,
+    pub next_token: ::std::option::Option<::std::string::String>,
+}
+impl Struct for ListImportsOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_IMPORTS_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.import_summary_list,
+            1 => &self.next_token,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.import_summary_list,
             1 => &mut self.next_token,
             _ => panic!("no member {index}"),
         }
@@ -3811,6 +4569,33 @@ impl Struct for RestoreTableToPointInTimeOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct S3BucketSource {
+    pub s3_bucket_owner: ::std::option::Option<::std::string::String>,
+    pub s3_bucket: ::std::string::String,
+    pub s3_key_prefix: ::std::option::Option<::std::string::String>,
+}
+impl Struct for S3BucketSource {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_S3_BUCKET_SOURCE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.s3_bucket_owner,
+            1 => &self.s3_bucket,
+            2 => &self.s3_key_prefix,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.s3_bucket_owner,
+            1 => &mut self.s3_bucket,
+            2 => &mut self.s3_key_prefix,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct SSEDescription {
     pub status: ::std::option::Option<::std::string::String>,
     pub sse_type: ::std::option::Option<::std::string::String>,
@@ -4142,6 +4927,51 @@ impl Struct for TableClassSummary {
         match index {
             0 => &mut self.table_class,
             1 => &mut self.last_update_date_time,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TableCreationParameters {
+    pub table_name: ::std::string::String,
+    pub attribute_definitions: ::std::vec::Vec<AttributeDefinition>,
+    pub key_schema: ::std::vec::Vec<KeySchemaElement>,
+    pub billing_mode: ::std::option::Option<::std::string::String>,
+    pub provisioned_throughput: ::std::option::Option<ProvisionedThroughput>,
+    pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+    pub sse_specification: ::std::option::Option<SSESpecification>,
+    pub global_secondary_indexes: ::std::option::Option<::std::vec::Vec<GlobalSecondaryIndex>>,
+    pub vector_indexes: ::std::option::Option<::std::vec::Vec<VectorIndex>>,
+}
+impl Struct for TableCreationParameters {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TABLE_CREATION_PARAMETERS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.table_name,
+            1 => &self.attribute_definitions,
+            2 => &self.key_schema,
+            3 => &self.billing_mode,
+            4 => &self.provisioned_throughput,
+            5 => &self.on_demand_throughput,
+            6 => &self.sse_specification,
+            7 => &self.global_secondary_indexes,
+            8 => &self.vector_indexes,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.table_name,
+            1 => &mut self.attribute_definitions,
+            2 => &mut self.key_schema,
+            3 => &mut self.billing_mode,
+            4 => &mut self.provisioned_throughput,
+            5 => &mut self.on_demand_throughput,
+            6 => &mut self.sse_specification,
+            7 => &mut self.global_secondary_indexes,
+            8 => &mut self.vector_indexes,
             _ => panic!("no member {index}"),
         }
     }
@@ -5457,6 +6287,7 @@ impl Struct for UntagResourceOutput {
     CreateTableInput,
     CreateTableOutput,
     CreateVectorIndexAction,
+    CsvOptions,
     Delete,
     DeleteBackupInput,
     DeleteBackupOutput,
@@ -5479,6 +6310,10 @@ impl Struct for UntagResourceOutput {
     DescribeContributorInsightsOutput,
     DescribeEndpointsInput,
     DescribeEndpointsOutput,
+    DescribeExportInput,
+    DescribeExportOutput,
+    DescribeImportInput,
+    DescribeImportOutput,
     DescribeLimitsInput,
     DescribeLimitsOutput,
     DescribeTableInput,
@@ -5493,7 +6328,14 @@ impl Struct for UntagResourceOutput {
     ExecuteTransactionInput,
     ExecuteTransactionOutput,
     ExpectedAttributeValue,
+    ExportConflictException,
+    ExportDescription,
+    ExportNotFoundException,
+    ExportSummary,
+    ExportTableToPointInTimeInput,
+    ExportTableToPointInTimeOutput,
     FailureException,
+    FilterSpecification,
     Get,
     GetItemInput,
     GetItemOutput,
@@ -5507,7 +6349,16 @@ impl Struct for UntagResourceOutput {
     GlobalTableWitnessDescription,
     GlobalTableWitnessGroupUpdate,
     IdempotentParameterMismatchException,
+    ImportConflictException,
+    ImportNotFoundException,
+    ImportSummary,
+    ImportTableDescription,
+    ImportTableInput,
+    ImportTableOutput,
+    IncrementalExportSpecification,
+    InputFormatOptions,
     InternalServerError,
+    InvalidExportTimeException,
     InvalidRestoreTimeException,
     ItemCollectionMetrics,
     ItemCollectionSizeLimitExceededException,
@@ -5519,6 +6370,10 @@ impl Struct for UntagResourceOutput {
     ListBackupsOutput,
     ListContributorInsightsInput,
     ListContributorInsightsOutput,
+    ListExportsInput,
+    ListExportsOutput,
+    ListImportsInput,
+    ListImportsOutput,
     ListTablesInput,
     ListTablesOutput,
     ListTagsOfResourceInput,
@@ -5559,6 +6414,7 @@ impl Struct for UntagResourceOutput {
     RestoreTableFromBackupOutput,
     RestoreTableToPointInTimeInput,
     RestoreTableToPointInTimeOutput,
+    S3BucketSource,
     SSEDescription,
     SSESpecification,
     ScanInput,
@@ -5569,6 +6425,7 @@ impl Struct for UntagResourceOutput {
     StreamSpecification,
     TableAlreadyExistsException,
     TableClassSummary,
+    TableCreationParameters,
     TableDescription,
     TableInUseException,
     TableNotFoundException,

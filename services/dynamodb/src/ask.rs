@@ -405,6 +405,6 @@ impl Hooks for DynamoDb {
     }
 
     fn jobs(&self, jobs: &mut Jobs, with: &Background) {
-        crate::jobs::register(jobs, &with.entropy);
+        crate::jobs::register(jobs, with);
     }
 }

@@ -174,7 +174,7 @@ pub(crate) fn describe(tx: &Tx, table: &Table) -> Result<TableDescription, Error
     })
 }
 
-fn definitions(row: &TableRow) -> Vec<AttributeDefinition> {
+pub(crate) fn definitions(row: &TableRow) -> Vec<AttributeDefinition> {
     let definition = |(name, kind): (&String, &crate::rows::AttributeKind)| AttributeDefinition {
         attribute_name: name.clone(),
         attribute_type: kind.kind().name().to_owned(),

@@ -176,6 +176,58 @@ pub(crate) fn next_items(
     Ok(all)
 }
 
+/// What became of one item between two moments.
+#[derive(Debug)]
+pub(crate) struct Span {
+    pub before: Option<ItemRow>,
+    pub after: Option<ItemRow>,
+    /// When it was last changed in between.
+    pub changed: Timestamp,
+}
+
+/// The next items that changed after one time and until another, and the last key that was looked at;
+/// no key at the end.
+pub(crate) fn next_changes(
+    tx: &Tx,
+    scope: &Scope,
+    number: u64,
+    (from, to): (&MomentRow, &MomentRow),
+    done: &[u8],
+) -> Result<(Vec<Span>, Option<RawKey>), Error> {
+    let mut past = tx.scan(&HISTORY, scope).prefix(&space(number, TABLE_SPACE));
+    if !done.is_empty() {
+        past = past.after(&RawKey(done.to_vec()));
+    }
+    let (mut all, mut size, mut last) = (Vec::new(), 0, None);
+    for _ in 0..STEP_ROWS_MAX {
+        if size >= STEP_BYTES_MAX {
+            break;
+        }
+        let Some((item, _)) = past.next_key()?.as_ref().and_then(parts) else { break };
+        past.skip_past(&item)?;
+        last = Some(item.clone());
+        let first = first_after(tx, scope, &item, from)?;
+        let Some((_, first)) = first.filter(|(version, row)| !to.is_before(*version, row.at))
+        else {
+            continue;
+        };
+        let mut until = tx.scan(&HISTORY, scope).prefix(&item);
+        let after = match first_after(tx, scope, &item, to)? {
+            Some((version, change)) => {
+                until = until.to(&key_of(&item, version));
+                change.item.map(row_of)
+            }
+            None => tx.get(&ITEMS, scope, &item)?,
+        };
+        let changed = until.reverse().next().transpose()?.map_or(first.at, |(_, row)| row.at);
+        let before = first.item.map(row_of);
+        let bytes = |row: &Option<ItemRow>| row.as_ref().map_or(0, |row| row.item.len());
+        size += bytes(&before) + bytes(&after);
+        all.push(Span { before, after, changed });
+    }
+    Ok((all, last))
+}
+
 /// Has what nobody needs removed, from now on.
 pub(crate) fn forget(tx: &mut Tx, row: &TableRow) -> Result<(), Error> {
     Ok(tx.enqueue(&FORGET_PAST, &(row.account, row.region.clone(), row.number))?)

@@ -7,11 +7,10 @@ use crate::keyspace::{
 use crate::rows::{ITEMS, ItemRow, RECORDS, RawKey, STREAMS, TABLES, TOKENS, TableRow};
 use crate::table::{Table, save};
 use crate::write::{Change, change_item, projected, read_item};
-use api::{Error, Tx};
+use api::{Background, Error, Tx};
 use base::{AccountId, Entropy, Region, Timestamp};
 use bytes::Bytes;
 use item::Map;
-use std::sync::Arc;
 use store::{JobError, JobKind, JobOutcome, Jobs, Scope, row};
 
 pub(crate) type OfTable = (AccountId, Region, u64);
@@ -115,7 +114,8 @@ pub(crate) fn failed(error: Error) -> JobError {
     JobError::Failed(error.cause().map_or_else(|| error.to_string(), str::to_owned))
 }
 
-pub(crate) fn register(jobs: &mut Jobs, entropy: &Arc<dyn Entropy>) {
+pub(crate) fn register(jobs: &mut Jobs, with: &Background) {
+    crate::transfer::register(jobs, with);
     crate::history::register(jobs);
     crate::copy::register(jobs);
     crate::backups::register(jobs);
@@ -125,7 +125,7 @@ pub(crate) fn register(jobs: &mut Jobs, entropy: &Arc<dyn Entropy>) {
     jobs.register(&FILL, ATTEMPTS_MAX, |tx, _, (account, region, table, space)| {
         fill_step(tx, &scope_of(account, &region), table, space).map_err(failed)
     });
-    let chance = entropy.clone();
+    let chance = with.entropy.clone();
     jobs.register(&EXPIRE, ATTEMPTS_MAX, move |tx, _, (account, region, table)| {
         expire_step(tx, &*chance, &scope_of(account, &region), table).map_err(failed)
     });

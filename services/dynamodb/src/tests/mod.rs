@@ -10,6 +10,7 @@ mod queries;
 mod streams;
 mod tables;
 mod transactions;
+mod transfer;
 
 use crate::{DynamoDb, Streams};
 use api::testing::World;

@@ -1,7 +1,7 @@
 use super::Db;
 
 /// Each operation, with an input that reaches its table, and what it asks for.
-const OPERATIONS: [(&str, &str, &str); 21] = [
+const OPERATIONS: [(&str, &str, &str); 26] = [
     ("GetItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#, "dynamodb:GetItem"),
     ("PutItem", r#"{"TableName":"tab","Item":{"p":{"S":"a"}}}"#, "dynamodb:PutItem"),
     ("UpdateItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#, "dynamodb:UpdateItem"),
@@ -61,6 +61,23 @@ const OPERATIONS: [(&str, &str, &str); 21] = [
         r#"{"SourceTableName":"tab","TargetTableName":"new","UseLatestRestorableTime":true}"#,
         "dynamodb:RestoreTableToPointInTime",
     ),
+    (
+        "ExportTableToPointInTime",
+        r#"{"TableArn":"arn:aws:dynamodb:us-east-1:000000000000:table/tab","S3Bucket":"bucket"}"#,
+        "s3:PutObject",
+    ),
+    (
+        "DescribeExport",
+        r#"{"ExportArn":"arn:aws:dynamodb:us-east-1:000000000000:table/tab/export/01489602797149-73d8d5bc"}"#,
+        "dynamodb:DescribeExport",
+    ),
+    ("ListExports", "{}", "dynamodb:ListExports"),
+    (
+        "ImportTable",
+        r#"{"S3BucketSource":{"S3Bucket":"bucket"},"InputFormat":"CSV","TableCreationParameters":{"TableName":"new","KeySchema":[{"AttributeName":"p","KeyType":"HASH"}],"AttributeDefinitions":[{"AttributeName":"p","AttributeType":"S"}],"BillingMode":"PAY_PER_REQUEST"}}"#,
+        "s3:GetObject",
+    ),
+    ("ListImports", "{}", "dynamodb:ListImports"),
     ("ListTables", "{}", "dynamodb:ListTables"),
     ("DescribeLimits", "{}", "dynamodb:DescribeLimits"),
 ];

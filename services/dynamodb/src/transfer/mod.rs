@@ -1,0 +1,154 @@
+//! Exports to S3 and imports from it: errands, which call S3 as whoever asked for them.
+
+pub(crate) mod export;
+mod export_run;
+pub(crate) mod import;
+mod import_run;
+pub(crate) mod records;
+
+use api::{Background, Caller, Cx, Error, Outgoing, Reply, RequestBody};
+use base::{AccountId, Partition, Region};
+use policy::{Principal, PrincipalKind};
+use smithy::Struct;
+use std::sync::Arc;
+use store::{JobError, Jobs, StoreError, row};
+
+pub(crate) use export_run::EXPORT;
+pub(crate) use import_run::IMPORT;
+
+const AGENT: &str = "dynamodb.amazonaws.com";
+
+row! {
+    /// Who asked, as far as it is needed to ask again whether they may. Policies of a session were looked
+    /// at when it asked; they are not kept.
+    pub struct CallerRow {
+        1 => kind: u32,
+        2 => account: AccountId,
+        3 => arn: String,
+        4 => issuer: String,
+        5 => user_id: String,
+        6 => name: String,
+    }
+}
+
+pub(crate) fn register(jobs: &mut Jobs, with: &Background) {
+    export_run::register(jobs, with);
+    import_run::register(jobs, with);
+}
+
+impl CallerRow {
+    pub fn of(cx: &Cx) -> CallerRow {
+        let caller = &cx.caller;
+        let kind = match caller.principal.kind() {
+            PrincipalKind::User => 1,
+            PrincipalKind::Session => 2,
+            PrincipalKind::FederatedUser => 3,
+            _ => 0,
+        };
+        CallerRow {
+            kind,
+            account: caller.account.unwrap_or(cx.account),
+            arn: caller.principal.arn().to_owned(),
+            issuer: caller.principal.issuer_arn().to_owned(),
+            user_id: caller.user_id.to_string(),
+            name: caller.name.to_string(),
+        }
+    }
+
+    fn caller(&self, partition: Partition) -> Caller {
+        let account = self.account;
+        let principal = match self.kind {
+            1 => Principal::user(account, &*self.arn),
+            2 => Principal::session(account, &*self.arn, &*self.issuer),
+            3 => Principal::federated_user(account, &*self.arn, &*self.issuer),
+            _ => Principal::root(partition, account),
+        };
+        Caller {
+            principal: principal.with_canonical_id(account.canonical_user_id()),
+            access_key_id: "".into(),
+            account: Some(account),
+            user_id: self.user_id.as_str().into(),
+            name: self.name.as_str().into(),
+            session_policies: None,
+            tags: Arc::new([]),
+            session_keys: Arc::default(),
+            token_issued: None,
+            mfa: false,
+        }
+    }
+}
+
+/// S3 as one caller sees it.
+#[derive(Clone)]
+struct S3 {
+    with: Background,
+    caller: Arc<Caller>,
+    account: AccountId,
+    region: Region,
+}
+
+impl S3 {
+    fn new(with: &Background, caller: &CallerRow, region: &Region) -> S3 {
+        S3 {
+            with: with.clone(),
+            caller: Arc::new(caller.caller(region.partition())),
+            account: caller.account,
+            region: region.clone(),
+        }
+    }
+
+    async fn call<O: Struct>(
+        &self,
+        operation: &str,
+        input: &dyn Struct,
+        body: RequestBody,
+    ) -> Result<Reply<O>, Error> {
+        let call = Outgoing {
+            caller: self.caller.clone(),
+            account: self.account,
+            region: self.region.clone(),
+            service: "s3",
+            operation,
+            input,
+            body,
+            agent: AGENT,
+        };
+        self.with.send(call).await
+    }
+}
+
+/// Why an errand cannot go on: for good, or for now.
+enum Trouble {
+    /// Code and text for whoever asks what became of it.
+    Over(&'static str, String),
+    Later(JobError),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Trouble {
+        Trouble::Later(JobError::Store(error))
+    }
+}
+
+impl From<JobError> for Trouble {
+    fn from(error: JobError) -> Trouble {
+        Trouble::Later(error)
+    }
+}
+
+/// What an error of S3 means.
+fn of_s3(error: Error) -> Trouble {
+    let text = error.message().to_owned();
+    match error.code() {
+        "AccessDenied" => Trouble::Over("S3AccessDenied", text),
+        "NoSuchBucket" => Trouble::Over("S3NoSuchBucket", text),
+        "NoSuchKey" => Trouble::Over("S3NoSuchKey", text),
+        _ if error.status() < 500 => Trouble::Over("S3Error", error.to_string()),
+        _ => Trouble::Later(JobError::Failed(error.to_string())),
+    }
+}
+
+fn of_error(error: Error) -> Trouble {
+    let cause = error.cause().map_or_else(|| error.to_string(), str::to_owned);
+    Trouble::Later(JobError::Failed(cause))
+}
