@@ -3,6 +3,8 @@
 use api::{Answer, Ask, AsyncCx, Cx, Error, Hooks, Reply, Service, Started, Tx};
 use base::{Entropy, SeededEntropy};
 use bytes::Bytes;
+use gen_dynamodb::{PutItemInput, PutItemOutput, QueryInput, QueryOutput, TransactWriteItemsInput};
+use gen_dynamodbstreams::GetRecordsOutput;
 use gen_s3::{
     DeleteObjectOutput, GetObjectInput, ListObjectsV2Output, PutBucketLifecycleConfigurationInput,
     PutObjectInput, PutObjectOutput, UploadPartOutput,
@@ -49,10 +51,20 @@ pub enum Bug {
     NoJobs,
     /// Now and then a part is acknowledged and not there.
     LostPart,
+    /// Now and then an item is acknowledged and not put.
+    LostItem,
+    /// A condition of a PutItem is not looked at.
+    NoItemCondition,
+    /// Now and then a transaction is done without its last member.
+    HalfTransaction,
+    /// Now and then an index leaves out an entry.
+    ShortIndex,
+    /// Now and then a stream leaves out a record.
+    ShortStream,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 16] = [
+    pub const ALL: [Bug; 21] = [
         Bug::NoSync,
         Bug::NoDirSync,
         Bug::NoLogSync,
@@ -69,6 +81,11 @@ impl Bug {
         Bug::WideRules,
         Bug::NoJobs,
         Bug::LostPart,
+        Bug::LostItem,
+        Bug::NoItemCondition,
+        Bug::HalfTransaction,
+        Bug::ShortIndex,
+        Bug::ShortStream,
     ];
 
     fn forgets(self, path: &str) -> bool {
@@ -161,6 +178,34 @@ impl Buggy {
     fn name(&self, operation: u16) -> &'static str {
         self.inner.model().operations[usize::from(operation)].name
     }
+
+    /// A write of items that goes wrong.
+    fn write_item(
+        &self,
+        operation: u16,
+        tx: &mut Tx,
+        cx: &Cx,
+        input: &dyn Struct,
+    ) -> Option<Answer> {
+        let input = input as &dyn Any;
+        if let Some(put) = input.downcast_ref::<PutItemInput>() {
+            if self.strikes(Bug::LostItem) {
+                return Some(Ok(Box::new(PutItemOutput::default())));
+            }
+            // Values that nothing uses would be refused.
+            if self.bug == Bug::NoItemCondition && put.expression_attribute_values.is_none() {
+                let changed = PutItemInput { condition_expression: None, ..put.clone() };
+                return Some(self.inner.write(operation, tx, cx, &changed));
+            }
+        }
+        let transaction = input.downcast_ref::<TransactWriteItemsInput>()?;
+        if self.strikes(Bug::HalfTransaction) {
+            let mut changed = transaction.clone();
+            changed.transact_items.pop();
+            return Some(self.inner.write(operation, tx, cx, &changed));
+        }
+        None
+    }
 }
 
 impl Service for Buggy {
@@ -177,11 +222,25 @@ impl Service for Buggy {
         {
             page.contents.as_mut().and_then(Vec::pop);
         }
+        if (input as &dyn Any).downcast_ref::<QueryInput>().is_some_and(|i| i.index_name.is_some())
+            && self.strikes(Bug::ShortIndex)
+            && let Some(page) = (&mut *output as &mut dyn Any).downcast_mut::<QueryOutput>()
+        {
+            page.items.as_mut().and_then(Vec::pop);
+        }
+        if let Some(page) = (&mut *output as &mut dyn Any).downcast_mut::<GetRecordsOutput>()
+            && self.strikes(Bug::ShortStream)
+        {
+            page.records.as_mut().filter(|all| !all.is_empty()).map(|all| all.remove(0));
+        }
         Ok(output)
     }
     fn write(&self, operation: u16, tx: &mut Tx, cx: &Cx, input: &dyn Struct) -> Answer {
         if self.name(operation) == "DeleteObject" && self.strikes(Bug::LostDelete) {
             return Ok(Box::new(DeleteObjectOutput::default()));
+        }
+        if let Some(wrong) = self.write_item(operation, tx, cx, input) {
+            return wrong;
         }
         if self.bug == Bug::WideRules
             && let Some(input) =

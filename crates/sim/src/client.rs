@@ -2,8 +2,10 @@
 
 use crate::executor::pause;
 use crate::history::{self, History};
+use crate::items::{self, Counter, Items};
 use crate::oracle::{Oracle, Seen};
 use crate::request::{Answer, BROKEN_BODY, Request, digest, send};
+use crate::table_stream::Reader;
 use base::{Clock, Entropy, ManualClock, SeededEntropy};
 use bytes::Bytes;
 use gateway::Gateway;
@@ -23,6 +25,8 @@ pub struct Client {
     pub oracles: [Oracle; 2],
     /// And of its versions in the bucket with rules and locks.
     pub history: History,
+    /// And of its items in a table.
+    pub items: Items,
 }
 
 impl Client {
@@ -30,6 +34,7 @@ impl Client {
     pub fn unknown(&mut self) {
         self.oracles.iter_mut().for_each(Oracle::unknown);
         self.history.unknown();
+        self.items.unknown();
     }
 }
 
@@ -45,6 +50,8 @@ pub struct Shared<'a> {
     pub won: &'a RefCell<BTreeMap<String, u64>>,
     /// Shared keys whose race was cut off by a crash.
     pub doubtful: &'a RefCell<BTreeMap<String, Vec<u64>>>,
+    pub counter: &'a RefCell<Counter>,
+    pub reader: &'a RefCell<Reader>,
     pub trace: &'a Cell<u64>,
     /// Errors of the server's are expected just now: the disk is full or failing.
     pub troubled: &'a Cell<bool>,
@@ -116,6 +123,9 @@ pub async fn work(shared: &Shared<'_>, client: &RefCell<Client>) {
 
 async fn step(shared: &Shared<'_>, client: &RefCell<Client>) -> Result<(), String> {
     let dice = shared.dice;
+    if dice.below(10) < 3 {
+        return items::step(shared, client).await;
+    }
     let bucket = dice.below(2) as usize;
     let key = format!("c{}/k{}", client.borrow().number, dice.below(KEYS));
     match dice.below(100) {
@@ -288,6 +298,9 @@ async fn race(shared: &Shared<'_>) -> Result<(), String> {
 
 /// After a crash: every key of every client, and the races.
 pub async fn verify(shared: &Shared<'_>, clients: &[RefCell<Client>]) {
+    if let Err(message) = items::verify(shared, clients).await {
+        return shared.fail(format!("after a crash, {}: {message}", items::TABLE));
+    }
     for client in clients {
         for bucket in 0..BUCKETS.len() {
             let keys = client.borrow().oracles[bucket].keys();
@@ -340,6 +353,9 @@ pub async fn verify_rest(shared: &Shared<'_>, clients: &[RefCell<Client>]) {
         if let Err(message) = history::verify(shared, client, true).await {
             return shared.fail(format!("at the end, {}: {message}", history::BUCKET));
         }
+    }
+    if let Err(message) = items::verify_rest(shared, clients).await {
+        return shared.fail(format!("at the end, {}: {message}", items::TABLE));
     }
     if let Err(message) = history::no_uploads(shared).await {
         shared.fail(format!("at the end, {message}"));

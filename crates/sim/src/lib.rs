@@ -6,7 +6,7 @@
 //!
 //! What is checked: an acknowledged change is there after any crash; one that was not acknowledged
 //! is there whole or not at all, and stays as it was first seen; of writers that race for one new
-//! key exactly one wins; reads and deletes go on while the disk is full; nothing is left over at the
+//! key exactly one wins; an index of a table and its stream are what its items say; reads and deletes go on while the disk is full; nothing is left over at the
 //! end (every blob has its row, every row its blob). A run with a planted bug ([`Bug`]) must fail,
 //! or the harness itself is broken.
 //!
@@ -16,8 +16,10 @@ mod bugs;
 mod client;
 mod executor;
 mod history;
+mod items;
 mod oracle;
 mod request;
+mod table_stream;
 mod world;
 
 pub use bugs::Bug;

@@ -4,13 +4,16 @@ use crate::bugs::{Bug, Buggy, BuggyDisk};
 use crate::client::{self, BUCKETS, Client, Shared};
 use crate::executor::Executor;
 use crate::history;
+use crate::items::{self, Counter};
 use crate::request::{Request, send};
+use crate::table_stream::Reader;
 use api::Service;
 use base::{Clock, Entropy, ManualClock, SeededEntropy, Timestamp};
 use bytes::Bytes;
 use directory::Directory;
 use gateway::{AccessRules, Gateway, GatewayParts};
 use http::Method;
+use service_dynamodb::{DynamoDb, Streams};
 use service_s3::S3;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -146,19 +149,23 @@ impl World {
         };
         let opened = Store::open(disk, self.store_options(&waiting));
         let (store, drivers) = opened.map_err(|e| format!("cannot start again: {e}"))?;
-        let s3: Arc<dyn Service> = Arc::new(gen_s3::Handler(S3::new()));
-        let s3 = match self.options.bug {
+        let all: [Arc<dyn Service>; 3] = [
+            Arc::new(gen_s3::Handler(S3::new())),
+            Arc::new(gen_dynamodb::Handler(DynamoDb::default())),
+            Arc::new(gen_dynamodbstreams::Handler(Streams)),
+        ];
+        let services = all.into_iter().map(|inner| match self.options.bug {
             Some(bug) => {
                 let dice = SeededEntropy::new(self.options.seed);
-                Arc::new(Buggy { inner: s3, bug, dice })
+                Arc::new(Buggy { inner, bug, dice }) as Arc<dyn Service>
             }
-            None => s3,
-        };
+            None => inner,
+        });
         let parts = GatewayParts {
             store: store.clone(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             entropy: Arc::clone(&self.entropy) as Arc<dyn Entropy>,
-            services: vec![s3],
+            services: services.collect(),
             identities: Arc::new(Directory::default()),
             access: AccessRules::default(),
         };
@@ -250,6 +257,7 @@ pub fn run(options: Options) -> Result<Report, String> {
     let (trace, troubled) = (Cell::new(0xcbf2_9ce4_8422_2325), Cell::new(false));
     let (failure, won) = (RefCell::new(None), RefCell::new(BTreeMap::new()));
     let doubtful = RefCell::new(BTreeMap::new());
+    let (counter, reader) = (RefCell::new(Counter::default()), RefCell::new(Reader::default()));
     let clients: Vec<RefCell<Client>> = (0..options.clients)
         .map(|number| RefCell::new(Client { number, ..Client::default() }))
         .collect();
@@ -264,6 +272,8 @@ pub fn run(options: Options) -> Result<Report, String> {
             failure: &failure,
             won: &won,
             doubtful: &doubtful,
+            counter: &counter,
+            reader: &reader,
             trace: &trace,
             troubled: &troubled,
         };
@@ -354,6 +364,9 @@ fn live(
 }
 
 async fn make_buckets(shared: &Shared<'_>) {
+    if let Err(message) = items::make_table(shared).await {
+        return shared.fail(message);
+    }
     for (number, bucket) in BUCKETS.iter().copied().chain([history::BUCKET]).enumerate() {
         let path = format!("/{bucket}");
         let versions =
@@ -405,6 +418,17 @@ fn finish(
 ) -> Result<(), String> {
     let mut tasks = Executor::default();
     tasks.spawn(client::verify(shared, clients));
+    drive(world, life, &mut tasks, || shared.failure.borrow().is_some());
+    drop(tasks);
+    if let Some(message) = shared.failure.take() {
+        return Err(message);
+    }
+    let mut tasks = Executor::default();
+    tasks.spawn(async {
+        if let Err(message) = items::verify_stream(shared, clients).await {
+            shared.fail(format!("at the end, {}: {message}", items::TABLE));
+        }
+    });
     drive(world, life, &mut tasks, || shared.failure.borrow().is_some());
     drop(tasks);
     if let Some(message) = shared.failure.take() {

@@ -13,6 +13,7 @@ const HEAD_BYTES_MAX: usize = 64 << 10;
 pub struct Client {
     address: SocketAddr,
     host: String,
+    service: &'static str,
     key: SigningKey,
     stream: Option<TcpStream>,
 }
@@ -55,11 +56,16 @@ fn now() -> Timestamp {
 }
 
 impl Client {
+    /// Of S3.
     pub fn new(address: SocketAddr) -> Client {
+        Client::of(address, "s3")
+    }
+
+    pub fn of(address: SocketAddr, service: &'static str) -> Client {
         let date = now().iso8601_basic();
         let day = date.get(..8).unwrap_or_default();
-        let key = SigningKey::derive("test", day, "us-east-1", "s3");
-        Client { address, host: address.to_string(), key, stream: None }
+        let key = SigningKey::derive("test", day, "us-east-1", service);
+        Client { address, host: address.to_string(), service, key, stream: None }
     }
 
     /// An error is no answer, or none that could be read: what was asked for may have happened.
@@ -70,21 +76,24 @@ impl Client {
         query: &str,
         body: &[u8],
     ) -> Result<Answer, String> {
-        let result = self.exchange(method, path, query, body);
+        self.sent(self.head(method, path, query, body, &[]), method, body)
+    }
+
+    /// An operation of a service that speaks JSON.
+    pub fn operation(&mut self, target: &str, body: &str) -> Result<Answer, String> {
+        let more = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target)];
+        self.sent(self.head("POST", "/", "", body.as_bytes(), &more), "POST", body.as_bytes())
+    }
+
+    fn sent(&mut self, head: Vec<u8>, method: &str, body: &[u8]) -> Result<Answer, String> {
+        let result = self.exchange(&head, method, body);
         if result.is_err() {
             self.stream = None;
         }
         result
     }
 
-    fn exchange(
-        &mut self,
-        method: &str,
-        path: &str,
-        query: &str,
-        body: &[u8],
-    ) -> Result<Answer, String> {
-        let head = self.head(method, path, query, body);
+    fn exchange(&mut self, head: &[u8], method: &str, body: &[u8]) -> Result<Answer, String> {
         if self.stream.is_none() {
             let stream = TcpStream::connect(self.address).map_err(|e| e.to_string())?;
             let set = stream.set_nodelay(true);
@@ -95,7 +104,7 @@ impl Client {
         }
         let stream = self.stream.as_mut().ok_or("no connection")?;
         // A server that refuses early may close before it has read all: its answer says why.
-        let sent = stream.write_all(&head).and_then(|()| stream.write_all(body));
+        let sent = stream.write_all(head).and_then(|()| stream.write_all(body));
         let answer = read_answer(stream, method == "HEAD");
         let answer = answer.map_err(|e| sent.err().map_or(e, |e| e.to_string()))?;
         let closes = answer.header("connection").is_some_and(|v| v.eq_ignore_ascii_case("close"));
@@ -105,14 +114,31 @@ impl Client {
         Ok(answer)
     }
 
-    fn head(&self, method: &str, path: &str, query: &str, body: &[u8]) -> Vec<u8> {
-        let headers: Vec<(&str, &[u8])> = vec![("host", self.host.as_bytes())];
+    fn head(
+        &self,
+        method: &str,
+        path: &str,
+        query: &str,
+        body: &[u8],
+        more: &[(&str, &str)],
+    ) -> Vec<u8> {
+        let own = more.iter().map(|(name, value)| (*name, value.as_bytes()));
+        let host = ("host", self.host.as_bytes());
+        let headers: Vec<(&str, &[u8])> = std::iter::once(host).chain(own).collect();
         let head = RequestHead { method, path, query, headers: &headers };
         let credentials = Credentials { access_key: "test", key: &self.key, token: None };
-        let payload = Payload::Sha256(sha256(body));
-        let added = sign_header(&head, Rules::S3, payload, &credentials, now());
+        let body_sha256 = sha256(body);
+        let rules = match self.service {
+            "s3" => Rules::S3,
+            _ => Rules::General { body_sha256 },
+        };
+        let payload = Payload::Sha256(body_sha256);
+        let added = sign_header(&head, rules, payload, &credentials, now());
         let mark = if query.is_empty() { "" } else { "?" };
         let mut text = format!("{method} {path}{mark}{query} HTTP/1.1\r\nhost: {}\r\n", self.host);
+        for (name, value) in more {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
         for (name, value) in added {
             text.push_str(&format!("{name}: {value}\r\n"));
         }

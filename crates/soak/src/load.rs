@@ -3,6 +3,7 @@
 
 use crate::body;
 use crate::client::{Answer, Client};
+use crate::items::{self, Items};
 use crate::oracle::Oracle;
 use base::{Entropy, SeededEntropy};
 use parking_lot::Mutex;
@@ -12,6 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 pub const BUCKET: &str = "/soak";
 const CLIENTS: u64 = 8;
+/// Clients of DynamoDB, where its table was made.
+const TABLE_CLIENTS: u64 = 4;
 /// Keys that one client alone writes, and keys that all write.
 const OWN_KEYS: u64 = 20;
 const SHARED_KEYS: u64 = 12;
@@ -22,6 +25,7 @@ const FINDINGS_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub struct Load {
     pub oracle: Oracle,
+    pub items: Option<Items>,
     pub acknowledged: AtomicU64,
     pub busy: AtomicU64,
     numbers: AtomicU64,
@@ -77,9 +81,27 @@ impl Load {
                     }
                 });
             }
+            for (number, items) in (0..TABLE_CLIENTS).flat_map(|n| Some((n, self.items.as_ref()?)))
+            {
+                let seed = seed.wrapping_mul(TABLE_CLIENTS).wrapping_add(number) ^ (1 << 63);
+                let one = items::One::new(items, SeededEntropy::new(seed), address);
+                scope.spawn(move || self.work_on_items(one));
+            }
             strike();
             self.enough.store(true, Relaxed);
         });
+    }
+
+    fn work_on_items(&self, mut one: items::One<'_>) {
+        while !self.enough.load(Relaxed) {
+            match one.step() {
+                Ok(items::End::Done) => drop(self.acknowledged.fetch_add(1, Relaxed)),
+                Ok(items::End::Idle) => {}
+                Ok(items::End::Busy) => drop(self.busy.fetch_add(1, Relaxed)),
+                Ok(items::End::Wrong(text)) => self.found(text),
+                Err(_) => break,
+            }
+        }
     }
 
     /// One write, outside a run. None if it was refused for want of room, with what was said.
@@ -106,6 +128,11 @@ impl Load {
 
     /// Looks at every key while nothing is under way, and at the listing.
     pub fn verify(&self, address: SocketAddr) -> Result<(), String> {
+        if let Some(items) = &self.items
+            && let Err(wrong) = items.verify(address)
+        {
+            self.found(wrong);
+        }
         let mut http = Client::new(address);
         for key in self.oracle.keys() {
             let answer = http.ask("GET", &format!("{BUCKET}/{key}"), "", b"")?;

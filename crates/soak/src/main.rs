@@ -18,9 +18,11 @@ mod body;
 mod client;
 mod disk_full;
 mod fuse;
+mod items;
 mod load;
 mod oracle;
 mod rounds;
+mod serial;
 mod server;
 mod volume;
 

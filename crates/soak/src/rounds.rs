@@ -2,6 +2,7 @@
 
 use crate::client::Client;
 use crate::fuse::Session;
+use crate::items::{self, Items};
 use crate::load::{BUCKET, Load};
 use crate::server::{Program, Server};
 use crate::volume::{Ignore, Loss, Volume};
@@ -135,7 +136,12 @@ impl<'a> Life<'a> {
         };
         life.start()?;
         let answer = Client::new(life.address).ask("PUT", BUCKET, "", b"")?;
-        if answer.status == 200 { Ok(life) } else { Err(format!("bucket: {}", answer.text())) }
+        if answer.status != 200 {
+            return Err(format!("bucket: {}", answer.text()));
+        }
+        items::make_table(life.address)?;
+        life.load.items = Some(Items::new());
+        Ok(life)
     }
 
     fn start(&mut self) -> Result<Duration, String> {
