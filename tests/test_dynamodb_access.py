@@ -57,6 +57,14 @@ def members(account, table, stream):
             "BackupArn": f"{resource}/backup/01700000000000-0123abcd", "TargetTableName": "restored"},
         "RestoreTableToPointInTime": {
             "SourceTableName": table, "TargetTableName": "restored", "UseLatestRestorableTime": True},
+        "ExportTableToPointInTime": {"TableArn": resource, "S3Bucket": "bucket"},
+        "DescribeExport": {"ExportArn": f"{resource}/export/01700000000000-0123abcd"},
+        "ListExports": {"TableArn": resource},
+        "ImportTable": {
+            "S3BucketSource": {"S3Bucket": "bucket"}, "InputFormat": "DYNAMODB_JSON",
+            "TableCreationParameters": {"TableName": "another", **description()}},
+        "DescribeImport": {"ImportArn": f"{resource}/import/01700000000000-0123abcd"},
+        "ListImports": {"TableArn": resource},
     } | {
         "DescribeStream": {"StreamArn": stream},
         "GetShardIterator": {"StreamArn": stream, "ShardId": shard(account, stream), "ShardIteratorType": "LATEST"},
@@ -72,7 +80,8 @@ ACTIONS = {"TransactGetItems": "GetItem", "TransactWriteItems": "DeleteItem", "E
 APART = {"BatchExecuteStatement"}
 # What needs more than one permission, or something to work on that is not there.
 MORE = ("PutResourcePolicy", "GetResourcePolicy", "DeleteResourcePolicy", "DescribeBackup", "DeleteBackup",
-        "RestoreTableFromBackup", "RestoreTableToPointInTime")
+        "RestoreTableFromBackup", "RestoreTableToPointInTime", "ExportTableToPointInTime", "DescribeExport",
+        "ImportTable", "DescribeImport")
 STREAMS = ("DescribeStream", "GetShardIterator", "GetRecords", "ListStreams")
 
 
