@@ -45,6 +45,7 @@ const RULES: &[(&str, Rule)] = &[
     ("NOTICE names the models", papers::notice),
     ("README opens with the two commands", papers::readme),
     ("decisions numbered", papers::decisions),
+    ("the book is whole", papers::book),
 ];
 
 /// Runs every rule.

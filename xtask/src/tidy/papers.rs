@@ -36,6 +36,34 @@ pub fn readme(checkout: &Checkout) -> Vec<String> {
         .collect()
 }
 
+/// Each page of the book stands in its contents, each of these is there, and what a page takes from
+/// elsewhere is there too.
+pub fn book(checkout: &Checkout) -> Vec<String> {
+    const PAGES: &str = "docs/book/src/";
+    let contents = checkout.read("docs/book/src/SUMMARY.md");
+    let listed: BTreeSet<&str> =
+        contents.split("](").skip(1).filter_map(|rest| rest.split(')').next()).collect();
+    let is_page = |file: &&str| file.ends_with(".md") && *file != "SUMMARY.md";
+    let pages: BTreeSet<&str> =
+        checkout.files.iter().filter_map(|file| file.strip_prefix(PAGES)).filter(is_page).collect();
+    let missing =
+        listed.difference(&pages).map(|page| format!("{PAGES}{page} is listed and absent"));
+    let lost = pages.difference(&listed).map(|page| format!("{PAGES}{page} is not in SUMMARY.md"));
+    let mut findings: Vec<String> = missing.chain(lost).collect();
+    for page in &pages {
+        let text = checkout.read(&format!("{PAGES}{page}"));
+        let taken = text.split("{{#include ").skip(1).filter_map(|rest| rest.split("}}").next());
+        let above = std::path::Path::new(page).parent().unwrap_or(std::path::Path::new(""));
+        let folder = checkout.root.join(PAGES).join(above);
+        findings.extend(
+            taken
+                .filter(|path| !folder.join(path).is_file())
+                .map(|path| format!("{PAGES}{page}: there is no {path}")),
+        );
+    }
+    findings
+}
+
 /// `docs/decisions/NNN-title.md`, each number once.
 pub fn decisions(checkout: &Checkout) -> Vec<String> {
     let mut findings = Vec::new();

@@ -31,6 +31,8 @@ const RUN: &str = "```sh";
 const RUN_FAILS: &str = "```sh fails";
 const SEEN: &str = "```text";
 const END: &str = "```";
+/// Blocks that are only read: what is typed elsewhere, and files in other languages.
+const READ: [&str; 7] = ["console", "ini", "json", "python", "rust", "toml", "yaml"];
 
 /// Reads a lab. An error says which line is wrong.
 pub fn parse(text: &str) -> Result<Lab, String> {
@@ -56,7 +58,14 @@ pub fn parse(text: &str) -> Result<Lab, String> {
                 block.expected = Some(seen);
             }
             other if other.starts_with(END) => {
-                return Err(format!("line {}: a block is `sh`, `sh fails` or `text`", index + 1));
+                if !READ.contains(&&other[END.len()..]) {
+                    return Err(format!(
+                        "line {}: a block is `sh`, `sh fails` or `text`; {} are only read",
+                        index + 1,
+                        READ.join(", ")
+                    ));
+                }
+                body(&mut lines, index)?;
             }
             other => prose(&mut lab, &mut heading, other),
         }
