@@ -38,6 +38,8 @@ const LABS: &[Known] = &[
     lab!("s3", "introduction"),
     lab!("s3", "static-site"),
     lab!("iam", "roles-and-refusals"),
+    lab!("nosql", "dynamodb"),
+    lab!("nosql", "orders"),
     lab!(
         "serverless",
         "wild-rydes",

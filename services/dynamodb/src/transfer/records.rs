@@ -43,6 +43,9 @@ pub(crate) struct Records<'f> {
     header: Option<Vec<String>>,
     /// A line that is too long is passed over up to its end.
     skipping: bool,
+    /// How much of the line that has begun is known not to end it, and whether a quote is open there.
+    looked_at: usize,
+    open: bool,
 }
 
 enum Source {
@@ -66,7 +69,7 @@ impl<'f> Records<'f> {
             false => Source::Plain(Vec::new()),
         };
         let header = (!format.header.is_empty()).then(|| format.header.clone());
-        Records { format, source, header, skipping: false }
+        Records { format, source, header, skipping: false, looked_at: 0, open: false }
     }
 
     /// Takes more bytes of the file, and gives the records that are whole now to `see`.
@@ -96,35 +99,33 @@ impl<'f> Records<'f> {
 
     fn lines(&mut self, see: &mut dyn FnMut(Record)) {
         let mut text = std::mem::take(self.source.text());
-        let mut start = 0;
-        while let Some(length) = self.line_end(&text[start..]) {
-            let line = &text[start..start + length];
-            start += length + 1;
-            if std::mem::take(&mut self.skipping) {
-                continue;
+        let (mut start, mut at) = (0, self.looked_at);
+        while let Some(length) = self.line_end(&text[at..]) {
+            let line = &text[start..at + length];
+            at += length + 1;
+            start = at;
+            if !std::mem::take(&mut self.skipping) {
+                self.line(line, see);
             }
-            self.line(line, see);
         }
+        self.looked_at = text.len() - start;
         text.drain(..start);
         if text.len() > RECORD_BYTES_MAX {
             if !self.skipping {
                 see(Err("The record is too large".into()));
             }
-            self.skipping = true;
+            (self.skipping, self.open, self.looked_at) = (true, false, 0);
             text.clear();
         }
         *self.source.text() = text;
     }
 
     /// Where the next line ends. One of CSV goes on while a quote is open.
-    fn line_end(&self, text: &[u8]) -> Option<usize> {
-        if !self.format.csv || self.skipping {
-            return text.iter().position(|b| *b == b'\n');
-        }
-        let mut open = false;
+    fn line_end(&mut self, text: &[u8]) -> Option<usize> {
+        let quotes = self.format.csv && !self.skipping;
         text.iter().position(|b| {
-            open ^= *b == b'"';
-            *b == b'\n' && !open
+            self.open ^= quotes && *b == b'"';
+            *b == b'\n' && !self.open
         })
     }
 
