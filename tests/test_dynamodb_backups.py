@@ -126,7 +126,7 @@ def test_back_to_a_time(account):
     assert set(by_key(account, table)) == {"a", "c", "d"}
     for wrong in (then - datetime.timedelta(days=1), then + datetime.timedelta(days=1)):
         with refused("InvalidRestoreTimeException", 400):
-            db.restore_table_to_point_in_time(SourceTableName=table, TargetTableName="no", RestoreDateTime=wrong)
+            db.restore_table_to_point_in_time(SourceTableName=table, TargetTableName="never", RestoreDateTime=wrong)
     assert switch(account, table, on=False)["PointInTimeRecoveryStatus"] == "DISABLED"
 
 

@@ -181,7 +181,7 @@ def test_imports_that_cannot_be(account):
     for format, packed in (("ION", "NONE"), ("CSV", "ZSTD")):
         with refused("NotImplemented", 501):
             db.import_table(S3BucketSource={"S3Bucket": bucket}, InputFormat=format,
-                            InputCompressionType=packed, TableCreationParameters=parameters("no"))
+                            InputCompressionType=packed, TableCreationParameters=parameters("never"))
     made = db.import_table(S3BucketSource={"S3Bucket": bucket}, InputFormat="CSV",
                            TableCreationParameters=parameters("empty"))
     told = imported(account, made["ImportTableDescription"]["ImportArn"], "FAILED")
@@ -189,7 +189,7 @@ def test_imports_that_cannot_be(account):
     half = account.client("dynamodb", key=account.new_user("half", allow("dynamodb:*")))
     with refused("AccessDeniedException", 400):
         half.import_table(S3BucketSource={"S3Bucket": bucket}, InputFormat="CSV",
-                          TableCreationParameters=parameters("no"))
+                          TableCreationParameters=parameters("never"))
 
 
 def test_what_s3_keeps_of_it(account):

@@ -197,7 +197,8 @@ fn plan(source: Source<'_>, select: &Select) -> Result<Plan, Error> {
     }
     let reverse = by(&select.order, &source.range()).is_some_and(|order| order.descending);
     let exact = matches!(&test, Some((_, KeyTest::Compare(Comparator::Eq, _))));
-    let single = source.index.is_none() && (exact || source.range().is_empty());
+    let pinned = !values.is_empty() && source.index.is_none();
+    let single = pinned && (exact || source.range().is_empty());
     let space = source.space();
     let range = |parts: &Vec<Bytes>| {
         let parts = parts.iter().filter_map(|part| Value::of(part));

@@ -141,6 +141,12 @@ fn pages_go_on() {
             assert_eq!(found, expected, "{text} {limit}");
         }
     }
+    let flat = Db::with_table(false);
+    ["a", "b"].iter().for_each(|p| flat.put(&format!(r#"{{"p":{{"S":"{p}"}}}}"#)));
+    let whole = flat.statement("SELECT * FROM tab", r#","Limit":1"#).unwrap();
+    assert!(whole.contains("NextToken"), "{whole}");
+    let pinned = flat.statement("SELECT * FROM tab WHERE p = 'a'", r#","Limit":1"#).unwrap();
+    assert!(!pinned.contains("NextToken"), "{pinned}");
     let answer = db.statement("SELECT * FROM tab", r#","Limit":1"#).unwrap();
     let token = format!(r#","NextToken":"{}""#, super::member(&answer, "NextToken"));
     let error = db.statement("SELECT * FROM tab WHERE n = 1", &token).unwrap_err();
