@@ -1,9 +1,11 @@
 """A cloud with its Docker socket, the stock docker CLI against it, and a look at what is left behind."""
 
+import hashlib
 import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import time
 
@@ -103,8 +105,26 @@ class Engine:
     def bridges(self):
         names = set()
         for network in json.loads(self.request("GET", "/networks")[2]):
-            names.add(network["Options"].get("com.docker.network.bridge.name"))
-        return names - {None}
+            own = "br-" + network["Id"][:12]
+            names.add(network["Options"].get("com.docker.network.bridge.name", own))
+        return names
+
+    def table(self):
+        """Of the firewall: named after the data folder."""
+        whole = os.path.realpath(self.cloud.data).encode()
+        return "cumulet-" + hashlib.sha256(whole).hexdigest()[:8]
+
+    def links(self):
+        """Ends of links in networks of this engine."""
+        bridges, found = self.bridges(), set()
+        for name in links():
+            try:
+                above = os.path.basename(os.readlink(f"/sys/class/net/{name}/master"))
+            except OSError:
+                continue
+            if above in bridges:
+                found.add(name)
+        return found
 
     def close(self):
         """The end; nothing of it may be left in the kernel."""
@@ -121,6 +141,27 @@ class Engine:
 def links():
     """Ends of containers' links on this machine."""
     return {name for name in os.listdir("/sys/class/net") if name.startswith("veth")}
+
+
+def tables():
+    """Names of the firewall's tables on this machine, asked of the kernel."""
+    get_table, dump, multi_done = 0x0A01, 0x301, 3
+    found = set()
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as kernel:
+        kernel.send(struct.pack("=IHHII", 20, get_table, dump, 1, 0) + struct.pack("=BBH", 0, 0, 0))
+        while True:
+            answer = kernel.recv(65536)
+            while answer:
+                length, kind = struct.unpack_from("=IH", answer)
+                if kind == multi_done or kind == 2:
+                    return found
+                attributes = answer[20:length]
+                while len(attributes) >= 4:
+                    size, name = struct.unpack_from("=HH", attributes)
+                    if name == 1:
+                        found.add(attributes[4 : size - 1].decode())
+                    attributes = attributes[(size + 3) & ~3 :]
+                answer = answer[(length + 3) & ~3 :]
 
 
 def control_groups(container):

@@ -18,6 +18,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("ip", "iproute2"),
     ("docker", "docker.io"),
+    ("docker-compose", "docker-compose"),
     ("busybox", "busybox-static"),
     ("rclone", "rclone"),
 ];

@@ -13,6 +13,7 @@
 mod args;
 mod builder;
 mod cache;
+mod change;
 mod context;
 mod copy;
 mod metadata;
@@ -25,6 +26,7 @@ mod state;
 mod tree;
 
 pub use builder::{Build, prepare};
+pub use change::change;
 pub use context::Context;
 pub use options::Options;
 pub use output::Output;

@@ -3,6 +3,7 @@
 use crate::body::Answer;
 use crate::reply::{Reply, with};
 use crate::route::Call;
+use engine::container::Status;
 use engine::{Error, Outlet};
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{Request, StatusCode};
@@ -16,6 +17,10 @@ const RAW: &str = "application/vnd.docker.raw-stream";
 const MULTIPLEXED: &str = "application/vnd.docker.multiplexed-stream";
 const DEFAULT_KEYS: &str = "ctrl-p,ctrl-q";
 const PIECE_BYTES: usize = 32 * 1024;
+/// Looks at whether a client has read the head: at once at first, then with pauses.
+const UNREAD_ROUNDS_BUSY: u32 = 20;
+const UNREAD_ROUNDS_MAX: u32 = 2000;
+const UNREAD_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
 pub async fn attach(call: Call, id: &str) -> Reply {
     let container = call.engine().find(id)?;
@@ -23,11 +28,7 @@ pub async fn attach(call: Call, id: &str) -> Reply {
     if !query.flag("stream") && !query.flag("logs") {
         return Err(Error::invalid("Either the stream or logs parameter must be true"));
     }
-    if query.flag("logs") {
-        let text = "attach with logs is not done; read them with GET /containers/{id}/logs";
-        return Err(Error::new(engine::Kind::NotDone, text));
-    }
-    if container.state().status == engine::container::Status::Paused {
+    if container.state().status == Status::Paused {
         return Err(Error::conflict(format!(
             "container {} is paused, unpause the container before attach",
             container.id
@@ -42,11 +43,63 @@ pub async fn attach(call: Call, id: &str) -> Reply {
     };
     let keys = Keys::parse(query.text("detachKeys"))?;
     let keys = if terminal && outlet.stdin { keys } else { Keys::none() };
-    let stream = call.engine().attach(&container, outlet).await?;
     let newer = call.version >= (1, 42);
-    let ready = std::future::ready(Ok(stream));
     let over = std::future::ready(());
-    hijack_with(call.request, ready, over, keys, terminal, terminal || !newer)
+    if !query.flag("logs") {
+        let stream = call.engine().attach(&container, outlet).await?;
+        let ready = std::future::ready(Ok(stream));
+        return hijack_with(call.request, ready, over, keys, terminal, terminal || !newer);
+    }
+    let (engine, lives_on) = (call.engine().clone(), query.flag("stream"));
+    let options = engine::logs::Options {
+        stdout: outlet.stdout,
+        stderr: outlet.stderr,
+        follow: false,
+        since_ns: None,
+        until_ns: None,
+        tail: None,
+    };
+    let lines = engine.logs(&container, options)?;
+    let start = async move { with_log(&engine, &container, outlet, lines, lives_on).await };
+    hijack_with(call.request, start, over, keys, terminal, terminal || !newer)
+}
+
+/// What it has said so far, and then, if that is wanted, what it says.
+async fn with_log(
+    engine: &engine::Engine,
+    container: &std::sync::Arc<engine::container::Container>,
+    outlet: Outlet,
+    mut lines: tokio::sync::mpsc::Receiver<engine::logs::Line>,
+    lives_on: bool,
+) -> Result<OwnedFd, Error> {
+    let (ours, theirs) = UnixStream::pair()?;
+    // What has ended says no more; what was never started will.
+    let is_over = matches!(container.state().status, Status::Exited | Status::Dead);
+    let live = match lives_on && !is_over {
+        true => Some(UnixStream::from_std(engine.attach(container, outlet).await?.into())?),
+        false => None,
+    };
+    engine::task(async move {
+        let (mut from_client, mut to_client) = ours.into_split();
+        while let Some(line) = lines.recv().await {
+            let piece = crate::containers::log_piece(&line, false, !outlet.framed);
+            if to_client.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+        let Some(live) = live else { return };
+        let (mut from_program, mut to_program) = live.into_split();
+        let inward = async {
+            let _ = tokio::io::copy(&mut from_client, &mut to_program).await;
+            let _ = to_program.shutdown().await;
+        };
+        let outward = async { drop(tokio::io::copy(&mut from_program, &mut to_client).await) };
+        let mut outward = std::pin::pin!(outward);
+        if let engine::First::Left(()) = engine::first(inward, &mut outward).await {
+            outward.await;
+        }
+    });
+    Ok(theirs.into_std()?.into())
 }
 
 /// Says that from here on it is a plain connection, and joins it with what `start` gives then. An
@@ -66,15 +119,30 @@ pub fn hijack_with(
         return Ok(plain(start, over, terminal, content_type));
     }
     engine::task(async move {
-        let mut client = match hyper::upgrade::on(request).await {
-            Ok(upgraded) => TokioIo::new(upgraded),
+        let upgraded = match hyper::upgrade::on(request).await {
+            Ok(upgraded) => upgraded,
             Err(error) => return tracing::debug!(%error, "a stream was not taken up"),
         };
+        // What the client said behind its request comes first.
+        let (early, client) = match upgraded.downcast::<TokioIo<UnixStream>>() {
+            Ok(parts) => {
+                let client = parts.io.into_inner();
+                until_read(&client).await;
+                let client: Box<dyn Client> = Box::new(client);
+                (parts.read_buf, client)
+            }
+            Err(upgraded) => {
+                let client: Box<dyn Client> = Box::new(TokioIo::new(upgraded));
+                (bytes::Bytes::new(), client)
+            }
+        };
+        let (from_client, mut to_client) = tokio::io::split(client);
+        let from_client = std::io::Cursor::new(early).chain(from_client);
         match stream_of(start).await {
-            Ok(stream) => join(client, stream, over, keys).await,
+            Ok(stream) => join(from_client, to_client, stream, over, keys).await,
             Err(error) => {
-                let _ = client.write_all(&error_piece(&error, terminal)).await;
-                let _ = client.shutdown().await;
+                let _ = to_client.write_all(&error_piece(&error, terminal)).await;
+                let _ = to_client.shutdown().await;
             }
         }
     });
@@ -85,6 +153,11 @@ pub fn hijack_with(
     headers.insert(UPGRADE, HeaderValue::from_static("tcp"));
     Ok(response)
 }
+
+/// A connection in both directions.
+trait Client: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Client for T {}
 
 async fn stream_of(
     start: impl Future<Output = Result<OwnedFd, Error>>,
@@ -126,14 +199,26 @@ fn plain(
     with(StatusCode::OK, Some(content_type), Answer::Pieces(pieces))
 }
 
+/// Waits until the client has taken the head of the answer. Some read through a buffer until they know
+/// that a stream follows, and lose what came in one piece with the head (docker-py does).
+async fn until_read(client: &UnixStream) {
+    for round in 0..UNREAD_ROUNDS_MAX {
+        match engine::unread_by_peer(client) {
+            Ok(0) | Err(_) => return,
+            Ok(_) if round < UNREAD_ROUNDS_BUSY => tokio::task::yield_now().await,
+            Ok(_) => tokio::time::sleep(UNREAD_PAUSE).await,
+        }
+    }
+}
+
 /// Each direction ends by itself: what the client has no more to say does not end what it hears.
 async fn join(
-    client: impl AsyncRead + AsyncWrite,
+    mut from_client: impl AsyncRead + Unpin,
+    mut to_client: impl AsyncWrite + Unpin,
     stream: UnixStream,
     over: impl Future<Output = ()>,
     mut keys: Keys,
 ) {
-    let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_program, mut to_program) = stream.into_split();
     let inward = async {
         let mut piece = vec![0; PIECE_BYTES];

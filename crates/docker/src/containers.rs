@@ -311,6 +311,13 @@ pub async fn remove(call: Call, id: &str) -> Reply {
     reply::nothing()
 }
 
+/// The name alone by which one container calls another.
+pub async fn unlink(call: Call, id: &str, alias: &str) -> Reply {
+    let container = call.engine().find(id)?;
+    call.engine().unlink(&container, alias).await?;
+    reply::nothing()
+}
+
 pub async fn prune(call: Call) -> Reply {
     let filters = Filters::parse(call.query.text("filters"), &["label", "label!", "until"])?;
     let until = until(&filters)?;
@@ -402,7 +409,7 @@ pub fn logs(call: Call, id: &str) -> Reply {
     Ok(with(StatusCode::OK, Some(kind), Answer::Pieces(pieces)))
 }
 
-fn log_piece(line: &Line, timestamps: bool, terminal: bool) -> Bytes {
+pub fn log_piece(line: &Line, timestamps: bool, terminal: bool) -> Bytes {
     let mut text = Vec::new();
     if timestamps {
         text.extend_from_slice(time::rfc3339_nano_fixed(line.at_ns).as_bytes());

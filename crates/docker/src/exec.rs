@@ -52,17 +52,15 @@ pub async fn start(call: Call, id: &str) -> Reply {
         stdin: config.attach_stdin,
         stdout: config.attach_stdout,
         stderr: config.attach_stderr,
-        framed: !config.tty,
+        // As Docker has it: the one who starts it says how it is to be told.
+        framed: !start.tty,
     };
-    if start.tty != config.tty && start.tty {
-        return Err(Error::invalid("the exec was not created with a terminal"));
-    }
     let keys = match config.tty && config.attach_stdin {
         true => Keys::parse(&config.detach_keys)?,
         false => Keys::none(),
     };
     engine.check_exec(&exec)?;
-    let terminal = config.tty;
+    let terminal = start.tty;
     // The client asks for the exit code as soon as the stream is over, and takes none for 0.
     let ending = exec.clone();
     let over = async move {

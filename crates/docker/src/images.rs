@@ -354,6 +354,24 @@ struct Stream<'a> {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Failure<'a> {
+    error_detail: Detail<'a>,
+    error: &'a str,
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    message: &'a str,
+}
+
+impl<'a> Failure<'a> {
+    fn new(text: &'a str) -> Failure<'a> {
+        Failure { error_detail: Detail { message: text }, error: text }
+    }
+}
+
+#[derive(Serialize)]
 struct Status<'a> {
     status: &'a str,
 }
@@ -366,8 +384,16 @@ async fn load(call: Call) -> Reply {
         std::io::copy(&mut from, &mut file)?;
         own.images().load(file)
     })
-    .await?;
+    .await;
     let mut lines = Vec::new();
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        // Told in the stream of progress, as all that goes wrong with an archive.
+        Err(error) => {
+            lines.extend_from_slice(&reply::line(&Failure::new(&error.text)));
+            Vec::new()
+        }
+    };
     for one in &loaded {
         let (text, name) = match one {
             Loaded::Tag(tag) => (format!("Loaded image: {tag}\n"), tag),
@@ -404,9 +430,7 @@ async fn create(call: Call) -> Reply {
     if query.text("fromSrc") != "-" {
         return Err(Error::new(Kind::NotDone, "importing from a URL is not done"));
     }
-    if !query.all("changes").is_empty() {
-        return Err(Error::new(Kind::NotDone, "import with changes is not done"));
-    }
+    let config = build::change(&Config::default(), &query.all("changes"))?;
     let reference = reference(query.text("repo"), query.text("tag"))?;
     let message = query.text("message").to_owned();
     let engine = call.engine().clone();
@@ -414,7 +438,7 @@ async fn create(call: Call) -> Reply {
     let id = body::with_reader(call.request.into_body(), move |mut from| {
         let mut file = own.images().scratch_file()?;
         std::io::copy(&mut from, &mut file)?;
-        own.images().import(file, reference.as_ref(), &Config::default(), &message)
+        own.images().import(file, reference.as_ref(), &config, &message)
     })
     .await?;
     engine.tell("image", "import", &id, BTreeMap::from([("name".to_owned(), id.clone())]));
@@ -438,14 +462,18 @@ struct Committed {
 pub async fn commit(call: Call) -> Reply {
     let query = call.query.clone();
     let engine = call.engine().clone();
-    if !query.all("changes").is_empty() {
-        return Err(Error::new(Kind::NotDone, "commit with changes is not done"));
-    }
     let container = engine.find(query.text("container"))?;
     let reference = reference(query.text("repo"), query.text("tag"))?;
     let CommitBody { config } = call.document().await?;
     // A body without anything is the container's own configuration.
     let config = (config != Config::default()).then_some(config);
+    let changes = query.all("changes");
+    let config = match changes.is_empty() {
+        true => config,
+        false => {
+            Some(build::change(&config.unwrap_or_else(|| container.config.clone()), &changes)?)
+        }
+    };
     let pauses = query.get("pause").is_none() || query.flag("pause");
     let paused = pauses && engine.pause(&container).await.is_ok();
     let (own, one) = (engine.clone(), container.clone());
@@ -454,7 +482,8 @@ pub async fn commit(call: Call) -> Reply {
         blocking(move || own.commit(&one, config.as_ref(), reference.as_ref(), &author, &comment))
             .await;
     if paused {
-        engine.unpause(&container).await?;
+        // It may have ended meanwhile, and then it is paused no longer.
+        let _ = engine.unpause(&container).await;
     }
     reply::created(&Committed { id: id? })
 }

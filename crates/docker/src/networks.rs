@@ -217,8 +217,6 @@ struct Connect {
     container: String,
     #[serde(deserialize_with = "nullable")]
     endpoint_config: EndpointSettings,
-    #[serde(deserialize_with = "nullable")]
-    force: bool,
 }
 
 async fn connect(call: Call, id: &str) -> Reply {
@@ -233,9 +231,10 @@ async fn connect(call: Call, id: &str) -> Reply {
 async fn disconnect(call: Call, id: &str) -> Reply {
     let engine = call.engine().clone();
     engine.networks().find(id)?;
-    let Connect { container, force, .. } = call.document().await?;
+    // `Force` is for containers of other engines in a network, of which there are none.
+    let Connect { container, .. } = call.document().await?;
     let container = engine.find(&container)?;
-    engine.disconnect(id, &container, force).await?;
+    engine.disconnect(id, &container).await?;
     reply::ok()
 }
 

@@ -81,6 +81,9 @@ async fn container_route(call: Call, method: &Method, rest: &[&str], path: &str)
         ("POST", ["create"]) => containers::create(call).await,
         ("POST", ["prune"]) => containers::prune(call).await,
         ("DELETE", [id]) => containers::remove(call, id).await,
+        ("DELETE", [id, alias]) if call.query.flag("link") => {
+            containers::unlink(call, id, alias).await
+        }
         ("GET", [id, "json"]) => containers::inspect(call, id).await,
         ("POST", [id, "start"]) => containers::start(call, id).await,
         ("POST", [id, "stop"]) => containers::stop(call, id).await,

@@ -39,3 +39,4 @@ pub use engine::{Engine, Parts, blocking, task};
 pub use error::{Error, Kind};
 pub use first::{First, first};
 pub use helper::protocol::Outlet;
+pub use sys::raw::unread_by_peer;

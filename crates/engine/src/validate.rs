@@ -135,7 +135,8 @@ fn refused(host: &HostConfig) -> Result<(), Error> {
     if !matches!(host.userns_mode.as_str(), "" | "host") {
         return invalid(format!("invalid user namespace mode: {}", host.userns_mode));
     }
-    if !matches!(host.volume_driver.as_str(), "" | "local") {
+    let names_volumes = list(&host.binds).iter().any(|bind| !bind.starts_with('/'));
+    if names_volumes && !matches!(host.volume_driver.as_str(), "" | "local") {
         let driver = &host.volume_driver;
         return invalid(format!(
             "error looking up volume plugin {driver}: plugin \"{driver}\" not found"

@@ -50,6 +50,11 @@ const LABS: &[Known] = &[
         "website/js/ride.js",
         "website/images/unicorn.svg"
     ),
+    lab!("docker", "first-containers"),
+    lab!("docker", "web-server"),
+    lab!("docker", "images"),
+    lab!("docker", "networking"),
+    lab!("docker", "compose"),
 ];
 
 pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {

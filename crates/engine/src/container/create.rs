@@ -249,7 +249,8 @@ fn merge(config: &mut Config, image: &Image) {
     let own: Vec<String> = config.env.iter().map(|entry| name_of(entry)).collect();
     let mut env: Vec<String> =
         from.env.into_iter().filter(|entry| !own.contains(&name_of(entry))).collect();
-    env.extend(config.env.iter().filter(|entry| entry.contains('=')).cloned());
+    // A name alone takes away what the image says, and is kept to say so.
+    env.extend(config.env.iter().cloned());
     if !env.iter().any(|entry| entry.starts_with("PATH=")) {
         env.push(launch::DEFAULT_PATH.to_owned());
     }

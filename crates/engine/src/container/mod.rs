@@ -5,6 +5,7 @@ mod create;
 mod exec;
 mod exit;
 mod files;
+mod links;
 mod mounts;
 mod observe;
 mod prepare;

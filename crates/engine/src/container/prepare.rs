@@ -122,9 +122,11 @@ impl Engine {
                 ))),
             }
         };
+        let mut config = container.config.clone();
+        config.env.splice(0..0, self.link_environment(container));
         Ok(Wanted {
             id: container.id.clone(),
-            config: container.config.clone(),
+            config,
             ipc_of: pid_of(&host.ipc_mode)?,
             pid_of: pid_of(&host.pid_mode)?,
             host,

@@ -257,6 +257,9 @@ impl Engine {
             container.state().wanted = false;
             self.send(container, signal).await?;
             self.thaw(container);
+            // Who kills it finds it dead, as long as the kernel lets it die.
+            let over = container.wait(WaitFor::NotRunning);
+            let _ = tokio::time::timeout(KILL_TIMEOUT, over).await;
             return Ok(());
         }
         self.send(container, signal).await
@@ -386,6 +389,13 @@ impl Engine {
         volumes: bool,
     ) -> Result<(), Error> {
         let _turn = container.turn.lock().await;
+        if container.state().status == Status::Restarting && !force {
+            return Err(Error::conflict(format!(
+                "cannot remove container \"/{}\": container is restarting: stop the container \
+                 before removing or force remove",
+                container.name()
+            )));
+        }
         if container.is_running() {
             if !force {
                 let (what, how) = match container.state().status {

@@ -23,6 +23,8 @@ pub(super) struct Endpoint {
     pub mac: [u8; 6],
     pub is_internal: bool,
     pub mtu: Option<u32>,
+    /// Further addresses, which lead nowhere beyond the network.
+    pub link_local: Vec<Ipv4Addr>,
 }
 
 impl Endpoint {
@@ -40,6 +42,11 @@ impl Endpoint {
         let index = inside.index(name)?.ok_or(std::io::ErrorKind::NotFound)?;
         inside.set_up(index)?;
         inside.add_address(index, self.address, &self.subnet)?;
+        for address in &self.link_local {
+            if let Some(whole) = Subnet::new(Ipv4Addr::new(169, 254, 0, 0), 16) {
+                inside.add_address(index, *address, &whole)?;
+            }
+        }
         if leads_out && !self.is_internal {
             inside.add_default_route(self.gateway)?;
         }
@@ -123,19 +130,11 @@ impl Engine {
         }
     }
 
-    pub async fn disconnect(
-        &self,
-        network: &str,
-        container: &Arc<Container>,
-        force: bool,
-    ) -> Result<(), Error> {
+    pub async fn disconnect(&self, network: &str, container: &Arc<Container>) -> Result<(), Error> {
         let network = self.0.networks.find(network)?;
         let _turn = container.turn.lock().await;
         let endpoint = container.state().endpoints.get(&network.name).cloned();
         let Some(endpoint) = endpoint else {
-            if force {
-                return Ok(());
-            }
             return Err(Error::new(
                 Kind::Forbidden,
                 format!("container {} is not connected to network {}", container.id, network.name),

@@ -207,6 +207,11 @@ impl Engine {
     }
 }
 
+pub(super) fn link_local(settings: &EndpointSettings) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    let given = settings.ipam_config.iter().flat_map(|ipam| &ipam.link_local_ips);
+    given.filter_map(|text| text.parse().ok())
+}
+
 /// What held only while it ran.
 fn forget(endpoint: &mut EndpointSettings) {
     endpoint.endpoint_id.clear();
@@ -326,6 +331,7 @@ impl Networks {
             mac,
             is_internal: network.settings.internal,
             mtu: network.mtu().filter(|mtu| *mtu != 1500),
+            link_local: link_local(settings).collect(),
         };
         let shown = EndpointSettings {
             network_id: network.id.clone(),

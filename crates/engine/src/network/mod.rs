@@ -310,14 +310,9 @@ impl Networks {
     }
 
     fn check(&self, settings: &mut Settings) -> Result<(), Error> {
-        if settings.name.is_empty() {
+        // Anything else goes, as with Docker.
+        if settings.name.trim().is_empty() {
             return Err(Error::invalid("invalid network name: name is empty"));
-        }
-        if !names::is_name(&settings.name) {
-            return Err(Error::invalid(format!(
-                "invalid network name: {}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
-                settings.name
-            )));
         }
         if matches!(settings.name.as_str(), BRIDGE | "host" | "none" | "default") {
             let name = &settings.name;
@@ -562,7 +557,11 @@ impl Networks {
     pub fn check_endpoint(&self, name: &str, settings: &EndpointSettings) -> Result<(), Error> {
         let network = self.find(name)?;
         let ipam = settings.ipam_config.clone().unwrap_or_default();
-        if !ipam.ipv6_address.is_empty() || !ipam.link_local_ips.is_empty() {
+        let is_local = |text: &String| text.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_link_local());
+        if let Some(other) = ipam.link_local_ips.iter().find(|text| !is_local(text)) {
+            return Err(Error::invalid(format!("invalid link-local IP address: {other}")));
+        }
+        if !ipam.ipv6_address.is_empty() {
             return Err(Error::new(Kind::NotDone, "IPv6 addresses of containers are not done"));
         }
         if !settings.mac_address.is_empty()

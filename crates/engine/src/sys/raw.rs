@@ -39,6 +39,16 @@ pub fn fork(namespaces: u64) -> io::Result<Forked> {
     }
 }
 
+/// How much of what was written to a unix socket its other end has not read yet.
+pub fn unread_by_peer(socket: impl AsFd) -> rustix::io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    let fd = socket.as_fd().as_raw_fd();
+    // SAFETY: the call writes one integer to `count`, which lives.
+    let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) };
+    check(result.into())?;
+    Ok(count as usize)
+}
+
 /// Ends this process at once, without what the program would do at its end.
 pub fn exit(code: i32) -> ! {
     // SAFETY: never returns, touches no memory.
