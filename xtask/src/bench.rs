@@ -16,6 +16,7 @@ cargo xtask bench [GROUP...] [--quick] [--offline] [--with-fakecloud]
   store   durable writes of 1 KiB and 100 MiB, beside a raw log and dd
   start   from the start of the process to its first answer
   memory  idle, and what an upload of 5 GiB adds
+  containers  beside Debian's dockerd and podman, and bare runc and crun; needs root
   snapshot  ten GiB and a million objects saved under load, and restored
 
   --quick           one short round of each, to see that it works; docs/bench.md stays as it is
@@ -50,6 +51,9 @@ pub fn run(root: &Path, words: &[&str]) -> Result<bool, String> {
         words.iter().filter(|word| !own.contains(word)).map(|word| (*word).to_owned()).collect();
     let peers = root.join("target/bench-peers");
     fs::create_dir_all(&peers).map_err(|e| format!("{}: {e}", peers.display()))?;
+    if words.contains(&"containers") {
+        return containers(root, &peers);
+    }
     println!("building the binary and the bench");
     run::must(root, &run::cargo(), &["build", "--release", "-q", "-p", "cloud", "-p", "bench"])?;
     let wanted = words.contains(&"--with-fakecloud") || peers.join(FAKECLOUD.program).is_file();
@@ -74,6 +78,18 @@ pub fn run(root: &Path, words: &[&str]) -> Result<bool, String> {
         .status()
         .map_err(|e| format!("cannot start {}: {e}", bench.display()))?;
     Ok(status.success())
+}
+
+/// By the stock CLI, which is no client of the bench's own, so a script drives it.
+fn containers(root: &Path, peers: &Path) -> Result<bool, String> {
+    run::must(root, &run::cargo(), &["build", "--release", "-q", "-p", "cloud"])?;
+    let binary = text(&release_folder(root)?.join("cumulet"));
+    let done = Command::new(crate::install::python(root))
+        .args(["tests/bench_containers.py", &binary, &text(peers)])
+        .current_dir(root)
+        .status()
+        .map_err(|e| format!("bench_containers.py: {e}"))?;
+    Ok(done.success())
 }
 
 fn text(path: &Path) -> String {

@@ -1,0 +1,265 @@
+"""Containers timed side by side: this engine, Debian's dockerd and podman, and bare runc and crun.
+
+`cargo xtask bench containers` runs it with the release build. The others are Debian's packages, unpacked
+below target/bench-peers and run on sockets and folders of their own; one that does not start here is named
+and left out.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+PACKAGES = (
+    "docker.io containerd runc crun podman conmon netavark golang-github-containers-common libsubid4 libyajl2 libgpgme11 "
+    "iptables libip4tc2 libip6tc2 libxtables12 libnetfilter-conntrack3 libnfnetlink0 libnftnl11 libmnl0"
+).split()
+ROUNDS = 15
+MANY = 50
+
+
+def fetch(folder):
+    """Debian's packages, unpacked and not installed."""
+    root = os.path.join(folder, "containers")
+    if not os.path.exists(os.path.join(root, "usr/sbin/dockerd")):
+        os.makedirs(root, exist_ok=True)
+        subprocess.run(["apt-get", "download", "-q", *PACKAGES], cwd=root, check=True, stdout=subprocess.DEVNULL)
+        for name in [name for name in os.listdir(root) if name.endswith(".deb")]:
+            subprocess.run(["dpkg", "-x", os.path.join(root, name), root], check=True)
+        for name in ("iptables", "ip6tables"):
+            os.symlink("xtables-nft-multi", os.path.join(root, "usr/sbin", name))
+    return root
+
+
+def median_ms(work, rounds=ROUNDS):
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        work()
+        times.append((time.perf_counter() - start) * 1000)
+    return statistics.median(times)
+
+
+def resident_mb(pids):
+    total = 0
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as file:
+                total += sum(int(line.split()[1]) for line in file if line.startswith("Pss:"))
+        except OSError:
+            pass
+    return total / 1024
+
+
+class Api(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("docker", timeout=60)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+    def call(self, method, path, body=None):
+        raw = json.dumps(body).encode() if body is not None else b""
+        self.request(method, path, raw, {"Content-Type": "application/json"})
+        answer = self.getresponse()
+        text = answer.read()
+        assert answer.status < 300, (answer.status, text)
+        return json.loads(text) if text else None
+
+
+class Engine:
+    """Whatever answers the stock CLI on a socket."""
+
+    def __init__(self, command, path, children):
+        self.path, self.children = path, children
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        end = time.monotonic() + 30
+        while True:
+            try:
+                Api(path).call("GET", "/version")
+                return
+            except OSError:
+                if time.monotonic() > end or self.process.poll() is not None:
+                    self.process.kill()
+                    self.log.seek(0)
+                    said = self.log.read().decode(errors="replace").strip()
+                    raise RuntimeError(said.splitlines()[-1] if said else "no answer")
+                time.sleep(0.05)
+
+    def docker(self, *args, stdin=None):
+        env = {**os.environ, "DOCKER_HOST": "unix://" + self.path, "DOCKER_CONFIG": "/nonexistent"}
+        done = subprocess.run(["docker", *args], env=env, input=stdin, capture_output=True, check=False)
+        assert done.returncode == 0, (args, done.stderr)
+        return done.stdout.decode().strip()
+
+    def pids(self):
+        return [self.process.pid, *self.children(self.process.pid)]
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+
+def below(pid):
+    """All processes that began below one."""
+    found, todo = [], [pid]
+    while todo:
+        try:
+            with open(f"/proc/{todo.pop()}/task/{pid}/children", encoding="ascii") as file:
+                new = [int(word) for word in file.read().split()]
+        except OSError:
+            continue
+        for pid in new:
+            found.append(pid)
+            todo.append(pid)
+    return found
+
+
+def through_the_api(engine):
+    def one():
+        api = Api(engine.path)
+        made = api.call("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"]})["Id"]
+        api.call("POST", f"/containers/{made}/start")
+        api.call("POST", f"/containers/{made}/wait")
+        api.call("DELETE", f"/containers/{made}")
+
+    return one
+
+
+def measure(engine):
+    figures = {}
+    run = lambda *more: engine.docker("run", "--rm", *more, "busybox", "true")
+    run()
+    figures["run --rm, ms"] = median_ms(run)
+    figures["run --rm --net none, ms"] = median_ms(lambda: run("--net", "none"))
+    figures["create, start, wait, remove by the API, ms"] = median_ms(through_the_api(engine))
+    engine.docker("run", "-d", "--name", "target", "busybox", "sleep", "1000")
+    figures["exec, ms"] = median_ms(lambda: engine.docker("exec", "target", "true"))
+    engine.docker("rm", "-f", "target")
+    idle = resident_mb(engine.pids())
+    start = time.perf_counter()
+    for n in range(MANY):
+        engine.docker("run", "-d", "--name", f"m{n}", "busybox", "sleep", "1000")
+    figures[f"{MANY} starts one by one, s"] = time.perf_counter() - start
+    figures["memory idle, MB"] = idle
+    figures["memory a container, MB"] = (resident_mb(p for p in engine.pids()) - idle) / MANY
+    engine.docker("rm", "-f", *(f"m{n}" for n in range(MANY)))
+    start = time.perf_counter()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: engine.docker("run", "-d", "--name", f"m{n}", "busybox", "sleep", "1000"), range(MANY)))
+    figures[f"{MANY} starts eight at a time, s"] = time.perf_counter() - start
+    engine.docker("rm", "-f", *(f"m{n}" for n in range(MANY)))
+    return figures
+
+
+def bare(program, folder):
+    """The same without any engine: a bundle with the root file system of the image."""
+    bundle = os.path.join(folder, os.path.basename(program))
+    root = os.path.join(bundle, "rootfs/bin")
+    os.makedirs(root)
+    shutil.copy("/bin/busybox", root)
+    os.symlink("busybox", os.path.join(root, "true"))
+    subprocess.run([program, "spec"], cwd=bundle, check=True, capture_output=True)
+    path = os.path.join(bundle, "config.json")
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    config["process"].update(args=["/bin/true"], terminal=False)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file)
+    state = os.path.join(folder, "state")
+    run = [program, "--root", state, "run", "-b", bundle, "bench"]
+    work = lambda: subprocess.run(run, check=True, capture_output=True, stdin=subprocess.DEVNULL)
+    work()
+    return {"create, start, wait, remove by the API, ms": median_ms(work)}
+
+
+def engines(binary, peers, folder):
+    own = os.path.join(folder, "own")
+    ours = os.path.join(own, "run/docker.sock")
+    up = [binary, "up", "--listen", "127.0.0.1:0", "--data", own]
+
+    def helper(_):
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink(f"/proc/{pid}/cwd") == os.path.join(os.path.realpath(own), "run"):
+                    found.append(int(pid))
+            except OSError:
+                continue
+        return found
+
+    yield "cumulet", lambda: Engine(up, ours, helper)
+    # In a network of their own: what they do to the firewall is nobody else's.
+    alone = ["unshare", "-n", "sh", "-c", 'ip link set lo up; exec "$@"', "sh"]
+    theirs = os.path.join(folder, "dockerd.sock")
+    dockerd = [
+        *alone, "dockerd", "-H", "unix://" + theirs, "--data-root", folder + "/dockerd",
+        "--exec-root", folder + "/dockerd-run", "--pidfile", folder + "/dockerd.pid",
+    ]
+    yield "dockerd", lambda: Engine(dockerd, theirs, below)
+    podman = os.path.join(folder, "podman.sock")
+    serve = [
+        *alone, "podman", "--root", folder + "/podman", "--runroot", folder + "/podman-run",
+        "--network-config-dir", folder + "/podman-net", "system", "service", "-t", "0", "unix://" + podman,
+    ]
+    yield "podman", lambda: Engine(serve, podman, below)
+
+
+def main(binary, peers_folder):
+    folder = tempfile.mkdtemp(prefix="cumulet-bench-")
+    columns, image = {}, None
+    peers = fetch(peers_folder)
+    os.environ["PATH"] += f":{peers}/usr/sbin:{peers}/usr/bin:{peers}/usr/lib/podman"
+    libraries = f"{peers}/usr/lib/x86_64-linux-gnu:{peers}/lib/x86_64-linux-gnu"
+    os.environ["LD_LIBRARY_PATH"] = libraries
+    os.environ["XTABLES_LIBDIR"] = f"{peers}/usr/lib/x86_64-linux-gnu/xtables"
+    # Podman wants to be told that images of no signature are taken.
+    os.environ["HOME"] = folder
+    os.makedirs(f"{folder}/.config/containers")
+    with open(f"{folder}/.config/containers/policy.json", "w", encoding="ascii") as file:
+        file.write('{"default": [{"type": "insecureAcceptAnything"}]}')
+    for name, start in engines(binary, peers, folder):
+        try:
+            engine = start()
+        except RuntimeError as error:
+            print(f"{name} does not start here: {error}")
+            continue
+        try:
+            if image is None:
+                subprocess.run([binary, "images", "bootstrap", "busybox", "--data", os.path.join(folder, "own")], check=True, stdout=subprocess.DEVNULL)
+                image = os.path.join(folder, "image.tar")
+                engine.docker("save", "-o", image, "busybox")
+            else:
+                engine.docker("load", "-i", image)
+            columns[name] = measure(engine)
+        except AssertionError as error:
+            print(f"{name} fails: {error}")
+        finally:
+            engine.end()
+    for name in ("runc", "crun"):
+        program = shutil.which(name)
+        try:
+            columns[name] = bare(program, folder)
+        except subprocess.CalledProcessError as error:
+            print(f"{name} fails: {error.stderr}")
+    print("| |" + "|".join(f" {name} " for name in columns) + "|")
+    print("|---|" + "---:|" * len(columns))
+    for row in next(iter(columns.values())):
+        cells = [f" {figures[row]:.2f} " if row in figures else " " for figures in columns.values()]
+        print(f"| {row} |" + "|".join(cells) + "|")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
