@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -95,7 +96,7 @@ class Engine:
                     self.log.seek(0)
                     said = self.log.read().decode(errors="replace").strip()
                     raise RuntimeError(said.splitlines()[-1] if said else "no answer")
-                time.sleep(0.05)
+                threading.Event().wait(0.05)
 
     def docker(self, *args, stdin=None):
         env = {**os.environ, "DOCKER_HOST": "unix://" + self.path, "DOCKER_CONFIG": "/nonexistent"}
