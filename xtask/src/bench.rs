@@ -17,6 +17,7 @@ cargo xtask bench [GROUP...] [--quick] [--offline] [--with-fakecloud]
   start   from the start of the process to its first answer
   memory  idle, and what an upload of 5 GiB adds
   containers  beside Debian's dockerd and podman, and bare runc and crun; needs root
+  many    a page of a million objects, and requests while lifecycle rules are applied to them
   snapshot  ten GiB and a million objects saved under load, and restored
 
   --quick           one short round of each, to see that it works; docs/bench.md stays as it is

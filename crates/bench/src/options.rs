@@ -28,13 +28,15 @@ pub enum Group {
     S3,
     Start,
     Memory,
+    /// A bucket of a million objects: listed, and walked by its lifecycle rules.
+    Many,
     /// Ten GiB saved under load.
     Snapshot,
 }
 
 impl Group {
-    pub const ALL: [Group; 5] =
-        [Group::S3, Group::Store, Group::Start, Group::Memory, Group::Snapshot];
+    pub const ALL: [Group; 6] =
+        [Group::S3, Group::Store, Group::Start, Group::Memory, Group::Many, Group::Snapshot];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -42,6 +44,7 @@ impl Group {
             Group::S3 => "s3",
             Group::Start => "start",
             Group::Memory => "memory",
+            Group::Many => "many",
             Group::Snapshot => "snapshot",
         }
     }
@@ -52,6 +55,7 @@ impl Group {
             Group::S3 => "Reads",
             Group::Start => "Starting",
             Group::Memory => "Memory",
+            Group::Many => "Many objects",
             Group::Snapshot => "Snapshots",
         }
     }

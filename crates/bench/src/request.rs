@@ -72,7 +72,8 @@ impl Signer {
         if let Some(crc) = &body.crc32 {
             headers.push(("x-amz-checksum-crc32", crc.as_bytes()));
         }
-        let head = RequestHead { method, path, query: "", headers: &headers };
+        let (before, query) = path.split_once('?').unwrap_or((path, ""));
+        let head = RequestHead { method, path: before, query, headers: &headers };
         let credentials = Credentials { access_key: ACCESS_KEY, key: &self.key, token: None };
         let added = sign_header(&head, Rules::S3, body.payload, &credentials, self.now);
         let mut bytes = format!("{method} {path} HTTP/1.1\r\n").into_bytes();

@@ -1,6 +1,7 @@
 //! The measures: a file per group, and what they share.
 
 mod big;
+mod many;
 mod memory;
 mod small;
 mod snapshot;
@@ -86,6 +87,7 @@ pub fn run(options: &Options) -> Result<(), String> {
             Group::Store => vec![small::put(&bench)?, big::put(&bench)?],
             Group::Start => vec![start::measure(&bench)?],
             Group::Memory => vec![memory::measure(&bench)?],
+            Group::Many => vec![many::listing(&bench)?, many::lifecycle(&bench)?],
             Group::Snapshot => vec![snapshot::measure(&bench)?],
         };
         let section = section(*group, &tables, options);
