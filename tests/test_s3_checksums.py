@@ -1,4 +1,4 @@
-"""The five checksums: in headers, in trailers, wrong, over parts, and given back when asked."""
+"""The checksums: in headers, in trailers, wrong, over parts, and given back when asked."""
 
 import base64
 import hashlib
@@ -280,3 +280,30 @@ def test_the_list_of_parts(account, bucket):
         headers = [("Content-MD5", md5(declared))]
         answer = wire.call(account, "POST", target, body, headers=headers)
         assert answer.status == expected, answer
+
+
+@pytest.mark.parametrize("algorithm, value", [
+    ("SHA512", "m3HSJL1i83hdltRq0+o9czGb+8KJDKra4t/3JRlnPKcjI8PZm6XBHXx6zG4UuMXaDEZjR1wuXDre9G9zvN7AQw=="),
+    ("MD5", "XUFAKrxLKna5cZ2REBfFkg=="),
+    ("XXHASH64", "JseCfYifbaM="),
+    ("XXHASH3", "lVXoVVxi3P0="),
+    ("XXHASH128", "tenBrQcbPn/Hec+qXlI4GA=="),
+])
+def test_the_algorithms_of_2026(account, bucket, algorithm, value):
+    """With values worked out elsewhere, since not every client can."""
+    member = f"Checksum{algorithm}"
+    body = b"hello"
+    put = account.s3.put_object(Bucket=bucket, Key="k", Body=body, **{member: value})
+    assert put[member] == value and put["ChecksumType"] == "FULL_OBJECT"
+    got = account.s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED")
+    assert got[member] == value
+    with refused("BadDigest", 400):
+        account.s3.put_object(Bucket=bucket, Key="k", Body=b"other", **{member: value})
+    begun = account.s3.create_multipart_upload(Bucket=bucket, Key="m", ChecksumAlgorithm=algorithm)
+    assert begun["ChecksumType"] == "COMPOSITE"
+    part = account.s3.upload_part(Bucket=bucket, Key="m", UploadId=begun["UploadId"], PartNumber=1,
+                                  Body=body, **{member: value})
+    done = account.s3.complete_multipart_upload(
+        Bucket=bucket, Key="m", UploadId=begun["UploadId"],
+        MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"], member: part[member]}]})
+    assert done[member].endswith("-1")

@@ -65,6 +65,19 @@ pub struct HttpInfo {
     pub host_id: Option<String>,
     /// What it says of its body, as `s3:x-amz-content-sha256` has it.
     pub content_sha256: Option<Cow<'static, str>>,
+    /// Through which it came to its bucket (S3).
+    pub access_point: Option<Arc<AccessPoint>>,
+}
+
+/// An access point that stands where a bucket's name would.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccessPoint {
+    pub arn: String,
+    pub account: AccountId,
+    pub region: String,
+    pub name: String,
+    /// To which it leads.
+    pub bucket: String,
 }
 
 /// The context of an operation: what it is made of, and what the operation leaves in it.

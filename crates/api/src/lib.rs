@@ -19,12 +19,12 @@ pub mod testing;
 pub use access::{Access, Tls, Touched};
 pub use background::{Background, Outgoing, Sent};
 pub use body::{Body, ByteStream, RequestBody};
-pub use cx::{AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, denial_place};
+pub use cx::{AccessPoint, AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, denial_place};
 pub use error::Error;
 pub use fetch::{Fetch, Fetched, NoFetch};
 pub use identity::{Credential, Identities, IdentityPolicies, KeyUse, NamedPolicy};
 pub use service::{
     Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginAnswer, OriginRule, Reply, Service,
-    Started, WebAnswer, WebFailure, WebRequest, answer, cast, not_started, started,
+    Started, Through, WebAnswer, WebFailure, WebRequest, answer, cast, not_started, started,
 };
 pub use store::{Jobs, Store, StoreError, Tx};

@@ -1,7 +1,7 @@
 //! The untyped door of a service, and the pieces that generated dispatch is made of.
 
-use crate::{Access, AsyncCx, Background, Body, Cx, Error, NamedPolicy};
-use base::AccountId;
+use crate::{Access, AccessPoint, AsyncCx, Background, Body, Cx, Error, NamedPolicy};
+use base::{AccountId, Region};
 use policy::ResourceRole;
 use smithy::model::{Operation, ServiceModel};
 use smithy::{Headers, Struct};
@@ -69,6 +69,18 @@ pub struct Grants {
     pub resource: Option<String>,
     /// Condition keys that only the resource knows, its tags above all.
     pub context: AskContext,
+    /// Where the request came through an access point.
+    pub through: Option<Through>,
+}
+
+/// An access point on the way to a resource. Callers and their policies are held against it; the
+/// resource's own policy may then still refuse, and must allow where the resource is another account's.
+#[derive(Clone, Debug)]
+pub struct Through {
+    /// The resource's ARN as seen through the access point.
+    pub resource: String,
+    pub owner: AccountId,
+    pub policy: Option<NamedPolicy>,
 }
 
 /// What a page of another origin asks for: its origin, the method, and in a preflight the names of
@@ -204,6 +216,18 @@ pub trait Hooks: Send + Sync {
     /// Says how the service's jobs are done: called once, when the cloud starts.
     #[allow(unused_variables)]
     fn jobs(&self, jobs: &mut Jobs, with: &Background) {}
+
+    /// The access point (S3) that is meant by what stands where a bucket's name would; `None` if it is
+    /// a bucket's name after all.
+    #[allow(unused_variables)]
+    fn access_point(
+        &self,
+        tx: &Tx,
+        given: &str,
+        region: &Region,
+    ) -> Result<Option<AccessPoint>, Error> {
+        Ok(None)
+    }
 
     /// Whether a bucket (S3) keeps a log of its requests. Asked only of those that were refused: the
     /// others note it themselves ([`Cx::touch`]).

@@ -20,6 +20,7 @@ pub fn all(config: &Config) -> Vec<Arc<dyn Service>> {
         Arc::new(gen_dynamodbstreams::Handler(service_dynamodb::Streams)),
         Arc::new(gen_iam::Handler(service_iam::Iam)),
         Arc::new(gen_s3::Handler(service_s3::S3::with_defaults(config.bucket_defaults))),
+        Arc::new(gen_s3control::Handler(service_s3::Control)),
         Arc::new(gen_sts::Handler(service_sts::Sts::new(Arc::new(Web::new(&trusted()))))),
         // Known by their models alone: each operation answers 501 with its name, in its protocol.
         Arc::new(gen_cloudwatch::Handler(ToCome)),

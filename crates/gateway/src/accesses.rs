@@ -179,8 +179,11 @@ impl Gateway {
         if seen.touched.is_empty() && !refused {
             return;
         }
-        let Some((bucket, key, is_website)) = place(parts, &self.guard.directory.host_names) else {
-            return;
+        let place = place(parts, &self.guard.directory.host_names);
+        let Some((bucket, key, is_website)) = place else { return };
+        let bucket = match &seen.access_point {
+            Some(point) => point.bucket.clone(),
+            None => bucket,
         };
         // Of a refusal nothing was noted on the way.
         let touched = std::mem::take(&mut seen.touched);
@@ -226,7 +229,7 @@ impl Gateway {
                 .or_else(|| parts.uri.authority().map(|authority| authority.to_string()))
                 .unwrap_or_default(),
             tls: peer.tls,
-            access_point: None,
+            access_point: seen.access_point.as_ref().map(|point| point.arn.clone()),
             by_list: seen.by_list,
             is_website,
         };

@@ -72,7 +72,7 @@ impl Gateway {
             refused(presented.refuse(Cause::Region { credential: String::new(), given, expected }))
         })?;
         let mut checked = Checked::new(body, length, Payload::Unsigned, dialect);
-        let (rules, whole) = if entry.is_s3 {
+        let (rules, whole) = if entry.as_s3 {
             (Rules::S3, None)
         } else {
             let whole = checked.into_bytes(REQUEST_BODY_BYTES_MAX).await?;
@@ -88,7 +88,7 @@ impl Gateway {
             rules,
             service: entry.model.signing_name,
             region: None,
-            skew_s: match entry.is_s3 || protocol == Protocol::AwsQuery {
+            skew_s: match entry.as_s3 || protocol == Protocol::AwsQuery {
                 true => SKEW_S3_S,
                 false => SKEW_GENERAL_S,
             },

@@ -21,8 +21,8 @@ use crate::refuse;
 use crate::secret;
 use crate::uses::Uses;
 use api::{
-    AsyncCx, Background, Caller, CrossOrigin, Cx, CxParts, Error, HttpInfo, Identities, Reply,
-    RequestBody, Service, Tls, Touched,
+    AccessPoint, AsyncCx, Background, Caller, CrossOrigin, Cx, CxParts, Error, HttpInfo,
+    Identities, Reply, RequestBody, Service, Tls, Touched,
 };
 use base::limits::REQUEST_BODY_BYTES_MAX;
 use base::{Clock, Entropy, Region, ShiftedClock};
@@ -147,6 +147,8 @@ pub(crate) struct Seen<'g> {
     pub touched: Touched,
     pub by_list: bool,
     pub error_code: Option<String>,
+    /// Through which a request came to a bucket.
+    pub access_point: Option<Arc<AccessPoint>>,
 }
 
 impl Gateway {
@@ -329,7 +331,7 @@ impl Gateway {
         let found = self.guard.directory.identify(head, scope);
         let target = found.ok_or_else(refuse::unknown_service)?;
         seen.entry = Some(target.entry);
-        seen.ids = Some(Ids::new(&*self.entropy, target.entry.is_s3));
+        seen.ids = Some(Ids::new(&*self.entropy, target.entry.as_s3));
         Ok(target)
     }
 
@@ -349,6 +351,10 @@ impl Gateway {
                 Cow::Owned(format!("/{bucket}{}", head.path))
             }
             _ => Cow::Borrowed(head.path),
+        };
+        let path = match entry.is_s3 {
+            true => self.behind_access_point((entry, head), path, &signed.region, seen)?,
+            false => path,
         };
         let in_query = entry.is_s3 && signed.place == Some(Place::Query);
         let headers = &Hoisted { head, in_query };
@@ -427,6 +433,7 @@ impl Gateway {
                 is_form: head.method == "POST" && operation.name == "PutObject",
                 host_id: seen.ids.as_ref().and_then(|ids| ids.host_id.clone()),
                 content_sha256: signed.content_sha256.clone(),
+                access_point: seen.access_point.clone(),
             },
             service: entry.model,
             operation,

@@ -12,16 +12,17 @@ use crate::keys::Keys;
 use crate::token;
 use api::{
     Ask, AsyncCx, Background, Caller, Cx, CxParts, Door, Error, Grants, Hooks, HttpInfo,
-    IdentityPolicies, NamedPolicy, Outgoing, Reply, Sent, Tx,
+    IdentityPolicies, NamedPolicy, Outgoing, Reply, Sent, Through, Tx,
 };
 use base::AccountId;
 use policy::{
-    Context, Decision, Named, Outcome, Policies, PrincipalKind, Request, ResourceRole, Value,
+    Context, Decision, Named, Outcome, Policies, Policy, PrincipalKind, Request, ResourceRole,
+    Value,
 };
 use smithy::Struct;
 use smithy::model::{Auth, AuthRule, Kind, Operation, Piece};
 use std::fmt::Write;
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, LazyLock, Weak};
 use store::Tx as StoreTx;
 
 /// Calls of one operation to another, one within the other.
@@ -51,8 +52,8 @@ impl Door for Guard {
         let caller = &cx.caller;
         let own = grants.owner.is_none_or(|owner| caller.account == Some(owner));
         let adds = grants.role == ResourceRole::Grants;
-        if caller.principal.kind() == PrincipalKind::Root && own && adds && grants.policy.is_none()
-        {
+        let bare = grants.policy.is_none() && grants.through.is_none();
+        if caller.principal.kind() == PrincipalKind::Root && own && adds && bare {
             return Ok(());
         }
         self.decide(tx, cx, ask, &grants, hooks)
@@ -268,6 +269,16 @@ impl Guard {
         let IdentityPolicies { identity, boundary, session } = &*found;
         let identity = all_named(identity);
         let session = session.as_deref().map(all_named);
+        if let Some(through) = &grants.through {
+            let policies = Policies {
+                identity: &identity,
+                boundary: boundary.as_ref().map(named),
+                session: session.as_deref(),
+                resource: through.policy.as_ref().map(named),
+                ..Policies::default()
+            };
+            return self.decide_through(cx, &request, through, &policies, grants);
+        }
         let policies = Policies {
             identity: &identity,
             boundary: boundary.as_ref().map(named),
@@ -283,6 +294,39 @@ impl Guard {
             return Ok(());
         }
         Err(denial::denied(self, cx.service, &request, &policies, &decision))
+    }
+
+    /// Of a request through an access point: it is decided there, with its policy and its account, and
+    /// then the bucket must not refuse, or, to another account, must allow. What the caller's own
+    /// policies say was asked with the access point as the resource, and not again.
+    fn decide_through(
+        &self,
+        cx: &Cx,
+        request: &Request<'_>,
+        through: &Through,
+        policies: &Policies<'_>,
+        grants: &Grants,
+    ) -> Result<(), Error> {
+        let at_point = Request {
+            resource: &through.resource,
+            resource_account: Some(through.owner),
+            ..*request
+        };
+        let decision = policy::evaluate(&at_point, policies);
+        if !decision.is_allowed() {
+            return Err(denial::denied(self, cx.service, &at_point, policies, &decision));
+        }
+        let anything = [Named { policy: &ANYTHING, name: "access point" }];
+        let at_bucket = Policies {
+            identity: &anything,
+            resource: grants.policy.as_ref().map(named),
+            ..Policies::default()
+        };
+        let decision = policy::evaluate(request, &at_bucket);
+        match decision.is_allowed() {
+            true => Ok(()),
+            false => Err(denial::denied(self, cx.service, request, &at_bucket, &decision)),
+        }
     }
 
     /// An access control list stands in for the allow that a resource policy lacks: for strangers and
@@ -312,6 +356,13 @@ impl Guard {
         Ok(policy::evaluate(&as_own, policies).is_allowed())
     }
 }
+
+/// What a caller whose own policies were asked already brings along.
+static ANYTHING: LazyLock<Policy> = LazyLock::new(|| {
+    let text =
+        r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;
+    Policy::parse(policy::Kind::Managed, text).expect("a policy of our own")
+});
 
 /// For actions of services that are not here.
 struct NoHooks;

@@ -156,7 +156,8 @@ fn aws(labels: &str) -> HostStyle<'_> {
             region = Some(name);
             true
         }
-        _ => last == "s3",
+        // `NAME-ACCOUNT.s3-accesspoint`: which one is meant, S3 knows.
+        _ => matches!(last, "s3" | "s3-accesspoint" | "s3-accesspoint-fips"),
     };
     match (is_s3, before) {
         (true, Some(name)) => bucket(name, region),

@@ -15,6 +15,9 @@ use smithy::{Slot, Struct, Value};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// How all paths of S3 Control begin.
+const S3_CONTROL_PATH: &str = "/v20180820/";
+
 /// What is worked out once for a served operation.
 pub(crate) struct Prepared {
     pub metrics: OperationMetrics,
@@ -46,6 +49,8 @@ pub(crate) struct Entry {
     pub service: Arc<dyn Service>,
     pub model: &'static ServiceModel,
     pub is_s3: bool,
+    /// S3 and S3 Control: requests are signed, and answers identified, as S3's are.
+    pub as_s3: bool,
     /// By [`Operation::index`]; `None` for those that are not served.
     prepared: Vec<Option<Box<Prepared>>>,
 }
@@ -58,6 +63,7 @@ pub(crate) struct Directory {
     by_target: BTreeMap<&'static str, usize>,
     by_action: BTreeMap<&'static str, usize>,
     s3: Option<usize>,
+    s3_control: Option<usize>,
     /// Further names under which this cloud is known.
     pub host_names: Vec<String>,
 }
@@ -88,7 +94,13 @@ impl Entry {
     pub fn new(service: Arc<dyn Service>) -> Entry {
         let model = service.model();
         let prepared = model.operations.iter().map(prepare).collect();
-        Entry { service, model, is_s3: model.name == "s3", prepared }
+        Entry {
+            service,
+            model,
+            is_s3: model.name == "s3",
+            as_s3: model.signing_name == "s3",
+            prepared,
+        }
     }
 
     pub fn prepared(&self, operation: &Operation) -> Option<&Prepared> {
@@ -133,6 +145,7 @@ impl Directory {
             by_target: BTreeMap::new(),
             by_action: BTreeMap::new(),
             s3: entries.iter().position(|e| e.is_s3),
+            s3_control: entries.iter().position(|e| e.as_s3 && !e.is_s3),
             host_names,
             entries: Vec::new(),
         };
@@ -178,6 +191,13 @@ impl Directory {
         scope_service: Option<&str>,
     ) -> Option<Target<'d, 'h>> {
         let host = host::parse(&head.host, &self.host_names);
+        // Its host names begin with an account, which could be a bucket; S3 has no such header.
+        let is_control = head.path.starts_with(S3_CONTROL_PATH)
+            && head.header("x-amz-account-id").is_some()
+            && scope_service.is_none_or(|name| name == "s3");
+        if let Some(index) = self.s3_control.filter(|_| is_control) {
+            return Some(Target { entry: &self.entries[index], host: HostStyle::Plain });
+        }
         let index = match scope_service {
             Some(name) => self.by_scope(name, head, host),
             None => self.by_look(head, host).or(self.s3),

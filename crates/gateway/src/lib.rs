@@ -12,6 +12,7 @@
 //! Deliberately absent: what operations do, where users and policies are kept, threads.
 
 mod access;
+mod access_point;
 mod accesses;
 pub mod admin;
 pub mod audit;

@@ -12,7 +12,7 @@ use smithy::shape::Location;
 /// How a service words what is wrong with a signature.
 pub(crate) fn dialect(entry: &Entry, protocol: Protocol) -> Dialect {
     match protocol {
-        _ if entry.is_s3 => Dialect::S3,
+        _ if entry.as_s3 => Dialect::S3,
         Protocol::AwsJson10 | Protocol::AwsJson11 | Protocol::RpcV2Cbor => Dialect::Json,
         Protocol::RestJson1 => Dialect::RestJson,
         Protocol::AwsQuery | Protocol::RestXml => Dialect::Query,

@@ -60,6 +60,21 @@ pub(crate) fn check(document: &Json, bucket: &str) -> Result<(), PolicyError> {
     Ok(())
 }
 
+/// Each resource is the access point of that ARN, or objects that are reached through it.
+pub(crate) fn check_access_point(document: &Json, arn: &str) -> Result<(), PolicyError> {
+    for statement in statements(document).unwrap_or_default() {
+        let resources =
+            either(statement, "Resource", "NotResource").and_then(|(_, json)| texts(json));
+        for resource in resources.into_iter().flatten() {
+            let rest = resource.strip_prefix(arn);
+            if !rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("/object/")) {
+                return Err(PolicyError::new("Policy has invalid resource"));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Whether the resource names the bucket and whether it names objects in it. `None` if it lies
 /// elsewhere.
 fn lies_in(resource: &str, bucket: &str) -> Option<(bool, bool)> {

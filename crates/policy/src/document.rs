@@ -136,6 +136,14 @@ impl Policy {
         self.statements.iter().any(|statement| statement.allows_some(service))
     }
 
+    /// The same for the policy of an access point: resources are it, or objects through it.
+    pub fn check_access_point(text: &str, arn: &str) -> Result<Policy, PolicyError> {
+        let policy = Policy::parse(Kind::Bucket, text)?;
+        let document = json::read(text).map_err(|error| unreadable(Kind::Bucket, text, error))?;
+        bucket::check_access_point(&document, arn)?;
+        Ok(policy)
+    }
+
     /// What only the bucket's name can tell: resources must lie in it, and each action must apply
     /// to one of them.
     pub fn check_bucket(text: &str, bucket: &str) -> Result<Policy, PolicyError> {

@@ -5,7 +5,7 @@
 use crate::document::Policy;
 
 /// In lower case, sorted. What ends in `/` stands for all keys that begin so.
-const KEYS: [&str; 65] = [
+const KEYS: [&str; 71] = [
     "aws:currenttime",
     "aws:epochtime",
     "aws:federatedprovider",
@@ -14,6 +14,7 @@ const KEYS: [&str; 65] = [
     "aws:principalaccount",
     "aws:principalarn",
     "aws:principalisawsservice",
+    "aws:principalservicename",
     "aws:principaltag/",
     "aws:principaltype",
     "aws:referer",
@@ -22,6 +23,8 @@ const KEYS: [&str; 65] = [
     "aws:resourceaccount",
     "aws:resourcetag/",
     "aws:securetransport",
+    "aws:sourceaccount",
+    "aws:sourcearn",
     "aws:sourceidentity",
     "aws:sourceip",
     "aws:tagkeys",
@@ -35,7 +38,10 @@ const KEYS: [&str; 65] = [
     "iam:permissionsboundary",
     "iam:policyarn",
     "iam:resourcetag/",
+    "s3:accesspointnetworkorigin",
     "s3:authtype",
+    "s3:dataaccesspointaccount",
+    "s3:dataaccesspointarn",
     "s3:delimiter",
     "s3:existingobjecttag/",
     "s3:if-match",

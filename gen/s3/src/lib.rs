@@ -538,11 +538,11 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     }
     fn list_object_versions(
         &self,
-        tx: &::api::Tx,
-        cx: &::api::Cx,
+        cx: &::api::AsyncCx,
         input: &ListObjectVersionsInput,
-    ) -> Result<ListObjectVersionsOutput, ::api::Error> {
-        Err(::api::Error::not_implemented("ListObjectVersions"))
+    ) -> impl Future<Output = Result<::api::Reply<ListObjectVersionsOutput>, ::api::Error>> + Send
+    {
+        async { Err(::api::Error::not_implemented("ListObjectVersions")) }
     }
     fn list_objects(
         &self,
@@ -919,7 +919,6 @@ impl<T: S3Api> ::api::Service for Handler<T> {
             }
             67 => ::api::answer(self.0.list_buckets(tx, cx, ::api::cast(input))),
             69 => ::api::answer(self.0.list_multipart_uploads(tx, cx, ::api::cast(input))),
-            71 => ::api::answer(self.0.list_object_versions(tx, cx, ::api::cast(input))),
             72 => ::api::answer(self.0.list_objects(tx, cx, ::api::cast(input))),
             73 => ::api::answer(self.0.list_objects_v2(tx, cx, ::api::cast(input))),
             74 => ::api::answer(self.0.list_parts(tx, cx, ::api::cast(input))),
@@ -1040,6 +1039,9 @@ impl<T: S3Api> ::api::Service for Handler<T> {
                     async move { ::api::started(self.0.get_object(cx, ::api::cast(input)).await) },
                 )
             }
+            71 => Box::pin(async move {
+                ::api::started(self.0.list_object_versions(cx, ::api::cast(input)).await)
+            }),
             94 => {
                 Box::pin(
                     async move { ::api::started(self.0.put_object(cx, ::api::cast(input)).await) },
@@ -1164,13 +1166,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                         Piece::Member(1),
                     ],
                 }]),
-                refused: &[
-                    "ChecksumSHA512",
-                    "ChecksumMD5",
-                    "ChecksumXXHASH64",
-                    "ChecksumXXHASH3",
-                    "ChecksumXXHASH128",
-                ],
+                refused: &[],
                 stored: &["RequestPayer"],
             }),
         },
@@ -2921,7 +2917,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 headers: &[],
             },
             served: Some(Served {
-                kind: Kind::Read,
+                kind: Kind::Async,
                 input: &tables::S_LIST_OBJECT_VERSIONS_INPUT,
                 output: &tables::S_LIST_OBJECT_VERSIONS_OUTPUT,
                 new_input: || ::std::boxed::Box::<ListObjectVersionsInput>::default(),
@@ -3604,11 +3600,6 @@ pub static MODEL: ServiceModel = ServiceModel {
                 status: 200,
                 auth: Auth::Code,
                 refused: &[
-                    "ChecksumSHA512",
-                    "ChecksumMD5",
-                    "ChecksumXXHASH64",
-                    "ChecksumXXHASH3",
-                    "ChecksumXXHASH128",
                     "WriteOffsetBytes",
                     "ObjectLockEventHold",
                     "ObjectLockEventHoldDurationDays",
@@ -3897,13 +3888,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                         Piece::Member(15),
                     ],
                 }]),
-                refused: &[
-                    "ChecksumSHA512",
-                    "ChecksumMD5",
-                    "ChecksumXXHASH64",
-                    "ChecksumXXHASH3",
-                    "ChecksumXXHASH128",
-                ],
+                refused: &[],
                 stored: &["ContentLength", "RequestPayer"],
             }),
         },

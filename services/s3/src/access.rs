@@ -20,7 +20,7 @@ pub fn put_policy(
             PolicyError::Malformed(text) => Error::new(&e::MALFORMED_POLICY, text),
             PolicyError::TooLarge { .. } => Error::new(&e::MALFORMED_POLICY, error.to_string()),
         })?;
-    public_access::check_policy(&bucket, &policy)?;
+    public_access::check_policy(tx, &bucket, &policy)?;
     cx.warn_of_keys(&policy);
     bucket.policy = Some(input.policy.clone());
     bucket.policy_version = tx.version() + 1;
@@ -109,7 +109,7 @@ pub fn put_bucket_acl(
     refuse_if_enforced(&bucket)?;
     let asked = asked!(input);
     bucket.acl = list_given(&input.access_control_policy, &asked, bucket.owner, None)?;
-    public_access::check_acl(&bucket, &bucket.acl)?;
+    public_access::check_acl(tx, &bucket, &bucket.acl)?;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
     Ok(PutBucketAclOutput::default())
 }
@@ -158,7 +158,7 @@ pub fn put_object_acl(
     let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
     let asked = asked!(input);
     row.acl = list_given(&input.access_control_policy, &asked, row.owner, Some(bucket.owner))?;
-    public_access::check_acl(&bucket, &row.acl)?;
+    public_access::check_acl(tx, &bucket, &row.acl)?;
     object::rewrite(tx, &bucket, &input.key, &row)?;
     let of = events::Of::new(&bucket, &input.bucket, &input.key, &row);
     events::tell(tx, cx, "ObjectAcl:Put", of)?;

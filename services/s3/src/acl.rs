@@ -279,9 +279,8 @@ pub fn is_public(grants: &[GrantRow]) -> bool {
     grants.iter().any(|row| public.contains(&row.grantee))
 }
 
-/// Whether a list gives the caller the permission.
-fn gives(grants: &[GrantRow], bucket: &BucketRow, caller: &Caller, wanted: Permission) -> bool {
-    let public = !bucket.public_access.is_some_and(|block| block.ignore_acls);
+/// Whether a list gives the caller the permission; grants to everybody count only where `public`.
+fn gives(grants: &[GrantRow], public: bool, caller: &Caller, wanted: Permission) -> bool {
     grants.iter().any(|row| {
         let who = match row.grantee {
             Grantee::AllUsers => public,
@@ -308,7 +307,12 @@ pub fn lets_log(grants: &[GrantRow]) -> bool {
 
 /// What the bucket's list says of an action on it or on what is in it; `None` if the object's own
 /// list decides.
-pub fn bucket_allows(bucket: &BucketRow, caller: &Caller, action: &str) -> Option<bool> {
+pub fn bucket_allows(
+    bucket: &BucketRow,
+    public: bool,
+    caller: &Caller,
+    action: &str,
+) -> Option<bool> {
     if bucket.ownership == Ownership::BucketOwnerEnforced {
         return Some(false);
     }
@@ -327,19 +331,14 @@ pub fn bucket_allows(bucket: &BucketRow, caller: &Caller, action: &str) -> Optio
         | "s3:PutObjectVersionAcl" => return None,
         _ => return Some(false),
     };
-    Some(gives(&bucket.acl, bucket, caller, wanted))
+    Some(gives(&bucket.acl, public, caller, wanted))
 }
 
-pub fn object_allows(
-    bucket: &BucketRow,
-    object: &ObjectRow,
-    caller: &Caller,
-    action: &str,
-) -> bool {
+pub fn object_allows(object: &ObjectRow, public: bool, caller: &Caller, action: &str) -> bool {
     let wanted = match action {
         "s3:GetObject" | "s3:GetObjectVersion" => Permission::Read,
         "s3:GetObjectAcl" | "s3:GetObjectVersionAcl" => Permission::ReadAcp,
         _ => Permission::WriteAcp,
     };
-    gives(&object.acl, bucket, caller, wanted)
+    gives(&object.acl, public, caller, wanted)
 }

@@ -3,7 +3,7 @@
 use crate::acl::{self, Asked};
 use crate::names::check_bucket_name;
 use crate::rows::*;
-use crate::{config, events, lifecycle};
+use crate::{config, control, events, lifecycle};
 use api::{Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -24,7 +24,10 @@ pub fn find(tx: &Tx, name: &str) -> Result<Arc<BucketRow>, Error> {
     match tx.get_shared(&BUCKETS, &Scope::Global, name)? {
         Some(bucket) => Ok(bucket),
         None => {
-            check_bucket_name(name)?;
+            // An alias of an access point that is gone is no bucket's name, and yet well formed.
+            if !name.ends_with(control::ALIAS_END) {
+                check_bucket_name(name)?;
+            }
             Err(no_such_bucket(name))
         }
     }
@@ -224,6 +227,12 @@ pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBu
         }
         .detail("BucketName", name));
     }
+    if control::attached(tx, &bucket)? {
+        let text = "Bucket has access points attached and cannot be deleted.";
+        return Err(
+            Error::with_code("BucketHasAccessPointsAttached", 400, text).detail("BucketName", name)
+        );
+    }
     tx.mark_freeing();
     config::delete_all(tx, &bucket)?;
     lifecycle::forget(tx, &bucket)?;
@@ -234,11 +243,11 @@ pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBu
     Ok(DeleteBucketOutput::default())
 }
 
-pub fn head(tx: &Tx, _: &Cx, input: &HeadBucketInput) -> Result<HeadBucketOutput, Error> {
+pub fn head(tx: &Tx, cx: &Cx, input: &HeadBucketInput) -> Result<HeadBucketOutput, Error> {
     let bucket = find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     Ok(HeadBucketOutput {
         bucket_region: Some(bucket.region.clone()),
-        access_point_alias: Some(false),
+        access_point_alias: Some(cx.http.access_point.is_some()),
         ..HeadBucketOutput::default()
     })
 }

@@ -1,4 +1,5 @@
-//! MD5 for ETags, and the five checksum algorithms that S3 keeps with an object.
+//! MD5 for ETags, and the checksum algorithms that S3 keeps with an object: the five that everybody
+//! knows, and the five of 2026, of which those of parts are only ever composite.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html>
 
 use crate::rows::{Algorithm, ChecksumRow};
@@ -9,20 +10,27 @@ use crc_fast::{CrcAlgorithm, Digest as Crc};
 use gen_s3::errors as e;
 use md5::{Digest, Md5};
 use sha1::Sha1;
-use sha2::Sha256;
+use sha2::{Sha256, Sha512};
 use smithy::Headers;
 use smithy::model::Operation;
 use smithy::shape::Location;
+use std::hash::Hasher as _;
+use twox_hash::{XxHash3_64, XxHash3_128, XxHash64};
 
 const SDK_ALGORITHM: &str = "x-amz-sdk-checksum-algorithm";
 
 impl Algorithm {
-    pub const ALL: [Algorithm; 5] = [
+    pub const ALL: [Algorithm; 10] = [
         Algorithm::Crc32,
         Algorithm::Crc32c,
         Algorithm::Crc64Nvme,
         Algorithm::Sha1,
         Algorithm::Sha256,
+        Algorithm::Sha512,
+        Algorithm::Md5,
+        Algorithm::XxHash64,
+        Algorithm::XxHash3,
+        Algorithm::XxHash128,
     ];
 
     pub fn name(self) -> &'static str {
@@ -32,6 +40,11 @@ impl Algorithm {
             Algorithm::Crc64Nvme => "CRC64NVME",
             Algorithm::Sha1 => "SHA1",
             Algorithm::Sha256 => "SHA256",
+            Algorithm::Sha512 => "SHA512",
+            Algorithm::Md5 => "MD5",
+            Algorithm::XxHash64 => "XXHASH64",
+            Algorithm::XxHash3 => "XXHASH3",
+            Algorithm::XxHash128 => "XXHASH128",
         }
     }
 
@@ -43,6 +56,11 @@ impl Algorithm {
             Algorithm::Crc64Nvme => "x-amz-checksum-crc64nvme",
             Algorithm::Sha1 => "x-amz-checksum-sha1",
             Algorithm::Sha256 => "x-amz-checksum-sha256",
+            Algorithm::Sha512 => "x-amz-checksum-sha512",
+            Algorithm::Md5 => "x-amz-checksum-md5",
+            Algorithm::XxHash64 => "x-amz-checksum-xxhash64",
+            Algorithm::XxHash3 => "x-amz-checksum-xxhash3",
+            Algorithm::XxHash128 => "x-amz-checksum-xxhash128",
         }
     }
 
@@ -50,9 +68,11 @@ impl Algorithm {
     pub fn len(self) -> usize {
         match self {
             Algorithm::Crc32 | Algorithm::Crc32c => 4,
-            Algorithm::Crc64Nvme => 8,
+            Algorithm::Crc64Nvme | Algorithm::XxHash64 | Algorithm::XxHash3 => 8,
+            Algorithm::Md5 | Algorithm::XxHash128 => 16,
             Algorithm::Sha1 => 20,
             Algorithm::Sha256 => 32,
+            Algorithm::Sha512 => 64,
         }
     }
 
@@ -70,24 +90,34 @@ impl Algorithm {
             Algorithm::Crc32 => Some(CrcAlgorithm::Crc32IsoHdlc),
             Algorithm::Crc32c => Some(CrcAlgorithm::Crc32Iscsi),
             Algorithm::Crc64Nvme => Some(CrcAlgorithm::Crc64Nvme),
-            Algorithm::Sha1 | Algorithm::Sha256 => None,
+            _ => None,
         }
     }
 }
 
-/// A checksum while the bytes flow.
+/// A checksum while the bytes flow. The large states are apart, so that those in use are small.
 pub enum Hasher {
     Crc(Algorithm, Crc),
     Sha1(Sha1),
     Sha256(Sha256),
+    Sha512(Box<Sha512>),
+    Md5(Md5),
+    XxHash64(XxHash64),
+    XxHash3(Box<XxHash3_64>),
+    XxHash128(Box<XxHash3_128>),
 }
 
 impl Hasher {
     pub fn new(algorithm: Algorithm) -> Hasher {
-        match algorithm.crc() {
-            Some(crc) => Hasher::Crc(algorithm, Crc::new(crc)),
-            None if algorithm == Algorithm::Sha1 => Hasher::Sha1(Sha1::new()),
-            None => Hasher::Sha256(Sha256::new()),
+        match (algorithm, algorithm.crc()) {
+            (_, Some(crc)) => Hasher::Crc(algorithm, Crc::new(crc)),
+            (Algorithm::Sha1, _) => Hasher::Sha1(Sha1::new()),
+            (Algorithm::Sha512, _) => Hasher::Sha512(Box::default()),
+            (Algorithm::Md5, _) => Hasher::Md5(Md5::new()),
+            (Algorithm::XxHash64, _) => Hasher::XxHash64(XxHash64::with_seed(0)),
+            (Algorithm::XxHash3, _) => Hasher::XxHash3(Box::new(XxHash3_64::new())),
+            (Algorithm::XxHash128, _) => Hasher::XxHash128(Box::new(XxHash3_128::new())),
+            _ => Hasher::Sha256(Sha256::new()),
         }
     }
 
@@ -96,6 +126,11 @@ impl Hasher {
             Hasher::Crc(algorithm, _) => *algorithm,
             Hasher::Sha1(_) => Algorithm::Sha1,
             Hasher::Sha256(_) => Algorithm::Sha256,
+            Hasher::Sha512(_) => Algorithm::Sha512,
+            Hasher::Md5(_) => Algorithm::Md5,
+            Hasher::XxHash64(_) => Algorithm::XxHash64,
+            Hasher::XxHash3(_) => Algorithm::XxHash3,
+            Hasher::XxHash128(_) => Algorithm::XxHash128,
         }
     }
 
@@ -104,6 +139,11 @@ impl Hasher {
             Hasher::Crc(_, crc) => crc.update(bytes),
             Hasher::Sha1(sha) => sha.update(bytes),
             Hasher::Sha256(sha) => sha.update(bytes),
+            Hasher::Sha512(sha) => sha.update(bytes),
+            Hasher::Md5(md5) => md5.update(bytes),
+            Hasher::XxHash64(xx) => xx.write(bytes),
+            Hasher::XxHash3(xx) => xx.write(bytes),
+            Hasher::XxHash128(xx) => xx.write(bytes),
         }
     }
 
@@ -114,6 +154,11 @@ impl Hasher {
             }
             Hasher::Sha1(sha) => sha.finalize().to_vec(),
             Hasher::Sha256(sha) => sha.finalize().to_vec(),
+            Hasher::Sha512(sha) => sha.finalize().to_vec(),
+            Hasher::Md5(md5) => md5.finalize().to_vec(),
+            Hasher::XxHash64(xx) => xx.finish().to_be_bytes().to_vec(),
+            Hasher::XxHash3(xx) => xx.finish().to_be_bytes().to_vec(),
+            Hasher::XxHash128(xx) => xx.finish_128().to_be_bytes().to_vec(),
         }
     }
 }
@@ -190,6 +235,11 @@ macro_rules! show {
             Algorithm::Crc64Nvme => $output.checksum_crc64nvme = value,
             Algorithm::Sha1 => $output.checksum_sha1 = value,
             Algorithm::Sha256 => $output.checksum_sha256 = value,
+            Algorithm::Sha512 => $output.checksum_sha512 = value,
+            Algorithm::Md5 => $output.checksum_md5 = value,
+            Algorithm::XxHash64 => $output.checksum_xxhash64 = value,
+            Algorithm::XxHash3 => $output.checksum_xxhash3 = value,
+            Algorithm::XxHash128 => $output.checksum_xxhash128 = value,
         }
     }};
 }
@@ -213,7 +263,27 @@ pub struct Declared {
 }
 
 /// The checksum members of an input: value headers, in the order of [`Algorithm::ALL`].
-pub struct Values<'a>(pub [&'a Option<String>; 5]);
+#[derive(Clone, Copy)]
+pub struct Values<'a>(pub [&'a Option<String>; 10]);
+
+/// Those of an input, or of a part that it names.
+macro_rules! values {
+    ($input:expr) => {
+        $crate::checksum::Values([
+            &$input.checksum_crc32,
+            &$input.checksum_crc32c,
+            &$input.checksum_crc64nvme,
+            &$input.checksum_sha1,
+            &$input.checksum_sha256,
+            &$input.checksum_sha512,
+            &$input.checksum_md5,
+            &$input.checksum_xxhash64,
+            &$input.checksum_xxhash3,
+            &$input.checksum_xxhash128,
+        ])
+    };
+}
+pub(crate) use values;
 
 impl Declared {
     pub fn new(
@@ -361,9 +431,7 @@ pub fn check_whole(
         }
         return Ok(());
     }
-    let [crc32, crc32c, crc64, sha1, sha256] = &values;
-    let declared =
-        Declared::new(&md5, &text(SDK_ALGORITHM), Values([crc32, crc32c, crc64, sha1, sha256]))?;
+    let declared = Declared::new(&md5, &text(SDK_ALGORITHM), Values(values.each_ref()))?;
     let mut digests = Digests::new(declared.algorithm());
     digests.update(body);
     declared.check(&digests.finish())
@@ -373,7 +441,7 @@ pub fn parse_algorithm(name: &str) -> Result<Algorithm, Error> {
     Algorithm::parse(name).ok_or_else(|| {
         Error::new(
             &e::INVALID_REQUEST,
-            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]",
+            "Checksum algorithm provided is unsupported. Please try again with any of the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256, SHA512, MD5, XXHASH64, XXHASH3, XXHASH128]",
         )
     })
 }

@@ -131,13 +131,8 @@ pub fn authorize(cx: &Cx, input: &CopyObjectInput) -> Result<Vec<Ask>, Error> {
     let put = Ask::new("s3:PutObject", &arn)
         .key("s3:x-amz-copy-source", Some(from))
         .key("s3:x-amz-metadata-directive", input.metadata_directive.as_deref())
-        .key("s3:x-amz-storage-class", input.storage_class.as_deref())
-        .key("s3:x-amz-server-side-encryption", input.server_side_encryption.as_deref())
-        .key("s3:x-amz-server-side-encryption-aws-kms-key-id", input.ssekms_key_id.as_deref())
-        .key(
-            "s3:x-amz-server-side-encryption-customer-algorithm",
-            input.sse_customer_algorithm.as_deref(),
-        );
+        .key("s3:x-amz-storage-class", input.storage_class.as_deref());
+    let put = encryption::keys!(input, put);
     let mut asks = vec![source.ask(cx), asked(input).keys(put)];
     if !asked(input).is_empty() {
         let ask = asked(input).keys(Ask::new("s3:PutObjectAcl", &arn));
@@ -366,7 +361,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
                 blobs,
                 meta,
                 owner,
-                acl: put_object::object_acl(&bucket, &asked(input), owner)?,
+                acl: put_object::object_acl(tx, &bucket, &asked(input), owner)?,
                 checksum: copied.checksum.clone(),
                 parts: Vec::new(),
                 upload_id: None,

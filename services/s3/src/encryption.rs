@@ -1,7 +1,8 @@
 //! Default encryption of a bucket, and what a request asks of encryption.
 //!
 //! Everything is encrypted by S3's own keys, as far as anybody can tell from outside; the names of
-//! KMS keys are kept. What is under a customer's key is really sealed: see [`crate::sealed`].
+//! KMS keys are kept (decision 032). What is under a customer's key is really sealed: see
+//! [`crate::sealed`].
 
 use crate::customer_key::CustomerKey;
 use crate::rows::*;
@@ -13,6 +14,19 @@ use gen_s3::*;
 use smithy::Headers;
 use smithy::model::Operation;
 use store::Scope;
+
+/// What policies may say of the encryption that an input asks for.
+macro_rules! keys {
+    ($input:expr, $ask:expr) => {
+        $ask.key("s3:x-amz-server-side-encryption", $input.server_side_encryption.as_deref())
+            .key("s3:x-amz-server-side-encryption-aws-kms-key-id", $input.ssekms_key_id.as_deref())
+            .key(
+                "s3:x-amz-server-side-encryption-customer-algorithm",
+                $input.sse_customer_algorithm.as_deref(),
+            )
+    };
+}
+pub(crate) use keys;
 
 const ALGORITHMS: [&str; 3] = ["AES256", "aws:kms", "aws:kms:dsse"];
 

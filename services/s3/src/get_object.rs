@@ -239,7 +239,7 @@ macro_rules! shared_output {
             ssekms_key_id: meta.kms_key_id.clone(),
             sse_customer_algorithm: $customer.as_ref().map(|_| customer_key::ALGORITHM.into()),
             sse_customer_key_md5: $customer.as_ref().map(CustomerKey::shown_md5),
-            metadata: (!meta.user.is_empty()).then(|| meta.user.clone()),
+            metadata: meta::shown_user(meta),
             object_lock_mode: lock::shown_mode(meta),
             object_lock_retain_until_date: lock::shown_until(meta),
             object_lock_legal_hold_status: lock::shown_hold(meta),

@@ -2,13 +2,14 @@
 
 use crate::rows::{BucketRow, Feature};
 use crate::{
-    S3, acl, bucket, checksum, cors, encryption, events, lifecycle, logging, multipart, names,
-    object, restore, tagging, website,
+    S3, acl, bucket, checksum, control, cors, encryption, events, lifecycle, logging, multipart,
+    names, object, public_access, restore, tagging, website,
 };
 use api::{
-    Access, Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy,
+    Access, AccessPoint, Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy,
     OriginAnswer, Tx, WebAnswer, WebFailure, WebRequest,
 };
+use base::Region;
 use gen_s3::errors as e;
 use gen_s3::{
     AbortMultipartUploadInput, CreateBucketInput, ListObjectVersionsInput, ListObjectsInput,
@@ -62,14 +63,17 @@ fn version_asked(ask: &Ask) -> Option<&str> {
 
 /// A restricted bucket with a public policy is for its owner's account and for services alone.
 fn refuse_restricted(
+    tx: &Tx,
     bucket: &BucketRow,
     policy: Option<&NamedPolicy>,
     cx: &Cx,
 ) -> Result<(), Error> {
-    let restricted = bucket.public_access.is_some_and(|block| block.restrict);
     let stranger = cx.caller.account != Some(bucket.owner)
         && cx.caller.principal.kind() != PrincipalKind::Service;
-    if restricted && stranger && policy.is_some_and(|policy| policy.policy.is_public()) {
+    if stranger
+        && policy.is_some_and(|policy| policy.policy.is_public())
+        && public_access::of(tx, bucket)?.restrict
+    {
         return Err(Error::new(&e::ACCESS_DENIED, "Access Denied"));
     }
     Ok(())
@@ -146,6 +150,15 @@ impl Hooks for S3 {
         events::jobs(jobs);
         restore::jobs(jobs);
         logging::jobs(jobs, with);
+    }
+
+    fn access_point(
+        &self,
+        tx: &Tx,
+        given: &str,
+        region: &Region,
+    ) -> Result<Option<AccessPoint>, Error> {
+        control::find(tx, given, region)
     }
 
     fn logs_accesses(&self, tx: &Tx, bucket: &str) -> bool {
@@ -238,16 +251,25 @@ impl Hooks for S3 {
             "s3:GetBucketPolicy" | "s3:PutBucketPolicy" | "s3:DeleteBucketPolicy"
         );
         let is_owner = cx.caller.account == Some(bucket.owner);
-        if mends && is_owner && cx.caller.principal.kind() == PrincipalKind::Root {
+        let direct = cx.http.access_point.is_none();
+        if mends && direct && is_owner && cx.caller.principal.kind() == PrincipalKind::Root {
             return Ok(Grants { owner: Some(bucket.owner), ..Grants::default() });
         }
-        refuse_restricted(&bucket, policy.as_ref(), cx)?;
+        refuse_restricted(tx, &bucket, policy.as_ref(), cx)?;
         charge(&bucket, cx)?;
-        let context = match !key.is_empty() && wants_tags(&bucket, cx, &ask.action) {
+        let mut context = match !key.is_empty() && wants_tags(&bucket, cx, &ask.action) {
             true => existing_tags(tx, &bucket, key, ask)?,
             false => Vec::new(),
         };
-        Ok(Grants { owner: Some(bucket.owner), policy, context, ..Grants::default() })
+        let through = match &cx.http.access_point {
+            Some(point) if point.bucket == name => {
+                let (through, keys) = control::grants(tx, cx, point, &bucket, key)?;
+                context.extend(keys);
+                Some(through)
+            }
+            _ => None,
+        };
+        Ok(Grants { owner: Some(bucket.owner), policy, context, through, ..Grants::default() })
     }
 
     fn acl_allows(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<bool, Error> {
@@ -259,12 +281,13 @@ impl Hooks for S3 {
             let owner = multipart::owner(tx, &bucket, key, id)?;
             return Ok(owner.is_some() && owner == cx.caller.account);
         }
-        if let Some(allowed) = acl::bucket_allows(&bucket, &cx.caller, &ask.action) {
+        let public = !public_access::of(tx, &bucket)?.ignore_acls;
+        if let Some(allowed) = acl::bucket_allows(&bucket, public, &cx.caller, &ask.action) {
             return Ok(allowed);
         }
         match object::find_shared(tx, &bucket, key, version_asked(ask))? {
             Some(object) if !object.delete_marker => {
-                Ok(acl::object_allows(&bucket, &object, &cx.caller, &ask.action))
+                Ok(acl::object_allows(&object, public, &cx.caller, &ask.action))
             }
             // Who may list the bucket may know of what is not there that it is not.
             _ => {

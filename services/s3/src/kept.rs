@@ -1,6 +1,7 @@
 //! Configurations that are checked and kept, and that nothing acts on yet: request payment,
 //! acceleration, replication, analytics, inventory, metrics, tiering.
 
+use crate::kept_check::Document;
 use crate::rows::*;
 use crate::{bucket, config, malformed_xml};
 use api::{Cx, Error, Tx};
@@ -126,6 +127,8 @@ pub fn delete_replication(
     Ok(DeleteBucketReplicationOutput::default())
 }
 
+const ID_BYTES_MAX: usize = 64;
+
 /// Where a configuration with an id is kept, and for whom.
 struct Place<'a> {
     bucket: &'a str,
@@ -137,7 +140,14 @@ struct Place<'a> {
 impl Place<'_> {
     fn put(&self, tx: &mut Tx, cx: &Cx, own_id: &str, document: &dyn Struct) -> Result<(), Error> {
         let bucket = bucket::find_expected(tx, self.bucket, self.owner)?;
-        if self.id.is_empty() || self.id.len() > 64 || self.id != own_id {
+        let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
+        let is_id = (1..=ID_BYTES_MAX).contains(&self.id.len()) && self.id.bytes().all(word);
+        if !is_id {
+            return Err(invalid_argument("Invalid Id")
+                .detail("ArgumentName", "Id")
+                .detail("ArgumentValue", self.id));
+        }
+        if self.id != own_id {
             return Err(invalid_argument(
                 "Specified id does not match the one in the configuration",
             )
@@ -174,6 +184,7 @@ macro_rules! family {
             pub fn put(tx: &mut Tx, cx: &Cx, input: &$put) -> Result<$put_out, Error> {
                 let ($put { bucket, id, expected_bucket_owner: owner, .. }, kind) = (input, KIND);
                 let own_id = &input.$document.id;
+                input.$document.check()?;
                 Place { bucket, owner, kind, id }.put(tx, cx, own_id, &input.$document)?;
                 Ok($put_out::default())
             }

@@ -17,6 +17,7 @@ mod checksum;
 mod conditions;
 mod config;
 mod content;
+mod control;
 mod copy;
 mod cors;
 mod customer_key;
@@ -26,6 +27,7 @@ pub mod events;
 mod get_object;
 mod grants;
 mod kept;
+mod kept_check;
 mod lifecycle;
 mod list;
 mod list_versions;
@@ -44,6 +46,7 @@ mod tagging;
 mod website;
 
 pub use bucket::Defaults;
+pub use control::Control;
 
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use gen_s3::*;
@@ -335,13 +338,12 @@ impl S3Api for S3 {
         multipart::list_uploads(tx, cx, input)
     }
 
-    fn list_object_versions(
+    async fn list_object_versions(
         &self,
-        tx: &Tx,
-        cx: &Cx,
+        cx: &AsyncCx,
         input: &ListObjectVersionsInput,
-    ) -> Result<ListObjectVersionsOutput, Error> {
-        list_versions::list(tx, cx, input)
+    ) -> Result<Reply<ListObjectVersionsOutput>, Error> {
+        list_versions::run(cx, input).await
     }
 
     fn put_bucket_policy(

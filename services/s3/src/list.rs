@@ -187,7 +187,13 @@ fn split(page: &Page, encoding: &Encoding, shows: Shows) -> (Vec<Object>, Vec<Co
     (contents, prefixes)
 }
 
-pub fn v1(tx: &Tx, _: &Cx, input: &ListObjectsInput) -> Result<ListObjectsOutput, Error> {
+/// The bucket as the request named it: through an access point it does not learn the bucket's name.
+pub fn shown_name(cx: &Cx, bucket: &str) -> String {
+    let point = cx.http.access_point.as_ref();
+    point.map_or_else(|| bucket.to_owned(), |point| point.arn.clone())
+}
+
+pub fn v1(tx: &Tx, cx: &Cx, input: &ListObjectsInput) -> Result<ListObjectsOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let encoding = Encoding::parse(&input.encoding_type)?;
     let max = max_keys(input.max_keys)?;
@@ -205,7 +211,7 @@ pub fn v1(tx: &Tx, _: &Cx, input: &ListObjectsInput) -> Result<ListObjectsOutput
         marker: Some(encoding.write(&marker)),
         next_marker: next.map(|last| encoding.write(last.marker())),
         contents: Some(contents),
-        name: Some(input.bucket.clone()),
+        name: Some(shown_name(cx, &input.bucket)),
         prefix: Some(encoding.write(&prefix)),
         delimiter: (!delimiter.is_empty()).then(|| encoding.write(&delimiter)),
         max_keys: Some(max as i32),
@@ -236,7 +242,7 @@ pub fn v2(tx: &Tx, cx: &Cx, input: &ListObjectsV2Input) -> Result<ListObjectsV2O
     let next = page.entries.last().filter(|_| page.truncated);
     Ok(ListObjectsV2Output {
         is_truncated: Some(page.truncated),
-        name: Some(input.bucket.clone()),
+        name: Some(shown_name(cx, &input.bucket)),
         prefix: Some(encoding.write(&prefix)),
         delimiter: (!delimiter.is_empty()).then(|| encoding.write(&delimiter)),
         max_keys: Some(max as i32),

@@ -3,11 +3,18 @@
 use crate::list::{Encoding, common_prefix, max_keys};
 use crate::rows::*;
 use crate::{acl, bucket, list, object, restore};
-use api::{Cx, Error, Tx};
+use api::{AsyncCx, Body, Cx, Error, Reply, Tx};
 use base::Timestamp;
 use gen_s3::errors as e;
 use gen_s3::*;
+use smithy::model::Protocol;
 use store::{Desc, Stem};
+
+/// A page, and for each version and delete marker on it, in order, which of the two it is.
+pub struct Page {
+    pub output: ListObjectVersionsOutput,
+    pub markers: Vec<bool>,
+}
 
 struct Walk<'a> {
     bucket: &'a BucketRow,
@@ -15,6 +22,7 @@ struct Walk<'a> {
     max: usize,
     count: usize,
     output: ListObjectVersionsOutput,
+    markers: Vec<bool>,
     last: (String, Option<String>),
     /// Whether to say that archived objects can be read, at that time.
     restored_at: Option<Timestamp>,
@@ -38,6 +46,7 @@ impl Walk<'_> {
         };
         self.last = (key.to_owned(), Some(id.clone()));
         let owner = Some(acl::owner(row.owner));
+        self.markers.push(row.delete_marker);
         if row.delete_marker {
             self.output.delete_markers.get_or_insert_default().push(DeleteMarkerEntry {
                 owner,
@@ -85,11 +94,67 @@ impl Walk<'_> {
     }
 }
 
-pub fn list(
-    tx: &Tx,
-    _: &Cx,
+/// Versions and delete markers stand in the answer as they follow each other in the bucket, which two
+/// lists of an output cannot say: the encoded elements are put in order.
+pub async fn run(
+    cx: &AsyncCx,
     input: &ListObjectVersionsInput,
-) -> Result<ListObjectVersionsOutput, Error> {
+) -> Result<Reply<ListObjectVersionsOutput>, Error> {
+    let Page { output, markers } = cx.read(|tx| list(tx, cx, input))?;
+    if !markers.contains(&true) || !markers.contains(&false) {
+        return Ok(Reply::new(output));
+    }
+    let encoded = smithy::encode_response(Protocol::RestXml, cx.service, cx.operation, &output, "");
+    let body = interleaved(&encoded.body, &markers);
+    Ok(Reply::with_body(output, Body::Bytes(body.into())))
+}
+
+/// The elements of two names, which stand one name after the other, in the order of `markers`.
+fn interleaved(body: &[u8], markers: &[bool]) -> Vec<u8> {
+    let elements = |name: &str| {
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let mut found = Vec::new();
+        let mut from = 0;
+        while let Some(start) = find(body, open.as_bytes(), from) {
+            let Some(end) = find(body, close.as_bytes(), start) else { break };
+            from = end + close.len();
+            found.push(start..from);
+        }
+        found
+    };
+    let (versions, deleted) = (elements("Version"), elements("DeleteMarker"));
+    let mut out = Vec::with_capacity(body.len());
+    let (mut next_version, mut next_marker) = (versions.iter(), deleted.iter());
+    let mut all = versions.iter().chain(&deleted).collect::<Vec<_>>();
+    all.sort_by_key(|range| range.start);
+    let mut order = markers.iter();
+    let mut done = 0;
+    for place in all {
+        out.extend_from_slice(&body[done..place.start]);
+        let next = match order.next() {
+            Some(true) => next_marker.next(),
+            _ => next_version.next(),
+        };
+        out.extend_from_slice(next.map_or(&[][..], |range| &body[range.clone()]));
+        done = place.end;
+    }
+    out.extend_from_slice(&body[done..]);
+    out
+}
+
+fn find(body: &[u8], wanted: &[u8], from: usize) -> Option<usize> {
+    let mut at = from;
+    while let Some(step) = body.get(at..)?.iter().position(|b| *b == b'<') {
+        at += step;
+        if body[at..].starts_with(wanted) {
+            return Some(at);
+        }
+        at += 1;
+    }
+    None
+}
+
+pub fn list(tx: &Tx, cx: &Cx, input: &ListObjectVersionsInput) -> Result<Page, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let text = |t: &Option<String>| t.clone().unwrap_or_default();
     let (prefix, delimiter) = (text(&input.prefix), text(&input.delimiter));
@@ -106,7 +171,7 @@ pub fn list(
         is_truncated: Some(false),
         key_marker: Some(encoding.write(&key_marker)),
         version_id_marker: Some(id_marker.clone()),
-        name: Some(input.bucket.clone()),
+        name: Some(list::shown_name(cx, &input.bucket)),
         prefix: Some(encoding.write(&prefix)),
         delimiter: (!delimiter.is_empty()).then(|| encoding.write(&delimiter)),
         max_keys: Some(max as i32),
@@ -115,7 +180,9 @@ pub fn list(
     };
     let last = (String::new(), None);
     let restored_at = list::restore_asked(tx, &input.optional_object_attributes);
-    let mut walk = Walk { bucket: &bucket, encoding, max, count: 0, output, last, restored_at };
+    let markers = Vec::new();
+    let mut walk =
+        Walk { bucket: &bucket, encoding, max, count: 0, output, markers, last, restored_at };
     let scope = bucket::scope(&bucket);
     if !id_marker.is_empty() {
         // The marker names a place, whether or not the version is still there.
@@ -175,11 +242,28 @@ pub fn list(
     Ok(finish(walk))
 }
 
-fn finish(walk: Walk<'_>) -> ListObjectVersionsOutput {
-    let Walk { encoding, mut output, last, .. } = walk;
+fn finish(walk: Walk<'_>) -> Page {
+    let Walk { encoding, mut output, markers, last, .. } = walk;
     if output.is_truncated == Some(true) {
         output.next_key_marker = Some(encoding.write(&last.0));
         output.next_version_id_marker = last.1;
     }
-    output
+    Page { output, markers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_put_in_order() {
+        let version = |n: u8| format!("<Version><Key>{n}</Key><VersionId>x</VersionId></Version>");
+        let marker = |n: u8| format!("<DeleteMarker><Key>{n}</Key></DeleteMarker>");
+        let head = "<R><VersionIdMarker></VersionIdMarker><MaxKeys>9</MaxKeys>";
+        let tail = "<CommonPrefixes/></R>";
+        let body = [head, &version(1), &version(3), &marker(2), &marker(4), tail].concat();
+        let expected = [head, &version(1), &marker(2), &version(3), &marker(4), tail].concat();
+        let got = interleaved(body.as_bytes(), &[false, true, false, true]);
+        assert_eq!(String::from_utf8(got).unwrap(), expected);
+    }
 }

@@ -4,6 +4,8 @@
 use crate::rows::Meta;
 use api::{Cx, Error};
 use base::percent;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use gen_s3::errors as e;
 use std::collections::BTreeMap;
 
@@ -62,6 +64,21 @@ pub fn user(given: &Option<BTreeMap<String, String>>) -> Result<BTreeMap<String,
         .detail("MaxSizeAllowed", USER_BYTES_MAX.to_string()));
     }
     Ok(user)
+}
+
+/// What responses show of it. Values beyond ASCII go through mail-safe words, and S3 takes each byte of
+/// what came for a character of Latin-1:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html#UserMetadata>
+pub fn shown_user(meta: &Meta) -> Option<BTreeMap<String, String>> {
+    let shown = |value: &String| match value.is_ascii() {
+        true => value.clone(),
+        false => {
+            let characters: String = value.bytes().map(char::from).collect();
+            format!("=?UTF-8?B?{}?=", BASE64_STANDARD.encode(characters))
+        }
+    };
+    let pairs = meta.user.iter().map(|(name, value)| (name.clone(), shown(value)));
+    (!meta.user.is_empty()).then(|| pairs.collect())
 }
 
 /// Where a website host leads whoever asks for the object.
@@ -175,6 +192,18 @@ pub fn content_encoding(given: &Option<String>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The example of the user guide.
+    #[test]
+    fn metadata_beyond_ascii() {
+        let check = |value: &str, expected: &str| {
+            let user = BTreeMap::from([("a".to_owned(), value.to_owned())]);
+            let meta = Meta { user, ..Meta::default() };
+            assert_eq!(shown_user(&meta).unwrap()["a"], expected);
+        };
+        check("plain", "plain");
+        check("ÄMÄZÕÑ S3", "=?UTF-8?B?w4PChE3Dg8KEWsODwpXDg8KRIFMz?=");
+    }
 
     #[test]
     fn content_encoding_loses_the_framing() {

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html>
 
 use crate::acl::Asked;
-use crate::checksum::{self, Declared, Values};
+use crate::checksum::{self, Declared};
 use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
 use crate::{
@@ -67,13 +67,8 @@ fn locked(input: &CreateMultipartUploadInput) -> lock::Asked<'_> {
 pub fn authorize_create(cx: &Cx, input: &CreateMultipartUploadInput) -> Vec<Ask> {
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
     let put = Ask::new("s3:PutObject", &arn)
-        .key("s3:x-amz-storage-class", input.storage_class.as_deref())
-        .key("s3:x-amz-server-side-encryption", input.server_side_encryption.as_deref())
-        .key("s3:x-amz-server-side-encryption-aws-kms-key-id", input.ssekms_key_id.as_deref())
-        .key(
-            "s3:x-amz-server-side-encryption-customer-algorithm",
-            input.sse_customer_algorithm.as_deref(),
-        );
+        .key("s3:x-amz-storage-class", input.storage_class.as_deref());
+    let put = encryption::keys!(input, put);
     let mut asks = vec![tagging::with_header(asked(input).keys(put), &input.tagging)];
     if !asked(input).is_empty() {
         let ask = asked(input).keys(Ask::new("s3:PutObjectAcl", &arn));
@@ -142,7 +137,7 @@ pub fn create(
     let owner = put_object::object_owner(&bucket, cx, &input.acl);
     let upload = UploadRow {
         initiated: tx.now(),
-        acl: put_object::object_acl(&bucket, &asked(input), owner)?,
+        acl: put_object::object_acl(tx, &bucket, &asked(input), owner)?,
         owner,
         algorithm,
         composite,
@@ -211,17 +206,8 @@ pub async fn upload_part(
     input: &UploadPartInput,
 ) -> Result<Reply<UploadPartOutput>, Error> {
     let number = check_part_number(input.part_number)?;
-    let declared = Declared::new(
-        &input.content_md5,
-        &input.checksum_algorithm,
-        Values([
-            &input.checksum_crc32,
-            &input.checksum_crc32c,
-            &input.checksum_crc64nvme,
-            &input.checksum_sha1,
-            &input.checksum_sha256,
-        ]),
-    )?;
+    let declared =
+        Declared::new(&input.content_md5, &input.checksum_algorithm, checksum::values!(input))?;
     let customer = customer_key::given!(input).read(cx)?;
     let upload = cx.read(|tx| {
         let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
@@ -275,7 +261,12 @@ fn chosen(
         Error::new(&e::MALFORMED_XML, text)
     })?;
     let mut parts: Vec<(u32, PartRow)> = Vec::with_capacity(listed.len());
-    for wanted in listed {
+    for (nth, wanted) in listed.iter().enumerate() {
+        // One that was sent again and is named twice in a row counts as it is named last.
+        let next = listed.get(nth + 1);
+        if next.is_some_and(|next| next.part_number == wanted.part_number) {
+            continue;
+        }
         let number = check_part_number(wanted.part_number.unwrap_or_default())?;
         if parts.last().is_some_and(|(before, _)| *before >= number) {
             let text = "The list of parts was not in ascending order. Parts must be ordered by part number.";
@@ -288,13 +279,7 @@ fn chosen(
         let row = tx.get(&PARTS, &bucket::scope(bucket), &place)?;
         let row = row.filter(|row| row.e_tag == e_tag);
         let row = row.ok_or_else(|| invalid_part(&input.upload_id, number, e_tag))?;
-        let named = [
-            &wanted.checksum_crc32,
-            &wanted.checksum_crc32c,
-            &wanted.checksum_crc64nvme,
-            &wanted.checksum_sha1,
-            &wanted.checksum_sha256,
-        ];
+        let checksum::Values(named) = checksum::values!(wanted);
         for (algorithm, value) in Algorithm::ALL.into_iter().zip(named) {
             let same =
                 |c: &ChecksumRow| c.algorithm == algorithm && Some(&c.value) == value.as_ref();
@@ -341,13 +326,7 @@ fn check_declared(
     checksum: Option<&ChecksumRow>,
     size: u64,
 ) -> Result<(), Error> {
-    let declared = [
-        &input.checksum_crc32,
-        &input.checksum_crc32c,
-        &input.checksum_crc64nvme,
-        &input.checksum_sha1,
-        &input.checksum_sha256,
-    ];
+    let checksum::Values(declared) = checksum::values!(input);
     for (algorithm, value) in Algorithm::ALL.into_iter().zip(declared) {
         let Some(value) = value else { continue };
         // Clients leave the number of parts out of composite ones.

@@ -3,7 +3,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html>
 
 use crate::rows::*;
-use crate::{acl, bucket, malformed_xml};
+use crate::{acl, bucket, control, malformed_xml};
 use api::{Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -14,20 +14,28 @@ fn access_denied() -> Error {
     Error::new(&e::ACCESS_DENIED, "Access Denied")
 }
 
-pub fn of(bucket: &BucketRow) -> PublicAccessRow {
-    bucket.public_access.unwrap_or_default()
+/// What the bucket blocks, and what its account blocks for all of them.
+pub fn of(tx: &Tx, bucket: &BucketRow) -> Result<PublicAccessRow, Error> {
+    let own = bucket.public_access.unwrap_or_default();
+    let account = control::account_block(tx, bucket.owner)?;
+    Ok(PublicAccessRow {
+        block_acls: own.block_acls || account.block_acls,
+        ignore_acls: own.ignore_acls || account.ignore_acls,
+        block_policy: own.block_policy || account.block_policy,
+        restrict: own.restrict || account.restrict,
+    })
 }
 
 /// Refuses an access control list that everybody, or everybody with an account, has a part in.
-pub fn check_acl(bucket: &BucketRow, grants: &[GrantRow]) -> Result<(), Error> {
-    match of(bucket).block_acls && acl::is_public(grants) {
+pub fn check_acl(tx: &Tx, bucket: &BucketRow, grants: &[GrantRow]) -> Result<(), Error> {
+    match acl::is_public(grants) && of(tx, bucket)?.block_acls {
         true => Err(access_denied()),
         false => Ok(()),
     }
 }
 
-pub fn check_policy(bucket: &BucketRow, policy: &Policy) -> Result<(), Error> {
-    match of(bucket).block_policy && policy.is_public() {
+pub fn check_policy(tx: &Tx, bucket: &BucketRow, policy: &Policy) -> Result<(), Error> {
+    match policy.is_public() && of(tx, bucket)?.block_policy {
         true => Err(access_denied()),
         false => Ok(()),
     }

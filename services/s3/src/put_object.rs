@@ -1,14 +1,14 @@
 //! PutObject.
 
 use crate::acl::Asked;
-use crate::checksum::{self, Declared, Values};
+use crate::checksum::{self, Declared};
 use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
 use crate::{
     acl, body, bucket, conditions, encryption, events, lifecycle, lock, meta, names, object,
     public_access, tagging,
 };
-use api::{Ask, AsyncCx, Cx, Error, Reply};
+use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base::AccountId;
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -17,14 +17,9 @@ pub fn authorize(cx: &Cx, input: &PutObjectInput) -> Result<Vec<Ask>, Error> {
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
     let put = Ask::new("s3:PutObject", &arn)
         .key("s3:x-amz-storage-class", input.storage_class.as_deref())
-        .key("s3:x-amz-server-side-encryption", input.server_side_encryption.as_deref())
-        .key("s3:x-amz-server-side-encryption-aws-kms-key-id", input.ssekms_key_id.as_deref())
-        .key(
-            "s3:x-amz-server-side-encryption-customer-algorithm",
-            input.sse_customer_algorithm.as_deref(),
-        )
         .key("s3:if-none-match", input.if_none_match.as_deref())
         .key("s3:if-match", input.if_match.as_deref());
+    let put = encryption::keys!(input, put);
     let mut asks = vec![tagging::with_header(asked(input).keys(put), &input.tagging)];
     if !asked(input).is_empty() {
         let ask = asked(input).keys(Ask::new("s3:PutObjectAcl", &arn));
@@ -85,6 +80,7 @@ pub fn object_owner(bucket: &BucketRow, cx: &Cx, canned: &Option<String>) -> Acc
 
 /// The access control list of a new object.
 pub fn object_acl(
+    tx: &Tx,
     bucket: &BucketRow,
     asked: &Asked<'_>,
     owner: AccountId,
@@ -100,24 +96,15 @@ pub fn object_acl(
         return Ok(vec![acl::full_control(bucket.owner)]);
     }
     let grants = asked.grants(owner, Some(bucket.owner))?;
-    public_access::check_acl(bucket, &grants)?;
+    public_access::check_acl(tx, bucket, &grants)?;
     Ok(grants)
 }
 
 pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObjectOutput>, Error> {
     names::check_key(&input.key)?;
     let meta = meta_of(cx, input)?;
-    let declared = Declared::new(
-        &input.content_md5,
-        &input.checksum_algorithm,
-        Values([
-            &input.checksum_crc32,
-            &input.checksum_crc32c,
-            &input.checksum_crc64nvme,
-            &input.checksum_sha1,
-            &input.checksum_sha256,
-        ]),
-    )?;
+    let declared =
+        Declared::new(&input.content_md5, &input.checksum_algorithm, checksum::values!(input))?;
     // Before the body is taken: whether it may come at all.
     let customer = cx.read(|tx| {
         let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
@@ -156,7 +143,7 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
                 blobs: vec![tx.adopt_blob(&received.blob)?],
                 meta,
                 owner,
-                acl: object_acl(&bucket, &asked(input), owner)?,
+                acl: object_acl(tx, &bucket, &asked(input), owner)?,
                 checksum: Some(checksum.clone()),
                 parts: Vec::new(),
                 upload_id: None,

@@ -230,6 +230,11 @@ row_enum! {
         2 => Crc64Nvme,
         3 => Sha1,
         4 => Sha256,
+        5 => Sha512,
+        6 => Md5,
+        7 => XxHash64,
+        8 => XxHash3,
+        9 => XxHash128,
     }
 }
 

@@ -7,9 +7,10 @@ use smithy::Document;
 use smithy::model::Operation;
 use std::collections::BTreeMap;
 
-const TABLES: [(&str, &str); 3] = [
+const TABLES: [(&str, &str); 4] = [
     ("iam", include_str!("../../../../models/iam.auth.json")),
     ("s3", include_str!("../../../../models/s3.auth.json")),
+    ("s3control", include_str!("../../../../models/s3.auth.json")),
     ("sts", include_str!("../../../../models/sts.auth.json")),
 ];
 

@@ -1,6 +1,7 @@
 //! The gateway with the real services over a store in memory, without sockets.
 
 mod access_logs;
+mod access_points;
 mod answers;
 mod auth_table;
 mod names;

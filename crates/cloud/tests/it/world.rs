@@ -30,6 +30,7 @@ pub fn services() -> Vec<Arc<dyn Service>> {
     vec![
         Arc::new(gen_iam::Handler(service_iam::Iam)),
         Arc::new(gen_s3::Handler(service_s3::S3::new())),
+        Arc::new(gen_s3control::Handler(service_s3::Control)),
         Arc::new(gen_sts::Handler(service_sts::Sts::new(Arc::new(api::NoFetch)))),
         Arc::new(gen_dynamodb::Handler(service_dynamodb::DynamoDb::default())),
         Arc::new(gen_ec2::Handler(ToCome)),

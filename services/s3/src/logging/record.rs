@@ -208,7 +208,8 @@ impl Record<'_> {
             word(&self.key),
             quoted(&Some(access.line.clone())),
             access.status.to_string(),
-            word(access.error.as_deref().unwrap_or("")),
+            // That nothing changed since is no error.
+            word(access.error.as_deref().filter(|_| access.status != 304).unwrap_or("")),
             number(sent),
             number(access.object_bytes.filter(|_| main)),
             number(Some(access.total_ms).filter(|_| main)),

@@ -249,3 +249,101 @@ fn configurations_with_ids() {
     assert_eq!(code(delete()), "ok");
     assert_eq!(code(delete()), "NoSuchConfiguration");
 }
+
+/// What contradicts itself is refused, and nothing is kept of it.
+#[test]
+fn configurations_that_make_no_sense() {
+    let cloud = Cloud::new();
+    let inventory = |change: &dyn Fn(&mut InventoryConfiguration)| {
+        let mut document = InventoryConfiguration {
+            id: "all".into(),
+            is_enabled: true,
+            included_object_versions: "All".into(),
+            schedule: InventorySchedule { frequency: "Daily".into() },
+            ..InventoryConfiguration::default()
+        };
+        let to = &mut document.destination.s3_bucket_destination;
+        (to.bucket, to.format) = ("arn:aws:s3:::reports".into(), "CSV".into());
+        change(&mut document);
+        let input = PutBucketInventoryConfigurationInput {
+            bucket: "box".into(),
+            id: document.id.clone(),
+            inventory_configuration: document,
+            ..Default::default()
+        };
+        code(cloud.call::<PutBucketInventoryConfigurationOutput>(
+            "PutBucketInventoryConfiguration",
+            &input,
+        ))
+    };
+    let to = |arn: &'static str| {
+        move |document: &mut InventoryConfiguration| {
+            document.destination.s3_bucket_destination.bucket = arn.into();
+        }
+    };
+    assert_eq!(inventory(&|d| d.schedule.frequency = "Hourly".into()), "MalformedXML");
+    assert_eq!(inventory(&|d| d.included_object_versions = "Old".into()), "MalformedXML");
+    let fields = |names: &'static [&str]| {
+        move |document: &mut InventoryConfiguration| {
+            document.optional_fields = Some(names.iter().map(|n| (*n).into()).collect());
+        }
+    };
+    assert_eq!(inventory(&fields(&["Size", "Size"])), "MalformedXML");
+    assert_eq!(inventory(&fields(&["Weight"])), "MalformedXML");
+    for arn in ["reports", "arn:aws:s3:::reports/x", "arn:aws:sqs:us-east-1:1:q"] {
+        assert_eq!(inventory(&to(arn)), "InvalidS3DestinationBucket", "{arn}");
+    }
+    assert_eq!(inventory(&|d| d.id = "a b".into()), "InvalidArgument");
+    assert_eq!(inventory(&fields(&["Size", "ETag"])), "ok");
+    let tiering = |tiers: &[(&str, i32)]| {
+        let tier =
+            |(name, days): &(&str, i32)| Tiering { days: *days, access_tier: (*name).into() };
+        let document = IntelligentTieringConfiguration {
+            id: "t".into(),
+            status: "Enabled".into(),
+            tierings: tiers.iter().map(tier).collect(),
+            ..Default::default()
+        };
+        let input = PutBucketIntelligentTieringConfigurationInput {
+            bucket: "box".into(),
+            id: "t".into(),
+            intelligent_tiering_configuration: document,
+            ..Default::default()
+        };
+        code(cloud.call::<PutBucketIntelligentTieringConfigurationOutput>(
+            "PutBucketIntelligentTieringConfiguration",
+            &input,
+        ))
+    };
+    let (archive, deep) = ("ARCHIVE_ACCESS", "DEEP_ARCHIVE_ACCESS");
+    assert_eq!(tiering(&[]), "MalformedXML");
+    assert_eq!(tiering(&[("SOME", 90)]), "MalformedXML");
+    assert_eq!(tiering(&[(archive, 89)]), "InvalidArgument");
+    assert_eq!(tiering(&[(deep, 731)]), "InvalidArgument");
+    assert_eq!(tiering(&[(archive, 90), (archive, 91)]), "InvalidArgument");
+    assert_eq!(tiering(&[(archive, 200), (deep, 180)]), "InvalidArgument");
+    assert_eq!(tiering(&[(archive, 90), (deep, 180)]), "ok");
+    let metrics = |filter: MetricsFilter| {
+        let document = MetricsConfiguration { id: "m".into(), filter: Some(filter) };
+        let input = PutBucketMetricsConfigurationInput {
+            bucket: "box".into(),
+            id: "m".into(),
+            metrics_configuration: document,
+            ..Default::default()
+        };
+        let operation = "PutBucketMetricsConfiguration";
+        code(cloud.call::<PutBucketMetricsConfigurationOutput>(operation, &input))
+    };
+    let prefix = || Some("a".to_owned());
+    let tag = || Some(Tag { key: "k".into(), value: "v".into() });
+    assert_eq!(metrics(MetricsFilter::default()), "MalformedXML");
+    assert_eq!(
+        metrics(MetricsFilter { prefix: prefix(), tag: tag(), ..Default::default() }),
+        "MalformedXML"
+    );
+    let and = MetricsAndOperator { prefix: prefix(), ..Default::default() };
+    assert_eq!(metrics(MetricsFilter { and: Some(and), ..Default::default() }), "MalformedXML");
+    let point = MetricsFilter { access_point_arn: prefix(), ..Default::default() };
+    assert_eq!(metrics(point), "InvalidArgument");
+    assert_eq!(metrics(MetricsFilter { tag: tag(), ..Default::default() }), "ok");
+}

@@ -100,14 +100,15 @@ fn wrong_completions_change_nothing() {
     };
     check(&[], "MalformedXML");
     check(&[(2, &last), (1, &small)], "InvalidPartOrder");
-    check(&[(1, &small), (1, &small)], "InvalidPartOrder");
+    // Named twice in a row, it counts as it is named last.
+    check(&[(1, &small), (1, &last)], "InvalidPart");
     check(&[(1, &last)], "InvalidPart");
     check(&[(3, &last)], "InvalidPart");
     check(&[(1, &small), (2, &last)], "EntityTooSmall");
     check(&[(0, &small)], "InvalidArgument");
     assert_eq!(part(&cloud, &id, 10_001, b"x").unwrap_err().code(), "InvalidArgument");
     assert_eq!(part(&cloud, "nothing", 1, b"x").unwrap_err().code(), "NoSuchUpload");
-    complete(&cloud, &id, &[(2, &last)]).unwrap();
+    complete(&cloud, &id, &[(2, &small), (2, &last)]).unwrap();
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! Amazon S3 Control: access points, and what an account blocks for all of its buckets.
+//! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points.html>
+//!
+//! Invariants: an access point's name is taken once in an account and region, its alias once in the
+//! cloud; a bucket goes only when no access point leads to it. Requests through one are in [`through`].
+//!
+//! Deliberately absent: scopes and tags of access points (refused by name), those of several regions,
+//! of Outposts and of functions.
+
+mod access_point;
+mod account_block;
+mod through;
+
+pub use access_point::{ALIAS_END, attached};
+pub use account_block::of as account_block;
+pub use through::{find, grants};
+
+use crate::checksum;
+use api::{Ask, Cx, Error, Grants, Hooks, Tx};
+use base::{AccountId, Arn};
+use gen_s3control::*;
+use smithy::Headers;
+use smithy::model::Operation;
+
+/// The service beside [`crate::S3`]; it keeps nothing but rows.
+#[derive(Debug, Default)]
+pub struct Control;
+
+/// Whoever asks must be of the account that is asked about.
+fn check_account(cx: &Cx, id: &str) -> Result<AccountId, Error> {
+    match AccountId::parse(id).filter(|account| *account == cx.account) {
+        Some(account) => Ok(account),
+        None => Err(Error::new(&errors::ACCESS_DENIED, "Access Denied")),
+    }
+}
+
+fn ask(cx: &Cx, action: &'static str, account: &str, name: &str) -> Vec<Ask> {
+    let (partition, region) = (cx.partition().as_str(), &cx.region);
+    vec![Ask::new(action, format!("arn:{partition}:s3:{region}:{account}:accesspoint/{name}"))]
+}
+
+macro_rules! asks {
+    ($($name:ident($input:ty) = $action:literal;)*) => {$(
+        fn $name(&self, cx: &Cx, input: &$input) -> Result<Vec<Ask>, Error> {
+            Ok(ask(cx, $action, &input.account_id, &input.name))
+        }
+    )*};
+}
+macro_rules! reads {
+    ($($name:ident($input:ty) -> $output:ty = $run:path;)*) => {$(
+        fn $name(&self, tx: &Tx, cx: &Cx, input: &$input) -> Result<$output, Error> {
+            $run(tx, cx, input)
+        }
+    )*};
+}
+macro_rules! writes {
+    ($($name:ident($input:ty) -> $output:ty = $run:path;)*) => {$(
+        fn $name(&self, tx: &mut Tx, cx: &Cx, input: &$input) -> Result<$output, Error> {
+            $run(tx, cx, input)
+        }
+    )*};
+}
+
+impl S3ControlApi for Control {
+    fn authorize_get_access_point(
+        &self,
+        _: &Cx,
+        _: &GetAccessPointInput,
+    ) -> Result<Vec<Ask>, Error> {
+        // The one of them that AWS asks without a resource.
+        Ok(vec![Ask::new("s3:GetAccessPoint", "*")])
+    }
+
+    asks! {
+        authorize_create_access_point(CreateAccessPointInput) = "s3:CreateAccessPoint";
+        authorize_delete_access_point(DeleteAccessPointInput) = "s3:DeleteAccessPoint";
+        authorize_put_access_point_policy(PutAccessPointPolicyInput) = "s3:PutAccessPointPolicy";
+        authorize_get_access_point_policy(GetAccessPointPolicyInput) = "s3:GetAccessPointPolicy";
+        authorize_delete_access_point_policy(DeleteAccessPointPolicyInput) = "s3:DeleteAccessPointPolicy";
+        authorize_get_access_point_policy_status(GetAccessPointPolicyStatusInput) = "s3:GetAccessPointPolicyStatus";
+    }
+
+    reads! {
+        get_access_point(GetAccessPointInput) -> GetAccessPointOutput = access_point::get;
+        list_access_points(ListAccessPointsInput) -> ListAccessPointsOutput = access_point::list;
+        get_access_point_policy(GetAccessPointPolicyInput) -> GetAccessPointPolicyOutput = access_point::get_policy;
+        get_access_point_policy_status(GetAccessPointPolicyStatusInput) -> GetAccessPointPolicyStatusOutput = access_point::policy_status;
+        get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = account_block::get;
+    }
+
+    writes! {
+        create_access_point(CreateAccessPointInput) -> CreateAccessPointOutput = access_point::create;
+        delete_access_point(DeleteAccessPointInput) -> DeleteAccessPointOutput = access_point::delete;
+        put_access_point_policy(PutAccessPointPolicyInput) -> PutAccessPointPolicyOutput = access_point::put_policy;
+        delete_access_point_policy(DeleteAccessPointPolicyInput) -> DeleteAccessPointPolicyOutput = access_point::delete_policy;
+        put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput = account_block::put;
+        delete_public_access_block(DeletePublicAccessBlockInput) -> DeletePublicAccessBlockOutput = account_block::delete;
+    }
+}
+
+impl Hooks for Control {
+    fn check_body(
+        &self,
+        operation: &'static Operation,
+        headers: &dyn Headers,
+        body: &[u8],
+        trailers: &[(String, String)],
+    ) -> Result<(), Error> {
+        checksum::check_whole(operation, headers, body, trailers)
+    }
+
+    fn grants(&self, _: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        let arn = Arn::parse(&ask.resource);
+        let owner = arn.and_then(|arn| AccountId::parse(&arn.account));
+        Ok(Grants { owner, ..Grants::default() })
+    }
+}

@@ -1,0 +1,80 @@
+"""Access points with real clients, which put accounts, access points and aliases into host names."""
+
+import json
+import socket
+
+import pytest
+from accounts import refused
+
+
+@pytest.fixture
+def named(account, monkeypatch):
+    """An endpoint whose names below it lead to this machine, as they do in `cumulet shell`."""
+    ask = socket.getaddrinfo
+
+    def answer(host, *args, **more):
+        below = isinstance(host, str) and host.endswith(".localhost")
+        return ask("127.0.0.1" if below else host, *args, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+    return f"http://localhost:{account.cloud.address[1]}"
+
+
+def test_with_boto3(account, bucket, named):
+    control = account.client("s3control", endpoint=named)
+    s3 = account.client("s3", endpoint=named)
+    account.s3.put_object(Bucket=bucket, Key="a/k", Body=b"content")
+    made = control.create_access_point(AccountId=account.id, Name="door", Bucket=bucket)
+    arn = f"arn:aws:s3:us-east-1:{account.id}:accesspoint/door"
+    assert made["AccessPointArn"] == arn and made["Alias"].endswith("-s3alias")
+    for name in (arn, made["Alias"]):
+        assert s3.get_object(Bucket=name, Key="a/k")["Body"].read() == b"content"
+        s3.put_object(Bucket=name, Key="b", Body=b"new")
+        keys = [one["Key"] for one in s3.list_objects_v2(Bucket=name)["Contents"]]
+        assert keys == ["a/k", "b"]
+        s3.delete_object(Bucket=name, Key="b")
+    assert s3.head_bucket(Bucket=made["Alias"])["AccessPointAlias"]
+    got = control.get_access_point(AccountId=account.id, Name="door")
+    assert got["Bucket"] == bucket and got["NetworkOrigin"] == "Internet"
+    listed = control.list_access_points(AccountId=account.id, Bucket=bucket)["AccessPointList"]
+    assert [one["AccessPointArn"] for one in listed] == [arn]
+    policy = {"Version": "2012-10-17", "Statement": [{
+        "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject", "Resource": arn + "/object/a/*"}]}
+    control.put_access_point_policy(AccountId=account.id, Name="door", Policy=json.dumps(policy))
+    kept = control.get_access_point_policy(AccountId=account.id, Name="door")["Policy"]
+    assert json.loads(kept) == policy
+    with refused("AccessDenied", 403):
+        s3.get_object(Bucket=arn, Key="a/k")
+    status = control.get_access_point_policy_status(AccountId=account.id, Name="door")
+    assert not status["PolicyStatus"]["IsPublic"]
+    control.delete_access_point_policy(AccountId=account.id, Name="door")
+    assert s3.get_object(Bucket=arn, Key="a/k")["Body"].read() == b"content"
+    with refused("BucketHasAccessPointsAttached", 400):
+        account.s3.delete_object(Bucket=bucket, Key="a/k")
+        account.s3.delete_bucket(Bucket=bucket)
+    control.delete_access_point(AccountId=account.id, Name="door")
+    # In a host name of ours it could have been a bucket.
+    with refused(("NoSuchAccessPoint", "NoSuchBucket"), 404):
+        s3.get_object(Bucket=arn, Key="a/k")
+
+
+def test_what_an_account_blocks(account, bucket, named):
+    control = account.client("s3control", endpoint=named)
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read")
+    nobody = account.client("s3", key="anonymous")
+    assert nobody.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+    block = {"BlockPublicAcls": True, "IgnorePublicAcls": True,
+             "BlockPublicPolicy": True, "RestrictPublicBuckets": True}
+    with refused("NoSuchPublicAccessBlockConfiguration", 404):
+        control.get_public_access_block(AccountId=account.id)
+    control.put_public_access_block(AccountId=account.id, PublicAccessBlockConfiguration=block)
+    got = control.get_public_access_block(AccountId=account.id)
+    assert got["PublicAccessBlockConfiguration"] == block
+    with refused("AccessDenied", 403):
+        nobody.get_object(Bucket=bucket, Key="k")
+    with refused("AccessDenied", 403):
+        account.s3.put_object(Bucket=bucket, Key="l", Body=b"x", ACL="public-read")
+    with refused("AccessDenied", 403):
+        control.get_public_access_block(AccountId="999999999999")
+    control.delete_public_access_block(AccountId=account.id)
+    assert nobody.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
