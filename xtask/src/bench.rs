@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::run;
 
 pub const HELP: &str = "\
-cargo xtask bench [GROUP...] [--quick] [--offline] [--with-fakecloud]
+cargo xtask bench [GROUP...] [--quick] [--items N] [--offline] [--with-fakecloud]
 
   s3      reads of 1 KiB and 100 MiB, beside a bare hyper server and nginx
   store   durable writes of 1 KiB and 100 MiB, beside a raw log and dd
@@ -19,8 +19,10 @@ cargo xtask bench [GROUP...] [--quick] [--offline] [--with-fakecloud]
   containers  beside Debian's dockerd and podman, and bare runc and crun; needs root
   many    a page of a million objects, and requests while lifecycle rules are applied to them
   snapshot  ten GiB and a million objects saved under load, and restored
+  dynamodb  items of 1 KiB read, written, updated and queried, and a table of ten million
 
   --quick           one short round of each, to see that it works; docs/bench.md stays as it is
+  --items N         so many items in the large table of DynamoDB
   --offline         only the peers that are there already
   --with-fakecloud  one more peer, whose build takes long
 ";
@@ -36,6 +38,11 @@ struct Peer {
 const PEERS: &[Peer] = &[
     Peer { option: "moto", program: "moto/bin/moto_server", install: install_moto },
     Peer { option: "s3s-fs", program: "bin/s3s-fs", install: install_s3s_fs },
+    Peer {
+        option: "dynalite",
+        program: "dynalite/node_modules/.bin/dynalite",
+        install: install_dynalite,
+    },
     Peer { option: "nginx", program: "nginx/usr/sbin/nginx", install: install_nginx },
 ];
 const FAKECLOUD: Peer =
@@ -43,6 +50,7 @@ const FAKECLOUD: Peer =
 
 // Pinned: figures of another version are other figures.
 const MOTO: &str = "moto[server]==5.2.5";
+const DYNALITE: &str = "dynalite@4.0.0";
 const S3S_FS_VERSION: &str = "0.14.1";
 const FAKECLOUD_VERSION: &str = "0.51.0";
 
@@ -128,6 +136,11 @@ fn install_moto(peers: &Path) -> Result<(), String> {
     run::must(peers, "python3", &["-m", "venv", "moto"])?;
     let pip = text(&peers.join("moto/bin/pip"));
     run::must(peers, &pip, &["install", "--quiet", "--disable-pip-version-check", MOTO])?;
+    Ok(())
+}
+
+fn install_dynalite(peers: &Path) -> Result<(), String> {
+    run::must(peers, "npm", &["install", "--silent", "--prefix", "dynalite", DYNALITE])?;
     Ok(())
 }
 

@@ -13,6 +13,8 @@ pub enum Kind {
     Floor,
     Nginx,
     Peer,
+    /// One that has DynamoDB alone.
+    ItemPeer,
 }
 
 /// A program that can take part.
@@ -42,6 +44,7 @@ impl Contestant {
         add("s3s-fs", Kind::Peer, options.s3s_fs.as_ref());
         add("fakecloud", Kind::Peer, options.fakecloud.as_ref());
         add("moto", Kind::Peer, options.moto.as_ref());
+        add("dynalite", Kind::ItemPeer, options.dynalite.as_ref());
         let there = |one: &Contestant| one.program.is_file();
         match all.iter().find(|one| !there(one)) {
             Some(gone) => Err(format!("{} is not at {}", gone.name, gone.program.display())),
@@ -86,6 +89,10 @@ impl Contestant {
                 let keys = ["--access-key", "test", "--secret-key", "test"];
                 command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
                 command.args(keys).arg(&home);
+            }
+            "dynalite" => {
+                command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
+                command.args(["--createTableMs", "0"]);
             }
             "fakecloud" => {
                 command.args(["--addr", &address]);

@@ -6,7 +6,7 @@
 //! The CPU time is that of the server's processes alone, from `/proc`: on a busy machine it says
 //! more than requests a second do.
 //!
-//! Deliberately absent: latency under a fixed rate, several machines, other services than S3.
+//! Deliberately absent: latency under a fixed rate, several machines, other services than S3 and DynamoDB.
 
 #![allow(
     clippy::disallowed_methods,

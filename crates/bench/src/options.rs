@@ -13,6 +13,9 @@ pub struct Options {
     pub s3s_fs: Option<PathBuf>,
     pub fakecloud: Option<PathBuf>,
     pub nginx: Option<PathBuf>,
+    pub dynalite: Option<PathBuf>,
+    /// Of the large table, where the usual number takes too long or too much room.
+    pub items: Option<u64>,
     /// Named in the table: what could not be installed, and why.
     pub missing: Vec<String>,
     /// The page whose sections are replaced.
@@ -32,11 +35,19 @@ pub enum Group {
     Many,
     /// Ten GiB saved under load.
     Snapshot,
+    DynamoDb,
 }
 
 impl Group {
-    pub const ALL: [Group; 6] =
-        [Group::S3, Group::Store, Group::Start, Group::Memory, Group::Many, Group::Snapshot];
+    pub const ALL: [Group; 7] = [
+        Group::S3,
+        Group::Store,
+        Group::Start,
+        Group::Memory,
+        Group::Many,
+        Group::Snapshot,
+        Group::DynamoDb,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -46,6 +57,7 @@ impl Group {
             Group::Memory => "memory",
             Group::Many => "many",
             Group::Snapshot => "snapshot",
+            Group::DynamoDb => "dynamodb",
         }
     }
 
@@ -57,6 +69,7 @@ impl Group {
             Group::Memory => "Memory",
             Group::Many => "Many objects",
             Group::Snapshot => "Snapshots",
+            Group::DynamoDb => "DynamoDB",
         }
     }
 }
@@ -80,6 +93,11 @@ pub fn parse(words: &[&str]) -> Result<Options, String> {
             "--s3s-fs" => options.s3s_fs = Some(value.into()),
             "--fakecloud" => options.fakecloud = Some(value.into()),
             "--nginx" => options.nginx = Some(value.into()),
+            "--dynalite" => options.dynalite = Some(value.into()),
+            "--items" => {
+                let number = value.parse().map_err(|_| "--items takes a number".to_owned())?;
+                options.items = Some(number);
+            }
             "--missing" => options.missing.push((*value).to_owned()),
             "--page" => options.page = Some(value.into()),
             _ => return Err(format!("no such option: {word}; run `cargo xtask bench --help`")),

@@ -51,19 +51,25 @@ impl Body {
 
 /// Signs for one server.
 pub struct Signer {
+    service: &'static str,
     key: SigningKey,
     host: String,
     now: Timestamp,
 }
 
 impl Signer {
+    /// For S3.
     pub fn new(address: SocketAddr) -> Signer {
+        Signer::of(address, "s3")
+    }
+
+    pub fn of(address: SocketAddr, service: &'static str) -> Signer {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Timestamp::from_millis(i64::try_from(now.as_millis()).unwrap_or_default());
         let date = now.iso8601_basic();
         let day = date.get(..8).unwrap_or_default();
-        let key = SigningKey::derive(SECRET, day, REGION, "s3");
-        Signer { key, host: address.to_string(), now }
+        let key = SigningKey::derive(SECRET, day, REGION, service);
+        Signer { service, key, host: address.to_string(), now }
     }
 
     /// The bytes of a request's head, ready to send.
@@ -72,6 +78,7 @@ impl Signer {
         if let Some(crc) = &body.crc32 {
             headers.push(("x-amz-checksum-crc32", crc.as_bytes()));
         }
+        debug_assert_eq!(self.service, "s3");
         let (before, query) = path.split_once('?').unwrap_or((path, ""));
         let head = RequestHead { method, path: before, query, headers: &headers };
         let credentials = Credentials { access_key: ACCESS_KEY, key: &self.key, token: None };
@@ -90,6 +97,32 @@ impl Signer {
         }
         bytes.extend_from_slice(b"\r\n");
         bytes
+    }
+}
+
+impl Signer {
+    /// The bytes of a whole request to a service that speaks JSON, ready to send.
+    pub fn post(&self, target: &str, body: &str) -> Vec<u8> {
+        let body_sha256 = sha256(body.as_bytes());
+        let headers: [(&str, &[u8]); 3] = [
+            ("host", self.host.as_bytes()),
+            ("content-type", b"application/x-amz-json-1.0"),
+            ("x-amz-target", target.as_bytes()),
+        ];
+        let head = RequestHead { method: "POST", path: "/", query: "", headers: &headers };
+        let credentials = Credentials { access_key: ACCESS_KEY, key: &self.key, token: None };
+        let rules = Rules::General { body_sha256 };
+        let payload = Payload::Sha256(body_sha256);
+        let added = sign_header(&head, rules, payload, &credentials, self.now);
+        let mut text = "POST / HTTP/1.1\r\n".to_owned();
+        for (name, value) in headers {
+            text.push_str(&format!("{name}: {}\r\n", String::from_utf8_lossy(value)));
+        }
+        for (name, value) in added {
+            text.push_str(&format!("{name}: {value}\r\n"));
+        }
+        text.push_str(&format!("content-length: {}\r\n\r\n{body}", body.len()));
+        text.into_bytes()
     }
 }
 
@@ -113,6 +146,21 @@ impl Requests {
         for path in paths {
             let head = signer.head(method, &path, &requests.body);
             requests.heads.extend_from_slice(&head);
+            requests.ends.push(requests.heads.len());
+        }
+        requests
+    }
+
+    /// Operations of DynamoDB, each with a body of its own, which stands behind its head.
+    pub fn post(
+        address: SocketAddr,
+        target: &str,
+        bodies: impl Iterator<Item = String>,
+    ) -> Requests {
+        let signer = Signer::of(address, "dynamodb");
+        let mut requests = Requests { heads: Vec::new(), ends: Vec::new(), body: Body::none() };
+        for body in bodies {
+            requests.heads.extend_from_slice(&signer.post(target, &body));
             requests.ends.push(requests.heads.len());
         }
         requests

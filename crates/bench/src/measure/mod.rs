@@ -1,6 +1,7 @@
 //! The measures: a file per group, and what they share.
 
 mod big;
+mod items;
 mod many;
 mod memory;
 mod small;
@@ -30,6 +31,8 @@ struct Scale {
     upload_bytes: u64,
     /// In objects of a MiB and more.
     snapshot_bytes: u64,
+    /// In the large table.
+    items: u64,
 }
 
 impl Scale {
@@ -45,6 +48,7 @@ impl Scale {
                 big_requests: 3,
                 upload_bytes: gib,
                 snapshot_bytes: gib,
+                items: options.items.unwrap_or(20_000),
             };
         }
         let time = Duration::from_secs(3);
@@ -55,6 +59,7 @@ impl Scale {
             big_requests: 5,
             upload_bytes: 5 * gib,
             snapshot_bytes: 10 * gib,
+            items: options.items.unwrap_or(10_000_000),
         }
     }
 }
@@ -89,6 +94,15 @@ pub fn run(options: &Options) -> Result<(), String> {
             Group::Memory => vec![memory::measure(&bench)?],
             Group::Many => vec![many::listing(&bench)?, many::lifecycle(&bench)?],
             Group::Snapshot => vec![snapshot::measure(&bench)?],
+            Group::DynamoDb => {
+                let mut tables = items::gets(&bench)?;
+                tables.extend([
+                    items::writes(&bench)?,
+                    items::queries(&bench)?,
+                    items::load(&bench)?,
+                ]);
+                tables
+            }
         };
         let section = section(*group, &tables, options);
         println!("{section}");
@@ -225,7 +239,7 @@ impl Field {
     }
 
     fn failed(&mut self, kind: Kind, failure: String) -> Result<(), String> {
-        if kind != Kind::Peer {
+        if !matches!(kind, Kind::Peer | Kind::ItemPeer) {
             return Err(failure);
         }
         let line = failure.lines().next().unwrap_or_default();
@@ -234,6 +248,18 @@ impl Field {
         self.remarks.push(format!("left out: {line}"));
         Ok(())
     }
+}
+
+/// What a folder takes on the disk.
+fn space_bytes(dir: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let Ok(entries) = fs::read_dir(dir) else { return 0 };
+    let size = |entry: fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => space_bytes(&entry.path()),
+        Ok(data) => data.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.flatten().map(size).sum()
 }
 
 /// Sends one request; anything but 2xx is an error.

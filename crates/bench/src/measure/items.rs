@@ -1,0 +1,407 @@
+//! DynamoDB: reads, writes, updates and queries of items of 1 KiB, and a table that is loaded full.
+
+use super::{Bench, Field};
+use crate::client::{self, Outcome, Until};
+use crate::contestant::{Contestant, Kind};
+use crate::disk_floor;
+use crate::machine;
+use crate::process::Server;
+use crate::report::{Samples, Table, Verdict, figure};
+use crate::request::{Chance, Requests, Signer};
+use item::Item;
+use smithy::json::Writer;
+use smithy::value::Custom as _;
+use std::collections::BTreeMap;
+use std::thread;
+use std::time::{Duration, Instant};
+
+const CUMULET: &str = "cumulet";
+const FLOOR: &str = "bare hyper";
+const RAW_LOG: &str = "raw log";
+const WALK: &str = "a BTreeMap walked, the same encoder";
+const GET_CONNECTIONS: usize = 32;
+const PUT_CONNECTIONS: usize = 64;
+const FEW_ITEMS: u64 = 1_000;
+const SOME_ITEMS: u64 = 10_000;
+const REQUESTS: u64 = 100_000;
+/// Items of one partition of a query.
+const PARTITION: u64 = 100;
+const COLUMNS: [&str; 5] =
+    ["", "requests/s", "server CPU us/request", "median latency us", "p99 us"];
+const RATE: &str = "rate";
+const CPU: &str = "cpu";
+const MIDDLE: &str = "middle";
+const LATE: &str = "late";
+
+/// Who takes part, ours first.
+fn who(bench: &Bench, floor: bool, peers: bool) -> Vec<&Contestant> {
+    let fits = |one: &&Contestant| match one.kind {
+        Kind::Cumulet => true,
+        Kind::Floor => floor,
+        Kind::Nginx => false,
+        Kind::Peer => peers && one.name != "s3s-fs",
+        Kind::ItemPeer => peers,
+    };
+    bench.contestants.iter().filter(fits).collect()
+}
+
+fn key(number: u64) -> String {
+    format!("{number:010}")
+}
+
+/// 1 KiB as DynamoDB counts it: two keys, a number and texts.
+fn item(number: u64) -> String {
+    let (a, b) = ("a".repeat(480), "b".repeat(480));
+    let (hash, sort) = (key(number / PARTITION), key(number));
+    format!(
+        r#"{{"p":{{"S":"{hash}"}},"c":{{"S":"{sort}"}},"g":{{"S":"{}"}},"n":{{"N":"{number}"}},"a":{{"S":"{a}"}},"b":{{"S":"{b}"}},"x":{{"BOOL":true}}}}"#,
+        number % 1000
+    )
+}
+
+fn of_key(number: u64) -> String {
+    format!(r#"{{"p":{{"S":"{}"}},"c":{{"S":"{}"}}}}"#, key(number / PARTITION), key(number))
+}
+
+fn get_body(number: u64) -> String {
+    format!(r#"{{"TableName":"bench","Key":{}}}"#, of_key(number))
+}
+
+fn put_body(number: u64) -> String {
+    format!(r#"{{"TableName":"bench","Item":{}}}"#, item(number))
+}
+
+/// A condition that holds, and a change of the key of an index.
+fn update_body(number: u64) -> String {
+    format!(
+        r#"{{"TableName":"indexed","Key":{},"UpdateExpression":"SET g = :g ADD n :one","ConditionExpression":"attribute_exists(a)","ExpressionAttributeValues":{{":g":{{"S":"{}"}},":one":{{"N":"1"}}}}}}"#,
+        of_key(number),
+        number % 997
+    )
+}
+
+fn query_body(partition: u64) -> String {
+    format!(
+        r#"{{"TableName":"bench","KeyConditionExpression":"p = :p","ExpressionAttributeValues":{{":p":{{"S":"{}"}}}}}}"#,
+        key(partition)
+    )
+}
+
+fn requests(server: &Server, operation: &str, bodies: impl Iterator<Item = String>) -> Requests {
+    Requests::post(server.address, &format!("DynamoDB_20120810.{operation}"), bodies)
+}
+
+fn ask(server: &Server, operation: &str, body: &str) -> Result<String, String> {
+    let target = format!("DynamoDB_20120810.{operation}");
+    let request = Signer::of(server.address, "dynamodb").post(&target, body);
+    let answer = client::once(server.address, &request, &crate::request::Body::none())?;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    match answer.status {
+        200 => Ok(text),
+        status => Err(format!("{operation} answered {status}: {text}")),
+    }
+}
+
+fn make_table(server: &Server, name: &str, indexed: bool) -> Result<(), String> {
+    let (definition, index) = match indexed {
+        true => (
+            r#",{"AttributeName":"g","AttributeType":"S"}"#,
+            r#","GlobalSecondaryIndexes":[{"IndexName":"glo","KeySchema":[{"AttributeName":"g","KeyType":"HASH"}],"Projection":{"ProjectionType":"KEYS_ONLY"}}]"#,
+        ),
+        false => ("", ""),
+    };
+    let body = format!(
+        r#"{{"TableName":"{name}","BillingMode":"PAY_PER_REQUEST","KeySchema":[{{"AttributeName":"p","KeyType":"HASH"}},{{"AttributeName":"c","KeyType":"RANGE"}}],"AttributeDefinitions":[{{"AttributeName":"p","AttributeType":"S"}},{{"AttributeName":"c","AttributeType":"S"}}{definition}]{index}}}"#
+    );
+    ask(server, "CreateTable", &body)?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let describe = format!(r#"{{"TableName":"{name}"}}"#);
+    while !ask(server, "DescribeTable", &describe)?.contains(r#""TableStatus":"ACTIVE""#) {
+        if Instant::now() > deadline {
+            return Err(format!("table {name} does not become active"));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// 25 at a time.
+fn fill(server: &Server, table: &str, numbers: std::ops::Range<u64>) -> Result<Outcome, String> {
+    const AT_ONCE: u64 = 25;
+    let batch = |from: u64| {
+        let puts: Vec<String> = (from..(from + AT_ONCE).min(numbers.end))
+            .map(|number| format!(r#"{{"PutRequest":{{"Item":{}}}}}"#, item(number)))
+            .collect();
+        format!(r#"{{"RequestItems":{{"{table}":[{}]}}}}"#, puts.join(","))
+    };
+    let mut all = Outcome::default();
+    let mut from = numbers.start;
+    while from < numbers.end {
+        let to = numbers.end.min(from + 100_000);
+        let starts = (from..to).step_by(AT_ONCE as usize);
+        let count = starts.clone().count() as u64;
+        let requests = requests(server, "BatchWriteItem", starts.map(batch));
+        let outcome = client::drive(server, requests, 16, Until::Count(count))?;
+        all.seconds += outcome.seconds;
+        all.cpu_us += outcome.cpu_us;
+        from = to;
+    }
+    all.answers = numbers.end - numbers.start;
+    Ok(all)
+}
+
+fn keep(samples: &mut Samples, name: &'static str, outcome: &mut Outcome) {
+    samples.add(name, RATE, outcome.per_second());
+    samples.add(name, CPU, outcome.cpu_us_each());
+    if !outcome.latencies_us.is_empty() {
+        samples.add(name, MIDDLE, outcome.latency_us(0.5));
+        samples.add(name, LATE, outcome.latency_us(0.99));
+    }
+}
+
+fn rows(samples: &Samples, names: impl Iterator<Item = &'static str>) -> Vec<Vec<String>> {
+    names
+        .map(|name| {
+            let figures = [RATE, CPU, MIDDLE, LATE].map(|what| figure(samples.median(name, what)));
+            std::iter::once(name.to_owned()).chain(figures).collect()
+        })
+        .collect()
+}
+
+fn chosen(seed: u64, count: u64, below: u64) -> impl Iterator<Item = u64> {
+    let mut chance = Chance::new(seed);
+    (0..count).map(move |_| chance.below(below))
+}
+
+/// GetItem of items that every cache holds, and of ones at random from a large table.
+pub fn gets(bench: &Bench) -> Result<Vec<Table>, String> {
+    let mut tables = Vec::new();
+    for (of, bound, peers) in [(FEW_ITEMS, 14.0, true), (bench.scale.items, 32.0, false)] {
+        let dir = bench.folder(&format!("items-{of}"))?;
+        let who = who(bench, true, peers);
+        let mut field = Field::start(&who, &dir, |kind, server| {
+            if kind == Kind::Floor {
+                return Ok(());
+            }
+            make_table(server, "bench", false)?;
+            fill(server, "bench", 0..of)?;
+            let told = ask(server, "GetItem", &get_body(of - 1))?;
+            match told.contains(&key(of - 1)) {
+                true => Ok(()),
+                false => Err(format!("an item is not as it was put: {told}")),
+            }
+        })?;
+        let mut samples = Samples::default();
+        for round in 0..=bench.scale.rounds {
+            field.round(|_, server| {
+                let bodies = chosen(round as u64, REQUESTS, of).map(get_body);
+                let requests = requests(server, "GetItem", bodies);
+                let until = Until::Passed(bench.scale.time);
+                let mut outcome = client::drive(server, requests, GET_CONNECTIONS, until)?;
+                if round > 0 {
+                    keep(&mut samples, server.name, &mut outcome);
+                }
+                Ok(())
+            })?;
+        }
+        let names = field.servers.iter().map(|(_, server)| server.name);
+        let above = samples.median(CUMULET, CPU).zip(samples.median(FLOOR, CPU));
+        let above = above.map(|(ours, floor)| {
+            Verdict::at_most("server CPU above bare hyper", ours - floor, bound, "us")
+        });
+        tables.push(Table {
+            title: format!("GetItem, 1 KiB, {GET_CONNECTIONS} connections, {of} items"),
+            columns: COLUMNS.to_vec(),
+            rows: rows(&samples, names),
+            verdicts: above.into_iter().collect(),
+            remarks: field.remarks,
+        });
+    }
+    Ok(tables)
+}
+
+/// PutItem beside a raw log; UpdateItem with a condition and an index beside PutItem.
+pub fn writes(bench: &Bench) -> Result<Table, String> {
+    let dir = bench.folder("item-writes")?;
+    let log = dir.join("raw-log");
+    disk_floor::preallocate(&log)?;
+    let who = who(bench, false, true);
+    let mut field = Field::start(&who, &dir, |kind, server| {
+        make_table(server, "bench", false)?;
+        if kind == Kind::Cumulet {
+            make_table(server, "indexed", true)?;
+            fill(server, "indexed", 0..SOME_ITEMS)?;
+        }
+        Ok(())
+    })?;
+    let update = "cumulet, UpdateItem with a condition and an index";
+    let (mut samples, mut busy) = (Samples::default(), Vec::new());
+    for round in 0..=bench.scale.rounds {
+        let from = round as u64 * REQUESTS;
+        let mut outcome = disk_floor::raw_log(&log, PUT_CONNECTIONS, bench.scale.time)?;
+        if round > 0 {
+            keep(&mut samples, RAW_LOG, &mut outcome);
+        }
+        field.round(|kind, server| {
+            let until = Until::Passed(bench.scale.time);
+            let puts = requests(server, "PutItem", (from..from + REQUESTS).map(put_body));
+            let before = machine::ticks();
+            let mut outcome = client::drive(server, puts, PUT_CONNECTIONS, until)?;
+            let after = machine::ticks();
+            if round > 0 {
+                keep(&mut samples, server.name, &mut outcome);
+            }
+            if kind == Kind::Cumulet {
+                let (worked, all) = (after.0 - before.0, after.1 - before.1);
+                busy.push(worked as f64 * 100.0 / all.max(1) as f64);
+                let bodies = chosen(round as u64, REQUESTS, SOME_ITEMS).map(update_body);
+                let updates = requests(server, "UpdateItem", bodies);
+                let mut outcome = client::drive(server, updates, PUT_CONNECTIONS, until)?;
+                if round > 0 {
+                    keep(&mut samples, update, &mut outcome);
+                }
+            }
+            Ok(())
+        })?;
+    }
+    let rate = |name| samples.median(name, RATE).unwrap_or(f64::NAN);
+    let verdicts = vec![
+        Verdict::at_most(
+            "server CPU",
+            samples.median(CUMULET, CPU).unwrap_or(f64::NAN),
+            55.0,
+            "us",
+        ),
+        Verdict::at_least("PutItem/s of the raw log's", rate(CUMULET) / rate(RAW_LOG), 0.6),
+        Verdict::at_least("UpdateItem/s of PutItem's", rate(update) / rate(CUMULET), 0.5),
+    ];
+    let mut remarks = field.remarks.clone();
+    remarks.push(format!(
+        "the machine's processors were {:.0} % busy under cumulet's load: near 100 % the raw log \
+         cannot be reached; the peers keep their items in memory",
+        crate::report::median(&busy)
+    ));
+    let servers = field.servers.iter().map(|(_, server)| server.name);
+    Ok(Table {
+        title: format!("PutItem and UpdateItem, 1 KiB, {PUT_CONNECTIONS} connections"),
+        columns: COLUMNS.to_vec(),
+        rows: rows(&samples, [RAW_LOG, update].into_iter().chain(servers)),
+        verdicts,
+        remarks,
+    })
+}
+
+/// Walks partitions of a map and writes them as a query's answer; items per second of CPU.
+fn walk(time: Duration) -> Result<f64, String> {
+    let mut map: BTreeMap<(String, String), Item> = BTreeMap::new();
+    for number in 0..SOME_ITEMS {
+        let item = Item::parse(&item(number)).map_err(|e| e.to_string())?;
+        map.insert((key(number / PARTITION), key(number)), item);
+    }
+    let cpu = || crate::process::cpu_us(std::process::id()).unwrap_or_default();
+    let (started, before, mut items, mut partition) = (Instant::now(), cpu(), 0u64, 0);
+    while started.elapsed() < time {
+        let mut out = Writer::with_capacity(128 * 1024);
+        out.open('{');
+        out.key("Items");
+        out.open('[');
+        let from = (key(partition), String::new());
+        for ((_, _), item) in map.range(from..).take(PARTITION as usize) {
+            item.write_json(&mut out);
+            items += 1;
+        }
+        out.close(']');
+        out.close('}');
+        std::hint::black_box(out.finish());
+        partition = (partition + 1) % (SOME_ITEMS / PARTITION);
+    }
+    Ok(items as f64 * 1e6 / cpu().saturating_sub(before).max(1) as f64)
+}
+
+pub fn queries(bench: &Bench) -> Result<Table, String> {
+    let dir = bench.folder("item-queries")?;
+    let who = who(bench, false, true);
+    let mut field = Field::start(&who, &dir, |_, server| {
+        make_table(server, "bench", false)?;
+        fill(server, "bench", 0..SOME_ITEMS).map(drop)
+    })?;
+    let mut samples = Samples::default();
+    for round in 0..=bench.scale.rounds {
+        let walked = walk(bench.scale.time)?;
+        if round > 0 {
+            samples.add(WALK, RATE, walked);
+        }
+        field.round(|_, server| {
+            let bodies = chosen(round as u64, 10_000, SOME_ITEMS / PARTITION).map(query_body);
+            let requests = requests(server, "Query", bodies);
+            let until = Until::Passed(bench.scale.time);
+            let outcome = client::drive(server, requests, 8, until)?;
+            if round > 0 {
+                let items = outcome.answers * PARTITION;
+                samples.add(server.name, RATE, items as f64 * 1e6 / outcome.cpu_us.max(1) as f64);
+            }
+            Ok(())
+        })?;
+    }
+    let rate = |name| samples.median(name, RATE).unwrap_or(f64::NAN);
+    let servers = field.servers.iter().map(|(_, server)| server.name);
+    let row = |name: &'static str| vec![name.to_owned(), figure(samples.median(name, RATE))];
+    Ok(Table {
+        title: format!("Query of {PARTITION} items of 1 KiB, 8 connections"),
+        columns: vec!["", "items per second of server CPU"],
+        rows: std::iter::once(WALK).chain(servers).map(row).collect(),
+        verdicts: vec![Verdict::at_least("of the walk's", rate(CUMULET) / rate(WALK), 0.4)],
+        remarks: field.remarks,
+    })
+}
+
+/// A table loaded full: how fast, how large; what a read costs then; how soon it is back.
+pub fn load(bench: &Bench) -> Result<Table, String> {
+    let ours = bench.cumulet()?;
+    let items = bench.scale.items;
+    let measured = |server: &Server, of: u64| {
+        let bodies = chosen(of, REQUESTS, of).map(get_body);
+        let requests = requests(server, "GetItem", bodies);
+        client::drive(server, requests, GET_CONNECTIONS, Until::Passed(bench.scale.time))
+    };
+    let small = bench.folder("items-few")?;
+    let server = ours.start(&small)?;
+    make_table(&server, "bench", false)?;
+    fill(&server, "bench", 0..SOME_ITEMS)?;
+    measured(&server, SOME_ITEMS)?;
+    let few = measured(&server, SOME_ITEMS)?.cpu_us_each();
+    drop(server);
+    let dir = bench.folder("items-many")?;
+    let server = ours.start(&dir)?;
+    make_table(&server, "bench", false)?;
+    let loaded = fill(&server, "bench", 0..items)?;
+    let pss_mib = server.pss_kib() as f64 / 1024.0;
+    measured(&server, items)?;
+    let many = measured(&server, items)?.cpu_us_each();
+    let space = super::space_bytes(&dir) as f64 / items as f64;
+    server.kill();
+    let started = Instant::now();
+    let server = ours.start(&dir)?;
+    ask(&server, "GetItem", &get_body(items / 2))?;
+    let back_ms = started.elapsed().as_secs_f64() * 1000.0;
+    let row = |what: &str, value: f64| vec![what.to_owned(), figure(Some(value))];
+    Ok(Table {
+        title: format!("A table of {items} items of 1 KiB, loaded by BatchWriteItem"),
+        columns: vec!["", ""],
+        rows: vec![
+            row("items/s", loaded.per_second()),
+            row("server CPU us/item", loaded.cpu_us_each()),
+            row("bytes on the disk for each", space),
+            row("proportional set size after it, MiB", pss_mib),
+            row("server CPU us/GetItem, 10,000 items", few),
+            row("server CPU us/GetItem, all", many),
+            row("first answer after it was ended hard, ms", back_ms),
+        ],
+        verdicts: vec![
+            Verdict::at_most("memory", pss_mib, 1024.0, "MiB"),
+            Verdict::at_most("back", back_ms, 2000.0, "ms"),
+            Verdict::at_most("CPU of a GetItem beside a small table's", many / few, 2.0, "times"),
+        ],
+        remarks: Vec::new(),
+    })
+}
