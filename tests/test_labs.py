@@ -21,7 +21,8 @@ def lab(tmp_path, text, *more):
 def test_list_and_show():
     listed = cumulet("lab", "list")
     assert listed.returncode == 0
-    for name in ("first-steps", "introduction", "static-site", "roles-and-refusals", "wild-rydes"):
+    for name in ("first-steps", "introduction", "static-site", "roles-and-refusals", "dynamodb", "orders",
+                 "wild-rydes"):
         assert f"\n{name} " in "\n" + listed.stdout
         shown = cumulet("lab", "show", name)
         assert shown.stdout.startswith("# ") and "```sh" in shown.stdout
