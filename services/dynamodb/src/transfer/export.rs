@@ -1,6 +1,6 @@
 //! ExportTableToPointInTime, DescribeExport, ListExports.
 
-use super::{CallerRow, EXPORT};
+use super::{CallerRow, EXPORT, Listing};
 use crate::DynamoDb;
 use crate::ask::{Asks, on};
 use crate::backups::new_id;
@@ -21,7 +21,6 @@ pub(crate) const EXPORTS: Table<String, ExportRow> = Table::new(0x040c, "dynamod
 /// Files of an export, by its id and their number.
 pub(crate) const FILES: Table<(String, u32), FileRow> = Table::new(0x040d, "dynamodb.export-file");
 
-const PAGE_MAX: usize = 25;
 /// How long a client token is remembered.
 const TOKEN_MS: i64 = 8 * 3_600_000;
 
@@ -329,35 +328,8 @@ impl DynamoDb {
         cx: &Cx,
         input: &ListExportsInput,
     ) -> Result<ListExportsOutput, Error> {
-        let table = match &input.table_arn {
-            Some(arn) => Some(TableName::parse(cx, arn)?),
-            None => None,
-        };
-        let scope = table
-            .as_ref()
-            .map_or_else(|| Scope::AccountRegion(cx.account, cx.region.clone()), TableName::scope);
-        let limit = input.max_results.map_or(PAGE_MAX, |limit| (limit as usize).min(PAGE_MAX));
-        let context = cx.token_place(&[input.table_arn.as_deref().unwrap_or("")]);
-        // The newest first.
-        let mut scan = tx.scan(&EXPORTS, &scope).reverse();
-        if let Some(token) = &input.next_token {
-            let last = cx.door.open_token(&context, token);
-            scan = scan.to(last.ok_or_else(|| invalid("Invalid NextToken"))?.as_str());
-        }
-        let (mut all, mut more) = (Vec::new(), false);
-        for row in scan {
-            let (_, row) = row?;
-            if table.as_ref().is_some_and(|table| table.name != row.table) {
-                continue;
-            }
-            if all.len() == limit {
-                more = true;
-                break;
-            }
-            all.push(row);
-        }
-        let next = all.last().filter(|_| more);
-        let next_token = next.map(|row| cx.door.seal_token(&context, &row.id));
+        let listing = Listing::new(cx, &input.table_arn, input.max_results, &input.next_token)?;
+        let (all, next_token) = listing.page(tx, cx, &EXPORTS, |row| &row.table)?;
         let summary = |row: &ExportRow| ExportSummary {
             export_arn: Some(row.arn()),
             export_status: Some(row.status().into()),

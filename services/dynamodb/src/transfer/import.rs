@@ -2,7 +2,7 @@
 
 use super::export::split;
 use super::records::FormatRow;
-use super::{CallerRow, IMPORT};
+use super::{CallerRow, IMPORT, Listing};
 use crate::DynamoDb;
 use crate::ask::{Asks, on};
 use crate::backups::new_id;
@@ -20,7 +20,6 @@ use store::{Scope, Table, row};
 /// By the last part of the import's ARN.
 pub(crate) const IMPORTS: Table<String, ImportRow> = Table::new(0x040e, "dynamodb.import");
 
-const PAGE_MAX: usize = 25;
 /// How long a client token is remembered.
 const TOKEN_MS: i64 = 8 * 3_600_000;
 
@@ -288,35 +287,8 @@ impl DynamoDb {
         cx: &Cx,
         input: &ListImportsInput,
     ) -> Result<ListImportsOutput, Error> {
-        let table = match &input.table_arn {
-            Some(arn) => Some(TableName::parse(cx, arn)?),
-            None => None,
-        };
-        let scope = table
-            .as_ref()
-            .map_or_else(|| Scope::AccountRegion(cx.account, cx.region.clone()), TableName::scope);
-        let limit = input.page_size.map_or(PAGE_MAX, |limit| (limit as usize).min(PAGE_MAX));
-        let context = cx.token_place(&[input.table_arn.as_deref().unwrap_or("")]);
-        // The newest first.
-        let mut scan = tx.scan(&IMPORTS, &scope).reverse();
-        if let Some(token) = &input.next_token {
-            let last = cx.door.open_token(&context, token);
-            scan = scan.to(last.ok_or_else(|| invalid("Invalid NextToken"))?.as_str());
-        }
-        let (mut all, mut more) = (Vec::new(), false);
-        for row in scan {
-            let (_, row) = row?;
-            if table.as_ref().is_some_and(|table| table.name != row.table.name) {
-                continue;
-            }
-            if all.len() == limit {
-                more = true;
-                break;
-            }
-            all.push(row);
-        }
-        let next = all.last().filter(|_| more);
-        let next_token = next.map(|row| cx.door.seal_token(&context, &row.id));
+        let listing = Listing::new(cx, &input.table_arn, input.page_size, &input.next_token)?;
+        let (all, next_token) = listing.page(tx, cx, &IMPORTS, |row| &row.table.name)?;
         let summary = |row: &ImportRow| ImportSummary {
             import_arn: Some(row.arn()),
             import_status: Some(row.status().into()),

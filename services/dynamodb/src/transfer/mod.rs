@@ -6,16 +6,20 @@ pub(crate) mod import;
 mod import_run;
 pub(crate) mod records;
 
-use api::{Background, Caller, Cx, Error, Outgoing, Reply, RequestBody};
+use crate::error::invalid;
+use crate::names::TableName;
+use api::{Background, Caller, Cx, Error, Outgoing, Reply, RequestBody, Tx};
 use base::{AccountId, Partition, Region};
 use policy::{Principal, PrincipalKind};
 use smithy::Struct;
 use std::sync::Arc;
-use store::{JobError, Jobs, StoreError, row};
+use store::{JobError, Jobs, Row, Scope, StoreError, Table, row};
 
 pub(crate) use export_run::EXPORT;
 pub(crate) use import_run::IMPORT;
 
+/// Exports and imports of one page.
+const PAGE_MAX: usize = 25;
 const AGENT: &str = "dynamodb.amazonaws.com";
 
 row! {
@@ -114,6 +118,60 @@ impl S3 {
             agent: AGENT,
         };
         self.with.send(call).await
+    }
+}
+
+/// What a listing of exports or imports is about.
+struct Listing<'r> {
+    table: Option<TableName>,
+    /// As the request has it; a token goes on with the same.
+    arn: &'r str,
+    limit: usize,
+    token: Option<&'r String>,
+}
+
+impl<'r> Listing<'r> {
+    fn new(
+        cx: &Cx,
+        arn: &'r Option<String>,
+        limit: Option<i32>,
+        token: &'r Option<String>,
+    ) -> Result<Listing<'r>, Error> {
+        let table = arn.as_ref().map(|arn| TableName::parse(cx, arn)).transpose()?;
+        let limit = limit.map_or(PAGE_MAX, |limit| (limit as usize).min(PAGE_MAX));
+        let arn = arn.as_deref().unwrap_or("");
+        Ok(Listing { table, arn, limit, token: token.as_ref() })
+    }
+
+    /// The newest first, and the token of the page that comes next.
+    fn page<R: Row>(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        rows: &Table<String, R>,
+        name: impl Fn(&R) -> &str,
+    ) -> Result<(Vec<R>, Option<String>), Error> {
+        let own = || Scope::AccountRegion(cx.account, cx.region.clone());
+        let scope = self.table.as_ref().map_or_else(own, TableName::scope);
+        let context = cx.token_place(&[self.arn]);
+        let mut scan = tx.scan(rows, &scope).reverse();
+        if let Some(token) = self.token {
+            let last = cx.door.open_token(&context, token);
+            scan = scan.to(last.ok_or_else(|| invalid("Invalid NextToken"))?.as_str());
+        }
+        let (mut all, mut last) = (Vec::new(), None);
+        for row in scan {
+            let (id, row) = row?;
+            if self.table.as_ref().is_some_and(|table| table.name != name(&row)) {
+                continue;
+            }
+            if all.len() == self.limit {
+                return Ok((all, last.map(|id: String| cx.door.seal_token(&context, &id))));
+            }
+            all.push(row);
+            last = Some(id);
+        }
+        Ok((all, None))
     }
 }
 
