@@ -12,6 +12,7 @@ mod body;
 mod cx;
 mod error;
 mod fetch;
+pub mod fuzz;
 mod identity;
 mod service;
 pub mod testing;

@@ -123,6 +123,20 @@ impl World {
         input: &dyn Struct,
         body: Bytes,
     ) -> Result<Outcome<O>, Error> {
+        let (reply, status) = self.run(service, operation, input, body)?;
+        let Reply { output, body, .. } = reply;
+        let output = (output as Box<dyn Any>).downcast::<O>().expect("the operation's output");
+        Ok(Outcome { output: *output, body: collect(body)?, status })
+    }
+
+    /// The same for an operation of which it is not known what it gives.
+    pub(crate) fn run(
+        &self,
+        service: &dyn Service,
+        operation: &str,
+        input: &dyn Struct,
+        body: Bytes,
+    ) -> Result<(Reply<Box<dyn Struct>>, Option<u16>), Error> {
         let cx = self.cx(service, operation);
         let index = cx.operation.index;
         let served = cx.operation.served.as_ref().expect("a served operation");
@@ -136,7 +150,7 @@ impl World {
                 rules.iter().map(ask).collect()
             }
         };
-        let (reply, status) = match served.kind {
+        Ok(match served.kind {
             Kind::Async => {
                 let cx = AsyncCx::new(cx, self.store.clone(), asks, RequestBody::from_bytes(body));
                 let reply = block_on(service.start(index, &cx, input))?;
@@ -157,10 +171,7 @@ impl World {
                 }))?;
                 (Reply::new(output), cx.take_status())
             }
-        };
-        let Reply { output, body, .. } = reply;
-        let output = (output as Box<dyn Any>).downcast::<O>().expect("the operation's output");
-        Ok(Outcome { output: *output, body: collect(body)?, status })
+        })
     }
 }
 

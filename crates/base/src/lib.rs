@@ -12,6 +12,7 @@ mod clock;
 mod entropy;
 pub mod hex;
 pub mod limits;
+pub mod noise;
 pub mod percent;
 mod timestamp;
 

@@ -21,6 +21,8 @@ mod copy;
 mod create_table;
 mod describe;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod history;
 mod item_ops;
 mod jobs;

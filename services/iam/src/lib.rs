@@ -44,6 +44,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+#[doc(hidden)]
+pub mod fuzz;
 pub use pem::fuzz_pem;
 
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};

@@ -24,6 +24,8 @@ mod customer_key;
 mod delete;
 mod encryption;
 pub mod events;
+#[doc(hidden)]
+pub mod fuzz;
 mod get_object;
 mod grants;
 mod kept;
