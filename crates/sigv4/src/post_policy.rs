@@ -30,7 +30,15 @@ pub struct Form<'a> {
 impl<'a> Form<'a> {
     /// The first field of that name, which must be in lower case.
     pub fn field(&self, name: &str) -> Option<&'a str> {
-        self.fields.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
+        self.all(name).next()
+    }
+
+    /// All of that name.
+    fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'a str> + 'f {
+        self.fields
+            .iter()
+            .filter(move |(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, value)| *value)
     }
 }
 
@@ -162,22 +170,28 @@ impl PostPolicy {
 
 impl Condition {
     fn holds(&self, form: &Form<'_>) -> bool {
-        let value = |field: &str| match field {
-            "bucket" => Some(form.bucket),
-            other => form.field(other),
+        // Of a field that is there twice, each: which of them counts is for others to say.
+        let values = |field: &str| match field {
+            "bucket" => vec![form.bucket],
+            other => form.all(other).collect(),
         };
         match self {
-            Condition::Equal(field, expected) => value(field) == Some(expected),
+            Condition::Equal(field, expected) => {
+                let values = values(field);
+                !values.is_empty() && values.iter().all(|value| value == expected)
+            }
             // Any content is fine with an empty prefix, none at all too.
             Condition::StartsWith(field, prefix) => {
-                value(field).map_or(prefix.is_empty(), |value| {
+                let values = values(field);
+                let fits = |value: &&str| {
                     // A list of content types: each one must begin so.
                     if field == "content-type" {
                         value.split(',').all(|part| part.trim_ascii().starts_with(prefix.as_str()))
                     } else {
                         value.starts_with(prefix.as_str())
                     }
-                })
+                };
+                values.iter().all(fits) && (!values.is_empty() || prefix.is_empty())
             }
             // The file has not come yet: `check_length`.
             Condition::Length(..) => true,

@@ -18,17 +18,29 @@ use std::borrow::Cow;
 type Result<T> = std::result::Result<T, Rejection>;
 
 pub(crate) fn decode(body: &[u8], out: &mut dyn Struct, check: &mut Check) -> Result<()> {
-    let mut decoder = Decoder { source: Reader { bytes: body, at: 0, depth: 0 }, check };
     let mut seen = Seen::default();
-    // An input without members has no body.
-    if !body.is_empty() {
-        decoder.members(out, &mut seen)?;
-        if decoder.source.at != body.len() {
-            return Err(bad("bytes after the value"));
-        }
-    }
-    decoder.check.finish(out, &seen);
+    decode_members(body, out, &mut seen, check)?;
+    check.finish(out, &seen);
     Ok(())
+}
+
+/// Fills a structure. The caller has it checked.
+pub(crate) fn decode_members(
+    body: &[u8],
+    out: &mut dyn Struct,
+    seen: &mut Seen,
+    check: &mut Check,
+) -> Result<()> {
+    // An input without members has no body.
+    if body.is_empty() {
+        return Ok(());
+    }
+    let mut decoder = Decoder { source: Reader { bytes: body, at: 0, depth: 0 }, check };
+    decoder.members(out, seen)?;
+    match decoder.source.at == body.len() {
+        true => Ok(()),
+        false => Err(bad("bytes after the value")),
+    }
 }
 
 pub(crate) fn encode(value: &dyn Struct) -> Vec<u8> {
@@ -39,6 +51,14 @@ pub(crate) fn encode(value: &dyn Struct) -> Vec<u8> {
 
 fn bad(reason: &str) -> Rejection {
     Rejection::malformed(format!("The request body is not valid CBOR: {reason}"))
+}
+
+/// A map or list that is passed over.
+struct Skipped {
+    /// Items to come, where their number was given; a map's keys are items too.
+    left: Option<u64>,
+    is_map: bool,
+    is_odd: bool,
 }
 
 struct Reader<'a> {
@@ -287,18 +307,22 @@ impl<'a> Source<'a> for Reader<'a> {
 
     /// One level at a time, without recursion.
     fn skip(&mut self) -> Result<()> {
-        let mut open: Vec<Option<u64>> = Vec::new();
+        let mut open: Vec<Skipped> = Vec::new();
         loop {
-            while let Some(left) = open.last_mut() {
-                let done = match left {
-                    Some(left) => *left == 0,
+            while let Some(level) = open.last_mut() {
+                let done = match level.left {
+                    Some(left) => left == 0,
                     None => self.bytes.get(self.at) == Some(&BREAK),
                 };
                 if !done {
-                    *left = left.map(|left| left - 1);
+                    level.left = level.left.map(|left| left - 1);
+                    level.is_odd ^= true;
                     break;
                 }
-                self.at += usize::from(left.is_none());
+                if level.is_map && level.is_odd {
+                    return Err(bad("a key without a value"));
+                }
+                self.at += usize::from(level.left.is_none());
                 open.pop();
                 if open.is_empty() {
                     return Ok(());
@@ -313,8 +337,10 @@ impl<'a> Source<'a> for Reader<'a> {
                     if open.len() + self.depth >= NESTING_MAX {
                         return Err(bad("nested too deeply"));
                     }
-                    let factor = if head.major == MAP { 2 } else { 1 };
-                    open.push(head.argument.map(|n| n.saturating_mul(factor)));
+                    let is_map = head.major == MAP;
+                    let factor = if is_map { 2 } else { 1 };
+                    let left = head.argument.map(|n| n.saturating_mul(factor));
+                    open.push(Skipped { left, is_map, is_odd: false });
                     continue;
                 }
                 _ => {}

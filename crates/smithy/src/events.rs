@@ -2,10 +2,9 @@
 //!
 //! A frame is a prelude (total length, length of the headers, CRC-32 of both), headers, a payload and
 //! a CRC-32 of everything before. Lengths are checked before anything is taken, so a frame that lies
-//! costs nothing. Members bound to headers of an event are deliberately absent: no service that we
-//! serve has any.
+//! costs nothing.
 
-use crate::check::{Check, Settings};
+use crate::check::{Check, Seen, Settings};
 use crate::model::{Protocol, ServiceModel};
 use crate::reject::Rejection;
 use crate::shape::{Shape, XmlNamespace};
@@ -252,7 +251,24 @@ pub fn encode_event(
         if is_error { ("exception", ":exception-type") } else { ("event", ":event-type") };
     let mut headers = vec![header(":message-type", kind), header(type_name, member.wire)];
     headers.extend(content_type.map(|text| header(":content-type", text)));
+    for &(name, index) in event.shape().bindings().event_headers.all() {
+        let value = header_value(event.field(usize::from(index)).value());
+        headers.extend(value.map(|value| (name.to_owned(), value)));
+    }
     Some(Frame { headers, payload })
+}
+
+/// A member as a header of its event; `None` if it is absent or of a kind that no header has.
+fn header_value(value: Value<'_>) -> Option<HeaderValue> {
+    Some(match value {
+        Value::Bool(b) => HeaderValue::Bool(b),
+        Value::Integer(n) => HeaderValue::Int(n),
+        Value::Long(n) => HeaderValue::Long(n),
+        Value::Str(text) => HeaderValue::Text(text.to_owned()),
+        Value::Blob(bytes) => HeaderValue::Bytes(bytes.clone()),
+        Value::Timestamp(at) => HeaderValue::Timestamp(at),
+        _ => return None,
+    })
 }
 
 fn payload(
@@ -262,7 +278,7 @@ fn payload(
 ) -> (Bytes, Option<&'static str>) {
     let shape = event.shape();
     let Some(index) = shape.members.iter().position(|m| m.event_payload) else {
-        if shape.members.is_empty() {
+        if shape.bindings().body.is_empty() {
             return (Bytes::new(), None);
         }
         let (payload, content_type) = body(protocol, service, event);
@@ -314,7 +330,7 @@ pub fn decode_event(
     let mut check = Check::new(service.validate, Settings::default());
     let mark = check.mark();
     if let Slot::Struct(event) = union.field_mut(index).slot() {
-        fill(protocol, &frame.payload, event, &mut check)?;
+        fill(protocol, frame, event, &mut check)?;
     }
     check.prefix_member(mark, member);
     check.into_result()
@@ -322,26 +338,98 @@ pub fn decode_event(
 
 fn fill(
     protocol: Protocol,
-    payload: &Bytes,
+    frame: &Frame,
     event: &mut dyn Struct,
     check: &mut Check,
 ) -> Result<(), Rejection> {
-    let shape = event.shape();
+    let (shape, payload) = (event.shape(), &frame.payload);
+    let mut seen = Seen::default();
+    headers(frame, event, &mut seen)?;
     let Some(index) = shape.members.iter().position(|m| m.event_payload) else {
-        return whole(protocol, payload, event, check);
+        members(protocol, payload, event, &mut seen, check)?;
+        check.finish(event, &seen);
+        return Ok(());
     };
+    seen.insert(index);
     match (&shape.members[index].shape, event.field_mut(index).slot()) {
         (Shape::Blob(_), Slot::Blob(out)) => *out = payload.clone(),
         (_, Slot::Str(out)) => {
             let text = std::str::from_utf8(payload);
             *out = text.map_err(|_| Rejection::malformed("the event is not UTF-8"))?.to_owned();
         }
-        (_, Slot::Struct(inner)) => return whole(protocol, payload, inner, check),
+        (_, Slot::Struct(inner)) => whole(protocol, payload, inner, check)?,
         _ => {}
+    }
+    check.finish(event, &seen);
+    Ok(())
+}
+
+/// The members that stand in headers.
+fn headers(frame: &Frame, event: &mut dyn Struct, seen: &mut Seen) -> Result<(), Rejection> {
+    let shape = event.shape();
+    for (name, value) in &frame.headers {
+        let Some(index) = shape.bindings().event_headers.find(name.as_bytes()) else { continue };
+        let fits = match (event.field_mut(index).slot(), value) {
+            (Slot::Bool(out), HeaderValue::Bool(b)) => put(out, Some(*b)),
+            (Slot::Integer(out), value) => put(out, integer(value).and_then(|n| n.try_into().ok())),
+            (Slot::Long(out), value) => put(out, integer(value)),
+            (Slot::Str(out), HeaderValue::Text(text)) => put(out, Some(text.clone())),
+            (Slot::Blob(out), HeaderValue::Bytes(bytes)) => put(out, Some(bytes.clone())),
+            (Slot::Timestamp(out), HeaderValue::Timestamp(at)) => put(out, Some(*at)),
+            _ => false,
+        };
+        if !fits {
+            return Err(Rejection::malformed(format!("the header '{name}' is of another type")));
+        }
+        seen.insert(index);
     }
     Ok(())
 }
 
+fn put<T>(out: &mut T, value: Option<T>) -> bool {
+    let fits = value.is_some();
+    if let Some(value) = value {
+        *out = value;
+    }
+    fits
+}
+
+/// Whole numbers come in every width.
+fn integer(value: &HeaderValue) -> Option<i64> {
+    match value {
+        HeaderValue::Byte(n) => Some(i64::from(*n)),
+        HeaderValue::Short(n) => Some(i64::from(*n)),
+        HeaderValue::Int(n) => Some(i64::from(*n)),
+        HeaderValue::Long(n) => Some(*n),
+        _ => None,
+    }
+}
+
+/// A payload that holds the members which stand nowhere else.
+fn members(
+    protocol: Protocol,
+    payload: &Bytes,
+    event: &mut dyn Struct,
+    seen: &mut Seen,
+    check: &mut Check,
+) -> Result<(), Rejection> {
+    if event.shape().bindings().body.is_empty() && payload.is_empty() {
+        return Ok(());
+    }
+    match protocol {
+        Protocol::RpcV2Cbor => cbor::decode_members(payload, event, seen, check),
+        Protocol::RestXml => {
+            let mut decoder = xml::Decoder::new(payload, check)?;
+            decoder.root(&[xml::root_name(event.shape()), event.shape().name])?;
+            decoder.members(event, seen)?;
+            decoder.end()
+        }
+        _ if payload.is_empty() => aws_json::decode_members(b"{}", event, seen, check),
+        _ => aws_json::decode_members(payload, event, seen, check),
+    }
+}
+
+/// A payload that is one structure.
 fn whole(
     protocol: Protocol,
     payload: &Bytes,

@@ -41,6 +41,8 @@ pub struct Bindings {
     pub prefixes: Vec<(&'static str, u16)>,
     pub query_map: Option<u16>,
     pub status: Option<u16>,
+    /// Names of an event's headers.
+    pub event_headers: Names,
     /// Members in the body, in the order of the table.
     pub body: Vec<u16>,
     /// XML attributes among them.
@@ -132,6 +134,7 @@ impl StructShape {
 fn bind(shape: &StructShape) -> Bindings {
     let mut out = Bindings::default();
     let (mut headers, mut query, mut labels) = (Vec::new(), Vec::new(), Vec::new());
+    let mut event_headers = Vec::new();
     let (mut json, mut elements, mut ec2) = (Vec::new(), Vec::new(), Vec::new());
     for (index, member) in shape.members.iter().enumerate() {
         let i = index as u16;
@@ -142,6 +145,7 @@ fn bind(shape: &StructShape) -> Bindings {
             Location::QueryMap => out.query_map = Some(i),
             Location::Label(name) => labels.push((name, i)),
             Location::StatusCode => out.status = Some(i),
+            Location::EventHeader(name) => event_headers.push((name, i)),
             Location::Body => {
                 if matches!(member.shape, Shape::Stream | Shape::Events(_)) {
                     out.streaming = true;
@@ -168,6 +172,7 @@ fn bind(shape: &StructShape) -> Bindings {
     out.headers = Names::new(headers);
     out.query = Names::new(query);
     out.labels = Names::new(labels);
+    out.event_headers = Names::new(event_headers);
     out.json = Names::new(json);
     out.elements = Names::new(elements);
     out.ec2 = Names::new(ec2);

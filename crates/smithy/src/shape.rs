@@ -66,6 +66,8 @@ pub enum Location {
     QueryMap,
     Label(&'static str),
     StatusCode,
+    /// In an event: a header of its frame.
+    EventHeader(&'static str),
 }
 
 /// The kind of a member, an item, a key or a value.

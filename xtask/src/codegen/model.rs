@@ -84,7 +84,7 @@ const SHAPE: [&str; 23] = [
     "union",
 ];
 const EXTRA_SHAPE: [&str; 3] = ["document", "sparse", "jsonvalue"];
-const MEMBER: [&str; 13] = [
+const MEMBER: [&str; 14] = [
     "shape",
     "location",
     "locationName",
@@ -95,6 +95,7 @@ const MEMBER: [&str; 13] = [
     "idempotencyToken",
     "streaming",
     "eventpayload",
+    "eventheader",
     "timestampFormat",
     "hostLabel",
     "jsonvalue",

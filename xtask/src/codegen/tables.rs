@@ -160,6 +160,7 @@ fn member_row(source: &Source, owner: &Value, name: &str, row: &Value, out: &mut
     let wire = row["locationName"].as_str().unwrap_or(name);
     let lower = literal(&wire.to_ascii_lowercase());
     let location = match row["location"].as_str() {
+        None if row["eventheader"] == true => format!("Location::EventHeader({})", literal(wire)),
         None => "Location::Body".into(),
         Some("header") => format!("Location::Header({lower})"),
         Some("headers") => format!("Location::HeaderPrefix({lower})"),

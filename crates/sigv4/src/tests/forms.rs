@@ -114,6 +114,14 @@ fn fields_against_the_policy() {
     check(&[("key", "REMOVED")], NOW, &failed(r#"["starts-with", "$key", "user/user1/"]"#));
     let content_type = failed(r#"["starts-with", "$content-type", "image/"]"#);
     check(&[("Content-Type", "image/png, text/html")], NOW, &content_type);
+    // A second field of the same name cannot say what the policy forbids.
+    let twice = |name: &'static str, value: &'static str| {
+        let fields = [example_fields(&policy), vec![(name, value)]].concat();
+        words(check_form(&fields, NOW))
+    };
+    assert_eq!(twice("acl", "public-read"), "ok");
+    assert_eq!(twice("acl", "private"), failed(r#"["eq", "$acl", "public-read"]"#));
+    assert_eq!(twice("Key", "else"), failed(r#"["starts-with", "$key", "user/user1/"]"#));
     // Anything will do, and so will nothing.
     check(&[("x-amz-meta-tag", "REMOVED")], NOW, "ok");
 }

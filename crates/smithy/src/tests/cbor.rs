@@ -79,6 +79,8 @@ fn refuses() {
     check("a1 64 54657874 ff", &broken("a break where a value belongs"));
     check(&format!("a1 61 78 {}", "81".repeat(500)), &broken("nested too deeply"));
     check(&"a165496e6e6572".repeat(500), &broken("nested too deeply"));
+    check("a1 61 78 bf 61 61 ff", &broken("a key without a value"));
+    check("bf 61 78 a1 61 61 ff", &broken("a break where a value belongs"));
     check("80", "! A value was found that is not a map");
     check("a1 64 54657874 01", "! A value was found that is not a text string");
     check("a1 67 496e7465676572 1a 80000000", "! A value was found that is not a integer");

@@ -2,7 +2,7 @@ use super::json::Kind;
 use super::model::*;
 use crate::Field;
 use crate::events::*;
-use crate::model::Protocol::{AwsJson11, RestJson1, RestXml};
+use crate::model::Protocol::{AwsJson11, RestJson1, RestXml, RpcV2Cbor};
 use crate::shape::*;
 use crate::value::Struct;
 use base::Timestamp;
@@ -15,6 +15,23 @@ structure!(Stats {
     bytes: Option<i64> = m("Bytes", "Bytes", LONG),
 });
 
+const fn in_header(name: &'static str, shape: Shape) -> Member {
+    Member { required: true, ..at(name, shape, Location::EventHeader(name)) }
+}
+
+structure!(Audio {
+    sound: Option<Bytes> = Member { event_payload: true, ..m("Sound", "Sound", BLOB) },
+    number: i32 = in_header("number", INTEGER),
+    when: Option<Timestamp> = Member { required: false, ..in_header("when", TIME) },
+});
+structure!(Note {
+    text: Option<String> = m("Text", "Text", STRING),
+    speaker: String = in_header("speaker", STRING),
+    count: Option<i64> = Member { required: false, ..in_header("count", LONG) },
+    last: Option<bool> = Member { required: false, ..in_header("last", Shape::Boolean) },
+    key: Option<Bytes> = Member { required: false, ..in_header("key", BLOB) },
+});
+
 /// A stream of events.
 #[derive(Clone, Default)]
 pub enum Events {
@@ -22,6 +39,8 @@ pub enum Events {
     Unset,
     Records(Records),
     Stats(Stats),
+    Audio(Audio),
+    Note(Note),
 }
 
 static EVENTS: StructShape = StructShape {
@@ -29,6 +48,8 @@ static EVENTS: StructShape = StructShape {
     members: &[
         m("Records", "Records", Shape::Struct(Records::SHAPE)),
         m("Stats", "Stats", Shape::Struct(Stats::SHAPE)),
+        m("Audio", "Audio", Shape::Struct(Audio::SHAPE)),
+        m("Note", "Note", Shape::Struct(Note::SHAPE)),
     ],
     payload: None,
     union: true,
@@ -46,17 +67,23 @@ impl Struct for Events {
         match (self, index) {
             (Events::Records(v), 0) => v,
             (Events::Stats(v), 1) => v,
+            (Events::Audio(v), 2) => v,
+            (Events::Note(v), 3) => v,
             _ => &crate::value::ABSENT,
         }
     }
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         *self = match index {
             0 => Events::Records(Records::default()),
-            _ => Events::Stats(Stats::default()),
+            1 => Events::Stats(Stats::default()),
+            2 => Events::Audio(Audio::default()),
+            _ => Events::Note(Note::default()),
         };
         match self {
             Events::Records(v) => v,
             Events::Stats(v) => v,
+            Events::Audio(v) => v,
+            Events::Note(v) => v,
             Events::Unset => unreachable!("just set"),
         }
     }
@@ -156,4 +183,61 @@ fn events_come_back() {
         (Some("initial-response"), &b"{}"[..])
     );
     assert_eq!(error_frame("C", "m").text(":error-code"), Some("C"));
+}
+
+#[test]
+fn members_in_headers_come_back() {
+    let service = service(&[], false, &[]);
+    let audio = Events::Audio(Audio {
+        sound: Some(Bytes::from_static(b"la")),
+        number: -7,
+        when: Some(Timestamp::from_millis(1500)),
+    });
+    let note = Events::Note(Note {
+        text: Some("t".into()),
+        speaker: "a".into(),
+        count: Some(1 << 40),
+        last: Some(false),
+        key: Some(Bytes::from_static(b"\0\xff")),
+    });
+    let bare = Events::Note(Note { speaker: "b".into(), ..Note::default() });
+    for protocol in [RestXml, RestJson1, AwsJson11, RpcV2Cbor] {
+        for event in [&audio, &note, &bare] {
+            let frame = encode_event(protocol, &service, event).unwrap();
+            let bytes = Bytes::from(frame.encode().unwrap());
+            let (frame, _) = Frame::decode(&bytes).unwrap().unwrap();
+            let mut back = Events::default();
+            decode_event(protocol, &service, &frame, &mut back).unwrap();
+            assert_eq!(format!("{back:?}"), format!("{event:?}"));
+        }
+    }
+    let frame = encode_event(RestJson1, &service, &note).unwrap();
+    assert_eq!(frame.payload, r#"{"Text":"t"}"#);
+    assert_eq!(frame.text("speaker"), Some("a"));
+    assert!(frame.headers.contains(&("last".into(), HeaderValue::Bool(false))));
+}
+
+#[test]
+fn refuses_headers_of_another_type() {
+    let service = service(&[], false, &[]);
+    let read = |kind: &str, headers: Vec<(&str, HeaderValue)>| {
+        let kind = (":event-type".into(), HeaderValue::Text(kind.into()));
+        let rest = headers.into_iter().map(|(name, value)| (name.to_owned(), value));
+        let frame =
+            Frame { headers: [kind].into_iter().chain(rest).collect(), payload: Bytes::new() };
+        let mut event = Events::default();
+        decode_event(RestJson1, &service, &frame, &mut event)
+            .map(|()| format!("{event:?}"))
+            .map_err(|e| e.to_string())
+    };
+    let other = |name: &str| Err(format!("the header '{name}' is of another type"));
+    let text = |text: &str| HeaderValue::Text(text.to_owned());
+    assert_eq!(read("Audio", vec![("number", text("7"))]), other("number"));
+    assert_eq!(read("Audio", vec![("number", HeaderValue::Long(1 << 40))]), other("number"));
+    assert_eq!(read("Note", vec![("speaker", HeaderValue::Int(1))]), other("speaker"));
+    let short = read("Audio", vec![("number", HeaderValue::Short(7))]).unwrap();
+    assert!(short.contains("number: 7"), "{short}");
+    let missing = "1 validation error detected: Value null at 'audio.number' failed to satisfy \
+                   constraint: Member must not be null";
+    assert_eq!(read("Audio", vec![]), Err(missing.to_owned()));
 }
