@@ -1371,7 +1371,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 result_wrapper: None,
                 status: 200,
                 auth: Auth::Code,
-                refused: &[],
+                refused: &["MaxResults"],
                 stored: &[],
             }),
         },
@@ -1496,7 +1496,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 status: 200,
                 auth: Auth::Code,
                 refused: &[],
-                stored: &[],
+                stored: &["ConfirmRemoveSelfResourceAccess"],
             }),
         },
         Operation {

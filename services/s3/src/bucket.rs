@@ -83,6 +83,22 @@ pub enum Defaults {
     OfToday,
 }
 
+/// Names that only an account's own region knows are not here.
+fn check_namespace(asked: &Option<String>) -> Result<(), Error> {
+    match asked.as_deref() {
+        None | Some("global") => Ok(()),
+        Some("account-regional") => {
+            let text = "BucketNamespace account-regional of CreateBucket is not implemented";
+            Err(Error::with_code("NotImplemented", 501, text))
+        }
+        Some(other) => {
+            Err(Error::new(&e::INVALID_ARGUMENT, "Invalid x-amz-bucket-namespace header")
+                .detail("ArgumentName", "x-amz-bucket-namespace")
+                .detail("ArgumentValue", other))
+        }
+    }
+}
+
 pub fn create(
     tx: &mut Tx,
     cx: &Cx,
@@ -91,6 +107,7 @@ pub fn create(
 ) -> Result<CreateBucketOutput, Error> {
     let name = &input.bucket;
     check_bucket_name(name)?;
+    check_namespace(&input.bucket_namespace)?;
     let location = location_asked(cx, input)?;
     let ownership = match input.object_ownership.as_deref() {
         None if defaults == Defaults::OfToday => Ownership::BucketOwnerEnforced,

@@ -311,3 +311,19 @@ fn replication_is_refused_by_name() {
     let kept = cloud.call::<GetBucketReplicationOutput>("GetBucketReplication", &get);
     assert_eq!(code(kept), "ReplicationConfigurationNotFoundError");
 }
+
+#[test]
+fn namespaces_of_bucket_names() {
+    let cloud = Cloud::new();
+    let make = |namespace: &str| {
+        let input = CreateBucketInput {
+            bucket: "named".into(),
+            bucket_namespace: Some(namespace.into()),
+            ..Default::default()
+        };
+        code(cloud.call::<CreateBucketOutput>("CreateBucket", &input))
+    };
+    assert_eq!(make("account-regional"), "NotImplemented");
+    assert_eq!(make("nowhere"), "InvalidArgument");
+    assert_eq!(make("global"), "ok");
+}
