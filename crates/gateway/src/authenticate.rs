@@ -3,6 +3,7 @@
 use crate::encode::Ids;
 use crate::gateway::{Gateway, Peer, Seen};
 use crate::head::Head;
+use crate::host::HostStyle;
 use crate::identify::{Entry, Target};
 use crate::keys;
 use crate::payload::{Checked, RequestStream, refusal};
@@ -75,7 +76,7 @@ impl Gateway {
         let (rules, whole) = if entry.as_s3 {
             (Rules::S3, None)
         } else {
-            let whole = checked.into_bytes(REQUEST_BODY_BYTES_MAX).await?;
+            let whole = checked.into_bytes(REQUEST_BODY_BYTES_MAX, &self.room).await?;
             checked = Checked::new(RequestStream::Empty, None, Payload::Unsigned, dialect);
             let body_sha256 = match whole.is_empty() {
                 true => sigv4::EMPTY_SHA256,
@@ -141,7 +142,12 @@ impl Gateway {
             let dialect = refuse::dialect(target.entry, Protocol::AwsQuery);
             let body = received.err().unwrap_or_default();
             let checked = Checked::new(body, length, Payload::Unsigned, dialect);
-            let bytes = checked.into_bytes(REQUEST_BODY_BYTES_MAX).await?;
+            // A bucket in the host name has a path that looks the same.
+            let limit = match target.host {
+                HostStyle::Bucket { .. } => REQUEST_BODY_BYTES_MAX,
+                _ => UNSIGNED_BYTES_MAX,
+            };
+            let bytes = checked.into_bytes(limit, &self.room).await?;
             let form = smithy::query::parse_form(&bytes).unwrap_or_default();
             let version = form.iter().find(|(key, _)| key == "Version").map(|(_, value)| value);
             if let Some(index) = version.and_then(|v| self.guard.directory.by_version(v)) {
@@ -162,7 +168,7 @@ impl Gateway {
             }
             if let Err(body) = received {
                 let checked = Checked::new(body, length, Payload::Unsigned, dialect);
-                received = Ok(checked.into_bytes(UNSIGNED_BYTES_MAX).await?);
+                received = Ok(checked.into_bytes(UNSIGNED_BYTES_MAX, &self.room).await?);
             }
         }
         let body = match received {

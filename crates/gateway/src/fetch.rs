@@ -154,6 +154,14 @@ fn body(answer: &[u8]) -> Result<Vec<u8>, String> {
     }
 }
 
+/// For the fuzzer: any URL, then any answer.
+pub(crate) fn fuzz(data: &[u8]) {
+    let _ = split(&String::from_utf8_lossy(data));
+    if let Ok(body) = body(data) {
+        assert!(body.len() <= data.len());
+    }
+}
+
 fn chunks(mut rest: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     loop {

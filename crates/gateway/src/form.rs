@@ -254,7 +254,7 @@ fn headers(fields: &[(String, String)]) -> Result<Vec<(String, String)>, Error> 
 }
 
 /// The field `tagging` is XML where the header is a query string.
-fn tagging(text: &str) -> Result<String, Error> {
+pub(crate) fn tagging(text: &str) -> Result<String, Error> {
     let malformed = || Error::with_code("MalformedXML", 400, refuse::MALFORMED_XML);
     let mut out = String::new();
     let mut reader = Reader::new(text.as_bytes()).map_err(|_| malformed())?;

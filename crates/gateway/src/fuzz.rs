@@ -1,7 +1,7 @@
 //! Entries for the fuzzer: every parser of outside bytes that this crate has.
 
 use crate::head::Head;
-use crate::{form_data, host};
+use crate::{fetch, form, form_data, host, token};
 
 /// A head as an HTTP server would hand it over: a target line, then header lines.
 pub fn fuzz_head(data: &[u8]) {
@@ -36,8 +36,37 @@ pub fn fuzz_form(data: &[u8]) {
     form_data::fuzz(data);
 }
 
+/// What an identity provider answers.
+pub fn fuzz_answer(data: &[u8]) {
+    fetch::fuzz(data);
+}
+
+/// A paging token, and a form's tags in XML.
+pub fn fuzz_token(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let key = [7; 32];
+    if let Some(place) = token::open(&key, "c", &text) {
+        assert_eq!(token::seal(&key, "c", &place), *text.to_ascii_lowercase());
+    }
+    let _ = form::tagging(&text);
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn noise_in_answers_and_tokens() {
+        let answers: [&[u8]; 2] = [
+            b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1;x\r\n}\r\n0\r\n\r\n",
+        ];
+        let words: [&[u8]; 5] = [b"\r\n", b"ffffffffffffffff", b"-1", b"\xff", b"chunked"];
+        base::noise::run(3, 20_000, &answers, &words, super::fuzz_answer);
+        let token = crate::token::seal(&[7; 32], "c", "photos/2026");
+        let tags = b"<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+        let words: [&[u8]; 5] = [b"<Tag>", b"</", b"00", b"&#1;", b"<Key>"];
+        base::noise::run(4, 20_000, &[token.as_bytes(), tags], &words, super::fuzz_token);
+    }
+
     use base::{Entropy, SeededEntropy};
 
     #[test]

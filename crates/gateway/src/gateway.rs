@@ -16,7 +16,7 @@ use crate::identify::{Directory, Entry, Prepared, Target};
 use crate::keys::{Keys, RootKey};
 use crate::metrics::Totals;
 use crate::pages;
-use crate::payload::{Checked, RequestStream, refusal};
+use crate::payload::{Checked, RequestStream, Room, refusal};
 use crate::refuse;
 use crate::secret;
 use crate::uses::Uses;
@@ -43,6 +43,9 @@ use store::{Jobs, Store};
 
 /// Of a path, in the trail.
 const PATH_BYTES_MAX: usize = 1024;
+
+/// Bodies that are decoded as a whole, all together while they arrive.
+const ARRIVING_BYTES_MAX: u64 = 256 << 20;
 
 /// All that a gateway is made of.
 pub struct GatewayParts {
@@ -110,6 +113,8 @@ pub struct Gateway {
     pub(crate) guard: Arc<Guard>,
     pub(crate) local: LocalRules,
     pub(crate) totals: Totals,
+    /// For bodies that are decoded as a whole.
+    pub(crate) room: Room,
     pub(crate) uses: Uses,
     pub(crate) accesses: Arc<Accesses>,
     pub(crate) jobs: Jobs,
@@ -186,6 +191,7 @@ impl Gateway {
             },
             further_pages: None,
             totals: Totals::default(),
+            room: Room::new(ARRIVING_BYTES_MAX),
             uses: Uses::default(),
             accesses: Arc::default(),
             admin: admin::entry(),
@@ -381,7 +387,8 @@ impl Gateway {
                 (Some(Flow::Checked(checked)), Bytes::new())
             }
             Received::Stream(checked) => {
-                let (whole, trailers) = checked.into_whole(REQUEST_BODY_BYTES_MAX).await?;
+                let (whole, trailers) =
+                    checked.into_whole(REQUEST_BODY_BYTES_MAX, &self.room).await?;
                 entry.service.hooks().check_body(operation, headers, &whole, &trailers)?;
                 (None, whole)
             }

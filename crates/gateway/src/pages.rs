@@ -97,6 +97,12 @@ impl Gateway {
                 "Requests being answered.",
                 totals.in_flight.load(Relaxed),
             ),
+            (
+                "cumulet_arriving_body_bytes",
+                "gauge",
+                "Bodies that are decoded as a whole and have not come whole, in memory.",
+                self.room.used_bytes(),
+            ),
             ("cumulet_connections", "gauge", "Open connections.", totals.connections.load(Relaxed)),
             (
                 "cumulet_connections_refused_total",

@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use sigv4::{AuthError, ChunkDecoder, Dialect, EMPTY_SHA256, Payload, Trailers};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 /// A body as the server hands it over.
@@ -264,12 +265,12 @@ impl Checked {
     }
 
     /// The whole body, of at most `limit` bytes.
-    pub async fn into_bytes(self, limit: usize) -> Result<Bytes, Error> {
-        self.into_whole(limit).await.map(|(bytes, _)| bytes)
+    pub async fn into_bytes(self, limit: usize, room: &Room) -> Result<Bytes, Error> {
+        self.into_whole(limit, room).await.map(|(bytes, _)| bytes)
     }
 
     /// The same, with what trails it.
-    pub async fn into_whole(self, limit: usize) -> Result<(Bytes, Trailers), Error> {
+    pub async fn into_whole(self, limit: usize, room: &Room) -> Result<(Bytes, Trailers), Error> {
         self.check_empty()?;
         if self.is_empty() {
             return Ok((Bytes::new(), Trailers::new()));
@@ -281,6 +282,7 @@ impl Checked {
         let mut body = self.into_stream_of_any_length()?;
         let mut whole = Bytes::new();
         let mut joined = BytesMut::new();
+        let mut held = Held { room, bytes: 0 };
         while let Some(piece) = body.next().await.transpose()? {
             if whole.len() + joined.len() + piece.len() > limit {
                 return Err(too_large(dialect));
@@ -290,6 +292,7 @@ impl Checked {
                 whole = piece;
                 continue;
             }
+            held.grow((whole.len() + piece.len()) as u64)?;
             joined.extend_from_slice(&std::mem::take(&mut whole));
             joined.extend_from_slice(&piece);
         }
@@ -311,6 +314,47 @@ impl Checked {
     }
 }
 
+/// What all bodies together that are still arriving may take of memory: many that come slowly are as
+/// bad as one without end.
+#[derive(Debug)]
+pub(crate) struct Room {
+    used_bytes: AtomicU64,
+    most_bytes: u64,
+}
+
+impl Room {
+    pub const fn new(most_bytes: u64) -> Room {
+        Room { used_bytes: AtomicU64::new(0), most_bytes }
+    }
+
+    pub fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+}
+
+/// The share of one body, given back at its end.
+struct Held<'r> {
+    room: &'r Room,
+    bytes: u64,
+}
+
+impl Held<'_> {
+    fn grow(&mut self, bytes: u64) -> Result<(), Error> {
+        self.bytes += bytes;
+        let before = self.room.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        match before + bytes > self.room.most_bytes {
+            true => Err(Error::with_code("SlowDown", 503, "Please reduce your request rate.")),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.room.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 pub(crate) fn too_large(dialect: Dialect) -> Error {
     match dialect {
         Dialect::S3 => {
@@ -321,5 +365,69 @@ pub(crate) fn too_large(dialect: Dialect) -> Error {
             let text = "The request is larger than the maximum allowed.";
             Error::with_code("RequestEntityTooLarge", 413, text)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::Future;
+    use std::sync::{Arc, Mutex};
+    use std::task::Waker;
+
+    /// Gives what is put in, and then waits.
+    #[derive(Clone, Default)]
+    struct Slow(Arc<Mutex<Vec<Option<Bytes>>>>);
+
+    impl Slow {
+        fn put(&self, bytes: usize) {
+            self.0.lock().unwrap().insert(0, Some(vec![0; bytes].into()));
+        }
+    }
+
+    impl ByteStream for Slow {
+        fn poll_next(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Bytes, Error>>> {
+            self.0.lock().unwrap().pop().map_or(Poll::Pending, |next| Poll::Ready(next.map(Ok)))
+        }
+    }
+
+    #[test]
+    fn bodies_that_arrive_have_a_bound_together() {
+        let room = Room::new(1000);
+        let whole = |slow: &Slow| {
+            let raw = RequestStream::Flowing(Box::pin(slow.clone()));
+            let checked = Checked::new(raw, None, Payload::Unsigned, Dialect::Json);
+            Box::pin(checked.into_bytes(900, &room))
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let (first, second) = (Slow::default(), Slow::default());
+        let (mut one, mut two) = (whole(&first), whole(&second));
+        // One piece is no copy.
+        first.put(300);
+        assert!(one.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(room.used_bytes(), 0);
+        first.put(300);
+        assert!(one.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(room.used_bytes(), 600);
+        second.put(300);
+        second.put(300);
+        let Poll::Ready(Err(error)) = two.as_mut().poll(&mut cx) else { panic!("it was taken") };
+        assert_eq!((error.code(), error.status()), ("SlowDown", 503));
+        drop(two);
+        assert_eq!(room.used_bytes(), 600);
+        // Whoever goes away gives back, and so does an end.
+        let mut three = whole(&second);
+        second.put(100);
+        second.put(100);
+        assert!(three.as_mut().poll(&mut cx).is_pending());
+        assert_eq!(room.used_bytes(), 800);
+        drop(three);
+        first.0.lock().unwrap().push(None);
+        assert!(matches!(one.as_mut().poll(&mut cx), Poll::Ready(Ok(bytes)) if bytes.len() == 600));
+        drop(one);
+        assert_eq!(room.used_bytes(), 0);
     }
 }
