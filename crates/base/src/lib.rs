@@ -10,6 +10,8 @@ mod account;
 mod arn;
 mod clock;
 mod entropy;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hex;
 pub mod limits;
 pub mod noise;

@@ -65,6 +65,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn noise_is_no_duration() {
+        let words: [&[u8]; 4] = [b"d", b"99999999999999999999", b"-", "é".as_bytes()];
+        base::noise::run(9, 20_000, &[b"1d12h", b"250ms"], &words, |data| {
+            if let Ok(ms) = milliseconds(&String::from_utf8_lossy(data)) {
+                assert!(ms >= 0);
+            }
+        });
+    }
+
+    #[test]
     fn durations() {
         let good = [
             ("31d", 31 * 86_400_000),

@@ -25,6 +25,8 @@ pub mod disk;
 pub mod engine;
 mod error;
 mod format;
+#[doc(hidden)]
+pub mod fuzz;
 mod hot;
 mod jobs;
 mod key;

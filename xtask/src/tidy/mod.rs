@@ -4,6 +4,7 @@
 //! say what to do. A rule with findings is a failed test.
 
 mod arrows;
+mod fuzz;
 mod licences;
 mod manifests;
 mod papers;
@@ -46,6 +47,7 @@ const RULES: &[(&str, Rule)] = &[
     ("README opens with the two commands", papers::readme),
     ("decisions numbered", papers::decisions),
     ("the book is whole", papers::book),
+    ("fuzz targets", fuzz::targets),
 ];
 
 /// Runs every rule.

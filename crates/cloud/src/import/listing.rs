@@ -187,4 +187,18 @@ mod tests {
         let ids: Vec<&str> = page.versions.iter().map(|version| &*version.id).collect();
         assert_eq!(ids, ["v5", "v4", "v3", "v2", "v1"]);
     }
+
+    #[test]
+    fn noise_from_the_source() {
+        let page = b"<R><IsTruncated>true</IsTruncated><NextKeyMarker>k</NextKeyMarker><EncodingType>url</EncodingType>\
+            <Version><Key>a%20b</Key><VersionId>null</VersionId><IsLatest>true</IsLatest><ETag>&quot;x&quot;</ETag>\
+            <LastModified>2026-11-26T08:00:00.000Z</LastModified><Size>7</Size></Version></R>";
+        let seeds: [&[u8]; 2] =
+            [page, b"<R><Buckets><Bucket><Name>x</Name></Bucket></Buckets><TagSet><Tag><Key>a</Key><Value/></Tag></TagSet></R>"];
+        let words: [&[u8]; 6] =
+            [b"<Version>", b"</", b"99999999999999999999", b"%", b"&#0;", b"<a>"];
+        base::noise::run(6, 10_000, &seeds, &words, |data| {
+            let _ = (buckets(data), versions(data), tags(data), element(data, "Key"));
+        });
+    }
 }

@@ -154,6 +154,16 @@ fn line_matches(expected: &str, line: &str) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn noise_in_a_lab_is_an_error_that_names_the_line() {
+        let words: [&[u8]; 6] = [b"```sh", b"```text", b"```", b"\n", b"# ", b"Needs: "];
+        base::noise::run(8, 20_000, &[LAB.as_bytes()], &words, |data| {
+            if let Err(error) = parse(&String::from_utf8_lossy(data)) {
+                assert!(!error.is_empty());
+            }
+        });
+    }
+
     const LAB: &str = "# A title\n\nAbout\nthis.\n\nNeeds: `aws`, `curl`.\n\n## One\n\nProse.\n\n\
         ```sh\necho a\necho b\n```\n\nYou see:\n\n```text\na\nb\n```\n\n## Two\n\n```sh fails\nfalse\n```\n";
 
