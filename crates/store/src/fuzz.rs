@@ -130,7 +130,7 @@ mod tests {
         fuzz_folder(&folder, b"");
         let chance = SeededEntropy::new(5);
         let mut data = [0; 20];
-        for round in 0..300 {
+        for round in 0..60 {
             base::Entropy::fill(&chance, &mut data);
             fuzz_folder(&folder, &data[..(round % 4 + 1) * 5]);
         }
