@@ -78,7 +78,7 @@ impl Gateway {
             }
         }
         let totals = &self.totals;
-        let own: [(&str, &str, &str, u64); 7] = [
+        let own: [(&str, &str, &str, u64); 8] = [
             (
                 "cumulet_requests_unrouted_total",
                 "counter",
