@@ -151,28 +151,35 @@ def test_nobody_signed_it(account):
 
 
 class TestCbor:
-    """CloudWatch speaks it. No operation is served yet, so what is right is answered with 501."""
+    """CloudWatch speaks it. No operation does anything yet, so what is right is answered with 501."""
+
+    RIGHT = b"\xa2\x69Namespace\x61n\x6aMetricData\x81\xa1\x6aMetricName\x61m"
 
     def call(self, account, body, path="/service/CloudWatch/operation/PutMetricData", **signer):
-        # The scope names the service by its signing name.
         headers = [("Smithy-Protocol", "rpc-v2-cbor"), ("Content-Type", "application/cbor")]
         return wire.call(account, "POST", path, body, headers, service="monitoring", **signer)
 
     def test_the_right_one_is_not_there_yet(self, account):
-        answer = self.call(account, b"\xa0")
+        answer = self.call(account, self.RIGHT)
         assert answer.status == 501, answer
         assert answer.headers["smithy-protocol"] == "rpc-v2-cbor"
         assert answer.headers["content-type"] == "application/cbor"
         assert b"NotImplemented" in answer.body and b"PutMetricData" in answer.body
 
+    def test_what_is_missing_is_said_in_cbor(self, account):
+        answer = self.call(account, b"\xa0")
+        assert answer.status == 400 and b"ValidationException" in answer.body, answer
+        assert b"Value null at 'namespace' failed to satisfy constraint" in answer.body
+
     @pytest.mark.parametrize("body", [
-        b"", b"\xff", b"nonsense", b"\xbf", b"\xa1\x64", b"\xbb" + b"\xff" * 8, b"\x9b" + b"\xff" * 8,
+        RIGHT[:-1], RIGHT + b"\0", b"\xff", b"nonsense", b"\xbf", b"\xa1\x64", b"\xbb" + b"\xff" * 8, b"\x9b" + b"\xff" * 8,
         b"\x81" * 100_000, b"\xbf\x61x" * 50_000, b"\x7b" + b"\xff" * 8, os.urandom(5000),
     ])
     def test_what_is_no_cbor(self, account, body):
         before = memory(account)
         answer = self.call(account, body)
-        assert answer is not None and 400 <= answer.status <= 501 and answer.status != 500, answer
+        assert answer is not None and answer.status == 400, answer
+        assert b"SerializationException" in answer.body, answer
         assert answer.headers["content-type"] == "application/cbor"
         assert memory(account) - before < 50 * 1024
 
