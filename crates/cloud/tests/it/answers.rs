@@ -44,8 +44,8 @@ fn what_is_not_served_names_itself() {
             .header("x-amz-target", target)
             .body(b"{}")
     };
-    let told =
-        world.check(json("DynamoDB_20120810.ListBackups"), 501, "ListBackups is not implemented");
+    let target = "DynamoDB_20120810.ListGlobalTables";
+    let told = world.check(json(target), 501, "ListGlobalTables is not implemented");
     assert_eq!(told.header("content-type"), "application/x-amz-json-1.0");
     assert_eq!(told.header("x-amzn-requestid").len(), 36);
     world.check(json("DynamoDB_20120810.NoSuchThing"), 400, "UnknownOperationException");

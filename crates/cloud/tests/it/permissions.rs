@@ -11,7 +11,7 @@ const DENIALS: [&str; 3] = ["AccessDenied", "AccessDeniedException", "Unauthoriz
 const OPEN: [&str; 3] = ["AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"];
 
 /// Those that ask for each of several things by itself and answer 200 with a refusal for each.
-const ITEM_BY_ITEM: [&str; 1] = ["DeleteObjects"];
+const ITEM_BY_ITEM: [&str; 2] = ["DeleteObjects", "BatchExecuteStatement"];
 
 fn text(member: &str) -> &'static str {
     match member {
@@ -23,6 +23,7 @@ fn text(member: &str) -> &'static str {
         "SerialNumber" => "arn:aws:iam::000000000000:mfa/abc",
         name if name.to_ascii_lowercase().contains("arn") => "arn:aws:iam::000000000000:role/abc",
         name if name.contains("Policy") && name.contains("Document") => "{}",
+        "Statement" => "SELECT * FROM abc WHERE a = 'b'",
         _ => "abc",
     }
 }
