@@ -26,11 +26,7 @@ pub fn targets(checkout: &Checkout) -> Vec<String> {
         .map(|file| (file, checkout.read(file)))
         .collect();
     for (file, text) in &targets {
-        let called = called(text);
-        if called.is_empty() {
-            findings.push(format!("{file} calls no `fuzz` function"));
-        }
-        for name in called {
+        for name in called(text) {
             let defined = format!("pub fn {name}(");
             if !sources.iter().any(|(_, source)| source.contains(&defined)) {
                 findings.push(format!("{file}: there is no `{defined}`"));
