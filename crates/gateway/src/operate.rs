@@ -71,7 +71,7 @@ impl Message {
                         message.query.push((key.into(), value.into()));
                     }
                 }
-                Location::StatusCode | Location::Body => {
+                Location::StatusCode | Location::EventHeader(_) | Location::Body => {
                     rest.insert(member.wire.to_owned(), (on_the_wire(&member.shape, value), name));
                 }
             }
