@@ -7,6 +7,9 @@
 //! table of stamps: per bucket of keys, the newest commit that wrote one of them. Buckets are shared,
 //! so at worst a value is not taken in.
 //!
+//! A full cache takes in only what was missed twice lately: reads at random of much more than it holds
+//! would otherwise pay for entries that nobody comes back to.
+//!
 //! Beside a value there may be the row that was decoded from it, for rows that every request reads.
 
 use crate::engine::{Batch, Version};
@@ -19,6 +22,8 @@ use std::sync::Arc;
 
 const SHARDS: usize = 64;
 const STAMPS_PER_SHARD: usize = 1024;
+/// Misses that a full shard remembers.
+const MISSES_PER_SHARD: usize = 4096;
 /// Longer values are not kept: reading them costs more than finding them.
 const VALUE_BYTES_MAX: usize = 16 << 10;
 /// What an entry costs besides key and value.
@@ -75,6 +80,8 @@ struct Shard {
     hand: usize,
     bytes: usize,
     stamps: Vec<Version>,
+    /// Marks of keys that were missed, each in the place that its hash gives it.
+    missed: Vec<u16>,
 }
 
 pub(crate) struct Hot {
@@ -108,6 +115,16 @@ fn hash(seed: u64, key: &[u8]) -> u64 {
 impl Shard {
     fn stamp(&mut self, hash: u64) -> &mut Version {
         &mut self.stamps[hash as usize / SHARDS % STAMPS_PER_SHARD]
+    }
+
+    /// Whether it was missed before, not long ago; from now on it was.
+    fn missed_again(&mut self, hash: u64) -> bool {
+        if self.missed.is_empty() {
+            self.missed = vec![0; MISSES_PER_SHARD];
+        }
+        let mark = (hash >> 48) as u16 | 1;
+        let place = hash as usize / SHARDS % MISSES_PER_SHARD;
+        std::mem::replace(&mut self.missed[place], mark) == mark
     }
 
     fn place(&self, hash: u64, key: &[u8]) -> Option<usize> {
@@ -148,6 +165,7 @@ impl Hot {
                 hand: 0,
                 bytes: 0,
                 stamps: vec![0; STAMPS_PER_SHARD],
+                missed: Vec::new(),
             })
         };
         Hot { shards: (0..SHARDS).map(shard).collect(), shard_bytes: bytes / SHARDS, seed }
@@ -207,6 +225,15 @@ impl Hot {
         if self.shard_bytes == 0 || length > VALUE_BYTES_MAX {
             return;
         }
+        let hash = hash(self.seed, key);
+        let mut shard = self.shard(hash).lock();
+        if *shard.stamp(hash) > at || shard.places.contains_key(&hash) {
+            return;
+        }
+        let is_full = shard.bytes + ENTRY_BYTES + key.len() + length > self.shard_bytes;
+        if is_full && !shard.missed_again(hash) {
+            return;
+        }
         // Copied, so that it does not hold on to a block of the index; key and value in one piece.
         let mut both = Vec::with_capacity(key.len() + length);
         both.extend_from_slice(key);
@@ -214,11 +241,6 @@ impl Hot {
         let mut copy = Bytes::from(both);
         let key = copy.split_to(key.len());
         let value = value.map(|_| copy);
-        let hash = hash(self.seed, &key);
-        let mut shard = self.shard(hash).lock();
-        if *shard.stamp(hash) > at || shard.places.contains_key(&hash) {
-            return;
-        }
         let entry = Entry { hash, key, value, decoded: None, since: at, used: false };
         shard.bytes += entry.bytes();
         let place = shard.entries.len();
@@ -245,7 +267,8 @@ impl Hot {
             let shard = &mut *shard;
             let entry = &mut shard.entries[place];
             let before = entry.bytes();
-            entry.value = value.clone();
+            // A copy, so that it does not hold on to the rest of the commit.
+            entry.value = value.as_deref().map(Bytes::copy_from_slice);
             entry.decoded = None;
             entry.since = version;
             shard.bytes = shard.bytes - before + entry.bytes();
@@ -274,6 +297,8 @@ mod tests {
         };
         let hits = |from, to| (from..to).filter(|n| read(*n)).count();
         hits(0, 100_000);
+        // Missed, and missed again.
+        hits(0, 500);
         hits(0, 500);
         assert!(hits(0, 500) > 450);
         hits(200_000, 201_000);

@@ -77,7 +77,8 @@ impl KeyWriter {
     }
 
     pub(crate) fn into_bytes(self) -> Bytes {
-        Bytes::from(self.bytes)
+        // Without room to spare, so that no counter is allocated beside it.
+        Bytes::from(self.bytes.into_boxed_slice())
     }
 
     pub(crate) fn into_vec(self) -> Vec<u8> {

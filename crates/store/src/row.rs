@@ -93,10 +93,15 @@ pub fn encode<R: Value>(row: &R) -> Vec<u8> {
 
 /// The same after a few bytes that say what follows.
 pub(crate) fn encode_after<R: Value>(before: &[u8], row: &R) -> Vec<u8> {
+    write_after(before, |to| row.write(to))
+}
+
+/// What `write` writes, after a few bytes.
+pub(crate) fn write_after(before: &[u8], write: impl FnOnce(&mut RowWriter)) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
     bytes.extend_from_slice(before);
     let mut to = RowWriter { bytes };
-    row.write(&mut to);
+    write(&mut to);
     to.bytes
 }
 
@@ -123,6 +128,15 @@ impl RowWriter {
 
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// A field of type `String`, of a text that somebody else owns.
+    pub fn text(&mut self, number: u32, text: &str) {
+        if !text.is_empty() {
+            self.varint(u64::from(number) << 2 | Wire::Sized as u64);
+            self.varint(text.len() as u64);
+            self.raw(text.as_bytes());
+        }
     }
 
     /// A value with its length, if its wire form needs one.

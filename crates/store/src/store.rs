@@ -21,7 +21,7 @@ use crate::room::Room;
 use crate::signal::Signal;
 use crate::space::{Reserve, Space};
 use crate::turn::{Turn, Turns};
-use crate::tx::Tx;
+use crate::tx::{Tx, WholeTables};
 use base::{Clock, Entropy, Timestamp};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -114,6 +114,7 @@ impl fmt::Debug for StoreOptions {
 pub(crate) struct Reader {
     pub engine: Arc<dyn Engine>,
     pub hot: Hot,
+    pub whole: WholeTables,
     pub hits: AtomicU64,
     pub misses: AtomicU64,
 }
@@ -224,6 +225,7 @@ impl Store {
         let reader = Reader {
             engine,
             hot: Hot::new(options.hot_bytes, options.entropy.next_u64()),
+            whole: WholeTables::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
         };
@@ -466,9 +468,13 @@ impl Shared {
         let version = writer.version + 1;
         let time = tx.now();
         let (freeing, enqueued) = (tx.is_freeing(), tx.has_enqueued());
+        let first_pieces = tx.has_first_pieces();
         let batch: Box<Batch> = tx.into_changes();
         let charge = log::commit_bytes_max(&batch);
         self.admit(freeing, charge)?;
+        if first_pieces {
+            self.reader.whole.forget();
+        }
         // The index first: once it is in the queue, the commit may be published at any moment.
         self.reader.hot.apply(&batch, version);
         self.reader.engine.apply(&batch, version);

@@ -6,7 +6,7 @@
 use crate::engine::{Batch, Version};
 use crate::error::{DecodeError, StoreError};
 use crate::key::{Key, KeyRef, PrefixOf};
-use crate::row::{self, Row};
+use crate::row::{self, Row, RowWriter};
 use crate::scan::{RawScan, Scan};
 use crate::store::Reader;
 use crate::table::{Scope, Table};
@@ -16,9 +16,14 @@ use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Rows longer than this are kept in pieces, so that any transactional store can hold them.
 const CHUNK_BYTES: usize = 100_000;
+/// Longer values are not copied to stand beside the others of their commit.
+const PACKED_BYTES_MAX: usize = 4 << 10;
+/// A reader that holds on to one row holds on to no more than this.
+const PACK_BYTES_MAX: usize = 16 << 10;
 /// The table of the pieces: scope, this, then the row's table and key and the number of the piece.
 const CHUNKS: u16 = 0xffff;
 /// Which tables have ever had a row in pieces: only there must a write look for old pieces.
@@ -27,6 +32,32 @@ const CHUNKED: Table<u16, ()> = Table::internal(0x0001, "store.chunked");
 /// The first byte of a value: the row itself follows, or the number of its pieces.
 const WHOLE: u8 = 0;
 const PIECES: u8 = 1;
+
+/// Tables in which no row is in pieces as of the newest commit, as far as its writer has looked.
+#[derive(Debug)]
+pub(crate) struct WholeTables(Box<[AtomicU64]>);
+
+impl Default for WholeTables {
+    fn default() -> WholeTables {
+        WholeTables((0..=u16::MAX as usize / 64).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl WholeTables {
+    fn has(&self, table: u16) -> bool {
+        let word = self.0[usize::from(table) / 64].load(Ordering::Relaxed);
+        word >> (table % 64) & 1 == 1
+    }
+
+    fn add(&self, table: u16) {
+        self.0[usize::from(table) / 64].fetch_or(1 << (table % 64), Ordering::Relaxed);
+    }
+
+    /// For the writer, before it commits the first row in pieces of some table.
+    pub(crate) fn forget(&self) {
+        self.0.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+}
 
 pub(crate) type Changes = BTreeMap<Bytes, Option<Bytes>>;
 
@@ -38,11 +69,22 @@ pub struct Tx {
     bytes: usize,
     freeing: bool,
     enqueued: bool,
+    /// The first row in pieces of a table is among the changes.
+    first_pieces: bool,
 }
 
 impl Tx {
     pub(crate) fn new(reader: Arc<Reader>, at: Version, now: Timestamp) -> Tx {
-        Tx { reader, at, now, changes: BTreeMap::new(), bytes: 0, freeing: false, enqueued: false }
+        Tx {
+            reader,
+            at,
+            now,
+            changes: BTreeMap::new(),
+            bytes: 0,
+            freeing: false,
+            enqueued: false,
+            first_pieces: false,
+        }
     }
 
     /// The commit that is read; what is written will have the next one.
@@ -131,8 +173,36 @@ impl Tx {
         Q: KeyRef<K> + ?Sized,
     {
         let raw = table.raw_key(scope, key).into_bytes();
-        self.remove_pieces(table.id, scope, &raw)?;
-        let whole = row::encode_after(&[WHOLE], row);
+        self.put_whole(table.id, scope, raw, row::encode_after(&[WHOLE], row))
+    }
+
+    /// [`Tx::put`] of a row whose fields the caller writes, from parts that others own. They have to
+    /// be those of `R`, in the order of their numbers.
+    pub fn put_fields<K, R: Row, Q>(
+        &mut self,
+        table: &Table<K, R>,
+        scope: &Scope,
+        key: &Q,
+        write: impl FnOnce(&mut RowWriter),
+    ) -> Result<(), StoreError>
+    where
+        Q: KeyRef<K> + ?Sized,
+    {
+        let raw = table.raw_key(scope, key).into_bytes();
+        let whole = row::write_after(&[WHOLE], write);
+        debug_assert!(row::decode::<R>(&Bytes::copy_from_slice(&whole[1..])).is_ok());
+        self.put_whole(table.id, scope, raw, whole)
+    }
+
+    /// Puts an encoded row, in pieces if it is long.
+    fn put_whole(
+        &mut self,
+        table: u16,
+        scope: &Scope,
+        raw: Bytes,
+        whole: Vec<u8>,
+    ) -> Result<(), StoreError> {
+        self.remove_pieces(table, scope, &raw)?;
         if whole.len() <= CHUNK_BYTES {
             return self.raw_put(raw, Bytes::from(whole));
         }
@@ -143,9 +213,10 @@ impl Tx {
             let key = piece_key(scope, &raw, number as u32);
             self.raw_put(key, Bytes::copy_from_slice(piece))?;
         }
-        let mark = CHUNKED.raw_key(&Scope::Global, &table.id).into_bytes();
+        let mark = CHUNKED.raw_key(&Scope::Global, &table).into_bytes();
         if self.raw_get(&mark)?.is_none() {
             self.raw_put(mark, Bytes::from_static(&[WHOLE]))?;
+            self.first_pieces = true;
         }
         self.raw_put(raw, Bytes::from(value))
     }
@@ -209,8 +280,12 @@ impl Tx {
         !self.changes.is_empty()
     }
 
+    pub(crate) fn has_first_pieces(&self) -> bool {
+        self.first_pieces
+    }
+
     pub(crate) fn into_changes(self) -> Box<Batch> {
-        self.changes.into_iter().collect()
+        packed(self.changes)
     }
 
     pub(crate) fn raw_scan(
@@ -264,8 +339,13 @@ impl Tx {
     }
 
     fn remove_pieces(&mut self, table: u16, scope: &Scope, raw: &[u8]) -> Result<(), StoreError> {
+        if !self.first_pieces && self.reader.whole.has(table) {
+            return Ok(());
+        }
         let mark = CHUNKED.raw_key(&Scope::Global, &table);
         if self.raw_get(mark.as_slice())?.is_none() {
+            // Only the one writer comes here, and it sees the newest commit.
+            self.reader.whole.add(table);
             return Ok(());
         }
         let Some(old) = self.raw_get(raw)? else { return Ok(()) };
@@ -298,6 +378,46 @@ impl Tx {
     }
 }
 
+/// The changes of a commit with all that is short in few pieces of memory: the index keeps it for long,
+/// and they cost less to take and to give back than two for each row.
+fn packed(changes: Changes) -> Box<Batch> {
+    let mut batch: Box<Batch> = changes.into_iter().collect();
+    let mut rest = &mut *batch;
+    while !rest.is_empty() {
+        let (mut count, mut length) = (0, 0);
+        for (key, value) in rest.iter() {
+            let more = key.len() + short(value).map_or(0, Bytes::len);
+            if count > 0 && length + more > PACK_BYTES_MAX {
+                break;
+            }
+            (count, length) = (count + 1, length + more);
+        }
+        let (first, others) = rest.split_at_mut(count);
+        pack(first, length);
+        rest = others;
+    }
+    batch
+}
+
+fn pack(entries: &mut Batch, length: usize) {
+    let mut all = Vec::with_capacity(length);
+    for (key, value) in entries.iter() {
+        all.extend_from_slice(key);
+        all.extend_from_slice(short(value).map_or(&[], |value| value));
+    }
+    let mut all = Bytes::from(all);
+    for (key, value) in entries {
+        *key = all.split_to(key.len());
+        if let Some(length) = short(value).map(Bytes::len) {
+            *value = Some(all.split_to(length));
+        }
+    }
+}
+
+fn short(value: &Option<Bytes>) -> Option<&Bytes> {
+    value.as_ref().filter(|value| value.len() <= PACKED_BYTES_MAX)
+}
+
 fn piece_key(scope: &Scope, raw: &[u8], number: u32) -> Bytes {
     let mut to = crate::key::KeyWriter::new();
     scope.write(&mut to);
@@ -318,5 +438,24 @@ fn piece_count(value: &[u8]) -> Option<u32> {
 impl std::fmt::Debug for Tx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Tx at {} with {} changes", self.at, self.changes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packing_changes_nothing() {
+        let lengths = [0usize, 1, 90, 4096, 4097, 9_000];
+        let row = |n: usize| {
+            let value = vec![n as u8; lengths[n % lengths.len()]];
+            (Bytes::from(format!("key {n}")), (!n.is_multiple_of(7)).then(|| Bytes::from(value)))
+        };
+        for count in [0, 1, 5, 200] {
+            let changes: Changes = (0..count).map(row).collect();
+            let plain: Vec<_> = changes.clone().into_iter().collect();
+            assert_eq!(*packed(changes), plain[..]);
+        }
     }
 }

@@ -3,6 +3,9 @@
 //! Shards with a lock each; in a shard a hand goes round and lets go of blocks that nobody asked for
 //! since it came by last. What a scan brings in counts as not asked for, so that one long listing
 //! does not push out what point reads use. Room is taken as it is needed: an idle cache is empty.
+//!
+//! A full cache takes in only what was missed twice lately: reads at random of much more than it holds
+//! would otherwise pay for keeping blocks that nobody comes back to.
 
 use super::filter;
 use bytes::Bytes;
@@ -12,6 +15,8 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 const SHARDS: usize = 16;
+/// Misses that a full shard remembers.
+const MISSES: usize = 4096;
 
 /// Which block: table number and offset.
 type BlockId = (u64, u64);
@@ -33,6 +38,13 @@ impl Hasher for Passed {
     }
 }
 
+fn hash(id: BlockId) -> u64 {
+    let mut hasher = Passed::default();
+    hasher.write_u64(id.0);
+    hasher.write_u64(id.1);
+    hasher.finish()
+}
+
 #[derive(Debug)]
 struct Slot {
     id: BlockId,
@@ -48,9 +60,20 @@ struct Shard {
     free: Vec<usize>,
     hand: usize,
     size_bytes: usize,
+    /// Marks of blocks that were missed, each in the place that its hash gives it.
+    missed: Vec<u32>,
 }
 
 impl Shard {
+    /// Whether it was missed before, not long ago; from now on it was.
+    fn missed_again(&mut self, hash: u64) -> bool {
+        if self.missed.is_empty() {
+            self.missed = vec![0; MISSES];
+        }
+        let mark = (hash >> 32) as u32 | 1;
+        std::mem::replace(&mut self.missed[hash as usize % MISSES], mark) == mark
+    }
+
     fn make_room(&mut self, size_bytes: usize, size_bytes_max: usize) {
         while self.size_bytes + size_bytes > size_bytes_max {
             self.hand %= self.slots.len();
@@ -81,15 +104,12 @@ impl Cache {
         Self { shards: Default::default(), shard_bytes_max: size_bytes_max / SHARDS }
     }
 
-    fn shard(&self, id: BlockId) -> &Mutex<Shard> {
-        let mut hasher = Passed::default();
-        hasher.write_u64(id.0);
-        hasher.write_u64(id.1);
-        &self.shards[(hasher.finish() >> 40) as usize % SHARDS]
+    fn shard(&self, hash: u64) -> &Mutex<Shard> {
+        &self.shards[(hash >> 40) as usize % SHARDS]
     }
 
     pub(super) fn get(&self, id: BlockId) -> Option<Bytes> {
-        let mut shard = self.shard(id).lock();
+        let mut shard = self.shard(hash(id)).lock();
         let place = *shard.places.get(&id)?;
         let slot = shard.slots.get_mut(place)?.as_mut()?;
         slot.asked = true;
@@ -100,8 +120,13 @@ impl Cache {
         if block.len() > self.shard_bytes_max {
             return;
         }
-        let mut shard = self.shard(id).lock();
+        let hash = hash(id);
+        let mut shard = self.shard(hash).lock();
         if shard.places.contains_key(&id) {
+            return;
+        }
+        let is_full = shard.size_bytes + block.len() > self.shard_bytes_max;
+        if is_full && asked && !shard.missed_again(hash) {
             return;
         }
         shard.make_room(block.len(), self.shard_bytes_max);

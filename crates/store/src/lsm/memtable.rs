@@ -1,18 +1,23 @@
 //! Commits that are in memory: a skip list that one writer grows while others read it.
 
-use super::Entry;
+use super::{Entry, filter};
 use crate::engine::Version;
 use bytes::Bytes;
 use crossbeam_skiplist::SkipMap;
+use crossbeam_skiplist::map::Entry as SkipEntry;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering as Memory};
+use std::sync::{Arc, OnceLock};
 
 /// What an entry costs beside its key and value.
 const ENTRY_BYTES: u64 = 112;
+/// A memtable of this size gets a filter.
+const FILTERED_BYTES: u64 = 1 << 20;
+/// For some hundred thousand keys.
+const FILTER_WORDS: usize = 32 << 10;
 
 #[derive(Debug)]
 struct Slot {
@@ -84,9 +89,37 @@ impl<'a> Borrow<dyn Place + 'a> for Slot {
     }
 }
 
+/// Which keys a memtable surely does not have: four bits in one word for each key, so that a question
+/// costs one cache miss, where a search costs two a step.
+struct KeyFilter(Box<[AtomicU64]>);
+
+impl KeyFilter {
+    fn new() -> Self {
+        Self((0..FILTER_WORDS).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn word_and_bits(&self, hash: u64) -> (&AtomicU64, u64) {
+        let bits = (0..4).fold(0, |bits, n| bits | 1 << (hash >> (6 * n) & 63));
+        (&self.0[(hash >> 32) as usize % self.0.len()], bits)
+    }
+
+    /// Before the entry itself: whoever may see that has seen this.
+    fn add(&self, hash: u64) {
+        let (word, bits) = self.word_and_bits(hash);
+        word.fetch_or(bits, Memory::Relaxed);
+    }
+
+    fn may_hold(&self, hash: u64) -> bool {
+        let (word, bits) = self.word_and_bits(hash);
+        word.load(Memory::Relaxed) & bits == bits
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Memtable {
     map: SkipMap<Slot, Option<Bytes>>,
+    /// Not there while the memtable is small.
+    filter: OnceLock<KeyFilter>,
     size_bytes: AtomicU64,
     newest: AtomicU64,
 }
@@ -101,17 +134,29 @@ impl Memtable {
     /// Takes in a whole commit. One writer at a time.
     pub(super) fn apply(&self, batch: &crate::engine::Batch, version: Version) {
         let mut size_bytes = 0;
+        let filter = self.filter.get();
         for (key, value) in batch {
+            if let Some(filter) = filter {
+                filter.add(filter::hash(key));
+            }
             size_bytes += ENTRY_BYTES + key.len() as u64;
             size_bytes += value.as_ref().map_or(0, Bytes::len) as u64;
             self.map.insert(Slot { key: key.clone(), version }, value.clone());
         }
-        self.size_bytes.fetch_add(size_bytes, Memory::Relaxed);
+        let before = self.size_bytes.fetch_add(size_bytes, Memory::Relaxed);
         self.newest.store(version, Memory::Release);
+        if filter.is_none() && before + size_bytes > FILTERED_BYTES {
+            let filter = KeyFilter::new();
+            self.map.iter().for_each(|entry| filter.add(filter::hash(&entry.key().key)));
+            let _ = self.filter.set(filter);
+        }
     }
 
-    /// `None`: nothing known of the key as of `at`; `Some(None)`: it is removed.
-    pub(super) fn get(&self, key: &[u8], at: Version) -> Option<Option<Bytes>> {
+    /// `None`: nothing known of the key, whose hash is `hash`, as of `at`; `Some(None)`: it is removed.
+    pub(super) fn get(&self, key: &[u8], hash: u64, at: Version) -> Option<Option<Bytes>> {
+        if self.filter.get().is_some_and(|filter| !filter.may_hold(hash)) {
+            return None;
+        }
         let entry = self.map.lower_bound(Bound::Included(&(key, at) as &dyn Place))?;
         (entry.key().key == key).then(|| entry.value().clone())
     }
@@ -199,34 +244,28 @@ impl MemCursor {
         };
         let place = place.as_ref().map(|place| place as &dyn Place);
         let bound = place.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut seen = 0;
         let mut last = None;
-        let mut take = |key: &Slot, value: &Option<Bytes>| {
+        let mut take = |entry: SkipEntry<'_, Slot, Option<Bytes>>| {
+            let (key, value) = (entry.key(), entry.value());
             if key.version > self.versions.0 && key.version <= self.versions.1 {
                 let (key, version) = (key.key.clone(), key.version);
                 self.ahead.push(Entry { key, version, value: value.clone() });
             }
-            last = Some((key.key.clone(), key.version));
+            seen += 1;
+            if seen == self.chunk {
+                last = Some((key.key.clone(), key.version));
+            }
         };
-        let mut seen = 0;
         if self.reverse {
             let range = self.memtable.map.range::<dyn Place, _>((Bound::Unbounded, bound));
-            for entry in range.rev().take(self.chunk) {
-                take(entry.key(), entry.value());
-                seen += 1;
-            }
+            range.rev().take(self.chunk).for_each(&mut take);
         } else {
             let range = self.memtable.map.range::<dyn Place, _>((bound, Bound::Unbounded));
-            for entry in range.take(self.chunk) {
-                take(entry.key(), entry.value());
-                seen += 1;
-            }
+            range.take(self.chunk).for_each(&mut take);
         }
         self.ahead.reverse();
-        let full = seen == self.chunk;
-        self.from = match last {
-            Some((key, version)) if full => From::Entry(key, version),
-            _ => From::Nothing,
-        };
+        self.from = last.map_or(From::Nothing, |(key, version)| From::Entry(key, version));
         self.chunk = (self.chunk * 2).min(CHUNK_MAX);
         (seen > 0).then_some(())
     }

@@ -209,12 +209,12 @@ fn begin(files: &Files) -> io::Result<Manifest> {
 impl Engine for Lsm {
     fn get(&self, key: &[u8], at: Version) -> io::Result<Option<Bytes>> {
         let tree = self.tree();
+        let hash = filter::hash(key);
         for memtable in tree.memtables() {
-            if let Some(found) = memtable.get(key, at) {
+            if let Some(found) = memtable.get(key, hash, at) {
                 return Ok(found);
             }
         }
-        let hash = filter::hash(key);
         for run in tree.levels.runs() {
             if let Some(table) = run.table_for(key)
                 && let Some(found) = table.get(key, hash, at)?

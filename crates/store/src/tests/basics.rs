@@ -190,13 +190,64 @@ fn long_rows_are_kept_in_pieces_and_leave_none() {
         assert_eq!(back, Some(row));
         assert_eq!(listed(&store), ["long/row"]);
     }
-    commit(&store, |tx| tx.delete(&THINGS, &Scope::Global, &("long", "row")));
+    // Within one transaction too, and after one that came to nothing.
+    let sized = |size: usize| ThingRow { name: "x".repeat(size), size: 0 };
+    let key = ("long", "row");
+    let failed = store.write(|tx| {
+        tx.put(&THINGS, &Scope::Global, &key, &sized(400_000))?;
+        Err::<(), _>(StoreError::Busy)
+    });
+    assert!(matches!(failed.now(), Some(Err(StoreError::Busy))));
+    commit(&store, |tx| {
+        let sizes = [400_000, 10, 150_000, 20];
+        sizes.iter().try_for_each(|size| tx.put(&THINGS, &Scope::Global, &key, &sized(*size)))
+    });
+    let back = store.read(|tx| tx.get(&THINGS, &Scope::Global, &key).unwrap());
+    assert_eq!(back, Some(sized(20)));
+    commit(&store, |tx| tx.delete(&THINGS, &Scope::Global, &key));
     let left = store.read(|tx| {
         use std::ops::Bound::Unbounded;
         let mut rows = tx.raw_scan((Unbounded, Unbounded), false);
         std::iter::from_fn(|| rows.next().unwrap()).count()
     });
     assert_eq!(left, 1, "only the mark that the table has had pieces");
+}
+
+#[test]
+fn the_first_row_in_pieces_is_seen_by_the_next_write() {
+    let (store, _) = memory();
+    let key = ("long", "row");
+    let sized = |size: usize| ThingRow { name: "x".repeat(size), size: 0 };
+    for size in [10, 400_000, 20] {
+        commit(&store, |tx| tx.put(&THINGS, &Scope::Global, &key, &sized(size)));
+    }
+    // Of one table the mark is there already, of the other it comes with the commit.
+    commit(&store, |tx| {
+        tx.put(&LATEST, &Scope::Global, &("k", Desc(1)), &())?;
+        tx.put(&THINGS, &Scope::Global, &key, &sized(300_000))
+    });
+    commit(&store, |tx| tx.delete(&THINGS, &Scope::Global, &key));
+    let left = store.read(|tx| {
+        use std::ops::Bound::Unbounded;
+        let mut rows = tx.raw_scan((Unbounded, Unbounded), false);
+        std::iter::from_fn(|| rows.next().unwrap()).count()
+    });
+    assert_eq!(left, 2, "the mark and the other table's row");
+}
+
+#[test]
+fn fields_written_by_the_caller_are_the_row() {
+    let (store, _) = memory();
+    commit(&store, |tx| {
+        tx.put_fields(&THINGS, &Scope::Global, &("a", "b"), |to| {
+            to.text(1, &"n".repeat(300));
+            crate::Field::write_field(&7u64, 2, to);
+        })?;
+        tx.put_fields(&THINGS, &Scope::Global, &("a", "empty"), |to| to.text(1, ""))
+    });
+    let row = |key: &str| store.read(|tx| tx.get(&THINGS, &Scope::Global, &("a", key)).unwrap());
+    assert_eq!(row("b"), Some(ThingRow { name: "n".repeat(300), size: 7 }));
+    assert_eq!(row("empty"), Some(ThingRow::default()));
 }
 
 #[test]
