@@ -21,7 +21,7 @@ use smithy::{Struct, Value};
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
-use store::{Scope, Store, StoreError, Table, row};
+use store::{Field, RowWriter, Scope, Store, StoreError, Table, row};
 
 /// How long rows of mutations are kept, as CloudTrail's event history keeps them.
 pub const RETENTION_DAYS: i64 = 90;
@@ -126,6 +126,40 @@ fn kind(caller: &Caller) -> &'static str {
     }
 }
 
+/// The fields of an [`EventRow`], of which every change writes one: without owning any of it first.
+fn write_row(to: &mut RowWriter, cx: &Cx, parameters: &str) {
+    let caller = &*cx.caller;
+    to.text(1, cx.service.name);
+    to.text(2, cx.operation.name);
+    caller.account.write_field(3, to);
+    to.text(4, kind(caller));
+    to.text(5, caller.principal.arn());
+    to.text(6, &caller.access_key_id);
+    to.text(7, &caller.user_id);
+    to.text(8, cx.region.as_str());
+    to.text(9, &cx.http.source_ip.map(shown).unwrap_or_default());
+    to.text(10, cx.http.user_agent.as_deref().unwrap_or_default());
+    to.text(11, parameters);
+    cx.warnings().write_field(12, to);
+}
+
+/// An address in words.
+fn shown(address: IpAddr) -> String {
+    let IpAddr::V4(address) = address else { return address.to_string() };
+    let mut text = String::with_capacity(16);
+    for (place, octet) in address.octets().into_iter().enumerate() {
+        if place > 0 {
+            text.push('.');
+        }
+        for unit in [100, 10, 1] {
+            if octet >= unit || unit == 1 {
+                text.push(char::from(b'0' + octet / unit % 10));
+            }
+        }
+    }
+    text
+}
+
 impl Audit {
     /// Writes the row of a mutation into its transaction.
     pub(crate) fn record(&self, tx: &mut Tx, cx: &Cx, input: &dyn Struct) -> Result<(), Error> {
@@ -139,23 +173,9 @@ impl Audit {
         cx: &Cx,
         parameters: String,
     ) -> Result<(), Error> {
-        let caller = &*cx.caller;
-        let row = EventRow {
-            service: cx.service.name.to_owned(),
-            operation: cx.operation.name.to_owned(),
-            account: caller.account,
-            kind: kind(caller).to_owned(),
-            arn: caller.principal.arn().to_owned(),
-            access_key_id: caller.access_key_id.to_string(),
-            user_id: caller.user_id.to_string(),
-            region: cx.region.as_str().to_owned(),
-            source_ip: cx.http.source_ip.map(|ip| ip.to_string()).unwrap_or_default(),
-            user_agent: cx.http.user_agent.clone().unwrap_or_default(),
-            parameters,
-            warnings: cx.warnings(),
-        };
         let key = (tx.now(), &*cx.request_id);
-        Ok(tx.put(&EVENTS, &Scope::Global, &key, &row)?)
+        let written = |to: &mut RowWriter| write_row(to, cx, &parameters);
+        Ok(tx.put_fields(&EVENTS, &Scope::Global, &key, written)?)
     }
 
     pub(crate) fn note(&self, event: Event) {
@@ -479,6 +499,7 @@ fn parameters(input: &dyn Struct) -> String {
     out.finish()
 }
 
+/// Names of parameters are as CloudTrail writes them.
 fn write_struct(out: &mut Writer, value: &dyn Struct, room: &mut usize, depth: usize) {
     out.open('{');
     for (index, member) in value.shape().members.iter().enumerate() {
@@ -486,7 +507,10 @@ fn write_struct(out: &mut Writer, value: &dyn Struct, room: &mut usize, depth: u
         if matches!(field, Value::Absent) || *room == 0 {
             continue;
         }
-        out.key(&trail_name(member.name));
+        match member.name {
+            "Bucket" => out.key("bucketName"),
+            name => out.key_uncapitalized(name),
+        }
         if smithy::value::is_sensitive(member) {
             out.string("***");
         } else {
@@ -494,16 +518,6 @@ fn write_struct(out: &mut Writer, value: &dyn Struct, room: &mut usize, depth: u
         }
     }
     out.close('}');
-}
-
-/// As CloudTrail writes the names of parameters.
-fn trail_name(name: &str) -> String {
-    if name == "Bucket" {
-        return "bucketName".to_owned();
-    }
-    let mut chars = name.chars();
-    let first = chars.next().map(|c| c.to_ascii_lowercase());
-    first.into_iter().chain(chars).collect()
 }
 
 fn write_value(out: &mut Writer, value: Value<'_>, room: &mut usize, depth: usize) {
@@ -571,6 +585,13 @@ mod tests {
             user_agent: String::new(),
             parameters: "{\"Bucket\":\"b\"}".into(),
             warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn addresses_are_shown_as_ever() {
+        for text in ["0.0.0.0", "127.0.0.1", "10.200.99.100", "255.255.255.255", "::1", "fe80::1"] {
+            assert_eq!(shown(text.parse().unwrap()), text);
         }
     }
 

@@ -42,6 +42,18 @@ impl Writer {
         self.comma = false;
     }
 
+    /// The same with a small first letter.
+    pub fn key_uncapitalized(&mut self, key: &str) {
+        self.separate();
+        let start = self.out.len() + 1;
+        quote(key, &mut self.out);
+        if let Some(first) = self.out.get_mut(start..start + 1) {
+            first.make_ascii_lowercase();
+        }
+        self.out.push(':');
+        self.comma = false;
+    }
+
     pub fn string(&mut self, text: &str) {
         self.separate();
         quote(text, &mut self.out);
@@ -161,5 +173,18 @@ mod tests {
         for (text, expected) in cases {
             assert_eq!(quoted(text), expected);
         }
+    }
+
+    #[test]
+    fn keys_lose_their_capital() {
+        let mut writer = Writer::default();
+        writer.open('{');
+        for key in ["ContentType", "x", "", "\"A", "É"] {
+            writer.key_uncapitalized(key);
+            writer.null();
+        }
+        writer.close('}');
+        let expected = r#"{"contentType":null,"x":null,"":null,"\"A":null,"É":null}"#;
+        assert_eq!(writer.finish(), expected);
     }
 }
