@@ -52,8 +52,12 @@ impl PolicyCache {
 
 /// Bucket and key of an ARN of S3; the key is empty for the bucket itself.
 fn split_arn(resource: &str) -> Option<(&str, &str)> {
-    let rest = resource.splitn(6, ':').nth(5)?;
-    Some(rest.split_once('/').unwrap_or((rest, "")))
+    // Asked several times for each request: plain bytes, since the searches of `str` cost more.
+    let mut colons = resource.bytes().enumerate().filter(|(_, byte)| *byte == b':');
+    let (fifth, _) = colons.nth(4)?;
+    let rest = &resource[fifth + 1..];
+    let slash = rest.bytes().position(|byte| byte == b'/');
+    Some(slash.map_or((rest, ""), |at| (&rest[..at], &rest[at + 1..])))
 }
 
 fn version_asked(ask: &Ask) -> Option<&str> {
