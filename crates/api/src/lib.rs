@@ -14,6 +14,7 @@ mod error;
 mod fetch;
 pub mod fuzz;
 mod identity;
+mod registry;
 mod service;
 pub mod testing;
 
@@ -24,6 +25,9 @@ pub use cx::{AccessPoint, AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, denial_p
 pub use error::Error;
 pub use fetch::{Fetch, Fetched, NoFetch};
 pub use identity::{Credential, Identities, IdentityPolicies, KeyUse, NamedPolicy};
+pub use registry::{
+    RegistryAccess, RegistryAnswer, RegistryCall, RegistryDoor, RegistryKeys, RegistryReply,
+};
 pub use service::{
     Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginAnswer, OriginRule, Reply, Service,
     Started, Through, WebAnswer, WebFailure, WebRequest, answer, cast, not_started, started,

@@ -22,6 +22,13 @@ impl Output {
         let _ = self.to.send(bytes.into()).await;
     }
 
+    /// A line that somebody else made, unless it should be quiet.
+    pub async fn raw(&self, line: Bytes) {
+        if !self.quiet {
+            let _ = self.to.send(line).await;
+        }
+    }
+
     pub async fn text(&self, text: &str) {
         if !self.quiet && !text.is_empty() {
             self.document(&serde_json::json!({ "stream": text })).await;

@@ -2,8 +2,10 @@
 
 use crate::chance::OsEntropy;
 use crate::exit::{self, Failure};
+use crate::services;
 use crate::settings::Config;
 use engine::{Engine, Parts};
+use registry::{Client, Http, Local};
 use rustix::fs::{CWD, Gid, Mode, OFlags, openat};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::ErrorKind;
@@ -34,6 +36,7 @@ impl Docker {
         config: &Config,
         store: &Store,
         cloud: SocketAddr,
+        local: Local,
         stopping: watch::Receiver<bool>,
     ) -> Result<Docker, Failure> {
         let asked = &config.docker_sockets;
@@ -49,6 +52,9 @@ impl Docker {
         let engine = Engine::open(parts)
             .await
             .map_err(|error| Failure::new(exit::DATA, format!("containers: {error}")))?;
+        let http = Http::new(&services::trusted())
+            .map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+        let registries = Client { engine: engine.clone(), http, local: Some(local) };
         let mut docker = Docker { engine: Some(engine.clone()), paths: Vec::new() };
         let mut wanted: Vec<(PathBuf, bool)> =
             asked.iter().map(|path| (path.clone(), true)).collect();
@@ -64,6 +70,7 @@ impl Docker {
                 Ok(listener) => {
                     let front = docker::Docker {
                         engine: engine.clone(),
+                        registries: registries.clone(),
                         version: env!("CARGO_PKG_VERSION"),
                     };
                     engine::task(docker::serve(front, listener, stopping.clone()));

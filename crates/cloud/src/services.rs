@@ -35,7 +35,7 @@ pub const TO_COME: [&str; 4] = ["cloudwatch", "ec2", "lambda", "sqs"];
 
 /// The certificates that this machine trusts, in PEM; nothing where it keeps none.
 #[allow(clippy::disallowed_methods, reason = "read once, at the start")]
-fn trusted() -> Vec<u8> {
+pub fn trusted() -> Vec<u8> {
     let own = cli::variable("SSL_CERT_FILE");
     let paths = own.iter().map(String::as_str).chain(BUNDLES);
     paths.filter_map(|path| std::fs::read(path).ok()).next().unwrap_or_default()

@@ -13,7 +13,8 @@ use crate::services;
 use crate::settings::{Config, Settings};
 use crate::threads::{Upkeep, Waiters};
 use base::{Clock, Entropy, ShiftedClock};
-use gateway::{AccessRules, Gateway, GatewayParts};
+use gateway::{AccessRules, Gateway, GatewayParts, Keyring};
+use registry::{Local, Registry};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -66,7 +67,8 @@ async fn serve(
     let (store, mut upkeep) = open_store(config, disk.clone(), clock.clone())?;
     let progress = Arc::new(init::Progress::default());
     let pages = DropInPages::new(progress.clone(), OsEntropy.uuid());
-    let gateway = gateway(config, &store, clock, pages.clone())?;
+    let registry = Arc::new(registry_of(config, &store));
+    let gateway = gateway(config, &store, clock, pages.clone(), registry.clone())?;
     pages.speak_for(&gateway);
     let log = AuditLog::new(disk);
     gateway.audit().keep_in(log.reader());
@@ -78,7 +80,17 @@ async fn serve(
     let own_tls = config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let open = doors.open(config, &gateway, own_tls, stopping.clone())?;
     watch_signals(stop.clone())?;
-    let docker = docker_socket::Docker::open(config, &store, address, stopping).await?;
+    let local = Local {
+        registry,
+        keys: Arc::new(Keyring(gateway.clone())),
+        ports: [Some(address), config.http_listen]
+            .into_iter()
+            .flatten()
+            .map(|at| at.port())
+            .collect(),
+        host_names: host_names(config),
+    };
+    let docker = docker_socket::Docker::open(config, &store, address, local, stopping).await?;
     if is_ephemeral {
         ephemeral::end_with_parent(stop).map_err(failed)?;
         println!("{}", ephemeral::line(config, address, &docker.paths));
@@ -151,11 +163,19 @@ fn open_disk(config: &Config) -> Result<Arc<FsDisk>, Failure> {
     disk.map(Arc::new)
 }
 
+/// The registry of images, which has the engine's layers for its own.
+fn registry_of(config: &Config, store: &Store) -> Registry {
+    let root = config.data.join("engine");
+    let images = engine::image::Images::open(store.clone(), &root, Arc::new(OsEntropy));
+    Registry::new(store.clone(), Arc::new(OsEntropy), images)
+}
+
 fn gateway(
     config: &Config,
     store: &Store,
     clock: Arc<ShiftedClock>,
     pages: Arc<DropInPages>,
+    registry: Arc<Registry>,
 ) -> Result<Arc<Gateway>, Failure> {
     let parts = GatewayParts {
         store: store.clone(),
@@ -173,7 +193,7 @@ fn gateway(
         },
     };
     let gateway = Gateway::new(parts).and_then(|gateway| gateway.with_movable_clock(clock));
-    let gateway = gateway.map(|gateway| Arc::new(gateway.with_pages(pages)));
+    let gateway = gateway.map(|gateway| Arc::new(gateway.with_pages(pages).with_registry(registry)));
     gateway.map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
 }
 

@@ -2,9 +2,10 @@
 
 use crate::body;
 use crate::query::Query;
+use crate::registries::Registries;
 use crate::reply::{self, Reply};
 use crate::route::Call;
-use build::{Context, Options, Output, Outside, Waiting};
+use build::{Context, Options, Output, Outside};
 use engine::{Error, Kind};
 use oci::Reference;
 use serde::Serialize;
@@ -21,6 +22,7 @@ pub async fn build(call: Call) -> Reply {
         return Err(Error::new(Kind::NotDone, crate::route::BUILDKIT));
     }
     let options = options(query)?;
+    let registries = Registries::of(&call);
     let engine = call.engine().clone();
     let images = engine.images().clone();
     let context = match options.remote.is_empty() {
@@ -32,7 +34,7 @@ pub async fn build(call: Call) -> Reply {
         false => None,
     };
     let quiet = options.quiet;
-    let outside: Arc<dyn Outside> = Arc::new(Registries);
+    let outside: Arc<dyn Outside> = Arc::new(registries);
     let build = build::prepare(engine, outside, options, context).await?;
     let (to, lines) = mpsc::channel(LINES);
     engine::task(async move {
@@ -42,23 +44,6 @@ pub async fn build(call: Call) -> Reply {
         }
     });
     reply::json_stream(lines)
-}
-
-/// What a build needs from other machines.
-struct Registries;
-
-impl Outside for Registries {
-    fn pull<'a>(&'a self, image: &'a str, _output: &'a Output) -> Waiting<'a, ()> {
-        Box::pin(async move {
-            Err(Error::new(Kind::NotDone, format!("pulling {image} from a registry is not done")))
-        })
-    }
-
-    fn download<'a>(&'a self, url: &'a str) -> Waiting<'a, build::Download> {
-        Box::pin(
-            async move { Err(Error::new(Kind::NotDone, format!("downloading {url} is not done"))) },
-        )
-    }
 }
 
 fn document<T: DeserializeOwned + Default>(query: &Query, name: &str) -> Result<T, Error> {

@@ -2,6 +2,7 @@
 
 use crate::body::{self, Answer};
 use crate::filters::Filters;
+use crate::registries;
 use crate::reply::{self, JSON, Reply, TAR, with};
 use crate::route::{Call, not_done};
 use crate::types::{DeletedImage, Pruned};
@@ -25,6 +26,7 @@ pub async fn route(call: Call, method: &Method, rest: &str) -> Reply {
             let names = call.query.all("names");
             return save(call, names).await;
         }
+        ("GET", "search") => return registries::search(call).await,
         ("POST", "prune") => return prune(call).await,
         ("DELETE", name) => return remove(call, name).await,
         _ => {}
@@ -33,6 +35,7 @@ pub async fn route(call: Call, method: &Method, rest: &str) -> Reply {
         ("GET", Some((name, "json"))) => inspect(call, name).await,
         ("GET", Some((name, "history"))) => history(call, name).await,
         ("GET", Some((name, "get"))) => save(call, vec![name.to_owned()]).await,
+        ("POST", Some((name, "push"))) => registries::push(call, name).await,
         ("POST", Some((name, "tag"))) => tag(call, name).await,
         _ => not_done(method, &format!("/images/{rest}")),
     }
@@ -420,12 +423,11 @@ fn reference(repository: &str, tag: &str) -> Result<Option<Reference>, Error> {
     Ok(Some(parsed.with_default_tag()))
 }
 
-/// Import; a pull is for whoever knows registries.
+/// Import, or a pull.
 async fn create(call: Call) -> Reply {
     let query = call.query.clone();
     if query.get("fromImage").is_some() {
-        let text = format!("pulling {} from a registry is not done", query.text("fromImage"));
-        return Err(Error::new(Kind::NotDone, text));
+        return registries::pull(call).await;
     }
     if query.text("fromSrc") != "-" {
         return Err(Error::new(Kind::NotDone, "importing from a URL is not done"));

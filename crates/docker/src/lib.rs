@@ -20,6 +20,7 @@ mod images;
 mod info;
 mod networks;
 mod query;
+mod registries;
 mod reply;
 mod route;
 mod server;

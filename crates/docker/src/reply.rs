@@ -75,6 +75,7 @@ pub fn error(error: &Error) -> Response<Answer> {
             return with(StatusCode::NOT_MODIFIED, None, Answer::Whole(None));
         }
         Kind::Invalid => StatusCode::BAD_REQUEST,
+        Kind::Unauthorized => StatusCode::UNAUTHORIZED,
         Kind::Forbidden => StatusCode::FORBIDDEN,
         Kind::NotFound => StatusCode::NOT_FOUND,
         Kind::Conflict => StatusCode::CONFLICT,

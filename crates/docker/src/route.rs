@@ -3,7 +3,7 @@
 use crate::query::{Query, decode_path};
 use crate::reply::Reply;
 use crate::server::{Docker, Version};
-use crate::{build, containers, events, exec, images, info, networks, volumes};
+use crate::{build, containers, events, exec, images, info, networks, registries, volumes};
 use engine::{Error, Kind};
 use http::{Method, Request};
 use hyper::body::Incoming;
@@ -49,6 +49,12 @@ pub async fn route(
     if let Some(rest) = path.strip_prefix("/images/") {
         return images::route(call, &method, rest).await;
     }
+    if let Some(name) =
+        path.strip_prefix("/distribution/").and_then(|rest| rest.strip_suffix("/json"))
+        && method == Method::GET
+    {
+        return registries::distribution(call, &decode_path(name)).await;
+    }
     let parts: Vec<String> = path.trim_matches('/').split('/').map(decode_path).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     match (method.as_str(), parts.as_slice()) {
@@ -68,6 +74,7 @@ pub async fn route(
         (_, ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..]) => {
             Err(Error::new(Kind::Unavailable, NO_SWARM))
         }
+        ("POST", ["auth"]) => registries::login(call).await,
         ("POST", ["build"]) => build::build(call).await,
         ("POST", ["build", "prune"]) => build::prune(),
         ("POST", ["session" | "grpc"]) => Err(Error::new(Kind::NotDone, BUILDKIT)),

@@ -26,6 +26,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 #[derive(Clone, Debug)]
 pub struct Docker {
     pub engine: Engine,
+    pub registries: registry::Client,
     /// The program's own version.
     pub version: &'static str,
 }

@@ -8,6 +8,7 @@ pub enum Kind {
     /// Nothing to do: it is so already.
     NotModified,
     Invalid,
+    Unauthorized,
     Forbidden,
     NotFound,
     Conflict,

@@ -55,8 +55,14 @@ static MODEL: ServiceModel = ServiceModel {
         operation("ListSnapshots", 4),
         operation("SaveSnapshot", 5),
         operation("SetClock", 6),
+        // Requests to the registry of images, in the records.
+        operation("UseRegistry", 7),
     ],
 };
+
+pub(crate) fn registry_operation() -> Option<&'static Operation> {
+    MODEL.operation("UseRegistry")
+}
 
 /// Stands in the place of a service where the gateway needs one.
 struct Own;

@@ -125,6 +125,8 @@ pub struct Gateway {
     pub(crate) further_pages: Option<Arc<dyn Pages>>,
     /// The clock, where it may be moved.
     pub(crate) movable: Option<Arc<ShiftedClock>>,
+    /// What is below `/v2/`.
+    pub(crate) registry: Option<Arc<dyn api::RegistryDoor>>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -198,6 +200,7 @@ impl Gateway {
             region: access.region,
             strict: !access.well_known_pairs,
             movable: None,
+            registry: None,
         })
     }
 
@@ -290,6 +293,9 @@ impl Gateway {
         }
         if let Some(page) = self.own_page(&head, seen) {
             return Ok(page);
+        }
+        if self.is_for_registry(&head) {
+            return Box::pin(self.registry_page(peer, &head, body, seen)).await;
         }
         let presented = sigv4::presented(&head.signed());
         let scope = presented.as_ref().ok().and_then(|found| found.as_ref());

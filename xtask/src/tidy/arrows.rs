@@ -25,6 +25,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("gen/", 3),
     ("services/", 4),
     ("crates/gateway", 4),
+    ("crates/registry", 4),
     ("crates/build", 5),
     ("crates/docker", 6),
     ("crates/cloud", 7),
@@ -36,10 +37,10 @@ const LAYERS: &[(&str, u32)] = &[
 
 /// Libraries that only some crates may name.
 const AT_HOME: &[(&str, &[&str])] = &[
-    ("hyper", &["gateway", "cloud", "docker", "bench", "sim"]),
-    ("hyper-util", &["gateway", "cloud", "docker", "bench", "sim"]),
-    ("rustls", &["authority", "gateway", "cloud", "bench"]),
-    ("tokio-rustls", &["gateway", "cloud", "bench"]),
+    ("hyper", &["gateway", "cloud", "docker", "registry", "bench", "sim"]),
+    ("hyper-util", &["gateway", "cloud", "docker", "registry", "bench", "sim"]),
+    ("rustls", &["authority", "gateway", "cloud", "registry", "bench"]),
+    ("tokio-rustls", &["gateway", "cloud", "registry", "bench"]),
     ("clap", &["cloud", "bench"]),
     ("clap_complete", &["cloud"]),
 ];

@@ -11,6 +11,7 @@ mod recipe;
 mod seal;
 mod unpack;
 mod workspace;
+mod zstd;
 
 pub use archive::{Loaded, architecture};
 pub(crate) use recipe::Recorder;
@@ -326,24 +327,52 @@ impl Images {
             let mut gone = Vec::new();
             for layer in chain.iter().rev() {
                 let key = layer.hex();
-                let Some(mut row) = tx.get(&LAYERS, &SCOPE, &key)? else { continue };
-                row.uses = row.uses.saturating_sub(1);
-                if row.uses > 0 {
-                    tx.put(&LAYERS, &SCOPE, &key, &row)?;
-                    continue;
+                if release_layer(tx, &key)? {
+                    gone.push(key);
                 }
-                tx.release_blob(&row.recipe)?;
-                tx.delete(&LAYERS, &SCOPE, &key)?;
-                gone.push(key);
             }
             Ok::<_, StoreError>(gone)
         }))?;
         let mut removed = vec![Removed::Deleted(image.id.clone())];
         for key in gone {
-            let _ = remove_path(&self.layers, &key);
+            self.remove_layer_files(&key);
             removed.push(Removed::Deleted(format!("sha256:{key}")));
         }
         Ok(removed)
+    }
+
+    /// After [`release_layer`] said that nothing has a layer any more, and that is on the disk.
+    pub fn remove_layer_files(&self, key: &str) {
+        let _ = remove_path(&self.layers, key);
+    }
+
+    /// The length of a layer's archive.
+    pub fn layer_archive_size(&self, key: &str) -> Result<u64, Error> {
+        let (row, recipe) = self.recipe(key)?;
+        match row.is_archive {
+            true => Ok(io::copy(&mut io::BufReader::new(recipe), &mut io::sink())?),
+            false => Ok(recipe::cooked_size(io::BufReader::new(recipe))?),
+        }
+    }
+
+    /// Notes under which name and digest a registry has an image.
+    pub fn add_digest(&self, id: &str, digest: &str) -> Result<(), Error> {
+        block_on(self.store.write(|tx| {
+            if let Some(mut row) = tx.get(&IMAGES, &SCOPE, id)?
+                && !row.digests.iter().any(|own| own == digest)
+            {
+                row.digests.push(digest.to_owned());
+                tx.put(&IMAGES, &SCOPE, id, &row)?;
+            }
+            Ok::<_, StoreError>(())
+        }))?;
+        Ok(())
+    }
+
+    /// Whether a layer is here, whole.
+    pub fn has_layer(&self, key: &str) -> Result<bool, Error> {
+        let known = self.store.read(|tx| tx.exists(&LAYERS, &SCOPE, key))?;
+        Ok(known && self.layers.join(key).exists())
     }
 
     /// The folders of an image's layers, the topmost first.
@@ -538,8 +567,7 @@ impl Images {
         Ok(block_on(writer.finish())?)
     }
 
-    /// Writes a layer's archive, as it once came.
-    pub fn write_layer(&self, key: &str, to: &mut impl Write) -> Result<(), Error> {
+    fn recipe(&self, key: &str) -> Result<(LayerRow, GzDecoder<BlobSource>), Error> {
         let (row, reader) = self.store.read(|tx| {
             let row = tx.get(&LAYERS, &SCOPE, key)?;
             let row = row.ok_or_else(|| Error::failed(format!("layer {key} is missing")))?;
@@ -548,7 +576,25 @@ impl Images {
         })?;
         let size = reader.size_bytes();
         let blob = BlobSource { stream: reader.stream(0..size), piece: Bytes::new() };
-        let plain = GzDecoder::new(blob);
+        Ok((row, GzDecoder::new(blob)))
+    }
+
+    /// A layer's archive, compressed into an empty file; the same each time. Gives digest and size.
+    pub fn write_layer_compressed(
+        &self,
+        key: &str,
+        to: &std::fs::File,
+    ) -> Result<(Digest, u64), Error> {
+        let naming = Naming { to, hasher: Hasher::default(), size: 0 };
+        let mut compressed = GzEncoder::new(naming, Compression::fast());
+        self.write_layer(key, &mut compressed)?;
+        let Naming { hasher, size, .. } = compressed.finish()?;
+        Ok((hasher.finish(), size))
+    }
+
+    /// Writes a layer's archive, as it once came.
+    pub fn write_layer(&self, key: &str, to: &mut impl Write) -> Result<(), Error> {
+        let (row, plain) = self.recipe(key)?;
         if row.is_archive {
             io::copy(&mut io::BufReader::new(plain), to)?;
         } else {
@@ -557,6 +603,27 @@ impl Images {
         }
         Ok(())
     }
+}
+
+/// A layer gets one more that has it. `false` if there is none of that name.
+pub fn retain_layer(tx: &mut store::Tx, key: &str) -> Result<bool, StoreError> {
+    let Some(mut row) = tx.get(&LAYERS, &SCOPE, key)? else { return Ok(false) };
+    row.uses += 1;
+    tx.put(&LAYERS, &SCOPE, key, &row)?;
+    Ok(true)
+}
+
+/// A layer gets one less; `true` if it was the last one, and its files are to be removed.
+pub fn release_layer(tx: &mut store::Tx, key: &str) -> Result<bool, StoreError> {
+    let Some(mut row) = tx.get(&LAYERS, &SCOPE, key)? else { return Ok(false) };
+    row.uses = row.uses.saturating_sub(1);
+    if row.uses > 0 {
+        tx.put(&LAYERS, &SCOPE, key, &row)?;
+        return Ok(false);
+    }
+    tx.release_blob(&row.recipe)?;
+    tx.delete(&LAYERS, &SCOPE, key)?;
+    Ok(true)
 }
 
 #[derive(Debug)]
@@ -603,9 +670,7 @@ pub fn plain<'a>(from: Source<'a>) -> io::Result<Source<'a>> {
     let head = io::BufRead::fill_buf(&mut from)?;
     match head {
         [0x1f, 0x8b, ..] => Ok(Box::new(MultiGzDecoder::new(from))),
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => {
-            Err(io::Error::new(io::ErrorKind::Unsupported, "zstd layers are not supported"))
-        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Box::new(zstd::Frames::new(from))),
         _ => Ok(Box::new(from)),
     }
 }
@@ -620,6 +685,26 @@ impl<R: Read> Read for Hashing<R> {
         let read = self.from.read(out)?;
         self.hasher.update(&out[..read]);
         Ok(read)
+    }
+}
+
+/// Names what is written through it.
+struct Naming<'f> {
+    to: &'f std::fs::File,
+    hasher: Hasher,
+    size: u64,
+}
+
+impl Write for Naming<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
