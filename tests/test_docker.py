@@ -39,8 +39,8 @@ def test_ping_and_versions(engine):
 @pytest.mark.parametrize(
     "method, path, status, part",
     [
-        ("POST", "/images/create?fromImage=x&tag=y", 501, "is not done"),
-        ("POST", "/images/busybox/push", 501, "is not done"),
+        ("POST", "/images/create?fromImage=X&tag=y", 400, "must be lowercase"),
+        ("POST", "/images/busybox/push", 400, "X-Registry-Auth"),
         ("POST", "/grpc", 501, "DOCKER_BUILDKIT=0"),
         ("GET", "/swarm", 503, "not a swarm manager"),
         ("GET", "/nonsense", 404, "page not found"),
