@@ -67,6 +67,16 @@ pub async fn route(
         ("POST", ["exec", id, "start"]) => exec::start(call, id).await,
         ("POST", ["exec", id, "resize"]) => exec::resize(call, id).await,
         ("GET", ["exec", id, "json"]) => exec::inspect(&call, id),
+        // Whoever looks for an object of any kind asks for images by these names too.
+        ("GET", ["containers", name @ .., "json"]) if name.len() > 1 => {
+            containers::inspect(call, &name.join("/")).await
+        }
+        ("GET", ["networks", name @ ..]) if name.len() > 1 => {
+            Err(Error::not_found(format!("network {} not found", name.join("/"))))
+        }
+        ("GET", ["volumes", name @ ..]) if name.len() > 1 => {
+            Err(Error::not_found(format!("get {}: no such volume", name.join("/"))))
+        }
         (_, ["containers", rest @ ..]) => container_route(call, &method, rest, path).await,
         (_, ["networks", rest @ ..]) => networks::route(call, &method, rest, path).await,
         (_, ["volumes", rest @ ..]) => volumes::route(call, &method, rest, path).await,
