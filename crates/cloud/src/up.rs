@@ -193,7 +193,8 @@ fn gateway(
         },
     };
     let gateway = Gateway::new(parts).and_then(|gateway| gateway.with_movable_clock(clock));
-    let gateway = gateway.map(|gateway| Arc::new(gateway.with_pages(pages).with_registry(registry)));
+    let gateway =
+        gateway.map(|gateway| Arc::new(gateway.with_pages(pages).with_registry(registry)));
     gateway.map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
 }
 

@@ -157,7 +157,7 @@ fn local<R>(
     let request = http::Request::builder().uri("/v2/").header("host", "localhost");
     let parts = request.body(()).map_err(|error| error.to_string())?.into_parts().0;
     let head = Head::read(&parts).map_err(|error| error.message().to_owned())?;
-    let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), secure: false };
+    let peer = Peer { address: std::net::Ipv4Addr::LOCALHOST.into(), tls: None };
     ask(&Access { gateway, peer, head: &head })
 }
 
@@ -216,7 +216,7 @@ impl Gateway {
             .map(|(name, value)| (name.clone().into_owned(), value.clone().into_owned()))
             .collect();
         let header = |name: &str| head.text(name).map(str::to_owned);
-        let scheme = if peer.secure { "https" } else { "http" };
+        let scheme = if peer.is_secure() { "https" } else { "http" };
         let host = head.text("host").unwrap_or("localhost");
         let length = crate::authenticate::content_length(head)?;
         let body = match body.is_empty() {
