@@ -88,3 +88,17 @@ def building_runs(engine):
         except OSError:
             continue
     return False
+
+
+def test_a_network_of_an_engine_that_was_killed_goes_with_the_next(tmp_path):
+    engine = Engine(tmp_path).start()
+    engine.docker("network", "create", "idle")
+    bridge = engine.docker("network", "inspect", "idle", "--format", "br-{{slice .Id 0 12}}")
+    assert os.path.exists(f"/sys/class/net/{bridge}")
+    engine.cloud.kill()
+    engine.cloud.start()
+    assert engine.cloud.terminate() == 0
+    assert not os.path.exists(f"/sys/class/net/{bridge}")
+    assert engine.table() not in tables()
+    engine.cloud.start()
+    engine.close()

@@ -543,12 +543,20 @@ impl Networks {
     pub fn take_down(&self) {
         let _kernel = self.0.kernel.lock();
         let up = std::mem::take(&mut self.0.state.lock().up);
-        if up.is_empty() {
+        // An engine before this one may have ended without a word. A bridge that is named after its
+        // network is ours; any other name may be somebody else's by now.
+        let is_ours = |network: &Network| {
+            let own = format!("br-{}", &network.id[..12.min(network.id.len())]);
+            up.contains(&network.id) || network.settings.interface == own
+        };
+        let networks = self.list();
+        let known = |network: &&Network| !network.settings.interface.is_empty();
+        if networks.iter().filter(known).count() == 0 {
             return;
         }
         let _ = Firewall::new(&self.0.table).remove();
         let Ok(mut links) = Links::open() else { return };
-        for network in self.list().iter().filter(|network| up.contains(&network.id)) {
+        for network in networks.iter().filter(known).filter(|network| is_ours(network)) {
             let _ = links.delete(&network.settings.interface);
         }
     }
