@@ -10,6 +10,8 @@
 //!
 //! Deliberately absent: who may do what (the gateway's), image formats (`oci`'s).
 
+#![allow(clippy::result_large_err, reason = "a refusal is an answer, made once for a request")]
+
 mod answer;
 mod blobs;
 mod client;
