@@ -8,6 +8,7 @@ requests, between which nothing may be lost; that needs a cloud for each worker.
 import itertools
 import json
 import os
+import re
 import shutil
 import tempfile
 
@@ -17,6 +18,8 @@ from accounts import Account
 from cloud import Cloud
 
 ENDPOINT = os.environ.get("CUMULET_TEST_ENDPOINT")
+# Where to write which operations the tests that passed have had done.
+OPERATIONS = os.environ.get("CUMULET_OPERATIONS")
 
 
 def pytest_addoption(parser):
@@ -82,6 +85,9 @@ def pytest_configure(config):
     # With a line for each request, so that the access log is tested and a panic is seen.
     cloud = Cloud(os.path.join(config.cumulet_folder, "data"), ["--log", "info"])
     config.cumulet_cloud = cloud.start()
+    if OPERATIONS and not config.option.kill:
+        config.cumulet_passed = Passed()
+        config.pluginmanager.register(config.cumulet_passed)
 
 
 def pytest_collection_modifyitems(config, items):
@@ -90,6 +96,36 @@ def pytest_collection_modifyitems(config, items):
     out = [item for item in items if item.get_closest_marker("unkilled")]
     config.hook.pytest_deselected(items=out)
     items[:] = [item for item in items if item not in out]
+
+
+class Passed:
+    """Which tests passed, and whose accounts they had: the controller hears it of its workers."""
+
+    def __init__(self):
+        self.accounts = {}
+        self.passed = set()
+        self.failed = set()
+
+    def pytest_runtest_logreport(self, report):
+        self.accounts.update(value for name, value in report.user_properties if name == "account")
+        if report.failed:
+            self.failed.add(report.nodeid)
+        elif report.when == "call" and report.passed:
+            self.passed.add(report.nodeid)
+
+    def operations(self, log):
+        """{service: {operation: [tests]}}, of what was answered without an error."""
+        seen = {}
+        for account, service, operation in ACCESS.findall(log):
+            test = self.accounts.get(account)
+            if test in self.passed - self.failed:
+                seen.setdefault(service, {}).setdefault(operation, set()).add(test)
+        return {service: {name: sorted(tests) for name, tests in sorted(names.items())}
+                for service, names in sorted(seen.items())}
+
+
+ACCESS = re.compile(
+    r'access: .*account=(\d{12}) service="([^"]+)" operation="([^"]+)" status=[23]\d\d ')
 
 
 def pytest_configure_node(node):
@@ -106,6 +142,10 @@ def pytest_sessionfinish(session):
         return
     code = cloud.terminate() if cloud.running() else "died"
     log = cloud.log()
+    passed = getattr(session.config, "cumulet_passed", None)
+    if passed:
+        with open(OPERATIONS, "w", encoding="utf-8") as file:
+            json.dump(passed.operations(log), file, indent=1)
     shutil.rmtree(session.config.cumulet_folder, ignore_errors=True)
     if "panicked at" in log or code != 0:
         print(f"\nthe shared cloud ended with {code}, its log:\n{log[-6000:]}")
@@ -129,15 +169,22 @@ def numbers(worker_id):
     return (f"{worker + 3:01d}{n:011d}" for n in itertools.count(1))
 
 
-@pytest.fixture
-def account(shared, numbers):
-    return Account(next(numbers), shared)
+def own_account(request, shared, numbers):
+    """An account of this test alone, which its report names."""
+    account = Account(next(numbers), shared)
+    request.node.user_properties.append(("account", (account.id, request.node.nodeid)))
+    return account
 
 
 @pytest.fixture
-def other(shared, numbers):
+def account(request, shared, numbers):
+    return own_account(request, shared, numbers)
+
+
+@pytest.fixture
+def other(request, shared, numbers):
     """A second account, a stranger to the first."""
-    return Account(next(numbers), shared)
+    return own_account(request, shared, numbers)
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """All kinds of policies together, deciding requests to S3."""
 
+import json
+
 import pytest
-from accounts import allow, denied, deny, policy, refused
+from accounts import allow, denied, deny, policy, refused, trust
 
 CASES = [
     # what the statements are, and whether GetObject on a/b of the bucket is then allowed
@@ -151,3 +153,94 @@ def test_only_the_owner_of_a_key_may_be_impersonated_by_it(account, other):
     with refused(("AccessDenied", "403"), 403):
         account.client("s3", key=key).list_objects_v2(Bucket=name)
     assert account.client("iam", key=key).list_users()["Users"][0]["UserName"] == "admin"
+
+
+class TestPoliciesMeanWhoWasThere:
+    """Users and roles in policies are who they were when it was put, whatever they are called now."""
+
+    def test_a_user_in_a_bucket_policy(self, account, bucket):
+        account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+        key = account.new_user("u")
+        arn = f"arn:aws:iam::{account.id}:user"
+        own_id = account.iam.get_user(UserName="u")["User"]["UserId"]
+        account.s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+            allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*", Principal={"AWS": f"{arn}/u"},
+                  Condition={"StringNotEquals": {"aws:UserAgent": f"{arn}/u"}})))
+
+        def shown():
+            (statement,) = json.loads(account.s3.get_bucket_policy(Bucket=bucket)["Policy"])["Statement"]
+            # What only says the same stays.
+            assert statement["Condition"] == {"StringNotEquals": {"aws:UserAgent": f"{arn}/u"}}
+            return statement["Principal"]["AWS"]
+
+        user = account.client("s3", key)
+        user.get_object(Bucket=bucket, Key="k")
+        account.iam.update_user(UserName="u", NewUserName="v", NewPath="/a/")
+        assert shown() == f"{arn}/a/v"
+        user.get_object(Bucket=bucket, Key="k")
+        # Another has the old name.
+        impostor = account.client("s3", account.new_user("u"))
+        with denied("s3:GetObject"):
+            impostor.get_object(Bucket=bucket, Key="k")
+        account.iam.delete_access_key(UserName="v", AccessKeyId=key[0])
+        account.iam.delete_user(UserName="v")
+        assert shown() == own_id
+        account.iam.create_user(UserName="v", Path="/a/")
+        key = account.iam.create_access_key(UserName="v")["AccessKey"]
+        with denied("s3:GetObject"):
+            account.client("s3", (key["AccessKeyId"], key["SecretAccessKey"])).get_object(
+                Bucket=bucket, Key="k")
+        assert shown() == own_id
+
+    def test_a_role_in_a_bucket_policy(self, account, bucket):
+        account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+        sts = account.client("sts", account.new_user("u", allow("sts:AssumeRole")))
+
+        def session():
+            made = account.iam.create_role(
+                RoleName="r", AssumeRolePolicyDocument=trust({"AWS": account.id}))["Role"]
+            got = sts.assume_role(RoleArn=made["Arn"], RoleSessionName="s1")["Credentials"]
+            key = (got["AccessKeyId"], got["SecretAccessKey"], got["SessionToken"])
+            return made["Arn"], account.client("s3", key)
+
+        arn, first = session()
+        account.s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+            allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*", Principal={"AWS": arn})))
+        first.get_object(Bucket=bucket, Key="k")
+        account.iam.delete_role(RoleName="r")
+        _, second = session()
+        with denied("s3:GetObject"):
+            second.get_object(Bucket=bucket, Key="k")
+        assert '"AROA' in account.s3.get_bucket_policy(Bucket=bucket)["Policy"]
+
+    def test_a_renamed_user_in_a_trust_policy(self, account):
+        key = account.new_user("u")
+        arn = f"arn:aws:iam::{account.id}:user"
+        role = account.iam.create_role(
+            RoleName="r", AssumeRolePolicyDocument=trust({"AWS": f"{arn}/u"}))["Role"]["Arn"]
+        account.iam.update_user(UserName="u", NewUserName="v")
+        read = account.iam.get_role(RoleName="r")["Role"]["AssumeRolePolicyDocument"]
+        assert read["Statement"][0]["Principal"] == {"AWS": f"{arn}/v"}
+        account.client("sts", key).assume_role(RoleArn=role, RoleSessionName="s1")
+        with denied("sts:AssumeRole"):
+            account.client("sts", account.new_user("u")).assume_role(
+                RoleArn=role, RoleSessionName="s1")
+
+    def test_who_is_not_there(self, account, bucket):
+        for name in ("user/none", "role/none"):
+            with refused("MalformedPolicy", 400, "Invalid principal in policy"):
+                account.s3.put_bucket_policy(Bucket=bucket, Policy=policy(
+                    allow("s3:GetObject", f"arn:aws:s3:::{bucket}/*",
+                          Principal={"AWS": f"arn:aws:iam::{account.id}:{name}"})))
+        with refused("NoSuchBucketPolicy", 404):
+            account.s3.get_bucket_policy(Bucket=bucket)
+
+
+@pytest.mark.parametrize("resource", ["*", "arn:aws:s3:::*"])
+def test_the_list_of_buckets_is_of_all_buckets(account, resource):
+    """AWS's own examples give it on `arn:aws:s3:::*`."""
+    key = account.new_user("u", allow("s3:ListAllMyBuckets", resource))
+    account.client("s3", key).list_buckets()
+    key = account.new_user("v", allow("s3:*"), deny("s3:ListAllMyBuckets", resource))
+    with denied("s3:ListAllMyBuckets"):
+        account.client("s3", key).list_buckets()

@@ -201,3 +201,31 @@ def test_a_page_with_an_issued_key_may(account, page):
     status, text = fetch(
         page, f"{account.endpoint}/", method="POST", headers=headers, body=request.body.decode())
     assert status == 200 and "<UserName>u</UserName>" in text, (status, text)
+
+
+def test_a_file_is_put_by_a_presigned_url(account, bucket, page, site):
+    """As upload pages do it: keys stay on the page's own server, the bucket's CORS rules let it."""
+    rule = {"AllowedOrigins": [site.origin], "AllowedMethods": ["GET", "PUT"],
+            "AllowedHeaders": ["*"], "ExposeHeaders": ["ETag"], "MaxAgeSeconds": 60}
+    account.s3.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [rule]})
+    user = account.client("s3", account.new_user("u", allow("s3:*")))
+    place = {"Bucket": bucket, "Key": "from a page/ü.txt"}
+    put = user.generate_presigned_url("put_object", {**place, "ContentType": "text/odd"})
+    get = user.generate_presigned_url("get_object", place)
+    script = f"""
+      (async () => {{
+        let file = new File(['x'.repeat(300000)], 'f', {{type: 'text/odd'}});
+        let put = await fetch({json.dumps(put)}, {{method: 'PUT', body: file}});
+        let got = await fetch({json.dumps(get)});
+        let wrong = await fetch({json.dumps(put)}, {{
+          method: 'PUT', body: 'y', headers: {{'Content-Type': 'text/plain'}}}});
+        return [put.status, put.headers.get('ETag'), (await got.text()).length, wrong.status];
+      }})()"""
+    status, etag, length, wrong = page.run(script)
+    stored = account.s3.head_object(**place)
+    assert (status, length, wrong) == (200, 300000, 403)
+    assert (stored["ETag"], stored["ContentType"]) == (etag, "text/odd")
+
+    # Taken back, the rules let no page read an answer.
+    account.s3.delete_bucket_cors(Bucket=bucket)
+    assert fetch(page, get, cache="no-store")[0] == 0

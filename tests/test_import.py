@@ -132,6 +132,45 @@ def test_locks_and_documents_of_buckets(both):
         assert before == after, name
 
 
+def test_grants(both):
+    """Who may use buckets and objects, the owner's own grants being the new owner's."""
+    source, target = both
+    third = Account("700000000203", source.cloud)
+    third_id = third.s3.list_buckets()["Owner"]["ID"]
+    s3, bucket = source.s3, source.new_bucket()
+    s3.put_bucket_acl(Bucket=bucket, ACL="public-read")
+    s3.put_object(Bucket=bucket, Key="open", Body=b"x", ACL="public-read")
+    s3.put_object(Bucket=bucket, Key="closed", Body=b"x")
+    s3.put_object(Bucket=bucket, Key="lent", Body=b"x", GrantRead=f"id={third_id}",
+                  GrantFullControl=f"id={source.s3.list_buckets()['Owner']['ID']}")
+    upload = s3.create_multipart_upload(Bucket=bucket, Key="parts", ACL="authenticated-read")["UploadId"]
+    parts = [{"PartNumber": n, "ETag": s3.upload_part(
+        Bucket=bucket, Key="parts", UploadId=upload, PartNumber=n, Body=b"x" * (5 << 20))["ETag"]}
+        for n in (1, 2)]
+    s3.complete_multipart_upload(
+        Bucket=bucket, Key="parts", UploadId=upload, MultipartUpload={"Parts": parts})
+    enforced = source.new_bucket()
+    s3.put_object(Bucket=enforced, Key="k", Body=b"x")
+    s3.put_bucket_ownership_controls(
+        Bucket=enforced, OwnershipControls={"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]})
+    bring(source.endpoint, target.cloud)
+
+    def grants(account, **what):
+        own = account.s3.list_buckets()["Owner"]["ID"]
+        read = account.s3.get_object_acl(**what) if "Key" in what else account.s3.get_bucket_acl(**what)
+        assert read["Owner"]["ID"] == own
+        seen = [(g["Grantee"].get("URI") or g["Grantee"]["ID"], g["Permission"]) for g in read["Grants"]]
+        return sorted(("owner" if who == own else who, what) for who, what in seen)
+
+    for what in [{"Bucket": bucket}, *({"Bucket": bucket, "Key": k} for k in ("open", "closed", "lent", "parts"))]:
+        assert grants(target, **what) == grants(source, **what), what
+    assert requests.get(f"{target.endpoint}/{bucket}/open").status_code == 200
+    assert requests.get(f"{target.endpoint}/{bucket}/closed").status_code == 403
+    assert target.s3.get_object(Bucket=enforced, Key="k")["Body"].read() == b"x"
+    controls = target.s3.get_bucket_ownership_controls(Bucket=enforced)["OwnershipControls"]
+    assert controls["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+
+
 def test_it_goes_on_after_a_kill(both):
     """Killed at some moment in the middle, nothing is missing and nothing is there twice."""
     source, target = both

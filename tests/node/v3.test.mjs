@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
+import { Agent } from "node:http";
 import { Readable } from "node:stream";
 import { before, test } from "node:test";
 
@@ -151,4 +152,32 @@ test("identities and roles", async () => {
   assert.deepEqual(Users.map((u) => u.UserName), ["node"]);
   await assert.rejects(session.send(new GetUserCommand({ UserName: "node" })), (e) =>
     e.name === "AccessDenied" && e.message.includes("iam:GetUser"));
+});
+
+test("without forcePathStyle", async () => {
+  // An address is no place for a bucket's name, so the SDK asks by path of itself.
+  const plain = new S3Client(options);
+  await plain.send(new PutObjectCommand({ Bucket, Key: "k/1", Body: "plain" }));
+  // A name is: `bucket.localhost`. Where no resolver knows such names, the agent does.
+  const lookup = (name, { all }, done) =>
+    all ? done(null, [{ address: "127.0.0.1", family: 4 }]) : done(null, "127.0.0.1", 4);
+  const hosts = [];
+  class Seen extends Agent {
+    createConnection(how, done) {
+      hosts.push(how.host);
+      return super.createConnection({ ...how, lookup }, done);
+    }
+  }
+  const named = new S3Client({
+    ...options, endpoint: endpoint.replace("127.0.0.1", "localhost"),
+    requestHandler: { httpAgent: new Seen() },
+  });
+  const got = await named.send(new GetObjectCommand({ Bucket, Key: "k/1" }));
+  assert.equal(await got.Body.transformToString(), "plain");
+  await named.send(new PutObjectCommand({ Bucket, Key: "k/ü", Body: "by name" }));
+  const { Contents } = await named.send(new ListObjectsV2Command({ Bucket, Prefix: "k/" }));
+  assert.deepEqual(Contents.map((o) => o.Key), ["k/1", "k/ü"]);
+  assert.deepEqual(new Set(hosts), new Set([`${Bucket}.localhost`]));
+  await named.send(new CreateBucketCommand({ Bucket: `${Bucket}-named` }));
+  assert.equal((await fetch(await getSignedUrl(plain, new GetObjectCommand({ Bucket, Key: "k/ü" })))).status, 200);
 });

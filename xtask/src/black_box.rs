@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::report::Tally;
-use crate::{install, run};
+use crate::{compat, install, run};
 
 /// Builds `cumulet` and gives its path. The dev profile: the libraries are already built for the unit
 /// tests, and the clients are slower than the server in any profile.
@@ -34,12 +34,17 @@ pub fn suite(root: &Path, extra: &[&str]) -> Result<Tally, String> {
         return Err("there is no .venv: run `cargo xtask install` first".to_owned());
     }
     let results = std::env::temp_dir().join(format!("cumulet-results-{}.xml", std::process::id()));
+    // Only a whole run says what is tested.
+    let chosen = ["-k", "--kill", "--co", "--lf", "-x"];
+    let whole = !extra.iter().any(|word| chosen.contains(word) || word.contains(".py"));
+    let operations = if whole { compat::seen_path(root) } else { PathBuf::new() };
     let status = Command::new(&python)
         .args(["-m", "pytest", "-q", "--no-header", "--junitxml"])
         .arg(&results)
         .args(extra)
         .current_dir(root.join("tests"))
         .env("CUMULET_BIN", &binary)
+        .env("CUMULET_OPERATIONS", &operations)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()
         .map_err(|e| format!("cannot start pytest: {e}"))?;

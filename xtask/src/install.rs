@@ -21,12 +21,19 @@ const DEBIAN: &[(&str, &str)] = &[
     ("docker-compose", "docker-compose"),
     ("busybox", "busybox-static"),
     ("rclone", "rclone"),
+    ("s3cmd", "s3cmd"),
+    ("s3fs", "s3fs"),
+    ("restic", "restic"),
+    // Version 2; what `aws` is on the path may be another one.
+    ("/usr/bin/aws", "awscli"),
 ];
 
 /// Where the SDK of 2018 is, apart from today's.
 const OLD_BOTO3: &str = ".venv/boto3-2018";
 /// A foreign S3, with what it needs.
 const MOTO: &str = ".venv/moto";
+/// Clients that the suite runs and does not see itself.
+const CLIENTS: &str = ".venv/clients";
 
 /// The interpreter of the virtual environment.
 pub fn python(root: &Path) -> PathBuf {
@@ -112,8 +119,9 @@ fn install_debian(packages: &[&str]) -> Result<(), String> {
 }
 
 fn python_source(root: &Path) -> Result<String, String> {
-    let names = ["requirements.txt", "requirements-2018.txt", "requirements-moto.txt"];
-    names.iter().map(|name| read(&root.join("tests").join(name))).collect()
+    let names = ["requirements.txt", "requirements-2018.txt"];
+    let apart = ["requirements-moto.txt", "requirements-clients.txt"];
+    names.iter().chain(&apart).map(|name| read(&root.join("tests").join(name))).collect()
 }
 
 fn python_works(root: &Path) -> bool {
@@ -129,11 +137,14 @@ fn install_python(root: &Path) -> Result<(), String> {
     }
     run::must(root, "python3", &["-m", "venv", ".venv"])?;
     let python = python(root);
-    let args = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"];
+    // Compiling what is hardly ever imported takes longer than all the rest.
+    let args = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"];
     let today = ["--requirement", "tests/requirements.txt"];
     let old = ["--requirement", "tests/requirements-2018.txt", "--no-deps", "--target", OLD_BOTO3];
     let moto = ["--requirement", "tests/requirements-moto.txt", "--no-deps", "--target", MOTO];
-    for more in [&today[..], &old, &moto] {
+    let clients =
+        ["--requirement", "tests/requirements-clients.txt", "--no-deps", "--target", CLIENTS];
+    for more in [&today[..], &old, &moto, &clients] {
         let args = [&args[..], more].concat();
         run::must(root, &python.to_string_lossy(), &args).map_err(|e| {
             format!("{e}\nthe Python packages come from PyPI: is it reachable (pip config list)?")

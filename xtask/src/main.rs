@@ -8,6 +8,7 @@
 mod bench;
 mod black_box;
 mod codegen;
+mod compat;
 mod install;
 mod labs;
 mod report;
@@ -30,6 +31,8 @@ cargo xtask COMMAND
   install                            only install what the tests need
   tidy                               only the rules about the checkout itself
   black-box [PYTEST ARGUMENTS]       build the binary and drive it with real clients
+  compat                             write the tables of docs/compat.md from the last whole run of
+                                     black-box
   bench [GROUP...] [--quick]         what it costs, beside floors and peers; `bench --help` says more
 
   gen [--check]                      write gen/ from models/, or say what is not up to date
@@ -70,6 +73,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<bool, String> {
         ["install"] => install::everything(root).map(|()| true),
         ["tidy"] => one_step("tidy", || tidy::check(root)),
         ["black-box", extra @ ..] => one_step("black-box", || black_box::suite(root, extra)),
+        ["compat"] => compat::write(root).map(|()| true),
         ["gen"] => codegen::run(root, false).map(|()| true),
         ["gen", "--check"] => codegen::run(root, true).map(|()| true),
         ["gen", "--import", data, services @ ..] => {

@@ -33,5 +33,5 @@ pub use lookup::Directory;
 pub use managed::{MANAGED, ManagedPolicy, managed};
 pub use rows::*;
 pub use session::{NewSession, issue};
-pub use trust::{principal_id, trust_now};
+pub use trust::{principal_ids, principals_for, principals_now, trust_now};
 pub use uses::*;

@@ -30,6 +30,9 @@ pub const SESSIONS: Table<String, SessionRow> = Table::new(0x020b, "sts.session"
 /// The same by their end, so that old ones are found.
 pub const SESSION_ENDS: Table<(Timestamp, String), ()> = Table::new(0x020c, "sts.session_end");
 
+/// Users whose ARN is another than at first, by unique id: policies name them by the ARN of before.
+pub const RENAMED: Table<String, RenamedRow> = Table::new(0x021c, "iam.renamed");
+
 /// Who can hold a policy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
@@ -42,6 +45,11 @@ row! {
     pub struct TagRow {
         1 => key: String,
         2 => value: String,
+    }
+
+    pub struct RenamedRow {
+        /// What the user is called now.
+        1 => name: String,
     }
 
     /// What users, groups and roles have in common.

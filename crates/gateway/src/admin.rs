@@ -45,6 +45,7 @@ static MODEL: ServiceModel = ServiceModel {
     protocols: &[Protocol::RestJson1],
     query_compatible: false,
     crc32: false,
+    whole_seconds: false,
     validate: false,
     routes: Routes::new(),
     operations: &[

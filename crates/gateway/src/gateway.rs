@@ -550,9 +550,12 @@ impl Gateway {
             }
         }
         let operation = seen.operation.map_or("", |operation| operation.name);
+        let account =
+            seen.caller.as_ref().and_then(|caller| caller.account).map(tracing::field::display);
         tracing::info!(
             target: "access",
             peer = %peer.address,
+            account,
             service = seen.entry.map_or("", |entry| entry.model.name),
             operation,
             status,

@@ -10,8 +10,9 @@ use base::AccountId;
 pub fn fuzz_policy(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     crate::statement_places(&text);
-    assert_eq!(crate::replace_texts(&text, |_| None), text);
-    crate::replace_texts(&text, |own| (own.len() > 2).then(|| "x".to_owned()));
+    crate::foreign_partition(&text, "aws");
+    assert_eq!(crate::replace_principals(&text, |_| None), text);
+    crate::replace_principals(&text, |own| (own.len() > 2).then(|| "x".to_owned()));
     let kinds =
         [Kind::Inline, Kind::Managed, Kind::Session, Kind::Trust, Kind::Resource, Kind::Bucket];
     let user = Principal::user(AccountId::DEFAULT, "arn:aws:iam::000000000000:user/a");

@@ -42,4 +42,4 @@ pub use evaluate::{
 pub use explain::{Explained, Missed, explain};
 pub use principal::{Principal, PrincipalKind, Who};
 pub use statement::{Effect, Statement};
-pub use texts::{Place, replace_texts, statement_places};
+pub use texts::{Foreign, Place, foreign_partition, replace_principals, statement_places};

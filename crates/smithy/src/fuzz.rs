@@ -182,6 +182,7 @@ static SERVICE: ServiceModel = ServiceModel {
     protocols: &[],
     query_compatible: false,
     crc32: false,
+    whole_seconds: false,
     validate: true,
     operations: &[
         operation("GetThing", OBJECT),

@@ -40,6 +40,8 @@ pub struct ServiceModel {
     pub query_compatible: bool,
     /// Responses carry the CRC-32 of their body in `x-amz-crc32`.
     pub crc32: bool,
+    /// Times in query responses have no fraction of a second (IAM, STS).
+    pub whole_seconds: bool,
     /// Whether constraints of the model are checked in the gateway, with the generic texts. S3 words
     /// each of its own.
     pub validate: bool,

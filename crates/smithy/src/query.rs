@@ -272,6 +272,7 @@ pub(crate) fn encode(
     let root = format!("{}Response", operation.name);
     let empty = output.shape().bindings().body.is_empty();
     let (writer, time) = match dialect {
+        Dialect::Aws if service.whole_seconds => (xml::Writer::default(), TimeText::IsoSeconds),
         Dialect::Aws => (xml::Writer::default(), TimeText::Iso),
         Dialect::Ec2 => (xml::Writer::with_declaration(1024), TimeText::IsoMillis),
     };

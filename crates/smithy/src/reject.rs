@@ -165,6 +165,9 @@ impl Violation {
     }
 }
 
+/// Characters that XML 1.0 has no way to say.
+const NO_XML: fn(char) -> bool = |c| matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+
 impl fmt::Display for Violation {
     /// `Value 'x' at 'tableName' failed to satisfy constraint: ...`
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -172,6 +175,10 @@ impl fmt::Display for Violation {
         match &self.value {
             Echo::Null => f.write_str("null ")?,
             Echo::Hidden => {}
+            // What XML cannot say, whatever the protocol, is shown as unknown.
+            Echo::Text(text) if text.contains(NO_XML) => {
+                write!(f, "'{}' ", text.replace(NO_XML, "\u{fffd}"))?;
+            }
             Echo::Text(text) => write!(f, "'{text}' ")?,
         }
         write!(f, "at '{}' failed to satisfy constraint: {}", self.path_text(), self.constraint)

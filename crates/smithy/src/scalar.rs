@@ -17,6 +17,8 @@ pub(crate) enum TimeText {
     IsoMillis,
     /// With milliseconds where there are any.
     Iso,
+    /// Without a fraction: IAM, STS.
+    IsoSeconds,
     Epoch,
     Http,
 }
@@ -26,7 +28,7 @@ impl TimeText {
     pub fn of(format: TimeFormat, default: TimeText) -> TimeText {
         match (format, default) {
             (TimeFormat::Default, _) => default,
-            (TimeFormat::Iso8601, TimeText::IsoMillis) => TimeText::IsoMillis,
+            (TimeFormat::Iso8601, TimeText::IsoMillis | TimeText::IsoSeconds) => default,
             (TimeFormat::Iso8601, _) => TimeText::Iso,
             (TimeFormat::UnixTimestamp, _) => TimeText::Epoch,
             (TimeFormat::HttpDate, _) => TimeText::Http,
@@ -87,7 +89,7 @@ pub(crate) fn timestamp(text: &str, time: TimeText) -> Option<Timestamp> {
     match time {
         TimeText::Http => Timestamp::parse_http_date(text).ok().and_then(writable),
         TimeText::Epoch => float(text).and_then(epoch),
-        TimeText::Iso | TimeText::IsoMillis => {
+        TimeText::Iso | TimeText::IsoMillis | TimeText::IsoSeconds => {
             Timestamp::parse_iso8601(text).ok().and_then(writable)
         }
     }
@@ -156,6 +158,7 @@ fn write_float(n: f64, finite: Option<String>, out: &mut String) {
 pub(crate) fn write_time(at: Timestamp, time: TimeText, out: &mut String) {
     match time {
         TimeText::IsoMillis => out.push_str(&at.iso8601_millis()),
+        TimeText::IsoSeconds => out.push_str(&at.iso8601_secs()),
         TimeText::Iso if at.to_millis().rem_euclid(1000) == 0 => out.push_str(&at.iso8601_secs()),
         TimeText::Iso => out.push_str(&at.iso8601_millis()),
         TimeText::Http => at.write_http_date(out),

@@ -122,6 +122,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     protocols: &[Protocol::RpcV2Cbor, Protocol::AwsJson10, Protocol::AwsQuery],
     query_compatible: true,
     crc32: false,
+    whole_seconds: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

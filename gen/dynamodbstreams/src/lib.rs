@@ -146,6 +146,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     protocols: &[Protocol::AwsJson10],
     query_compatible: false,
     crc32: true,
+    whole_seconds: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

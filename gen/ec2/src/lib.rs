@@ -122,6 +122,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     protocols: &[Protocol::Ec2Query],
     query_compatible: false,
     crc32: false,
+    whole_seconds: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

@@ -131,6 +131,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     protocols: &[Protocol::RestJson1],
     query_compatible: false,
     crc32: false,
+    whole_seconds: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

@@ -1103,6 +1103,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     protocols: &[Protocol::RestXml],
     query_compatible: false,
     crc32: false,
+    whole_seconds: false,
     validate: false,
     routes: Routes::new(),
     operations: &[
@@ -2854,7 +2855,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 status: 200,
                 auth: Auth::Rules(&[AuthRule {
                     action: "s3:ListAllMyBuckets",
-                    resource: &[Piece::Text("*")],
+                    resource: &[Piece::Text("arn:"), Piece::Partition, Piece::Text(":s3:::*")],
                 }]),
                 refused: &[],
                 stored: &[],

@@ -227,6 +227,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     protocols: &[Protocol::RestXml],
     query_compatible: false,
     crc32: false,
+    whole_seconds: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

@@ -131,6 +131,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     protocols: &[Protocol::AwsJson10, Protocol::AwsQuery],
     query_compatible: true,
     crc32: false,
+    whole_seconds: false,
     validate: true,
     routes: Routes::new(),
     operations: &[

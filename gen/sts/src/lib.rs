@@ -163,6 +163,7 @@ pub static MODEL: ServiceModel = ServiceModel {
     protocols: &[Protocol::AwsQuery],
     query_compatible: false,
     crc32: false,
+    whole_seconds: true,
     validate: true,
     routes: Routes::new(),
     operations: &[

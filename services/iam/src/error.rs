@@ -1,8 +1,8 @@
 //! IAM's refusals, in IAM's words.
 
-use api::Error;
+use api::{Cx, Error};
 use gen_iam::errors;
-use policy::PolicyError;
+use policy::{Foreign, PolicyError};
 use smithy::shape::ErrorShape;
 
 pub(crate) fn no_such(kind: &str, name: &str) -> Error {
@@ -68,4 +68,18 @@ pub(crate) fn bad_policy(error: PolicyError) -> Error {
         PolicyError::TooLarge { .. } => &errors::LIMIT_EXCEEDED_EXCEPTION,
     };
     Error::new(shape, error.to_string())
+}
+
+/// Users, roles and resources are of the partition that the caller speaks to.
+pub(crate) fn check_partitions(cx: &Cx, document: &str) -> Result<(), Error> {
+    let message = match policy::foreign_partition(document, cx.partition().as_str()) {
+        None => return Ok(()),
+        Some(Foreign::Principal(arn)) => {
+            format!("Invalid principal in policy: \"AWS\":\"{arn}\"")
+        }
+        Some(Foreign::Resource(partition, arn)) => {
+            format!("Partition \"{partition}\" is not valid for resource \"{arn}\".")
+        }
+    };
+    Err(Error::new(&errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION, message))
 }

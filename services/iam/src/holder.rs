@@ -1,6 +1,8 @@
 //! What users, groups and roles have in common: inline policies, attached policies, a boundary.
 
-use crate::error::{bad_policy, invalid, no_policy, no_such, not_attachable, quota};
+use crate::error::{
+    bad_policy, check_partitions, invalid, no_policy, no_such, not_attachable, quota,
+};
 use crate::page::{Page, Pager};
 use crate::{service_linked, view};
 use api::{Cx, Error, Tx};
@@ -96,6 +98,7 @@ pub(crate) fn put_inline<T: Holds>(
 ) -> Result<(), Error> {
     let mut row = T::load_to_change(tx, cx, holder)?;
     cx.warn_of_keys(&Policy::parse(Kind::Inline, document).map_err(bad_policy)?);
+    check_partitions(cx, document)?;
     let inline = &mut row.policies_mut().inline;
     inline.insert(name.to_owned(), document.to_owned());
     let size: usize = inline.values().map(|text| Policy::counted_size(text)).sum();
@@ -149,9 +152,12 @@ pub(crate) fn list_inline<T: Holds>(
 /// Whether there is a policy of that ARN; an error if it is none.
 pub(crate) fn policy_exists(tx: &Tx, cx: &Cx, arn: &str) -> Result<bool, Error> {
     let fields: Vec<&str> = arn.splitn(6, ':').collect();
-    let ["arn", _, "iam", "", account, resource] = fields[..] else {
+    let ["arn", partition, "iam", "", account, resource] = fields[..] else {
         return Err(invalid(format!("ARN {arn} is not valid.")));
     };
+    if partition != cx.partition().as_str() {
+        return Err(invalid(format!("ARN {arn} is not valid.")));
+    }
     let Some((_, name)) = resource.rsplit_once('/').filter(|_| resource.starts_with("policy/"))
     else {
         return Err(invalid(format!("ARN {arn} is not valid.")));

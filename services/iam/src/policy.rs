@@ -1,7 +1,7 @@
 //! Managed policies and their versions.
 
 use crate::account::{POLICIES_MAX, check_quota};
-use crate::error::{bad_policy, invalid, no_policy, no_version, not_yours};
+use crate::error::{bad_policy, check_partitions, invalid, no_policy, no_version, not_yours};
 use crate::holder::policy_exists;
 use crate::page::Pager;
 use crate::{ask, tags, view};
@@ -57,6 +57,7 @@ pub(crate) fn create(
     let name = &input.policy_name;
     let document = Document::parse(policy::Kind::Managed, &input.policy_document);
     cx.warn_of_keys(&document.map_err(bad_policy)?);
+    check_partitions(cx, &input.policy_document)?;
     if tx.exists(&POLICIES, &Scope::Account(cx.account), &key_of(name))? {
         let message =
             format!("A policy called {name} already exists. Duplicate names are not allowed.");
@@ -238,6 +239,7 @@ pub(crate) fn create_version(
     let mut row = find_own(tx, cx, &input.policy_arn)?;
     let document = Document::parse(policy::Kind::Managed, &input.policy_document);
     cx.warn_of_keys(&document.map_err(bad_policy)?);
+    check_partitions(cx, &input.policy_document)?;
     if row.versions.len() >= VERSIONS_MAX {
         let message = "A managed policy can have up to 5 versions. Before you create a new version, you must delete an existing version.";
         return Err(Error::new(&errors::LIMIT_EXCEEDED_EXCEPTION, message));

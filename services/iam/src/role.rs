@@ -1,17 +1,17 @@
 //! Roles and their trust policies.
 
 use crate::account::{ROLES_MAX, check_quota};
-use crate::error::{bad_policy, conflict, exists, invalid, no_such};
+use crate::error::{bad_policy, check_partitions, conflict, exists, invalid, no_such};
 use crate::holder::{Holds, new_boundary, release};
 use crate::page::Pager;
 use crate::{ask, service_linked, tags, view};
 use api::{Cx, Error, Tx};
 use directory::{
     Holder, INSTANCE_PROFILES, Kind, ROLE_PROFILES, ROLES, RoleRow, forget_uses, key_of,
-    new_unique_id, principal_id, touch,
+    new_unique_id, principal_ids, touch,
 };
 use gen_iam::*;
-use policy::{Policy, Who};
+use policy::Policy;
 use std::collections::BTreeMap;
 use store::Scope;
 
@@ -22,19 +22,11 @@ const SESSION_S_DEFAULT: u32 = 3_600;
 fn check_trust(tx: &Tx, cx: &Cx, document: &str) -> Result<BTreeMap<String, String>, Error> {
     let trust = Policy::parse(policy::Kind::Trust, document).map_err(bad_policy)?;
     cx.warn_of_keys(&trust);
-    let mut ids = BTreeMap::new();
-    for who in trust.principals() {
-        let Who::Aws(arn) = who else { continue };
-        match principal_id(tx, arn)? {
-            None => {}
-            Some(Some(id)) => drop(ids.insert(arn.to_string(), id)),
-            Some(None) => {
-                let message = format!("Invalid principal in policy: \"AWS\":\"{arn}\"");
-                return Err(Error::new(&errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION, message));
-            }
-        }
-    }
-    Ok(ids)
+    check_partitions(cx, document)?;
+    principal_ids(tx, &trust)?.map_err(|arn| {
+        let message = format!("Invalid principal in policy: \"AWS\":\"{arn}\"");
+        Error::new(&errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION, message)
+    })
 }
 
 pub(crate) fn create(

@@ -7,8 +7,8 @@ use crate::page::Pager;
 use crate::{ask, mfa, tags, user_keys, view};
 use api::{Cx, Error, Tx};
 use directory::{
-    ACCESS_KEYS, GROUP_MEMBERS, GroupRow, Holder, Kind, LOGIN_PROFILES, USERS, UserRow,
-    forget_uses, key_of, new_unique_id, touch,
+    ACCESS_KEYS, GROUP_MEMBERS, GroupRow, Holder, Kind, LOGIN_PROFILES, RENAMED, RenamedRow, USERS,
+    UserRow, forget_uses, key_of, new_unique_id, touch,
 };
 use gen_iam::*;
 use policy::PrincipalKind;
@@ -99,6 +99,7 @@ pub(crate) fn update(
         row.name = name.clone();
     }
     row.arn = ask::arn(cx, &format!("user{}{}", row.path, row.name));
+    tx.put(&RENAMED, &scope, row.id.as_str(), &RenamedRow { name: row.name.clone() })?;
     let new = key_of(&row.name);
     if new != old {
         if tx.exists(&USERS, &scope, &new)? {
@@ -145,6 +146,7 @@ pub(crate) fn delete(
     }
     release(tx, cx, &row)?;
     forget_uses(tx, cx.account, &row.id)?;
+    tx.delete(&RENAMED, &Scope::Account(cx.account), row.id.as_str())?;
     tx.delete(&USERS, &Scope::Account(cx.account), &key_of(&row.name))?;
     touch(tx, cx.account, &*cx.entropy)?;
     Ok(DeleteUserOutput {})

@@ -4,9 +4,10 @@ use crate::acl::{self, Asked};
 use crate::rows::*;
 use crate::{bucket, events, get_object, names, object, public_access};
 use api::{Ask, Cx, Error, Tx};
+use directory::{principal_ids, principals_now};
 use gen_s3::errors as e;
 use gen_s3::*;
-use policy::{Policy, PolicyError};
+use policy::{Foreign, Policy, PolicyError, foreign_partition};
 use store::Scope;
 
 pub fn put_policy(
@@ -22,6 +23,18 @@ pub fn put_policy(
         })?;
     public_access::check_policy(tx, &bucket, &policy)?;
     cx.warn_of_keys(&policy);
+    let nobody = |arn: String| {
+        Error::new(&e::MALFORMED_POLICY, "Invalid principal in policy")
+            .detail("Detail", format!("\"AWS\" : \"{arn}\""))
+    };
+    match foreign_partition(&input.policy, cx.partition().as_str()) {
+        Some(Foreign::Principal(arn)) => return Err(nobody(arn)),
+        Some(Foreign::Resource(..)) => {
+            return Err(Error::new(&e::MALFORMED_POLICY, "Policy has invalid resource"));
+        }
+        None => {}
+    }
+    bucket.policy_ids = principal_ids(tx, &policy)?.map_err(nobody)?;
     bucket.policy = Some(input.policy.clone());
     bucket.policy_version = tx.version() + 1;
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
@@ -35,7 +48,10 @@ pub fn get_policy(
 ) -> Result<GetBucketPolicyOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     match &bucket.policy {
-        Some(policy) => Ok(GetBucketPolicyOutput { policy: Some(policy.clone()) }),
+        Some(policy) => {
+            let now = principals_now(tx, policy, &bucket.policy_ids)?;
+            Ok(GetBucketPolicyOutput { policy: Some(now.into_owned()) })
+        }
         None => Err(Error::new(&e::NO_SUCH_BUCKET_POLICY, "The bucket policy does not exist")
             .detail("BucketName", &input.bucket)),
     }
@@ -48,6 +64,7 @@ pub fn delete_policy(
 ) -> Result<DeleteBucketPolicyOutput, Error> {
     let mut bucket = bucket::find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
     bucket.policy = None;
+    bucket.policy_ids.clear();
     tx.put(&BUCKETS, &Scope::Global, &input.bucket, &bucket)?;
     Ok(DeleteBucketPolicyOutput::default())
 }

@@ -7,6 +7,7 @@ use crate::{config, control, events, lifecycle};
 use api::{Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::Scope;
 
@@ -170,6 +171,7 @@ pub fn create(
         acl,
         policy: None,
         policy_version: 0,
+        policy_ids: BTreeMap::new(),
         ownership,
         location,
         public_access: (defaults == Defaults::OfToday).then_some(PublicAccessRow {

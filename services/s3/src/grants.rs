@@ -10,6 +10,7 @@ use api::{
     OriginAnswer, Tx, WebAnswer, WebFailure, WebRequest,
 };
 use base::Region;
+use directory::principals_for;
 use gen_s3::errors as e;
 use gen_s3::{
     AbortMultipartUploadInput, CreateBucketInput, ListObjectVersionsInput, ListObjectsInput,
@@ -31,17 +32,17 @@ const CACHED_MAX: usize = 1024;
 pub struct PolicyCache(Mutex<BTreeMap<(u64, u64), NamedPolicy>>);
 
 impl PolicyCache {
-    fn get(&self, bucket: &BucketRow) -> Result<Option<NamedPolicy>, Error> {
+    fn get(&self, bucket: &BucketRow, cx: &Cx) -> Result<Option<NamedPolicy>, Error> {
         let Some(text) = &bucket.policy else { return Ok(None) };
+        if let Some(own) = principals_for(text, &bucket.policy_ids, &cx.caller) {
+            return named(&own).map(Some);
+        }
         let key = (bucket.number, bucket.policy_version);
         let mut cached = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(policy) = cached.get(&key) {
             return Ok(Some(policy.clone()));
         }
-        // It was checked when it was put, so this is damage or a bug of ours: refuse, never allow.
-        let policy =
-            Policy::parse(Kind::Bucket, text).map_err(|e| Error::internal(format!("{e:?}")))?;
-        let named = NamedPolicy { name: "bucket policy".into(), policy: Arc::new(policy) };
+        let named = named(text)?;
         if cached.len() >= CACHED_MAX {
             cached.clear();
         }
@@ -50,12 +51,22 @@ impl PolicyCache {
     }
 }
 
-/// Bucket and key of an ARN of S3; the key is empty for the bucket itself.
+fn named(text: &str) -> Result<NamedPolicy, Error> {
+    // It was checked when it was put, so this is damage or a bug of ours: refuse, never allow.
+    let policy =
+        Policy::parse(Kind::Bucket, text).map_err(|e| Error::internal(format!("{e:?}")))?;
+    Ok(NamedPolicy { name: "bucket policy".into(), policy: Arc::new(policy) })
+}
+
+/// Bucket and key of an ARN of S3; the key is empty for the bucket itself. All buckets are none.
 fn split_arn(resource: &str) -> Option<(&str, &str)> {
     // Asked several times for each request: plain bytes, since the searches of `str` cost more.
     let mut colons = resource.bytes().enumerate().filter(|(_, byte)| *byte == b':');
     let (fifth, _) = colons.nth(4)?;
     let rest = &resource[fifth + 1..];
+    if rest == "*" {
+        return None;
+    }
     let slash = rest.bytes().position(|byte| byte == b'/');
     Some(slash.map_or((rest, ""), |at| (&rest[..at], &rest[at + 1..])))
 }
@@ -248,7 +259,7 @@ impl Hooks for S3 {
         if bucket.has(Feature::Logging) {
             cx.touch(name, key, &ask.action);
         }
-        let policy = self.policies.get(&bucket)?;
+        let policy = self.policies.get(&bucket, cx)?;
         // Root of the owning account can always mend a policy that shuts everybody out.
         let mends = matches!(
             ask.action.as_ref(),

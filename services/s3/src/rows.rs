@@ -45,6 +45,8 @@ row! {
         13 => encryption: Option<EncryptionRow>,
         /// Whether the ownership was said, and not only assumed.
         14 => ownership_said: bool,
+        /// The unique ids of the users and roles that the policy names, by their ARNs.
+        21 => policy_ids: BTreeMap<String, String>,
         /// Which of the [`Feature`]s it has, as bits: requests to a bucket without them look no further.
         20 => features: u32,
     }

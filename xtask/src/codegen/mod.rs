@@ -11,7 +11,7 @@ mod tables;
 mod types;
 
 use model::Model;
-use overlay::Overlay;
+pub use overlay::Overlay;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -188,6 +188,15 @@ fn services(root: &Path) -> Result<Vec<String>, String> {
         .collect();
     names.sort();
     Ok(names)
+}
+
+/// Each service with the number of operations in its model, and its overlay.
+pub fn overlays(root: &Path) -> Result<Vec<(String, usize, Overlay)>, String> {
+    let read = |name: String| {
+        let source = load(root, &name)?;
+        Ok((name, source.model.operations.len(), source.overlay))
+    };
+    services(root)?.into_iter().map(read).collect()
 }
 
 fn load(root: &Path, name: &str) -> Result<Source, String> {

@@ -31,6 +31,8 @@ pub struct Overlay {
     pub custom_crate: Option<String>,
     /// Responses carry `x-amz-crc32`.
     pub crc32: bool,
+    /// Times in responses have no fraction of a second.
+    pub whole_seconds: bool,
     /// Errors that the model omits, or whose code or status it has wrong: by shape name.
     pub errors: BTreeMap<String, ErrorRow>,
     /// Root element of an output, by operation.

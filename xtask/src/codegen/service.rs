@@ -191,7 +191,7 @@ fn model(source: &Source, out: &mut String) {
         "pub static MODEL: ServiceModel = ServiceModel {{ name: {}, service_id: {}, \
          signing_name: {}, endpoint_prefix: {}, action_prefix: {}, api_version: {}, \
          target_prefix: {}, xml_namespace: {}, protocols: &[{}], query_compatible: {}, \
-         crc32: {}, validate: {}, routes: Routes::new(), operations: &[",
+         crc32: {}, whole_seconds: {}, validate: {}, routes: Routes::new(), operations: &[",
         literal(&source.name),
         literal(text("serviceId").unwrap_or(&source.name)),
         literal(signing),
@@ -203,6 +203,7 @@ fn model(source: &Source, out: &mut String) {
         protocols(source).join(", "),
         !metadata["awsQueryCompatible"].is_null(),
         source.overlay.crc32,
+        source.overlay.whole_seconds,
         source.overlay.validate,
     );
     for (index, (name, operation)) in source.model.operations.iter().enumerate() {

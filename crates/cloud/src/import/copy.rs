@@ -80,6 +80,8 @@ pub struct Copier {
     pub source: Session,
     pub target: Session,
     pub shared: Arc<Shared>,
+    /// The target's canonical id, where the bucket has lists of grants to copy.
+    pub grants_for: Option<Arc<str>>,
 }
 
 /// An answer that is not what was hoped for.
@@ -238,6 +240,7 @@ impl Copier {
         let mut call = call("PUT", bucket, &version.key);
         call.headers = kept(&from);
         call.headers.extend(self.tags(bucket, version, &from).await?);
+        call.headers.extend(self.grants(bucket, version).await?);
         let trusted = trusted_etag(&from);
         let etag = self.relay(&call, from, version.size).await?;
         match trusted {
@@ -302,6 +305,21 @@ impl Copier {
         Ok(Some(("x-amz-tagging".to_owned(), tags)))
     }
 
+    /// Who else may use the object, as headers.
+    async fn grants(&mut self, bucket: &str, version: &Version) -> Done<Vec<(String, String)>> {
+        let Some(own) = self.grants_for.clone() else { return Ok(Vec::new()) };
+        let mut call = call("GET", bucket, &version.key);
+        call.query = query(version, Piece::Whole);
+        call.query.insert(0, ("acl", String::new()));
+        let mut beside = Session::new(self.source.place.clone());
+        let answer = beside.send(&call, Body::Empty).await?;
+        if answer.status != 200 {
+            return Err(refused("get grants", answer).await);
+        }
+        listing::grants(&answer.text().await?, &own)
+            .map_err(|error| Trouble::Lasting(format!("grants: {error}")))
+    }
+
     /// Sends on what comes; gives the target's ETag, which is held against what passed through.
     async fn relay(&mut self, call: &Call<'_>, from: Answer, size: u64) -> Done<String> {
         let length = from.header("content-length").and_then(|length| length.parse().ok());
@@ -333,6 +351,7 @@ impl Copier {
         begin.query = vec![("uploads", String::new())];
         begin.headers = kept(&first);
         begin.headers.extend(self.tags(bucket, version, &first).await?);
+        begin.headers.extend(self.grants(bucket, version).await?);
         let answer = self.target.send(&begin, Body::Empty).await?;
         if answer.status != 200 {
             self.source.close();

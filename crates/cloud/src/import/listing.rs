@@ -135,9 +135,88 @@ pub fn tags(xml: &[u8]) -> Result<String, XmlError> {
     Ok(pairs.join("&"))
 }
 
+/// The canonical id of who asks, in a list of buckets.
+pub fn owner(xml: &[u8]) -> Option<String> {
+    let mut found = None;
+    let walked = walk(xml, |open, text| {
+        if let Some(text) = text.filter(|_| is(open, &["Owner", "ID"])) {
+            found = Some(text.to_owned());
+        }
+    });
+    walked.ok().and(found)
+}
+
+/// An access control list as headers that put it, where it is more than its owner's own grant. What it
+/// says of the owner it says of `own` then.
+pub fn grants(xml: &[u8], own: &str) -> Result<Vec<(String, String)>, XmlError> {
+    let (mut owner, mut to, mut permission) = (String::new(), (String::new(), "id"), String::new());
+    let mut found: Vec<(String, String)> = Vec::new();
+    let mut plain = true;
+    walk(xml, |open, text| {
+        let path: Vec<&str> = open.iter().map(String::as_str).skip(1).collect();
+        match (path.as_slice(), text) {
+            (["Owner", "ID"], Some(text)) => owner = text.to_owned(),
+            (["AccessControlList", "Grant", "Grantee", kind], Some(text)) => match *kind {
+                "ID" => to = (text.to_owned(), "id"),
+                "URI" => to = (text.to_owned(), "uri"),
+                "EmailAddress" => to = (text.to_owned(), "emailAddress"),
+                _ => {}
+            },
+            (["AccessControlList", "Grant", "Permission"], Some(text)) => {
+                permission = text.to_ascii_lowercase().replace('_', "-");
+            }
+            (["AccessControlList", "Grant"], None) => {
+                let (who, kind) = std::mem::take(&mut to);
+                let is_owner = kind == "id" && who == owner;
+                plain &= is_owner && permission == "full-control";
+                let who = if is_owner { own } else { &*who };
+                found.push((format!("x-amz-grant-{permission}"), format!("{kind}=\"{who}\"")));
+                to.1 = "id";
+            }
+            _ => {}
+        }
+    })?;
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for (name, who) in found.into_iter().filter(|_| !plain) {
+        match headers.iter_mut().find(|(other, _)| *other == name) {
+            Some((_, all)) => *all = format!("{all}, {who}"),
+            None => headers.push((name, who)),
+        }
+    }
+    Ok(headers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lists_of_grants() {
+        let list = |grants: &str| {
+            let xml = format!(
+                "<AccessControlPolicy><Owner><ID>o</ID></Owner><AccessControlList>{grants}\
+                 </AccessControlList></AccessControlPolicy>"
+            );
+            super::grants(xml.as_bytes(), "own").expect("a list")
+        };
+        let own = "<Grant><Grantee><ID>o</ID><DisplayName>x</DisplayName></Grantee>\
+                   <Permission>FULL_CONTROL</Permission></Grant>";
+        assert_eq!(list(own), []);
+        let all =
+            "<Grant><Grantee><URI>http://all</URI></Grantee><Permission>READ</Permission></Grant>";
+        let other = "<Grant><Grantee><ID>p</ID></Grantee><Permission>READ</Permission></Grant>\
+                     <Grant><Grantee><ID>p</ID></Grantee><Permission>READ_ACP</Permission></Grant>";
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            list(&[own, all, other].concat()),
+            [
+                pair("x-amz-grant-full-control", "id=\"own\""),
+                pair("x-amz-grant-read", "uri=\"http://all\", id=\"p\""),
+                pair("x-amz-grant-read-acp", "id=\"p\""),
+            ]
+        );
+        assert_eq!(owner(b"<R><Owner><ID>o</ID></Owner></R>").as_deref(), Some("o"));
+    }
 
     #[test]
     fn a_page_of_versions() {

@@ -43,6 +43,8 @@ const DOCUMENTS: [&str; 9] = [
     "publicAccessBlock",
     "policy",
 ];
+/// What a bucket is by S3's meaning that says nothing of ownership.
+const OBJECT_WRITER: &str = "<OwnershipControls><Rule><ObjectOwnership>ObjectWriter</ObjectOwnership></Rule></OwnershipControls>";
 const WORKERS: usize = 8;
 /// Keys that wait for a worker.
 const WAITING: usize = 64;
@@ -179,6 +181,7 @@ async fn all(
         source: Session::new(source.clone()),
         target: Session::new(target),
         shared: shared.clone(),
+        grants_for: None,
     };
     let failed = |trouble: Trouble| match trouble {
         Trouble::Passing(text) | Trouble::Lasting(text) => {
@@ -259,6 +262,7 @@ impl Copier {
         let status = versioning.and_then(|xml| listing::element(&xml, "Status"));
         let lock = self.document(bucket, "object-lock").await?;
         self.create(bucket, lock.is_some()).await?;
+        let grants = self.grants_of_bucket(bucket).await?;
         if status.is_some() {
             self.put_versioning(bucket, "Enabled").await?;
         }
@@ -274,7 +278,44 @@ impl Copier {
                 self.shared.problem(format!("{bucket}: {text}"));
             }
         }
+        if let Err(Trouble::Passing(text) | Trouble::Lasting(text)) =
+            self.put_grants(bucket, grants).await
+        {
+            self.shared.problem(format!("{bucket}: {text}"));
+        }
         Ok(())
+    }
+
+    /// Who else may use the bucket, as headers; and whether its objects may have lists of their own,
+    /// which the target must allow before they come.
+    async fn grants_of_bucket(&mut self, bucket: &str) -> Done<Vec<(String, String)>> {
+        self.grants_for = None;
+        let ownership = self.document(bucket, "ownershipControls").await?;
+        let text = ownership.as_deref().map(String::from_utf8_lossy).unwrap_or_default();
+        if text.contains("BucketOwnerEnforced") {
+            return Ok(Vec::new());
+        }
+        let Some(list) = self.document(bucket, "acl").await? else { return Ok(Vec::new()) };
+        let answer = self.target.send(&call("GET", "", ""), Body::Empty).await?;
+        let Some(own) = listing::owner(&answer.text().await?) else { return Ok(Vec::new()) };
+        let controls = ownership.unwrap_or_else(|| Bytes::from_static(OBJECT_WRITER.as_bytes()));
+        self.put_document(bucket, "ownershipControls", controls).await?;
+        self.grants_for = Some(own.clone().into());
+        listing::grants(&list, &own).map_err(|error| Trouble::Lasting(format!("grants: {error}")))
+    }
+
+    async fn put_grants(&mut self, bucket: &str, grants: Vec<(String, String)>) -> Done<()> {
+        if grants.is_empty() {
+            return Ok(());
+        }
+        let mut put = call("PUT", bucket, "");
+        put.query = vec![("acl", String::new())];
+        put.headers = grants;
+        let answer = self.target.send(&put, Body::Empty).await?;
+        match answer.status {
+            200 => answer.text().await.map(|_| ()).map_err(Trouble::from),
+            _ => Err(refused("put grants", answer).await),
+        }
     }
 
     async fn create(&mut self, bucket: &str, lock: bool) -> Done<()> {
@@ -320,6 +361,7 @@ impl Copier {
                 source: Session::new(self.source.place.clone()),
                 target: Session::new(self.target.place.clone()),
                 shared: self.shared.clone(),
+                grants_for: self.grants_for.clone(),
             };
             let (receiver, bucket) = (receiver.clone(), bucket.to_owned());
             workers.spawn(async move {

@@ -199,6 +199,7 @@ pub const fn service(
         protocols: protocol,
         query_compatible: false,
         crc32: false,
+        whole_seconds: false,
         validate,
         operations,
         routes: Routes::new(),

@@ -1,6 +1,6 @@
 use super::model::*;
 use crate::model::Protocol::{AwsQuery, Ec2Query};
-use crate::model::{Operation, Protocol};
+use crate::model::{Operation, Protocol, ServiceModel};
 use crate::shape::*;
 use crate::value::Struct;
 use base::Timestamp;
@@ -105,6 +105,19 @@ fn writes_responses() {
          <Owner>o</Owner><Rule><Days>0</Days><At>1970-01-01T00:00:00.000Z</At></Rule><Names/>\
          <Labels><entry><key>k</key><value>1</value></entry></Labels></MakePlanResponse>",
     );
+}
+
+#[test]
+fn writes_whole_seconds_where_a_service_does() {
+    let at = Timestamp::from_millis(1_234);
+    let plan =
+        Plan { rules: vec![Rule { at: Some(at), ..Default::default() }], ..Default::default() };
+    for (whole_seconds, expected) in [(false, "00:00:01.234Z"), (true, "00:00:01Z")] {
+        let service = ServiceModel { whole_seconds, ..service(&[], false, &[]) };
+        let response = crate::encode_response(AwsQuery, &service, &OPERATION, &plan, "id-1");
+        let text = std::str::from_utf8(&response.body).unwrap();
+        assert!(text.contains(&format!("<At>1970-01-01T{expected}</At>")), "{text}");
+    }
 }
 
 static TAGGINGS: ListShape = list(Shape::Struct(Tagging::SHAPE), Some("item"), false);
