@@ -43,6 +43,9 @@ impl Default for World {
     }
 }
 
+/// A reply, and the status that the operation asked for.
+type Answered = (Reply<Box<dyn Struct>>, Option<u16>);
+
 impl World {
     pub fn new(seed: u64) -> World {
         let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
@@ -136,7 +139,7 @@ impl World {
         operation: &str,
         input: &dyn Struct,
         body: Bytes,
-    ) -> Result<(Reply<Box<dyn Struct>>, Option<u16>), Error> {
+    ) -> Result<Answered, Error> {
         let cx = self.cx(service, operation);
         let index = cx.operation.index;
         let served = cx.operation.served.as_ref().expect("a served operation");

@@ -63,7 +63,7 @@ impl Default for Folder {
         }
         drop(store);
         let mut files = Vec::new();
-        collect(&*disk, "", &mut files);
+        collect(&disk, "", &mut files);
         Folder(files)
     }
 }
