@@ -187,7 +187,7 @@ mod tests {
         check("# t\n\nx\n", "a title");
         check("# t\n\nx\n\n```text\n```\n", "line 5: no `sh` block");
         check("# t\n\nx\n\n```sh\necho\n", "line 5: the block has no end");
-        check("# t\n\nx\n\n```python\n```\n", "line 5: a block is");
+        check("# t\n\nx\n\n```bash\n```\n", "line 5: a block is");
         check("# t\n\nx\n```sh\n:\n```\n```text\n```\n```text\n```\n", "line 9");
     }
 
