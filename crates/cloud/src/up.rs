@@ -98,10 +98,10 @@ async fn serve(
         let lines = [open.lines.as_slice(), &docker.lines()].concat();
         greet(config, settings, &url, &lines);
     }
-    init::start(config, &url, &gateway, progress, !is_ephemeral)?;
     if let Some(path) = &config.ready_file {
         write_ready_file(path, address)?;
     }
+    init::start(config, &url, &gateway, progress, !is_ephemeral)?;
     open.until_stopped().await;
     if let Some(engine) = docker.engine().filter(|_| is_ephemeral) {
         ephemeral::remove_containers(engine).await;
