@@ -31,11 +31,12 @@ impl Reader {
         self.awaited.extend(values.filter(|value| !self.told.contains(value)));
     }
 
+    /// Records may have gone by age. Reading goes on where it stopped: who began anew at the oldest
+    /// would be told some again.
     fn miss(&mut self) {
         self.missed = true;
         self.chain.clear();
         self.awaited.clear();
-        self.last = None;
     }
 
     fn take(&mut self, record: &Value) -> Result<(), String> {
@@ -110,7 +111,10 @@ async fn ask(
     match answer.status.is_success() {
         true => Ok(Some(told)),
         false if code == "TrimmedDataAccessException" => {
-            shared.reader.borrow_mut().miss();
+            // The last that was told is gone, and all before it with it.
+            let mut reader = shared.reader.borrow_mut();
+            reader.miss();
+            reader.last = None;
             Ok(None)
         }
         false if shared.troubled.get() || code == "ExpiredIteratorException" => Ok(None),
@@ -129,6 +133,8 @@ async fn find(shared: &Shared<'_>) -> Result<bool, String> {
     let table = ask(shared, "DynamoDB", "DescribeTable", json!({"TableName": TABLE})).await?;
     let Some(table) = table else { return Ok(false) };
     let stream = text(&table["Table"], "LatestStreamArn");
+    let began =
+        Timestamp::parse_iso8601(&format!("{}Z", text(&table["Table"], "LatestStreamLabel")));
     let input = json!({"StreamArn": stream});
     let Some(told) = ask(shared, "DynamoDBStreams", "DescribeStream", input).await? else {
         return Ok(false);
@@ -136,6 +142,8 @@ async fn find(shared: &Shared<'_>) -> Result<bool, String> {
     let mut reader = shared.reader.borrow_mut();
     reader.shard = text(&told["StreamDescription"]["Shards"][0], "ShardId");
     reader.stream = stream;
+    // What was written before the first look may be gone by then.
+    reader.read = Some(began.map_err(|_| "the stream's label is no time".to_owned())?);
     Ok(true)
 }
 
