@@ -16,6 +16,7 @@ import pytest
 
 from accounts import Account
 from cloud import Cloud
+from containers import Engine
 
 ENDPOINT = os.environ.get("CUMULET_TEST_ENDPOINT")
 # Where to write which operations the tests that passed have had done.
@@ -208,3 +209,12 @@ def own_cloud(tmp_path):
     yield start
     for cloud in started:
         cloud.discard()
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    """A cloud with its Docker socket and an image, for the tests of one file."""
+    engine = Engine(tmp_path_factory.mktemp("engine")).start()
+    engine.bootstrap()
+    yield engine
+    engine.close()

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from containers import Engine, get
+from containers import get
 from deadline import wait_until
 
 PROJECT = """
@@ -42,14 +42,6 @@ web:
   links: ["store:database"]
   command: sleep 1000
 """
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    engine = Engine(tmp_path_factory.mktemp("engine")).start()
-    engine.bootstrap()
-    yield engine
-    engine.close()
 
 
 class Project:

@@ -16,14 +16,6 @@ from containers import Engine, control_groups, mounts_of
 from deadline import wait_until
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    engine = Engine(tmp_path_factory.mktemp("build")).start()
-    engine.bootstrap()
-    yield engine
-    engine.close()
-
-
 def context(folder, dockerfile, **files):
     os.makedirs(folder, exist_ok=True)
     for name, text in {"Dockerfile": dockerfile, **files}.items():

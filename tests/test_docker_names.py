@@ -4,16 +4,7 @@ import re
 
 import pytest
 
-from containers import Engine
 from deadline import wait_until
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    engine = Engine(tmp_path_factory.mktemp("engine")).start()
-    engine.bootstrap()
-    yield engine
-    engine.close()
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import tarfile
 
 import pytest
 
-from containers import Engine
 
 VERSION = "/v1.50"
 UPGRADE = "Connection: Upgrade\r\nUpgrade: tcp\r\n"
@@ -105,14 +104,6 @@ SWARM = [
     ("GET", "/secrets", 503),
     ("GET", "/configs", 503),
 ]
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    engine = Engine(tmp_path_factory.mktemp("engine")).start()
-    engine.bootstrap()
-    yield engine
-    engine.close()
 
 
 def tar():

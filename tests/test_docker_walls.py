@@ -9,15 +9,6 @@ import docker
 import pytest
 
 from cloud import binary
-from containers import Engine
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    engine = Engine(tmp_path_factory.mktemp("engine")).start()
-    engine.bootstrap()
-    yield engine
-    engine.close()
 
 
 @pytest.fixture

@@ -24,14 +24,6 @@ OCI = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory):
-    engine = Engine(tmp_path_factory.mktemp("registry")).start()
-    engine.bootstrap()
-    yield engine
-    engine.close()
-
-
 def new_account():
     return f"{secrets.randbelow(9 * 10**11) + 10**11}"
 
