@@ -1,5 +1,6 @@
 //! DynamoDB: reads, writes, updates and queries of items of 1 KiB, and a table that is loaded full.
 
+use super::small::{CPU, RATE, keep, rows};
 use super::{Bench, Field};
 use crate::client::{self, Outcome, Until};
 use crate::contestant::{Contestant, Kind};
@@ -28,10 +29,6 @@ const REQUESTS: u64 = 100_000;
 const PARTITION: u64 = 100;
 const COLUMNS: [&str; 5] =
     ["", "requests/s", "server CPU us/request", "median latency us", "p99 us"];
-const RATE: &str = "rate";
-const CPU: &str = "cpu";
-const MIDDLE: &str = "middle";
-const LATE: &str = "late";
 
 /// Who takes part, ours first.
 fn who(bench: &Bench, floor: bool, peers: bool) -> Vec<&Contestant> {
@@ -148,24 +145,6 @@ fn fill(server: &Server, table: &str, numbers: std::ops::Range<u64>) -> Result<O
     }
     all.answers = numbers.end - numbers.start;
     Ok(all)
-}
-
-fn keep(samples: &mut Samples, name: &'static str, outcome: &mut Outcome) {
-    samples.add(name, RATE, outcome.per_second());
-    samples.add(name, CPU, outcome.cpu_us_each());
-    if !outcome.latencies_us.is_empty() {
-        samples.add(name, MIDDLE, outcome.latency_us(0.5));
-        samples.add(name, LATE, outcome.latency_us(0.99));
-    }
-}
-
-fn rows(samples: &Samples, names: impl Iterator<Item = &'static str>) -> Vec<Vec<String>> {
-    names
-        .map(|name| {
-            let figures = [RATE, CPU, MIDDLE, LATE].map(|what| figure(samples.median(name, what)));
-            std::iter::once(name.to_owned()).chain(figures).collect()
-        })
-        .collect()
 }
 
 fn chosen(seed: u64, count: u64, below: u64) -> impl Iterator<Item = u64> {

@@ -19,10 +19,10 @@ const REQUESTS: u64 = 100_000;
 const COLUMNS: [&str; 5] =
     ["", "requests/s", "server CPU us/request", "median latency us", "p99 us"];
 
-const RATE: &str = "rate";
-const CPU: &str = "cpu";
-const MIDDLE: &str = "middle";
-const LATE: &str = "late";
+pub(super) const RATE: &str = "rate";
+pub(super) const CPU: &str = "cpu";
+pub(super) const MIDDLE: &str = "middle";
+pub(super) const LATE: &str = "late";
 /// Share of the machine's processors that worked, in percent.
 const BUSY: &str = "busy";
 const RAW_LOG: &str = "raw log";
@@ -31,7 +31,7 @@ pub fn object_body() -> Body {
     Body::whole(noise(OBJECT_BYTES))
 }
 
-fn keep(samples: &mut Samples, name: &'static str, outcome: &mut Outcome) {
+pub(super) fn keep(samples: &mut Samples, name: &'static str, outcome: &mut Outcome) {
     samples.add(name, RATE, outcome.per_second());
     samples.add(name, CPU, outcome.cpu_us_each());
     if !outcome.latencies_us.is_empty() {
@@ -40,7 +40,10 @@ fn keep(samples: &mut Samples, name: &'static str, outcome: &mut Outcome) {
     }
 }
 
-fn rows(samples: &Samples, names: impl Iterator<Item = &'static str>) -> Vec<Vec<String>> {
+pub(super) fn rows(
+    samples: &Samples,
+    names: impl Iterator<Item = &'static str>,
+) -> Vec<Vec<String>> {
     names
         .map(|name| {
             let figures = [RATE, CPU, MIDDLE, LATE].map(|what| figure(samples.median(name, what)));
