@@ -85,6 +85,7 @@ macro_rules! writes {
         }
     )*};
 }
+pub(crate) use {reads, writes};
 macro_rules! asks {
     ($($name:ident($input:ty) = $run:path;)*) => {$(
         fn $name(&self, cx: &Cx, input: &$input) -> Result<Vec<Ask>, Error> {

@@ -39,6 +39,8 @@ fn ask(cx: &Cx, action: &'static str, account: &str, name: &str) -> Vec<Ask> {
     vec![Ask::new(action, format!("arn:{partition}:s3:{region}:{account}:accesspoint/{name}"))]
 }
 
+use crate::{reads, writes};
+
 macro_rules! asks {
     ($($name:ident($input:ty) = $action:literal;)*) => {$(
         fn $name(&self, cx: &Cx, input: &$input) -> Result<Vec<Ask>, Error> {
@@ -46,21 +48,6 @@ macro_rules! asks {
         }
     )*};
 }
-macro_rules! reads {
-    ($($name:ident($input:ty) -> $output:ty = $run:path;)*) => {$(
-        fn $name(&self, tx: &Tx, cx: &Cx, input: &$input) -> Result<$output, Error> {
-            $run(tx, cx, input)
-        }
-    )*};
-}
-macro_rules! writes {
-    ($($name:ident($input:ty) -> $output:ty = $run:path;)*) => {$(
-        fn $name(&self, tx: &mut Tx, cx: &Cx, input: &$input) -> Result<$output, Error> {
-            $run(tx, cx, input)
-        }
-    )*};
-}
-
 impl S3ControlApi for Control {
     fn authorize_get_access_point(
         &self,
