@@ -39,6 +39,33 @@ pub struct Caller {
     pub mfa: bool,
 }
 
+impl Caller {
+    /// Of whom nothing more is known: no key, no name, no session.
+    pub fn bare(
+        principal: Principal,
+        account: Option<AccountId>,
+        user_id: impl Into<Arc<str>>,
+    ) -> Caller {
+        Caller {
+            principal,
+            access_key_id: "".into(),
+            account,
+            user_id: user_id.into(),
+            name: "".into(),
+            session_policies: None,
+            tags: Arc::new([]),
+            session_keys: Arc::default(),
+            token_issued: None,
+            mfa: false,
+        }
+    }
+
+    /// The root of an account.
+    pub fn root(partition: Partition, account: AccountId) -> Caller {
+        Caller::bare(Principal::root(partition, account), Some(account), account.to_string())
+    }
+}
+
 /// What the HTTP request says beyond the operation's input.
 #[derive(Clone, Default, Debug)]
 pub struct HttpInfo {

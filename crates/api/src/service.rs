@@ -158,6 +158,12 @@ pub enum WebFailure {
 
 /// What a service adds to what the gateway does for all: to authorisation, and to the checks of a body.
 pub trait Hooks: Send + Sync {
+    /// Whether anything of the service is done. One that is known by its model alone answers 501 to
+    /// each operation, and nobody is told that it is there.
+    fn is_there(&self) -> bool {
+        true
+    }
+
     /// Looked up in the operation's own snapshot. May answer that the resource does not exist, where
     /// the original service says so before it says that access is denied.
     #[allow(unused_variables)]

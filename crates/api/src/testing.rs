@@ -7,7 +7,6 @@ use crate::{
 };
 use base::{AccountId, Clock, Entropy, ManualClock, Partition, Region, SeededEntropy, Timestamp};
 use bytes::Bytes;
-use policy::Principal;
 use smithy::Struct;
 use smithy::model::{Auth, Kind, Piece};
 use smithy::value::Value;
@@ -61,18 +60,8 @@ impl World {
     pub fn cx(&self, service: &dyn Service, operation: &str) -> Cx {
         let model = service.model();
         let operation = model.operation(operation).expect("an operation of the model");
-        let caller = Caller {
-            principal: Principal::root(Partition::Aws, self.account),
-            access_key_id: "test".into(),
-            account: Some(self.account),
-            user_id: self.account.to_string().into(),
-            name: "".into(),
-            session_policies: None,
-            tags: Arc::new([]),
-            session_keys: Arc::default(),
-            token_issued: None,
-            mfa: false,
-        };
+        let caller =
+            Caller { access_key_id: "test".into(), ..Caller::root(Partition::Aws, self.account) };
         Cx::new(CxParts {
             request_id: self.entropy.uuid().into(),
             caller: Arc::new(caller),

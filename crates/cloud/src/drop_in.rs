@@ -4,7 +4,6 @@
 //! A variable that means nothing here is named at the start, with the reason; none is passed over.
 
 use crate::init::Progress;
-use crate::services;
 use crate::settings::{self, DropIn, Settings, Source};
 use gateway::{Gateway, Pages};
 use smithy::json::Writer;
@@ -200,8 +199,7 @@ impl DropInPages {
         out.key("services");
         out.open('{');
         let gateway = self.gateway.get().and_then(Weak::upgrade);
-        let served = gateway.map(|gateway| gateway.served_services()).unwrap_or_default();
-        for name in served.into_iter().filter(|name| !services::TO_COME.contains(name)) {
+        for name in gateway.map(|gateway| gateway.services()).unwrap_or_default() {
             out.key(name);
             out.string("running");
         }

@@ -12,7 +12,9 @@ use base::Clock;
 use gateway::Gateway;
 use md5::{Digest, Md5};
 use parking_lot::Mutex;
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use smithy::Document;
 use smithy::json::Writer;
 use std::io::Write;
@@ -31,8 +33,6 @@ const DONE: &str = "init.done";
 /// Folders in folders.
 const DEPTH_MAX: usize = 8;
 const SCRIPT_BYTES_MAX: u64 = 16 << 20;
-/// How often is looked whether a script has ended.
-const LOOK: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -272,28 +272,36 @@ impl Runner {
         command.stdin(Stdio::null()).stdout(std::io::stderr()).process_group(0);
         let mut child =
             command.spawn().map_err(|error| format!("it cannot be started: {error}"))?;
+        let pid = Pid::from_child(&child);
+        let is_over = self.wait_for(pid).map_err(|error| error.to_string())?;
+        if !is_over {
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        let status = child.wait().map_err(|error| error.to_string())?;
+        match (is_over, status.success()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(format!("it failed ({status})")),
+            (false, _) => Err(format!(
+                "it did not end within {} s and was stopped; --init-timeout-s gives it more",
+                self.timeout.as_secs()
+            )),
+        }
+    }
+
+    /// Whether it ended in time.
+    fn wait_for(&self, pid: Pid) -> rustix::io::Result<bool> {
+        let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
         let clock = crate::chance::SystemClock::new();
         let began_ns = clock.monotonic_ns();
         loop {
-            match child.try_wait() {
-                Ok(Some(status)) if status.success() => return Ok(()),
-                Ok(Some(status)) => return Err(format!("it failed ({status})")),
-                Ok(None) => {}
-                Err(error) => return Err(error.to_string()),
-            }
             let passed = Duration::from_nanos(clock.monotonic_ns().saturating_sub(began_ns));
-            if passed > self.timeout {
-                if let Some(group) = Pid::from_raw(child.id().cast_signed()) {
-                    let _ = kill_process_group(group, Signal::KILL);
-                }
-                let _ = child.wait();
-                let seconds = self.timeout.as_secs();
-                return Err(format!(
-                    "it did not end within {seconds} s and was stopped; --init-timeout-s gives it more"
-                ));
+            let left = self.timeout.saturating_sub(passed);
+            let left =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            match poll(&mut [PollFd::new(&descriptor, PollFlags::IN)], Some(&left)) {
+                Err(Errno::INTR) => {}
+                found => return found.map(|count| count > 0),
             }
-            // Woken by nothing: a child has no descriptor on every kernel that we run on.
-            std::thread::park_timeout(LOOK);
         }
     }
 

@@ -49,8 +49,9 @@ struct Afterwards {
     redirect: Option<String>,
 }
 
-/// The fields of a form as an operation takes headers.
-struct FieldHeaders(Vec<(String, String)>);
+/// Fields by name, of a form or a document, as an operation takes headers.
+#[derive(Default)]
+pub(crate) struct FieldHeaders(pub Vec<(String, String)>);
 
 impl smithy::Headers for FieldHeaders {
     fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {

@@ -210,14 +210,10 @@ impl Gateway {
         self
     }
 
-    /// The services of which something is done, by the names that endpoints have.
-    pub fn served_services(&self) -> Vec<&'static str> {
-        let entries = self.guard.directory.entries();
-        entries
-            .iter()
-            .filter(|entry| entry.served().next().is_some())
-            .map(|e| e.model.name)
-            .collect()
+    /// The services that are there, by the names that endpoints have.
+    pub fn services(&self) -> Vec<&'static str> {
+        let there = |entry: &&Entry| entry.service.hooks().is_there();
+        self.guard.directory.entries().iter().filter(there).map(|entry| entry.model.name).collect()
     }
 
     /// The audit trail.

@@ -191,18 +191,8 @@ impl Keys {
     }
 
     fn root(&self, id: &str, secret: &str, account: AccountId, is_well_known: bool) -> Known {
-        let mut caller = Caller {
-            principal: Principal::root(Partition::Aws, account),
-            access_key_id: id.into(),
-            account: Some(account),
-            user_id: account.to_string().into(),
-            name: "".into(),
-            session_policies: None,
-            tags: Arc::new([]),
-            session_keys: Arc::default(),
-            token_issued: None,
-            mfa: false,
-        };
+        let mut caller =
+            Caller { access_key_id: id.into(), ..Caller::root(Partition::Aws, account) };
         caller.principal = self.identities.root(&caller);
         let credential = Credential {
             secret: secret.into(),
@@ -249,18 +239,7 @@ impl Keys {
 }
 
 pub(crate) fn anonymous() -> Caller {
-    Caller {
-        principal: Principal::anonymous(),
-        access_key_id: "".into(),
-        account: None,
-        user_id: "anonymous".into(),
-        name: "".into(),
-        session_policies: None,
-        tags: Arc::new([]),
-        session_keys: Arc::default(),
-        token_issued: None,
-        mfa: false,
-    }
+    Caller::bare(Principal::anonymous(), None, "anonymous")
 }
 
 /// What the refusal of an unknown key adds, so that nobody has to guess.

@@ -2,9 +2,11 @@
 //!
 //! Permission is asked and the audit record written as for a request from outside.
 
+use crate::form::FieldHeaders;
 use crate::gateway::{Call, Flow, Gateway, Seen, refuse_members};
 use crate::guard;
-use api::{Cx, CxParts, Error, HttpInfo, RequestBody};
+use crate::rehearse::Held;
+use api::{Error, RequestBody};
 use bytes::Bytes;
 use smithy::Document;
 use smithy::json::document_text;
@@ -21,20 +23,8 @@ const PROTOCOL: Protocol = Protocol::RestJson1;
 struct Message {
     labels: Vec<(&'static str, Cow<'static, str>)>,
     query: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    headers: Fields,
+    headers: FieldHeaders,
     body: Bytes,
-}
-
-#[derive(Default)]
-struct Fields(Vec<(String, String)>);
-
-impl smithy::Headers for Fields {
-    fn each(&self, visit: &mut dyn FnMut(&str, &[u8])) {
-        self.0.iter().for_each(|(name, value)| visit(name, value.as_bytes()));
-    }
-    fn get(&self, name: &str) -> Option<&[u8]> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_bytes())
-    }
 }
 
 impl Message {
@@ -145,27 +135,10 @@ impl Gateway {
         input: Document,
         body: Bytes,
     ) -> Result<(), Error> {
-        let missing = || Error::not_implemented(&format!("{service}:{operation}"));
-        let entry = self.guard.directory.by_name(service).ok_or_else(missing)?;
-        let operation = entry.model.operation(operation).ok_or_else(missing)?;
-        let (Some(served), Some(prepared)) = (&operation.served, entry.prepared(operation)) else {
-            return Err(missing());
+        let Held { entry, operation, served, cx } = self.held(access_key_id, service, operation)?;
+        let Some(prepared) = entry.prepared(operation) else {
+            return Err(Error::not_implemented(operation.name));
         };
-        let known = self.store.read(|tx| self.guard.keys.find(tx, access_key_id))?;
-        let known =
-            known.ok_or_else(|| Error::with_code("InvalidClientTokenId", 403, "no such key"))?;
-        let cx = Cx::new(CxParts {
-            request_id: self.entropy.uuid().into(),
-            account: guard::acting_account(&known.caller),
-            caller: known.caller.clone(),
-            region: self.region.clone(),
-            http: HttpInfo::default(),
-            service: entry.model,
-            operation,
-            clock: self.clock.clone(),
-            entropy: self.entropy.clone(),
-            door: self.guard.clone(),
-        });
         let Message { labels, query, headers, body: message } = Message::new(served.input, input)?;
         let request =
             smithy::Request { labels: &labels, query: &query, headers: &headers, body: &message };

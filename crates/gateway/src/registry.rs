@@ -19,7 +19,6 @@ use api::{
 use base::AccountId;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
-use policy::Principal;
 use sigv4::Cause;
 use smithy::model::{Operation, Protocol};
 use std::pin::Pin;
@@ -166,18 +165,7 @@ pub struct Keyring(pub Arc<Gateway>);
 
 impl RegistryKeys for Keyring {
     fn owner(&self) -> Box<dyn RegistryAccess> {
-        let caller = Caller {
-            principal: Principal::root(self.0.region.partition(), AccountId::DEFAULT),
-            access_key_id: "".into(),
-            account: Some(AccountId::DEFAULT),
-            user_id: AccountId::DEFAULT.to_string().into(),
-            name: "".into(),
-            session_policies: None,
-            tags: Arc::new([]),
-            session_keys: Arc::default(),
-            token_issued: None,
-            mfa: false,
-        };
+        let caller = Caller::root(self.0.region.partition(), AccountId::DEFAULT);
         Box::new(Kept { gateway: self.0.clone(), caller: Arc::new(caller) })
     }
 

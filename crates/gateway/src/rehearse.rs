@@ -2,23 +2,30 @@
 
 use crate::gateway::Gateway;
 use crate::guard;
+use crate::identify::Entry;
 use api::{Cx, CxParts, Error, HttpInfo};
 use smithy::Struct;
-use smithy::model::Kind;
+use smithy::model::{Kind, Operation, Served};
 
 /// The code of an outcome that is thrown away because all went well.
 const DONE: &str = "Rehearsed";
 
+/// An operation that this process does for the holder of a key.
+pub(crate) struct Held<'g> {
+    pub entry: &'g Entry,
+    pub operation: &'static Operation,
+    pub served: &'static Served,
+    pub cx: Cx,
+}
+
 impl Gateway {
-    /// Runs an operation as the holder of that access key and undoes it. Of an async operation only
-    /// the permissions are asked for. `Ok` means that it would have been done.
-    pub fn rehearse(
+    /// As from outside, but for the request that there is none of.
+    pub(crate) fn held(
         &self,
         access_key_id: &str,
         service: &str,
         operation: &str,
-        input: &dyn Struct,
-    ) -> Result<(), Error> {
+    ) -> Result<Held<'_>, Error> {
         let missing = || Error::not_implemented(&format!("{service}:{operation}"));
         let entry = self.guard.directory.by_name(service).ok_or_else(missing)?;
         let operation = entry.model.operation(operation).ok_or_else(missing)?;
@@ -38,6 +45,19 @@ impl Gateway {
             entropy: self.entropy.clone(),
             door: self.guard.clone(),
         });
+        Ok(Held { entry, operation, served, cx })
+    }
+
+    /// Runs an operation as the holder of that access key and undoes it. Of an async operation only
+    /// the permissions are asked for. `Ok` means that it would have been done.
+    pub fn rehearse(
+        &self,
+        access_key_id: &str,
+        service: &str,
+        operation: &str,
+        input: &dyn Struct,
+    ) -> Result<(), Error> {
+        let Held { entry, operation, served, cx } = self.held(access_key_id, service, operation)?;
         let asks = guard::asks(entry, operation, &cx, input)?;
         let done = || Error::with_code(DONE, 200, "");
         let outcome: Result<(), Error> = match served.kind {

@@ -94,16 +94,9 @@ impl World {
 
     pub(crate) fn cx(&self, operation: &str) -> Cx {
         let caller = Caller {
-            principal: self.caller.clone(),
             access_key_id: "AKIA".into(),
-            account: Some(self.account),
-            user_id: "id".into(),
             name: self.name.into(),
-            session_policies: None,
-            tags: [].into(),
-            session_keys: Arc::default(),
-            token_issued: None,
-            mfa: false,
+            ..Caller::bare(self.caller.clone(), Some(self.account), "id")
         };
         Cx::new(CxParts {
             request_id: "r".into(),

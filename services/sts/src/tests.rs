@@ -187,18 +187,7 @@ impl World {
 
     fn root(&self) -> Arc<Caller> {
         let own = account("111122223333");
-        Arc::new(Caller {
-            principal: Principal::root(Partition::Aws, own),
-            account: Some(own),
-            user_id: own.to_string().into(),
-            access_key_id: "test".into(),
-            name: "".into(),
-            session_policies: None,
-            tags: [].into(),
-            session_keys: Arc::default(),
-            token_issued: None,
-            mfa: false,
-        })
+        Arc::new(Caller { access_key_id: "test".into(), ..Caller::root(Partition::Aws, own) })
     }
 
     fn anonymous(&self) -> Arc<Caller> {

@@ -141,18 +141,7 @@ impl Delivery {
     ) -> Result<bool, Error> {
         let region = Region::parse(&bucket.region).unwrap_or_else(Region::us_east_1);
         let operation = gen_s3::MODEL.operation("PutObject");
-        let caller = Caller {
-            principal: Principal::service(LOG_DELIVERER),
-            access_key_id: "".into(),
-            account: None,
-            user_id: LOG_DELIVERER.into(),
-            name: "".into(),
-            session_policies: None,
-            tags: Arc::new([]),
-            session_keys: Arc::default(),
-            token_issued: None,
-            mfa: false,
-        };
+        let caller = Caller::bare(Principal::service(LOG_DELIVERER), None, LOG_DELIVERER);
         let cx = Cx::new(CxParts {
             request_id: self.with.entropy.uuid().into(),
             caller: Arc::new(caller),
