@@ -36,6 +36,7 @@ impl MaintenanceDriver {
             }
             Err(error) => {
                 self.shared.queue.stop(&format!("the index cannot be written: {error}"));
+                self.shared.room.make();
                 Step::Idle
             }
         }

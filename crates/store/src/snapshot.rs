@@ -17,6 +17,7 @@ use crate::store::{INDEX, Store, StoreOptions};
 use base::Timestamp;
 use bytes::Bytes;
 use crc_fast::crc32_iscsi;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -152,6 +153,26 @@ impl Manifest {
     }
 }
 
+/// Says that a snapshot is being saved or removed, for as long as it lives.
+struct UnderWay<'a> {
+    names: &'a Mutex<BTreeSet<String>>,
+    name: &'a str,
+}
+
+impl<'a> UnderWay<'a> {
+    /// `None` if it is already.
+    fn begin(names: &'a Mutex<BTreeSet<String>>, name: &'a str) -> Option<UnderWay<'a>> {
+        let is_first = names.lock().insert(name.to_owned());
+        is_first.then(|| UnderWay { names, name })
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.names.lock().remove(self.name);
+    }
+}
+
 fn below(folder: &str, path: &str) -> String {
     if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }
@@ -178,7 +199,8 @@ impl Store {
     pub fn snapshot_save(&self, name: &str) -> Result<SnapshotInfo, SnapshotError> {
         let folder = checked(name)?;
         let disk = &*self.shared.disk;
-        if Manifest::read(disk, &folder)?.is_some() {
+        let under_way = UnderWay::begin(&self.shared.snapshots_under_way, name);
+        if under_way.is_none() || Manifest::read(disk, &folder)?.is_some() {
             return Err(SnapshotError::Exists(name.to_owned()));
         }
         disk.remove_dir_all(&folder)?;
@@ -244,7 +266,8 @@ impl Store {
     pub fn snapshot_remove(&self, name: &str) -> Result<(), SnapshotError> {
         let folder = checked(name)?;
         let disk = &*self.shared.disk;
-        if Manifest::read(disk, &folder)?.is_none() {
+        let under_way = UnderWay::begin(&self.shared.snapshots_under_way, name);
+        if under_way.is_none() || Manifest::read(disk, &folder)?.is_none() {
             return Err(SnapshotError::Missing(name.to_owned()));
         }
         disk.remove(&below(&folder, MANIFEST))?;

@@ -64,8 +64,11 @@ impl Reserve {
         space.full.store(available < self.floor_bytes, Ordering::Relaxed);
         let wanted = space.wanted.swap(false, Ordering::Relaxed);
         if self.held && (wanted || available < self.floor_bytes / 2) {
-            disk.remove(RESERVE)?;
-            self.held = false;
+            match disk.remove(RESERVE) {
+                // Whoever was short of space has taken it away by hand.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => self.held = false,
+            }
         } else if !self.held && available > AMPLE_TIMES * self.floor_bytes {
             // What a crash leaves of it is as good: only its size matters.
             let file = disk.open(RESERVE, OpenMode::CreateNew)?;

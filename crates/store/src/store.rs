@@ -25,7 +25,7 @@ use crate::tx::{Tx, WholeTables};
 use base::{Clock, Entropy, Timestamp};
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -165,6 +165,8 @@ pub(crate) struct Shared {
     time_ms: AtomicI64,
     /// Snapshots that are being read, and how often.
     snapshots: Mutex<BTreeMap<Version, u32>>,
+    /// Names of those that are being saved to files, or removed.
+    pub snapshots_under_way: Mutex<BTreeSet<String>>,
 }
 
 /// A handle to the store. Cheap to clone.
@@ -199,7 +201,8 @@ impl Store {
     /// Opens the data folder, or makes a store in an empty one.
     pub fn open(disk: Arc<dyn Disk>, options: StoreOptions) -> Result<(Store, Drivers), OpenError> {
         match format::read(&*disk)? {
-            Some(format::FORMAT) => {}
+            // A process that was killed may have left names that only the kernel knows.
+            Some(format::FORMAT) => disk.sync_dir("")?,
             // From now on older builds keep away from it.
             Some(_) => format::write(&*disk)?,
             None => {
@@ -244,7 +247,8 @@ impl Store {
             writer: Turns::new(Writer { version, time }),
             visible: AtomicU64::new(version),
             time_ms: AtomicI64::new(time.to_millis()),
-            snapshots: Mutex::new(BTreeMap::new()),
+            snapshots: Mutex::default(),
+            snapshots_under_way: Mutex::default(),
         });
         shared.upkeep.ring();
         let store = Store { shared, inline: None };

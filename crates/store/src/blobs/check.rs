@@ -33,21 +33,25 @@ pub struct BlobCheck {
 
 impl FrozenBlobs {
     /// The files (paths on the disk) with all the blobs of every commit made until now. They do not
-    /// change any more, except that bytes which no such commit knows may be added to the last one.
-    /// Freeze first, choose the commit to save, then ask for the files.
+    /// change any more, except that bytes which no such commit knows may be written into segments that
+    /// have just ended. Freeze first, choose the commit to save, then ask for the files.
     pub fn files(&self) -> io::Result<Vec<String>> {
         let core = &self.blobs.0;
-        core.segments.end_current();
-        let mut files: Vec<String> = core
-            .disk
-            .list(segment::FOLDER)?
-            .iter()
-            .map(|n| format!("{}/{n}", segment::FOLDER))
-            .collect();
+        // Segments that others make meanwhile belong to later commits, and still change their length.
+        let next_number = core.segments.end_current();
+        let names = core.disk.list(segment::FOLDER)?;
+        let is_ended = |name: &&String| segment::parse_name(name).is_none_or(|n| n < next_number);
+        let mut files: Vec<String> =
+            names.iter().filter(is_ended).map(|n| format!("{}/{n}", segment::FOLDER)).collect();
+        let mut names = Vec::new();
         for folder in core.disk.list(file::FOLDER)? {
             let folder = format!("{}/{folder}", file::FOLDER);
-            files.extend(core.disk.list(&folder)?.iter().map(|name| format!("{folder}/{name}")));
+            names.extend(core.disk.list(&folder)?.into_iter().map(|name| (folder.clone(), name)));
         }
+        // Asked for last, so that none is missing that was there to be listed.
+        let unfinished = core.pins.unfinished();
+        names.retain(|(_, name)| BlobId::parse(name).is_none_or(|id| !unfinished.contains(&id)));
+        files.extend(names.into_iter().map(|(folder, name)| format!("{folder}/{name}")));
         Ok(files)
     }
 }

@@ -10,7 +10,7 @@
 //! random. A file never changes once its blob is finished.
 
 use super::blocking::Answer;
-use super::pins::{PinGuard, Target};
+use super::pins::PinGuard;
 use super::{BlobId, Core, Failure, crc32c};
 use crate::disk::{File, OpenMode};
 use parking_lot::Mutex;
@@ -110,7 +110,7 @@ enum Work {
 
 impl Lane {
     pub(super) fn new(core: Arc<Core>, id: BlobId) -> Arc<Lane> {
-        let pin = core.pins.pin_writer(Target::File(id));
+        let pin = core.pins.pin_writer(id);
         let output = Output { file: None, pin: Some(pin), offset: 0, nudged: 0, sums: Vec::new() };
         Arc::new(Lane { core, id, queue: Mutex::default(), output: Mutex::new(output) })
     }
@@ -248,12 +248,15 @@ impl Lane {
         let trailer = trailer(self.id, output.offset, &end);
         end.extend_from_slice(&trailer);
         file.write_all_at(&end, output.offset)?;
+        // A folder whose sync failed may well say yes when it is asked again.
+        self.core.health.check()?;
         self.core.counters.syncs.fetch_add(1, Ordering::Relaxed);
         let synced = file.sync_data();
         self.core.health.note_sync(synced)?;
         let synced = self.core.disk.sync_dir(&folder(self.id.0[15]));
         self.core.health.note_sync(synced)?;
         output.file = None;
+        self.core.pins.finish(self.id);
         output.pin.take().ok_or_else(|| io::Error::other("finished twice"))
     }
 

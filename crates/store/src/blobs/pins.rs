@@ -5,7 +5,7 @@
 
 use super::BlobId;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// What can be removed from the disk as a whole.
@@ -29,22 +29,32 @@ struct State {
     freezes: u32,
     /// Files whose writer let go: adopted by a row, or left behind.
     suspects: Vec<BlobId>,
+    /// Files that are being written: no row can know them yet.
+    unfinished: BTreeSet<BlobId>,
 }
 
 impl Pins {
     pub(super) fn pin(self: &Arc<Pins>, target: Target) -> PinGuard {
-        self.hold(target, false)
-    }
-
-    fn hold(self: &Arc<Pins>, target: Target, is_writer: bool) -> PinGuard {
         *self.state.lock().held.entry(target).or_insert(0) += 1;
-        PinGuard { pins: Arc::clone(self), target, is_writer }
+        PinGuard { pins: Arc::clone(self), target, is_writer: false }
     }
 
     /// The pin of whoever makes a file: when it is let go, the sweeper looks whether a row has
-    /// taken the file over.
-    pub(super) fn pin_writer(self: &Arc<Pins>, target: Target) -> PinGuard {
-        self.hold(target, true)
+    /// taken the file over. The file is unfinished until [`Pins::finish`].
+    pub(super) fn pin_writer(self: &Arc<Pins>, id: BlobId) -> PinGuard {
+        self.state.lock().unfinished.insert(id);
+        let mut pin = self.pin(Target::File(id));
+        pin.is_writer = true;
+        pin
+    }
+
+    /// The file is as it will stay, and durable.
+    pub(super) fn finish(&self, id: BlobId) {
+        self.state.lock().unfinished.remove(&id);
+    }
+
+    pub(super) fn unfinished(&self) -> BTreeSet<BlobId> {
+        self.state.lock().unfinished.clone()
     }
 
     pub(super) fn freeze(self: &Arc<Pins>) -> FreezeGuard {
@@ -97,6 +107,7 @@ impl Drop for PinGuard {
             }
         }
         if let (true, Target::File(id)) = (self.is_writer, self.target) {
+            state.unfinished.remove(&id);
             state.suspects.push(id);
         }
     }
@@ -121,7 +132,7 @@ mod tests {
         let pins = Arc::new(Pins::default());
         let id = BlobId([7; 16]);
         let target = Target::File(id);
-        let (writer, reader) = (pins.pin_writer(target), pins.pin(target));
+        let (writer, reader) = (pins.pin_writer(id), pins.pin(target));
         drop(writer);
         assert!(!pins.is_free(target));
         assert_eq!(pins.take_suspects(), [id]);

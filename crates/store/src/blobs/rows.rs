@@ -60,9 +60,15 @@ impl Tx {
     /// transaction is committed: what is pinned by nobody and named by no row is removed.
     pub fn adopt_blob(&mut self, blob: &PinnedBlob) -> Result<BlobRef, StoreError> {
         let reference = blob.blob();
-        if blob.offer() && self.exists(&BLOBS, &SCOPE, &reference.id)? {
-            self.retain_blob(&reference)?;
-            return Ok(reference);
+        if blob.offer() {
+            if self.exists(&BLOBS, &SCOPE, &reference.id)? {
+                self.retain_blob(&reference)?;
+                return Ok(reference);
+            }
+            // Adopted before and released since: its file is about to be removed.
+            if self.exists(&FREED, &SCOPE, &reference.id)? {
+                return Err(is_gone(&reference));
+            }
         }
         let row = blob.row();
         if let Place::Segment(place) = &row.place {

@@ -16,7 +16,7 @@
 
 use super::blocking::Answer;
 use super::pins::{PinGuard, Pins, Target};
-use super::{BlobId, Counters, Health, SEGMENT_BLOB_BYTES_MAX, Site, crc32c};
+use super::{BlobId, Counters, Failure, Health, SEGMENT_BLOB_BYTES_MAX, Site, crc32c};
 use crate::disk::{Disk, File, OpenMode};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -48,6 +48,8 @@ pub(super) struct Segments {
     size_bytes: u64,
     current: Mutex<Current>,
     sync: Mutex<SyncQueue>,
+    /// Segments of which a sync failed.
+    failed: Mutex<BTreeMap<u64, Failure>>,
     handles: Mutex<BTreeMap<u64, Arc<dyn File>>>,
 }
 
@@ -174,6 +176,7 @@ impl Segments {
                 next_number: last_number + 1,
             }),
             sync: Mutex::default(),
+            failed: Mutex::default(),
             handles: Mutex::default(),
         }
     }
@@ -315,14 +318,21 @@ impl Segments {
     }
 
     fn sync_batch(&self, batch: Vec<Waiting>) {
-        let mut results: BTreeMap<u64, Result<(), super::Failure>> = BTreeMap::new();
+        let mut results: BTreeMap<u64, Result<(), Failure>> = BTreeMap::new();
         for waiting in batch {
-            let result = results.entry(waiting.number).or_insert_with(|| {
+            let number = waiting.number;
+            let result = results.entry(number).or_insert_with(|| {
+                if let Some(failure) = self.failed.lock().get(&number) {
+                    return Err(failure.clone());
+                }
                 self.counters.syncs.fetch_add(1, Ordering::Relaxed);
                 self.health.note_sync(waiting.file.sync_data()).map_err(|error| {
-                    // What was written since the last sync may be gone: nothing more goes there.
-                    self.abandon(waiting.number);
-                    super::Failure::of(&error)
+                    // What was written since the last sync may be gone: nothing more goes there, and
+                    // another sync, which may well succeed, would say nothing about it.
+                    let failure = Failure::of(&error);
+                    self.abandon(number);
+                    self.failed.lock().insert(number, failure.clone());
+                    failure
                 })
             });
             waiting.answer.give(match result {
@@ -340,15 +350,18 @@ impl Segments {
         }
     }
 
-    /// Ends the current segment, so that it will not change any more.
-    pub(super) fn end_current(&self) {
-        if let Some(old) = self.current.lock().segment.take() {
-            give_back_tail(&old);
-        }
-        self.end_moving();
+    /// Ends the segments that are appended to, so that they will not change any more; the number from
+    /// which on others will be made.
+    pub(super) fn end_current(&self) -> u64 {
+        let (old, next_number) = {
+            let mut current = self.current.lock();
+            ([current.segment.take(), current.moving.take()], current.next_number)
+        };
+        old.iter().flatten().for_each(give_back_tail);
+        next_number
     }
 
-    /// The same for the one to which records are moved on a full disk.
+    /// Ends the one to which records are moved on a full disk.
     pub(super) fn end_moving(&self) {
         if let Some(old) = self.current.lock().moving.take() {
             give_back_tail(&old);

@@ -2,7 +2,7 @@
 
 use super::{Disk, File, OpenMode};
 use rustix::fs::{self, AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::{Errno, ReadWriteFlags, retry_on_intr};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
@@ -181,7 +181,8 @@ impl Disk for FsDisk {
     }
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
-        Ok(fs::fsync(self.open_dir(path)?)?)
+        let folder = self.open_dir(path)?;
+        Ok(retry_on_intr(|| fs::fsync(&folder))?)
     }
 
     fn link_from(&self, source: &Arc<dyn Disk>, from: &str, to: &str) -> io::Result<()> {
@@ -239,7 +240,10 @@ impl File for FsFile {
         if len == 0 {
             return Ok(());
         }
-        match fs::fallocate(self.0.as_fd(), FallocateFlags::empty(), 0, len) {
+        // Some file systems give up on any signal.
+        let allocated =
+            retry_on_intr(|| fs::fallocate(self.0.as_fd(), FallocateFlags::empty(), 0, len));
+        match allocated {
             Ok(()) => Ok(()),
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => {
                 let zeros = [0; 64 << 10];

@@ -55,6 +55,8 @@ pub(crate) fn recover(
     options: &StoreOptions,
     engine: &dyn Engine,
 ) -> Result<Recovered, OpenError> {
+    // A slot that a killed process had just made may be the next one to be written.
+    disk.sync_dir(FOLDER)?;
     let mut slots = Slots::new(disk, options.log_segment_bytes, options.log_zero_fill);
     let flushed = engine.flushed();
     let mut segments = Vec::new();

@@ -146,7 +146,12 @@ impl Lsm {
             dead: Mutex::default(),
         });
         let manifest = match files.read_manifest()? {
-            Some(manifest) => manifest,
+            Some(manifest) => {
+                // It may have been put in force by a process that was killed before it could say so
+                // for good, and what it does not name is removed below.
+                files.disk.sync_dir(folder)?;
+                manifest
+            }
             None => begin(&files)?,
         };
         let live: BTreeSet<u64> =

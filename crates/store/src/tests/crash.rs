@@ -93,6 +93,55 @@ fn nothing_acknowledged_is_lost_wherever_the_power_goes() {
     }
 }
 
+/// Killed at the `at`th call, started again, and the power goes while what the killed process wrote
+/// last is known to the kernel alone.
+fn run_killed(seed: u64, at: u64) -> bool {
+    let chance = SeededEntropy::new(seed);
+    let disk = FaultyDisk::new();
+    let mut model = Model::new();
+    let mut life = Life { disk: &disk, chance: &chance, model: &mut model, told: 0 };
+    assert!(life.run(20));
+    disk.power_off_in(at);
+    let reached_the_end = life.run(60);
+    disk.kill();
+    assert!(life.run(at as u32 % 12));
+    disk.crash(seed + at);
+    assert!(life.run(5));
+    !reached_the_end
+}
+
+#[test]
+fn nothing_is_lost_when_the_power_goes_after_a_kill() {
+    for seed in 0..2 {
+        let mut at = 1;
+        while run_killed(seed, at) {
+            at += 1;
+        }
+        assert!(at > 50, "the workload is too small to mean anything");
+    }
+}
+
+#[test]
+fn a_first_start_may_be_killed_anywhere() {
+    for at in 1.. {
+        let disk = FaultyDisk::new();
+        disk.power_off_in(at);
+        let whole = model::open(&disk, at).is_ok();
+        disk.kill();
+        let (store, mut drivers) = model::open(&disk, at).expect("opens");
+        let change = model::random_change(&SeededEntropy::new(at));
+        let commit = model::write(&store, &change);
+        drivers.log.step();
+        assert_eq!(commit.now().expect("is synced").expect("commits"), 1);
+        disk.crash(at);
+        let (store, _) = model::open(&disk, at).expect("opens");
+        assert_eq!(model::read(&store).0, 1);
+        if whole {
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_first_start_may_be_cut_short_anywhere() {
     for at in 1.. {

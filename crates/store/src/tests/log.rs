@@ -144,8 +144,8 @@ fn answers_wait_until_what_they_saw_is_durable() {
 }
 
 /// A store whose log has no room for another [`fill_up`], as long as its drivers do not run.
-fn crowded() -> (Store, Drivers) {
-    let (store, mut drivers) = model::open(&FaultyDisk::new(), 1).unwrap();
+fn crowded(disk: &FaultyDisk) -> (Store, Drivers) {
+    let (store, mut drivers) = model::open(disk, 1).unwrap();
     drivers.run();
     let busy = || store.metrics().busy.load(Relaxed);
     (0..10_000).take_while(|_| busy() == 0).for_each(|_| drop(store.write(fill_up)));
@@ -160,7 +160,7 @@ fn fill_up(tx: &mut Tx) -> Result<(), StoreError> {
 
 #[test]
 fn a_write_waits_for_room_and_is_not_refused() {
-    let (store, mut drivers) = crowded();
+    let (store, mut drivers) = crowded(&FaultyDisk::new());
     let bell = Arc::new(Bell(Default::default()));
     let waker = Waker::from(bell.clone());
     let cx = &mut Context::from_waker(&waker);
@@ -179,9 +179,25 @@ fn a_write_waits_for_room_and_is_not_refused() {
 }
 
 #[test]
+fn who_waits_for_room_hears_that_the_store_has_stopped() {
+    let disk = FaultyDisk::new();
+    let (store, mut drivers) = crowded(&disk);
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut waits = std::pin::pin!(store.write_in_turn(fill_up));
+    assert!(waits.as_mut().poll(cx).is_pending());
+    // The reserve is given up, which fails.
+    disk.set_capacity(Some(0));
+    disk.fail_in(1, ErrorKind::Other);
+    drivers.maintenance.step();
+    assert!(store.stopped().is_some());
+    let end = waits.as_mut().poll(cx);
+    assert!(matches!(end, Poll::Ready(Err(StoreError::Stopped(_)))), "{end:?}");
+}
+
+#[test]
 fn not_everybody_waits_for_room_and_nobody_for_ever() {
     const WAIT: usize = 256;
-    let (store, mut drivers) = crowded();
+    let (store, mut drivers) = crowded(&FaultyDisk::new());
     let mut cx = Context::from_waker(Waker::noop());
     let mut writes: Vec<_> =
         (0..WAIT + 10).map(|_| Box::pin(store.write_in_turn(fill_up))).collect();
@@ -206,6 +222,21 @@ fn not_everybody_waits_for_room_and_nobody_for_ever() {
         }
     }
     assert!(ends[0] > 0, "the end of the store is the end of waiting: {ends:?}");
+}
+
+#[test]
+fn the_reserve_may_be_taken_away_by_hand() {
+    let disk = FaultyDisk::new();
+    let (store, mut drivers) = model::open(&disk, 1).unwrap();
+    drivers.run();
+    disk.set_capacity(Some(disk.used_bytes()));
+    disk.remove("reserve").expect("it is there");
+    disk.set_capacity(Some(disk.used_bytes()));
+    drivers.maintenance.step();
+    assert_eq!(store.stopped(), None);
+    disk.set_capacity(None);
+    drivers.maintenance.step();
+    assert!(disk.list("").unwrap().contains(&"reserve".to_owned()), "and is made again");
 }
 
 #[test]

@@ -161,6 +161,130 @@ fn a_saved_snapshot_survives_and_an_unfinished_one_does_not_count() {
     }
 }
 
+/// A disk on which something happens in the middle of somebody else's call.
+struct During {
+    disk: FaultyDisk,
+    hook: parking_lot::Mutex<Option<Hook>>,
+}
+
+/// Before the first call of that name for a path that begins so.
+type Hook = (&'static str, &'static str, Box<dyn FnOnce() + Send>);
+
+impl std::fmt::Debug for During {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.disk.fmt(f)
+    }
+}
+
+impl During {
+    fn store(disk: &FaultyDisk) -> (Store, Arc<During>) {
+        let during = Arc::new(During { disk: disk.clone(), hook: Default::default() });
+        (Store::inline(during.clone(), model::options(1)).unwrap(), during)
+    }
+
+    fn comes(&self, call: &str, path: &str) {
+        let mut hook = self.hook.lock();
+        let hit = hook.as_ref().is_some_and(|(of, at, _)| *of == call && path.starts_with(at));
+        if let Some((.., work)) = hook.take_if(|_| hit) {
+            drop(hook);
+            work();
+        }
+    }
+}
+
+impl Disk for During {
+    fn open(&self, path: &str, mode: OpenMode) -> std::io::Result<Arc<dyn crate::disk::File>> {
+        self.disk.open(path, mode)
+    }
+    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.disk.rename(from, to)
+    }
+    fn link(&self, from: &str, to: &str) -> std::io::Result<()> {
+        self.comes("link", from);
+        self.disk.link(from, to)
+    }
+    fn remove(&self, path: &str) -> std::io::Result<()> {
+        self.disk.remove(path)
+    }
+    fn create_dir(&self, path: &str) -> std::io::Result<()> {
+        self.disk.create_dir(path)
+    }
+    fn remove_dir_all(&self, path: &str) -> std::io::Result<()> {
+        self.disk.remove_dir_all(path)
+    }
+    fn list(&self, path: &str) -> std::io::Result<Vec<String>> {
+        self.comes("list", path);
+        self.disk.list(path)
+    }
+    fn sync_dir(&self, path: &str) -> std::io::Result<()> {
+        self.disk.sync_dir(path)
+    }
+    fn available_bytes(&self) -> std::io::Result<u64> {
+        self.disk.available_bytes()
+    }
+}
+
+fn restored(disk: &FaultyDisk, name: &'static str) -> Store {
+    let from: Arc<dyn Disk> = Arc::new(Below(disk.clone(), name));
+    let to = Arc::new(FaultyDisk::new());
+    Store::snapshot_restore(&from, to.clone(), &model::options(2)).unwrap();
+    let store = Store::inline(to, model::options(2)).unwrap();
+    assert_eq!(store.check().unwrap().problems, [""; 0]);
+    store
+}
+
+#[test]
+fn a_segment_begun_while_a_snapshot_is_saved_is_none_of_it() {
+    let disk = FaultyDisk::new();
+    let (store, during) = During::store(&disk);
+    add_blob(&store, 1, 30_000);
+    let other = store.clone();
+    let write = Box::new(move || add_blob(&other, 2, 30_000));
+    *during.hook.lock() = Some(("list", "blobs/segment", write));
+    store.snapshot_save("one").unwrap();
+    assert!(during.hook.lock().is_none());
+    // Ends the segment, which becomes shorter.
+    store.snapshot_save("two").unwrap();
+    assert_eq!(restored(&disk, "snapshots/one").check().unwrap().blobs, 1);
+    assert_eq!(restored(&disk, "snapshots/two").check().unwrap().blobs, 2);
+}
+
+#[test]
+fn an_upload_under_way_does_not_spoil_a_snapshot() {
+    use crate::blobs::block_on;
+    for seed in 0..10 {
+        let disk = FaultyDisk::new();
+        let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+        add_blob(&store, 1, 2_000_000);
+        let mut writer = store.blobs().writer(None);
+        block_on(writer.write(&vec![7; 3_000_000])).unwrap();
+        store.snapshot_save("one").unwrap();
+        // What was not synced of the upload goes, and its file becomes shorter.
+        disk.crash(seed);
+        assert_eq!(restored(&disk, "snapshots/one").check().unwrap().blobs, 1);
+    }
+}
+
+#[test]
+fn two_snapshots_of_one_name_do_not_meet() {
+    let disk = FaultyDisk::new();
+    let (store, during) = During::store(&disk);
+    add_blob(&store, 1, 30_000);
+    let other = store.clone();
+    let again = Box::new(move || {
+        let second = other.snapshot_save("one");
+        assert!(matches!(second, Err(SnapshotError::Exists(_))), "{second:?}");
+        let removed = other.snapshot_remove("one");
+        assert!(matches!(removed, Err(SnapshotError::Missing(_))), "{removed:?}");
+    });
+    *during.hook.lock() = Some(("link", "blobs/", again));
+    store.snapshot_save("one").unwrap();
+    assert!(during.hook.lock().is_none());
+    assert_eq!(restored(&disk, "snapshots/one").check().unwrap().blobs, 1);
+    store.snapshot_remove("one").unwrap();
+    store.snapshot_save("one").unwrap();
+}
+
 #[test]
 fn bad_names_and_damage_are_refused() {
     let disk = FaultyDisk::new();

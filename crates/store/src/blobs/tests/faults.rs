@@ -92,6 +92,27 @@ fn a_failed_sync_is_not_retried() {
 }
 
 #[test]
+fn what_waits_behind_a_failed_sync_fails_too() {
+    for kind in [ErrorKind::Other, ErrorKind::StorageFull] {
+        let (store, disk) = faulty();
+        let core = &store.blobs().0;
+        let written = || {
+            let mut bytes = vec![1; segment::HEADER_BYTES + 100_000];
+            core.segments.append(core.next_id(), &mut bytes).expect("writes")
+        };
+        let unsynced = [written(), written()];
+        disk.fail_in(1, kind);
+        for one in unsynced {
+            let (answer, promised) = blocking::promise();
+            core.segments.sync(one, answer);
+            assert_eq!(block_on(promised).expect_err("may be gone").kind(), kind);
+        }
+        assert_eq!(store.stopped().is_some(), kind == ErrorKind::Other);
+        assert_eq!(try_write(&store, &content(1, 100_000)).is_ok(), kind != ErrorKind::Other);
+    }
+}
+
+#[test]
 fn a_rotten_byte_is_never_served() {
     for size in [100_000u64, 3_000_000] {
         let bytes = content(1, size as usize);
