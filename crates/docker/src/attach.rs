@@ -295,7 +295,7 @@ impl Keys {
     }
 
     /// Gives on what was typed; `true` if that was the sequence.
-    fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
+    pub(crate) fn pass(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> bool {
         for byte in bytes {
             if self.sequence.get(self.typed) == Some(byte) {
                 self.typed += 1;

@@ -16,6 +16,8 @@ mod containers;
 mod events;
 mod exec;
 mod filters;
+#[doc(hidden)]
+pub mod fuzz;
 mod images;
 mod info;
 mod networks;

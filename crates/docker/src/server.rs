@@ -104,7 +104,7 @@ fn parse_version(text: &str) -> Option<Version> {
 }
 
 /// `/v1.50/info` is version 1.50 and `/info`.
-fn split_version(path: &str) -> Result<(Version, &str), Error> {
+pub(crate) fn split_version(path: &str) -> Result<(Version, &str), Error> {
     let newest = parse_version(VERSION).unwrap_or_default();
     let oldest = parse_version(VERSION_MIN).unwrap_or_default();
     let Some(rest) = path.strip_prefix("/v") else { return Ok((newest, path)) };

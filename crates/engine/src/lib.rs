@@ -18,6 +18,8 @@ mod engine;
 pub mod error;
 pub mod events;
 mod first;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod helper;
 pub mod hierarchy;
 pub mod image;

@@ -53,6 +53,11 @@ fn parse(line: &str) -> Option<Line> {
     Some(Line { stream, at_ns: time::parse_rfc3339(&time)?, text: log })
 }
 
+/// For the fuzzer.
+pub fn fuzz(line: &str) {
+    let _ = parse(line);
+}
+
 impl Options {
     fn wants(&self, line: &Line) -> bool {
         let stream = if line.stream == 1 { self.stdout } else { self.stderr };

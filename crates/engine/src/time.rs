@@ -23,7 +23,7 @@ pub fn or_never(ns: i64) -> String {
     if ns == 0 { NEVER.to_owned() } else { rfc3339_nano(ns) }
 }
 
-/// The opposite, for what we wrote ourselves.
+/// The opposite, also for what clients write. `None` for what is no time, or lies too far away.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
     let (whole, zone) = match text.find(['Z', '+']) {
         Some(at) => text.split_at(at),
@@ -37,7 +37,8 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
         zone => {
             let sign = if zone.starts_with('-') { -1 } else { 1 };
             let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            sign * (hours.parse::<i64>().ok()? * 3600 + minutes.parse::<i64>().ok()? * 60)
+            let number = |text: &str| text.parse::<u8>().ok().map(i64::from);
+            sign * (number(hours)? * 3600 + number(minutes)? * 60)
         }
     };
     let (seconds, fraction) = whole.split_once('.').unwrap_or((whole, ""));
@@ -46,7 +47,8 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
         return None;
     }
     let ns = format!("{fraction:0<9}").parse::<i64>().ok()?;
-    Some((ms / 1000 - offset_s) * 1_000_000_000 + ns)
+    // Nanoseconds reach from 1677 to 2262.
+    (ms.div_euclid(1000) - offset_s).checked_mul(1_000_000_000)?.checked_add(ns)
 }
 
 /// The wall clock. The helper has none that is handed to it.
@@ -73,7 +75,14 @@ mod tests {
         }
         assert_eq!(parse_rfc3339("1970-01-01T02:00:00+02:00"), Some(0));
         assert_eq!(parse_rfc3339("1969-12-31T22:00:00-02:00"), Some(0));
-        assert_eq!(parse_rfc3339("nonsense"), None);
+        for bad in [
+            "nonsense",
+            "9999-01-01T00:00:00Z",
+            "0001-01-01T00:00:00Z",
+            "1970-01-01T00:00:00+9999999999999999:00",
+        ] {
+            assert_eq!(parse_rfc3339(bad), None, "{bad}");
+        }
         assert_eq!(or_never(0), NEVER);
     }
 }

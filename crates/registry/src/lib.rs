@@ -17,6 +17,8 @@ mod blobs;
 mod client;
 mod collect;
 mod door;
+#[doc(hidden)]
+pub mod fuzz;
 mod local;
 mod manifests;
 mod path;

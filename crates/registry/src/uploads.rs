@@ -316,18 +316,28 @@ fn check_range(
     size: u64,
 ) -> Result<(), Refusal> {
     let Some(text) = (call.header)("content-range") else { return Ok(()) };
-    let text = text.strip_prefix("bytes ").unwrap_or(&text);
-    let text = text.split('/').next().unwrap_or_default();
-    let bounds = text.split_once('-').and_then(|(first, last)| {
-        Some((first.trim().parse::<u64>().ok()?, last.trim().parse::<u64>().ok()?))
-    });
-    let Some((first, last)) = bounds else {
+    let Some((first, last)) = bounds(&text) else {
         return Err(Refusal::new(400, "BLOB_UPLOAD_INVALID", "Content-Range is not understood"));
     };
-    let length = call.body.length();
-    let fits = length.is_none_or(|length| last.checked_sub(first).map(|n| n + 1) == Some(length));
-    match first == size && fits {
+    match first == size && fits(first, last, call.body.length()) {
         true => Ok(()),
         false => Err(out_of_order(repository, id, size)),
     }
+}
+
+/// `0-4`, also as `bytes 0-4/5`.
+fn bounds(text: &str) -> Option<(u64, u64)> {
+    let text = text.strip_prefix("bytes ").unwrap_or(text);
+    let (first, last) = text.split('/').next()?.split_once('-')?;
+    Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
+}
+
+fn fits(first: u64, last: u64, length: Option<u64>) -> bool {
+    let of = last.checked_sub(first).and_then(|n| n.checked_add(1));
+    length.is_none_or(|length| of == Some(length))
+}
+
+/// For the fuzzer: where a piece of that length begins.
+pub(crate) fn range_start(text: &str, length: Option<u64>) -> Option<u64> {
+    bounds(text).filter(|(first, last)| fits(*first, *last, length)).map(|(first, _)| first)
 }

@@ -6,7 +6,7 @@ mod exec;
 mod exit;
 mod files;
 mod links;
-mod mounts;
+pub(crate) mod mounts;
 mod observe;
 mod prepare;
 pub(crate) mod run;

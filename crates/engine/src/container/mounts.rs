@@ -261,6 +261,18 @@ impl MountPoint {
     }
 }
 
+/// For the fuzzer: what is read of a request says where it goes, from the root on.
+pub fn fuzz(request: &CreateRequest) {
+    let host = &request.host_config;
+    let binds = list(&host.binds).iter().map(|bind| parse_bind(bind));
+    let specs = host.mounts.iter().map(parse_spec);
+    let tmpfs = host.tmpfs.iter().map(|(target, options)| parse_tmpfs(target, options));
+    for point in binds.chain(specs).chain(tmpfs).flatten() {
+        assert!(point.destination.starts_with('/'), "{point:?}");
+        let _ = point.to_user_mount();
+    }
+}
+
 impl Engine {
     /// All that it mounts; volumes are made.
     pub(super) async fn resolve_mounts(
