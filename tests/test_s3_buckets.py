@@ -174,10 +174,18 @@ def test_an_operation_that_is_not_served_says_so(account, bucket):
 
 
 def test_a_member_that_is_refused_names_itself(account, bucket):
+    headers = [("x-amz-object-lock-event-hold", "ON")]
+    answer = wire.call(account, "PUT", f"/{bucket}/k", b"x", headers)
+    assert (answer.status, answer.code) == (501, "NotImplemented"), answer
+    assert "ObjectLockEventHold" in answer.message
+    assert account.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+
+
+def test_only_directory_buckets_append(account, bucket):
     headers = [("x-amz-write-offset-bytes", "1")]
     answer = wire.call(account, "PUT", f"/{bucket}/k", b"x", headers)
     assert (answer.status, answer.code) == (501, "NotImplemented"), answer
-    assert "WriteOffsetBytes" in answer.message
+    assert answer.message == "A header you provided implies functionality that is not implemented"
     assert account.s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
 
 

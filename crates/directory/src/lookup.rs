@@ -139,12 +139,31 @@ fn pairs(tags: &[TagRow]) -> impl Iterator<Item = (String, String)> {
     tags.iter().map(|tag| (tag.key.clone(), tag.value.clone()))
 }
 
+/// A key of an account's root.
+fn root_credential(access_key_id: &str, key: &AccessKeyRow) -> Credential {
+    let account = key.account;
+    let caller = Caller {
+        principal: root(Partition::Aws, account),
+        access_key_id: access_key_id.into(),
+        ..Caller::root(Partition::Aws, account)
+    };
+    Credential {
+        secret: key.secret.as_str().into(),
+        session_token: None,
+        expires: None,
+        caller: Arc::new(caller),
+    }
+}
+
 /// `None` if the key is inactive or its user is gone.
 fn user_credential(
     tx: &Tx,
     access_key_id: &str,
     key: &AccessKeyRow,
 ) -> Result<Option<Credential>, Error> {
+    if key.user.is_empty() {
+        return Ok(key.active.then(|| root_credential(access_key_id, key)));
+    }
     let Some(row) = user(tx, key.account, &key.user)?.filter(|_| key.active) else {
         return Ok(None);
     };

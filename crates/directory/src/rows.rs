@@ -33,6 +33,9 @@ pub const SESSION_ENDS: Table<(Timestamp, String), ()> = Table::new(0x020c, "sts
 /// Users whose ARN is another than at first, by unique id: policies name them by the ARN of before.
 pub const RENAMED: Table<String, RenamedRow> = Table::new(0x021c, "iam.renamed");
 
+/// The access keys of an account's root, by id.
+pub const ROOT_KEYS: Table<String, ()> = Table::new(0x021d, "iam.root_key");
+
 /// Who can hold a policy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Holder {
@@ -141,7 +144,7 @@ row! {
 
     pub struct AccessKeyRow {
         1 => account: AccountId,
-        /// In lower case.
+        /// In lower case; empty for the account's root.
         2 => user: String,
         3 => secret: String,
         4 => active: bool,
@@ -229,6 +232,13 @@ pub fn key_of(name: &str) -> String {
 pub fn touch(tx: &mut Tx, account: AccountId, entropy: &dyn Entropy) -> Result<(), Error> {
     let row = StampRow { stamp: entropy.next_u64() };
     Ok(tx.put(&STAMPS, &Scope::Account(account), "", &row)?)
+}
+
+/// The ids of the access keys of an account's root, in order.
+pub fn root_keys(tx: &Tx, account: AccountId) -> Result<Vec<String>, Error> {
+    let scope = Scope::Account(account);
+    let keys = tx.scan(&ROOT_KEYS, &scope).keys();
+    keys.map(|key| key.map_err(Error::from)).collect()
 }
 
 pub fn user(tx: &Tx, account: AccountId, name: &str) -> Result<Option<UserRow>, Error> {

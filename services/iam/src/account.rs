@@ -6,7 +6,7 @@ use crate::{mfa, server_certificate};
 use api::{Cx, Error, Tx};
 use directory::{
     ALIASES, AliasRow, GROUPS, INSTANCE_PROFILES, OIDC_PROVIDERS, POLICIES, PasswordPolicyRow,
-    ROLES, SAML_PROVIDERS, SERVER_CERTIFICATES, USERS, put_settings, settings,
+    ROLES, SAML_PROVIDERS, SERVER_CERTIFICATES, USERS, put_settings, root_keys, settings,
 };
 use gen_iam::*;
 use store::{Key, Row, Scope, Table};
@@ -200,7 +200,7 @@ pub(crate) fn summary(
     let all = [
         ("AccessKeysPerUserQuota", 2),
         // Root's well-known pair is no key that IAM made.
-        ("AccountAccessKeysPresent", 0),
+        ("AccountAccessKeysPresent", usize::from(!root_keys(tx, cx.account)?.is_empty())),
         ("AccountMFAEnabled", 0),
         ("AccountPasswordPresent", 0),
         ("AccountSigningCertificatesPresent", 0),

@@ -7,7 +7,7 @@ use base::Timestamp;
 use bytes::Bytes;
 use directory::{
     ACCESS_KEYS, CREDENTIAL_REPORTS, CredentialReportRow, KEY_USES, LOGIN_PROFILES,
-    SIGNING_CERTIFICATES, USERS, UserRow, key_of, settings,
+    SIGNING_CERTIFICATES, USERS, UserRow, key_of, root_keys, settings,
 };
 use gen_iam::*;
 use std::collections::BTreeSet;
@@ -31,14 +31,37 @@ fn flag(on: bool) -> String {
     on.to_string()
 }
 
-/// Root has no password here, and no key that IAM made.
-fn of_root(cx: &Cx, created: Timestamp) -> String {
+/// Root has no password here.
+fn of_root(tx: &Tx, cx: &Cx, created: Timestamp) -> Result<String, Error> {
     let partition = cx.partition().as_str();
     let arn = format!("arn:{partition}:iam::{}:root", cx.account);
-    let head = format!("<root_account>,{arn},{},not_supported,", time(created));
-    let password = "no_information,not_supported,not_supported,false";
-    let key = format!("false,{NONE},{NONE},{NONE},{NONE}");
-    format!("{head}{password},{key},{key},false,{NONE},false,{NONE}")
+    let mut fields = vec!["<root_account>".to_owned(), arn, time(created)];
+    let password = ["not_supported", "no_information", "not_supported", "not_supported", "false"];
+    fields.extend(password.map(str::to_owned));
+    fields.extend(of_keys(tx, &root_keys(tx, cx.account)?)?);
+    fields.extend([flag(false), NONE.into(), flag(false), NONE.into()]);
+    Ok(fields.join(","))
+}
+
+/// Of the two access keys that there may be.
+fn of_keys(tx: &Tx, ids: &[String]) -> Result<Vec<String>, Error> {
+    let mut fields = Vec::new();
+    for index in 0..2 {
+        let key = match ids.get(index) {
+            Some(id) => tx.get(&ACCESS_KEYS, &Scope::Global, id)?.map(|key| (id, key)),
+            None => None,
+        };
+        let Some((id, key)) = key else {
+            fields.extend([flag(false), NONE.into(), NONE.into(), NONE.into(), NONE.into()]);
+            continue;
+        };
+        fields.extend([flag(key.active), time(key.created)]);
+        match tx.get(&KEY_USES, &Scope::Global, id)? {
+            Some(used) => fields.extend([time(used.at), used.region, used.service]),
+            None => fields.extend([NONE.into(), NONE.into(), NONE.into()]),
+        }
+    }
+    Ok(fields)
 }
 
 fn of_user(
@@ -62,21 +85,7 @@ fn of_user(
         None => fields.extend([flag(false), NONE.into(), NONE.into(), NONE.into()]),
     }
     fields.push(flag(with_factor.contains(&key_of(&row.name))));
-    for index in 0..2 {
-        let key = match row.access_keys.get(index) {
-            Some(id) => tx.get(&ACCESS_KEYS, &Scope::Global, id)?.map(|key| (id, key)),
-            None => None,
-        };
-        let Some((id, key)) = key else {
-            fields.extend([flag(false), NONE.into(), NONE.into(), NONE.into(), NONE.into()]);
-            continue;
-        };
-        fields.extend([flag(key.active), time(key.created)]);
-        match tx.get(&KEY_USES, &Scope::Global, id)? {
-            Some(used) => fields.extend([time(used.at), used.region, used.service]),
-            None => fields.extend([NONE.into(), NONE.into(), NONE.into()]),
-        }
-    }
+    fields.extend(of_keys(tx, &row.access_keys)?);
     let id = (row.id.as_str(),);
     let certificates = tx.scan(&SIGNING_CERTIFICATES, &scope).prefix(&id);
     let certificates: Vec<_> = certificates.take(2).collect::<Result<_, _>>()?;
@@ -100,7 +109,7 @@ fn write(tx: &Tx, cx: &Cx) -> Result<String, Error> {
         created = created.min(row.created);
         users.push(of_user(tx, cx, &row, &with_factor, age_days_max)?);
     }
-    Ok([vec![HEADER.to_owned(), of_root(cx, created)], users].concat().join("\n"))
+    Ok([vec![HEADER.to_owned(), of_root(tx, cx, created)?], users].concat().join("\n"))
 }
 
 /// Written at once; the first answer says that it was begun, as AWS's does.

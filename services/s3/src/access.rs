@@ -2,7 +2,7 @@
 
 use crate::acl::{self, Asked};
 use crate::rows::*;
-use crate::{bucket, events, get_object, names, object, public_access};
+use crate::{bucket, events, get_object, names, object, public_access, replication};
 use api::{Ask, Cx, Error, Tx};
 use directory::{principal_ids, principals_now};
 use gen_s3::errors as e;
@@ -176,6 +176,7 @@ pub fn put_object_acl(
     let asked = asked!(input);
     row.acl = list_given(&input.access_control_policy, &asked, row.owner, Some(bucket.owner))?;
     public_access::check_acl(tx, &bucket, &row.acl)?;
+    replication::changed(tx, &bucket, &input.key, &mut row)?;
     object::rewrite(tx, &bucket, &input.key, &row)?;
     let of = events::Of::new(&bucket, &input.bucket, &input.key, &row);
     events::tell(tx, cx, "ObjectAcl:Put", of)?;

@@ -3,10 +3,11 @@
 use crate::acl::{self, Asked};
 use crate::names::check_bucket_name;
 use crate::rows::*;
-use crate::{config, control, events, lifecycle};
+use crate::{config, control, events, lifecycle, public_access, replication};
 use api::{Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
+use policy::PrincipalKind;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use store::Scope;
@@ -141,7 +142,10 @@ pub fn create(
     if let Some(there) = tx.get(&BUCKETS, &Scope::Global, name)? {
         // In us-east-1 making one's own bucket again is answered as done, as it always was.
         return match there.owner == cx.account {
-            true if there.location.is_empty() && location.is_empty() => Ok(output),
+            true if there.location.is_empty() && location.is_empty() => {
+                make_again(tx, name, there, acl)?;
+                Ok(output)
+            }
             true => Err(Error::new(
                 &e::BUCKET_ALREADY_OWNED_BY_YOU,
                 "Your previous request to create the named bucket succeeded and you already own it.",
@@ -188,6 +192,22 @@ pub fn create(
     tx.put(&BUCKETS, &Scope::Global, name, &bucket)?;
     tx.put(&BUCKETS_OF_ACCOUNT, &owned, name, &())?;
     Ok(output)
+}
+
+/// A bucket that is made once more has the list that it would have if it were new.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html#API_CreateBucket_Errors>
+fn make_again(
+    tx: &mut Tx,
+    name: &str,
+    mut bucket: BucketRow,
+    acl: Vec<GrantRow>,
+) -> Result<(), Error> {
+    if bucket.ownership == Ownership::BucketOwnerEnforced || bucket.acl == acl {
+        return Ok(());
+    }
+    public_access::check_acl(tx, &bucket, &acl)?;
+    bucket.acl = acl;
+    Ok(tx.put(&BUCKETS, &Scope::Global, name, &bucket)?)
 }
 
 fn asked_beyond_private(asked: &Asked<'_>) -> bool {
@@ -256,6 +276,7 @@ pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBu
     config::delete_all(tx, &bucket)?;
     lifecycle::forget(tx, &bucket)?;
     events::forget(tx, &bucket)?;
+    replication::forget(tx, &bucket)?;
     tx.enqueue(&lifecycle::BUCKET, &(bucket.owner, bucket.number))?;
     tx.delete(&BUCKETS, &Scope::Global, name)?;
     tx.delete(&BUCKETS_OF_ACCOUNT, &scope, name)?;
@@ -320,17 +341,43 @@ pub fn location(
     Ok(GetBucketLocationOutput { location_constraint: Some(bucket.location.clone()) })
 }
 
+/// MFA delete takes a code of a device of the root of the bucket's account, and no root has one here: AWS
+/// gives it one in its console alone.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/MultiFactorAuthenticationDelete.html>
+fn check_mfa(cx: &Cx, bucket: &BucketRow, input: &PutBucketVersioningInput) -> Result<(), Error> {
+    match input.versioning_configuration.mfa_delete.as_deref() {
+        // It is off, and what is off may be turned off.
+        None | Some("Disabled") => return Ok(()),
+        Some("Enabled") => {}
+        Some(_) => return Err(crate::malformed_xml()),
+    }
+    let is_root = cx.caller.principal.kind() == PrincipalKind::Root
+        && cx.caller.account == Some(bucket.owner);
+    let text = match is_root {
+        false => "This operation may only be performed by the bucket owner",
+        true => "Mfa Authentication must be used for this request",
+    };
+    Err(Error::new(&e::ACCESS_DENIED, text))
+}
+
 pub fn put_versioning(
     tx: &mut Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &PutBucketVersioningInput,
 ) -> Result<PutBucketVersioningOutput, Error> {
     let mut bucket = find_to_change(tx, &input.bucket, &input.expected_bucket_owner)?;
+    check_mfa(cx, &bucket, input)?;
     let wanted = input.versioning_configuration.status.as_deref();
     if bucket.lock.is_some() && wanted == Some("Suspended") {
         return Err(Error::new(
             &e::INVALID_BUCKET_STATE,
             "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",
+        ));
+    }
+    if wanted == Some("Suspended") && replication::is_configured(tx, &bucket)? {
+        return Err(Error::new(
+            &e::INVALID_BUCKET_STATE,
+            "A replication configuration is present on this bucket, so the versioning state cannot be changed. To change the versioning state, first delete the replication configuration.",
         ));
     }
     bucket.versioning = match wanted {

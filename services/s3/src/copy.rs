@@ -188,7 +188,7 @@ fn meta_of(cx: &Cx, input: &CopyObjectInput, source: &Meta) -> Result<Meta, Erro
     } else {
         Meta { website_redirect: None, tags: Default::default(), ..source.clone() }
     };
-    meta.restore = None;
+    (meta.restore, meta.replication) = (None, None);
     meta.website_redirect = meta::redirect(&input.website_redirect_location)?;
     meta.storage_class = meta::storage_class(&input.storage_class)?;
     meta.tags = match directive("tagging", &input.tagging_directive)? {

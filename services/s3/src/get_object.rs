@@ -4,7 +4,7 @@ use crate::conditions::Reading;
 use crate::content::Content;
 use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
-use crate::{bucket, checksum, lifecycle, lock, meta, names, object, restore};
+use crate::{bucket, checksum, lifecycle, lock, meta, names, object, replication, restore};
 use api::{Ask, AsyncCx, Body, Cx, Error, Reply, Tx};
 use base::Timestamp;
 use gen_s3::errors as e;
@@ -240,6 +240,7 @@ macro_rules! shared_output {
             sse_customer_algorithm: $customer.as_ref().map(|_| customer_key::ALGORITHM.into()),
             sse_customer_key_md5: $customer.as_ref().map(CustomerKey::shown_md5),
             metadata: meta::shown_user(meta),
+            replication_status: replication::shown(meta),
             object_lock_mode: lock::shown_mode(meta),
             object_lock_retain_until_date: lock::shown_until(meta),
             object_lock_legal_hold_status: lock::shown_hold(meta),

@@ -3,7 +3,7 @@
 use crate::rows::{BucketRow, Feature};
 use crate::{
     S3, acl, bucket, checksum, control, cors, encryption, events, lifecycle, logging, multipart,
-    names, object, public_access, restore, tagging, website,
+    names, object, public_access, replication, restore, tagging, website,
 };
 use api::{
     Access, AccessPoint, Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy,
@@ -165,6 +165,7 @@ impl Hooks for S3 {
         events::jobs(jobs);
         restore::jobs(jobs);
         logging::jobs(jobs, with);
+        replication::jobs(jobs, with);
     }
 
     fn access_point(

@@ -1,5 +1,5 @@
 //! Configurations that are checked and kept, and that nothing acts on yet: request payment,
-//! acceleration, replication, analytics, inventory, metrics, tiering.
+//! acceleration, analytics, inventory, metrics, tiering.
 
 use crate::kept_check::Document;
 use crate::rows::*;
@@ -77,54 +77,6 @@ pub fn get_accelerate(
     let kept: AccelerateConfiguration =
         config::get(tx, &bucket, ACCELERATE, "")?.unwrap_or_default();
     Ok(GetBucketAccelerateConfigurationOutput { status: kept.status, request_charged: None })
-}
-
-const REPLICATION: &str = "replication";
-
-pub fn put_replication(
-    tx: &mut Tx,
-    _: &Cx,
-    input: &PutBucketReplicationInput,
-) -> Result<PutBucketReplicationOutput, Error> {
-    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let document = &input.replication_configuration;
-    if document.rules.is_empty() || document.rules.len() > 1000 {
-        return Err(malformed_xml());
-    }
-    if bucket.versioning != Versioning::Enabled {
-        let text =
-            "Versioning must be 'Enabled' on the bucket to apply a replication configuration";
-        return Err(Error::new(&e::INVALID_REQUEST, text));
-    }
-    // Kept and not acted on it would promise copies that nobody makes.
-    let text = "Replication is not implemented: PutBucketReplication keeps nothing";
-    Err(Error::new(&e::NOT_IMPLEMENTED, text))
-}
-
-pub fn get_replication(
-    tx: &Tx,
-    _: &Cx,
-    input: &GetBucketReplicationInput,
-) -> Result<GetBucketReplicationOutput, Error> {
-    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    match config::get(tx, &bucket, REPLICATION, "")? {
-        Some(kept) => Ok(GetBucketReplicationOutput { replication_configuration: Some(kept) }),
-        None => {
-            let text = "The replication configuration was not found";
-            Err(Error::new(&e::REPLICATION_CONFIGURATION_NOT_FOUND_ERROR, text)
-                .detail("BucketName", &input.bucket))
-        }
-    }
-}
-
-pub fn delete_replication(
-    tx: &mut Tx,
-    _: &Cx,
-    input: &DeleteBucketReplicationInput,
-) -> Result<DeleteBucketReplicationOutput, Error> {
-    let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    config::delete(tx, &bucket, REPLICATION, "")?;
-    Ok(DeleteBucketReplicationOutput::default())
 }
 
 const ID_BYTES_MAX: usize = 64;

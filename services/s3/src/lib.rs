@@ -11,6 +11,7 @@
 mod access;
 mod acl;
 mod attributes;
+mod background;
 mod body;
 mod bucket;
 mod checksum;
@@ -41,6 +42,7 @@ mod names;
 mod object;
 mod public_access;
 mod put_object;
+mod replication;
 mod restore;
 mod rows;
 mod sealed;
@@ -454,7 +456,7 @@ impl S3Api for S3 {
         get_bucket_logging(GetBucketLoggingInput) -> GetBucketLoggingOutput = logging::get;
         get_bucket_request_payment(GetBucketRequestPaymentInput) -> GetBucketRequestPaymentOutput = kept::get_payment;
         get_bucket_accelerate_configuration(GetBucketAccelerateConfigurationInput) -> GetBucketAccelerateConfigurationOutput = kept::get_accelerate;
-        get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = kept::get_replication;
+        get_bucket_replication(GetBucketReplicationInput) -> GetBucketReplicationOutput = replication::get;
         get_bucket_analytics_configuration(GetBucketAnalyticsConfigurationInput) -> GetBucketAnalyticsConfigurationOutput = kept::analytics::get;
         list_bucket_analytics_configurations(ListBucketAnalyticsConfigurationsInput) -> ListBucketAnalyticsConfigurationsOutput = kept::analytics::list;
         get_bucket_inventory_configuration(GetBucketInventoryConfigurationInput) -> GetBucketInventoryConfigurationOutput = kept::inventory::get;
@@ -490,8 +492,8 @@ impl S3Api for S3 {
         put_bucket_logging(PutBucketLoggingInput) -> PutBucketLoggingOutput = logging::put;
         put_bucket_request_payment(PutBucketRequestPaymentInput) -> PutBucketRequestPaymentOutput = kept::put_payment;
         put_bucket_accelerate_configuration(PutBucketAccelerateConfigurationInput) -> PutBucketAccelerateConfigurationOutput = kept::put_accelerate;
-        put_bucket_replication(PutBucketReplicationInput) -> PutBucketReplicationOutput = kept::put_replication;
-        delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput = kept::delete_replication;
+        put_bucket_replication(PutBucketReplicationInput) -> PutBucketReplicationOutput = replication::put;
+        delete_bucket_replication(DeleteBucketReplicationInput) -> DeleteBucketReplicationOutput = replication::delete;
         put_bucket_analytics_configuration(PutBucketAnalyticsConfigurationInput) -> PutBucketAnalyticsConfigurationOutput = kept::analytics::put;
         delete_bucket_analytics_configuration(DeleteBucketAnalyticsConfigurationInput) -> DeleteBucketAnalyticsConfigurationOutput = kept::analytics::delete;
         put_bucket_inventory_configuration(PutBucketInventoryConfigurationInput) -> PutBucketInventoryConfigurationOutput = kept::inventory::put;

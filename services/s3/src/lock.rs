@@ -5,7 +5,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock.html>
 
 use crate::rows::*;
-use crate::{bucket, get_object, malformed_xml, names, object};
+use crate::{bucket, get_object, malformed_xml, names, object, replication};
 use api::{Ask, Cx, Error, Tx};
 use base::Timestamp;
 use gen_s3::errors as e;
@@ -331,6 +331,7 @@ pub fn put_retention(
         }
     }
     row.meta.retention = wanted;
+    replication::changed(tx, &bucket, key, &mut row)?;
     object::rewrite(tx, &bucket, key, &row)?;
     Ok(PutObjectRetentionOutput::default())
 }
@@ -360,6 +361,7 @@ pub fn put_hold(
         Some("OFF") => Some(false),
         _ => return Err(malformed_xml()),
     };
+    replication::changed(tx, &bucket, key, &mut row)?;
     object::rewrite(tx, &bucket, key, &row)?;
     Ok(PutObjectLegalHoldOutput::default())
 }

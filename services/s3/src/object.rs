@@ -4,6 +4,7 @@
 //! null version, whose id is written `null`.
 
 use crate::bucket::scope;
+use crate::replication;
 use crate::rows::*;
 use api::{Cx, Error, Tx};
 use base::Entropy;
@@ -140,13 +141,15 @@ pub fn install(
     cx: &Cx,
     bucket: &BucketRow,
     key: &str,
-    row: ObjectRow,
+    mut row: ObjectRow,
     nth: u64,
 ) -> Result<ObjectRow, Error> {
-    install_new(tx, &*cx.entropy, bucket, key, row, nth)
+    number(tx, &*cx.entropy, bucket, &mut row, nth);
+    replication::made(tx, bucket, key, &mut row)?;
+    displace(tx, bucket, key, row)
 }
 
-/// The same where nobody asked: for jobs.
+/// The same where nobody asked: for jobs. The delete markers that they make are not replicated.
 pub fn install_new(
     tx: &mut Tx,
     entropy: &dyn Entropy,
@@ -155,12 +158,58 @@ pub fn install_new(
     mut row: ObjectRow,
     nth: u64,
 ) -> Result<ObjectRow, Error> {
+    number(tx, entropy, bucket, &mut row, nth);
+    if !row.delete_marker {
+        replication::made(tx, bucket, key, &mut row)?;
+    }
+    displace(tx, bucket, key, row)
+}
+
+/// Puts a copy of another bucket's version in place, with the number, the id and the time that it has
+/// there, among the versions made here: the one that was made last is the latest. Nothing changes where
+/// it is already.
+pub fn install_replica(
+    tx: &mut Tx,
+    bucket: &BucketRow,
+    key: &str,
+    row: &ObjectRow,
+) -> Result<(), Error> {
+    if find(tx, bucket, key, Some(&row.version_id))?.is_some() {
+        return Ok(());
+    }
+    row.blobs.iter().try_for_each(|blob| tx.retain_blob(blob))?;
     let scope = scope(bucket);
+    let latest = tx.get(&OBJECTS, &scope, &(bucket.number, key))?;
+    match latest {
+        Some(latest) if latest.sequence > row.sequence => {
+            tx.put(&VERSIONS, &scope, &(bucket.number, key, Desc(row.sequence)), row)?;
+        }
+        Some(older) => {
+            tx.put(&VERSIONS, &scope, &(bucket.number, key, Desc(older.sequence)), &older)?;
+            tx.put(&OBJECTS, &scope, &(bucket.number, key), row)?;
+        }
+        None => tx.put(&OBJECTS, &scope, &(bucket.number, key), row)?,
+    }
+    Ok(())
+}
+
+/// Gives a new version its number, its time and its id.
+fn number(tx: &Tx, entropy: &dyn Entropy, bucket: &BucketRow, row: &mut ObjectRow, nth: u64) {
     row.sequence = (tx.version() + 1) << 16 | nth;
     row.modified = base::Timestamp::from_secs(tx.now().to_secs());
     if bucket.versioning == Versioning::Enabled {
         row.version_id = new_id(entropy, row.sequence);
     }
+}
+
+/// Writes a new version as the latest, and moves or removes what it displaces.
+fn displace(
+    tx: &mut Tx,
+    bucket: &BucketRow,
+    key: &str,
+    row: ObjectRow,
+) -> Result<ObjectRow, Error> {
+    let scope = scope(bucket);
     if let Some(old) = tx.get(&OBJECTS, &scope, &(bucket.number, key))? {
         if row.version_id.is_empty() && old.version_id.is_empty() {
             release(tx, &old)?;

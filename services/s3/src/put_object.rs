@@ -102,6 +102,13 @@ pub fn object_acl(
 
 pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObjectOutput>, Error> {
     names::check_key(&input.key)?;
+    // Directory buckets alone append, and there are none here.
+    if input.write_offset_bytes.is_some() {
+        let text = "A header you provided implies functionality that is not implemented";
+        return Err(
+            Error::new(&e::NOT_IMPLEMENTED, text).detail("Header", "x-amz-write-offset-bytes")
+        );
+    }
     let meta = meta_of(cx, input)?;
     let declared =
         Declared::new(&input.content_md5, &input.checksum_algorithm, checksum::values!(input))?;

@@ -59,6 +59,7 @@ pub enum Feature {
     Notifications = 2,
     RequesterPays = 4,
     Logging = 8,
+    Replication = 16,
 }
 
 impl BucketRow {
@@ -193,6 +194,19 @@ row! {
         30 => customer: Option<CustomerRow>,
         /// Of an archived object that was asked for.
         40 => restore: Option<RestoreRow>,
+        /// Where a rule of replication concerned the version when it was made.
+        50 => replication: Option<Replicated>,
+    }
+}
+
+row_enum! {
+    /// How the copies of a version in other buckets stand, or that it is such a copy itself.
+    #[derive(Copy, Eq)]
+    pub enum Replicated {
+        0 => Pending,
+        1 => Completed,
+        2 => Failed,
+        3 => Replica,
     }
 }
 

@@ -2,7 +2,7 @@
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html>
 
 use crate::rows::*;
-use crate::{bucket, config, events, get_object, meta, names, object};
+use crate::{bucket, config, events, get_object, meta, names, object, replication};
 use api::{Ask, Cx, Error, Tx};
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -84,6 +84,7 @@ pub fn put(
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
     row.meta.tags = meta::object_tags(pairs(&input.tagging))?;
+    replication::changed(tx, &bucket, &input.key, &mut row)?;
     object::rewrite(tx, &bucket, &input.key, &row)?;
     let of = events::Of::new(&bucket, &input.bucket, &input.key, &row);
     events::tell(tx, cx, "ObjectTagging:Put", of)?;
@@ -98,6 +99,7 @@ pub fn delete(
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
     row.meta.tags = BTreeMap::new();
+    replication::changed(tx, &bucket, &input.key, &mut row)?;
     object::rewrite(tx, &bucket, &input.key, &row)?;
     let of = events::Of::new(&bucket, &input.bucket, &input.key, &row);
     events::tell(tx, cx, "ObjectTagging:Delete", of)?;

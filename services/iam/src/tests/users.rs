@@ -1,6 +1,8 @@
 //! Users, their keys, tags and inline policies.
 
 use super::{DOCUMENT, World, call, fine, refused};
+use api::Identities;
+use directory::Directory;
 use gen_iam::{IAMApi, Tag};
 
 fn tag(key: &str, value: &str) -> Tag {
@@ -91,8 +93,6 @@ fn the_caller_may_be_left_out() {
         (root.arn.as_str(), root.user_id.as_str()),
         ("arn:aws:iam::111122223333:root", "111122223333")
     );
-    let text = "Must specify userName when calling with non-User credentials";
-    refused(call!(world write create_access_key CreateAccessKeyInput {}), "ValidationError", text);
     let world = World::new().for_user("carol");
     fine(call!(world write create_user CreateUserInput { user_name: "carol" }));
     assert_eq!(fine(call!(world read get_user GetUserInput {})).user.user_name, "carol");
@@ -239,4 +239,41 @@ fn listings_come_in_pages() {
         iam.list_groups(tx, cx, &input)
     });
     refused(list, "ValidationError", "Invalid Marker.");
+}
+
+/// Root that names nobody means itself: its keys are two at most, and no user's.
+#[test]
+fn keys_of_root() {
+    let world = World::new();
+    let create = || call!(world write create_access_key CreateAccessKeyInput {});
+    let (first, second) = (fine(create()).access_key, fine(create()).access_key);
+    assert_eq!((first.user_name.as_str(), first.status.as_str()), ("", "Active"));
+    assert_eq!(create().unwrap_err().code(), "LimitExceeded");
+    let list = || {
+        let listed = fine(call!(world read list_access_keys ListAccessKeysInput {}));
+        let all = listed.access_key_metadata.into_iter();
+        all.map(|key| (key.access_key_id.unwrap(), key.status.unwrap())).collect::<Vec<_>>()
+    };
+    let id = first.access_key_id;
+    assert_eq!(list().len(), 2);
+    let caller = || {
+        let found = world.store.read(|tx| Directory::default().credential(tx, &id));
+        found.unwrap().map(|found| found.caller.principal.arn().to_owned())
+    };
+    assert_eq!(caller().as_deref(), Some("arn:aws:iam::111122223333:root"));
+    fine(call!(world write update_access_key UpdateAccessKeyInput {
+        access_key_id: id.clone(), status: "Inactive",
+    }));
+    assert_eq!(caller(), None);
+    assert!(list().contains(&(id.clone(), "Inactive".into())));
+    let summary = fine(call!(world read get_account_summary GetAccountSummaryInput {}));
+    assert_eq!(summary.summary_map.unwrap()["AccountAccessKeysPresent"], 1);
+    for id in [&id, &second.access_key_id] {
+        fine(
+            call!(world write delete_access_key DeleteAccessKeyInput { access_key_id: id.clone() }),
+        );
+    }
+    assert!(list().is_empty());
+    let missing = call!(world write delete_access_key DeleteAccessKeyInput { access_key_id: id });
+    assert_eq!(missing.unwrap_err().code(), "NoSuchEntity");
 }

@@ -7,13 +7,12 @@ use crate::bucket::scope;
 use crate::checksum::{Declared, Digests};
 use crate::events::{self, Of};
 use crate::rows::*;
-use crate::{names, object};
-use api::{Ask, Background, Caller, Cx, CxParts, Error, HttpInfo, Tx};
-use base::{AccountId, Region, Timestamp};
+use crate::{background, names, object};
+use api::{Ask, Background, Caller, Error, Tx};
+use base::{AccountId, Timestamp};
 use bytes::Bytes;
 use gen_s3::LoggingEnabled;
 use policy::Principal;
-use std::sync::Arc;
 use store::blobs::Blobs;
 use store::{JobOutcome, Scope};
 
@@ -139,32 +138,14 @@ impl Delivery {
         target: &str,
         key: &str,
     ) -> Result<bool, Error> {
-        let region = Region::parse(&bucket.region).unwrap_or_else(Region::us_east_1);
-        let operation = gen_s3::MODEL.operation("PutObject");
         let caller = Caller::bare(Principal::service(LOG_DELIVERER), None, LOG_DELIVERER);
-        let cx = Cx::new(CxParts {
-            request_id: self.with.entropy.uuid().into(),
-            caller: Arc::new(caller),
-            account: bucket.owner,
-            region,
-            // What a service does for its customers comes over TLS.
-            http: HttpInfo { secure: true, ..HttpInfo::default() },
-            service: &gen_s3::MODEL,
-            operation: operation.ok_or_else(|| Error::not_implemented("PutObject"))?,
-            clock: self.with.clock.clone(),
-            entropy: self.with.entropy.clone(),
-            door: self.with.door.clone(),
-        });
+        let cx = background::context(&self.with, caller, bucket, "PutObject")?;
         let arn = names::object_arn(cx.partition(), target, key);
         let ask = Ask::new("s3:PutObject", arn)
             .key("aws:sourcearn", Some(names::bucket_arn(cx.partition(), name)))
             .key("aws:sourceaccount", Some(bucket.owner.to_string()))
             .key("aws:principalservicename", Some(LOG_DELIVERER));
-        match cx.authorize(tx, &ask) {
-            Ok(()) => Ok(true),
-            Err(error) if error.status() == 403 => Ok(false),
-            Err(error) => Err(error),
-        }
+        background::may(tx, &cx, &ask)
     }
 
     /// `[prefix]YYYY-MM-DD-hh-mm-ss-UNIQUE`, or with account, region, bucket and date before that.

@@ -9,6 +9,7 @@ mod listing;
 mod locks;
 mod model;
 mod objects;
+mod replication;
 mod restore;
 mod settings;
 mod uploads;

@@ -288,31 +288,6 @@ fn buckets_of_today_are_closed() {
 }
 
 #[test]
-fn replication_is_refused_by_name() {
-    let cloud = Cloud::new();
-    let rule = ReplicationRule {
-        status: "Enabled".into(),
-        destination: Destination { bucket: "arn:aws:s3:::other".into(), ..Default::default() },
-        ..Default::default()
-    };
-    let input = PutBucketReplicationInput {
-        bucket: "box".into(),
-        replication_configuration: ReplicationConfiguration {
-            role: "arn:aws:iam::000000000000:role/r".into(),
-            rules: vec![rule],
-        },
-        ..Default::default()
-    };
-    let put = || cloud.call::<PutBucketReplicationOutput>("PutBucketReplication", &input);
-    assert_eq!(code(put()), "InvalidRequest");
-    cloud.versioning("Enabled");
-    assert_eq!(code(put()), "NotImplemented");
-    let get = GetBucketReplicationInput { bucket: "box".into(), ..Default::default() };
-    let kept = cloud.call::<GetBucketReplicationOutput>("GetBucketReplication", &get);
-    assert_eq!(code(kept), "ReplicationConfigurationNotFoundError");
-}
-
-#[test]
 fn namespaces_of_bucket_names() {
     let cloud = Cloud::new();
     let make = |namespace: &str| {
@@ -326,4 +301,51 @@ fn namespaces_of_bucket_names() {
     assert_eq!(make("account-regional"), "NotImplemented");
     assert_eq!(make("nowhere"), "InvalidArgument");
     assert_eq!(make("global"), "ok");
+}
+
+/// Root has no device here, so that nobody turns on what would need its codes.
+#[test]
+fn mfa_delete_takes_a_factor() {
+    let cloud = Cloud::new();
+    let put = |mfa: &str, header: Option<&str>| {
+        let versioning_configuration = VersioningConfiguration {
+            status: Some("Enabled".into()),
+            mfa_delete: Some(mfa.into()),
+        };
+        let input = PutBucketVersioningInput {
+            bucket: "box".into(),
+            versioning_configuration,
+            mfa: header.map(str::to_owned),
+            ..Default::default()
+        };
+        cloud.call::<PutBucketVersioningOutput>("PutBucketVersioning", &input)
+    };
+    assert_eq!(code(put("Enabled", None)), "AccessDenied");
+    let header = "arn:aws:iam::000000000000:mfa/root-account-mfa-device 123456";
+    let error = put("Enabled", Some(header)).unwrap_err();
+    assert_eq!(error.message(), "Mfa Authentication must be used for this request");
+    assert_eq!(code(put("Often", None)), "MalformedXML");
+    let get = GetBucketVersioningInput { bucket: "box".into(), ..Default::default() };
+    let kept = cloud.call::<GetBucketVersioningOutput>("GetBucketVersioning", &get).unwrap();
+    assert_eq!((kept.status, kept.mfa_delete), (None, None));
+    // Terraform says so each time.
+    put("Disabled", None).unwrap();
+}
+
+#[test]
+fn a_bucket_that_is_made_again_has_a_new_list() {
+    let cloud = Cloud::new();
+    let make = |acl: Option<&str>| {
+        let acl = acl.map(str::to_owned);
+        let input = CreateBucketInput { bucket: "again".into(), acl, ..Default::default() };
+        cloud.call::<CreateBucketOutput>("CreateBucket", &input).unwrap();
+    };
+    let grants = || {
+        let input = GetBucketAclInput { bucket: "again".into(), ..Default::default() };
+        cloud.call::<GetBucketAclOutput>("GetBucketAcl", &input).unwrap().grants.unwrap().len()
+    };
+    make(Some("public-read"));
+    assert_eq!(grants(), 2);
+    make(None);
+    assert_eq!(grants(), 1);
 }
