@@ -48,6 +48,24 @@ def test_names_taken_and_names_that_are_none(account):
         account.iam.create_user(UserName="x" * 65)
 
 
+def test_keys_of_root(account):
+    key = account.iam.create_access_key()["AccessKey"]
+    pair = key["AccessKeyId"], key["SecretAccessKey"]
+    who = account.client("sts", key=pair).get_caller_identity()
+    assert who["Arn"] == f"arn:aws:iam::{account.id}:root"
+    assert account.client("s3", key=pair).list_buckets()["Buckets"] == []
+    listed = account.iam.list_access_keys()["AccessKeyMetadata"]
+    assert [one["AccessKeyId"] for one in listed] == [key["AccessKeyId"]]
+    assert account.iam.get_account_summary()["SummaryMap"]["AccountAccessKeysPresent"] == 1
+    account.iam.update_access_key(AccessKeyId=key["AccessKeyId"], Status="Inactive")
+    with refused("InvalidClientTokenId", 403):
+        account.client("sts", key=pair).get_caller_identity()
+    account.iam.delete_access_key(AccessKeyId=key["AccessKeyId"])
+    assert account.iam.list_access_keys()["AccessKeyMetadata"] == []
+    with refused("NoSuchEntity", 404):
+        account.iam.delete_access_key(AccessKeyId=key["AccessKeyId"])
+
+
 def test_keys(account):
     account.iam.create_user(UserName="u")
     key = account.iam.create_access_key(UserName="u")["AccessKey"]

@@ -4,7 +4,7 @@ import json
 import socket
 
 import pytest
-from accounts import refused
+from accounts import allow, refused
 
 
 @pytest.fixture
@@ -78,3 +78,59 @@ def test_what_an_account_blocks(account, bucket, named):
         control.get_public_access_block(AccountId="999999999999")
     control.delete_public_access_block(AccountId=account.id)
     assert nobody.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+
+
+def test_copies_from_an_access_point(account, bucket, named):
+    control = account.client("s3control", endpoint=named)
+    account.s3.put_object(Bucket=bucket, Key="in/ä b", Body=b"content")
+    made = control.create_access_point(AccountId=account.id, Name="door", Bucket=bucket)
+    for name, key in ((made["AccessPointArn"], "one"), (made["Alias"], "two")):
+        account.s3.copy_object(
+            Bucket=bucket, Key=key, CopySource={"Bucket": name, "Key": "in/ä b"})
+        assert account.s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"content"
+    policy = {"Version": "2012-10-17", "Statement": [{
+        "Effect": "Deny", "Principal": "*", "Action": "s3:GetObject",
+        "Resource": made["AccessPointArn"] + "/object/in/*"}]}
+    control.put_access_point_policy(
+        AccountId=account.id, Name="door", Policy=json.dumps(policy))
+    source = {"Bucket": made["AccessPointArn"], "Key": "in/ä b"}
+    with refused("AccessDenied", 403):
+        account.s3.copy_object(Bucket=bucket, Key="three", CopySource=source)
+    # The way past the access point is as open as before.
+    account.s3.copy_object(
+        Bucket=bucket, Key="three", CopySource={"Bucket": bucket, "Key": "in/ä b"})
+    gone = {**source, "Bucket": made["AccessPointArn"] + "s"}
+    with refused("NoSuchAccessPoint", 404):
+        account.s3.copy_object(Bucket=bucket, Key="four", CopySource=gone)
+
+
+def test_tags_of_access_points_and_buckets(account, bucket, named):
+    control = account.client("s3control", endpoint=named)
+    made = control.create_access_point(
+        AccountId=account.id, Name="door", Bucket=bucket, Tags=[{"Key": "a", "Value": "1"}])
+    for arn, first in ((made["AccessPointArn"], {"a": "1"}), (f"arn:aws:s3:::{bucket}", {})):
+        def tags():
+            listed = control.list_tags_for_resource(AccountId=account.id, ResourceArn=arn)["Tags"]
+            return {tag["Key"]: tag["Value"] for tag in listed}
+        assert tags() == first
+        control.tag_resource(AccountId=account.id, ResourceArn=arn, Tags=[
+            {"Key": "a", "Value": "2"}, {"Key": "b", "Value": "3"}])
+        assert tags() == {"a": "2", "b": "3"}
+        control.untag_resource(AccountId=account.id, ResourceArn=arn, TagKeys=["a", "c"])
+        assert tags() == {"b": "3"}
+        with refused("InvalidRequest", 400):
+            control.tag_resource(AccountId=account.id, ResourceArn=arn, Tags=[
+                {"Key": "aws:b", "Value": "3"}])
+    got = account.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
+    assert got == [{"Key": "b", "Value": "3"}]
+    with refused("NoSuchAccessPoint", 404):
+        control.list_tags_for_resource(
+            AccountId=account.id, ResourceArn=made["AccessPointArn"] + "s")
+    # Who tags needs to be allowed, by the tags that are there.
+    only = allow("s3:TagResource", Condition={"StringEquals": {"aws:ResourceTag/b": "3"}})
+    tagger = account.client("s3control", key=account.new_user("u", only), endpoint=named)
+    tagger.tag_resource(AccountId=account.id, ResourceArn=made["AccessPointArn"], Tags=[
+        {"Key": "b", "Value": "4"}])
+    with refused("AccessDenied", 403):
+        tagger.tag_resource(AccountId=account.id, ResourceArn=made["AccessPointArn"], Tags=[
+            {"Key": "b", "Value": "5"}])

@@ -116,6 +116,19 @@ pub trait S3ControlApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<ListAccessPointsOutput, ::api::Error> {
         Err(::api::Error::not_implemented("ListAccessPoints"))
     }
+    fn authorize_list_tags_for_resource(
+        &self,
+        cx: &::api::Cx,
+        input: &ListTagsForResourceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn list_tags_for_resource(
+        &self,
+        tx: &::api::Tx,
+        cx: &::api::Cx,
+        input: &ListTagsForResourceInput,
+    ) -> Result<ListTagsForResourceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("ListTagsForResource"))
+    }
     fn authorize_put_access_point_policy(
         &self,
         cx: &::api::Cx,
@@ -136,6 +149,32 @@ pub trait S3ControlApi: ::api::Hooks + Send + Sync + 'static {
         input: &PutPublicAccessBlockInput,
     ) -> Result<PutPublicAccessBlockOutput, ::api::Error> {
         Err(::api::Error::not_implemented("PutPublicAccessBlock"))
+    }
+    fn authorize_tag_resource(
+        &self,
+        cx: &::api::Cx,
+        input: &TagResourceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn tag_resource(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &TagResourceInput,
+    ) -> Result<TagResourceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("TagResource"))
+    }
+    fn authorize_untag_resource(
+        &self,
+        cx: &::api::Cx,
+        input: &UntagResourceInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
+    fn untag_resource(
+        &self,
+        tx: &mut ::api::Tx,
+        cx: &::api::Cx,
+        input: &UntagResourceInput,
+    ) -> Result<UntagResourceOutput, ::api::Error> {
+        Err(::api::Error::not_implemented("UntagResource"))
     }
 }
 
@@ -163,6 +202,7 @@ impl<T: S3ControlApi> ::api::Service for Handler<T> {
             43 => ::api::answer(self.0.get_access_point_policy_status(tx, cx, ::api::cast(input))),
             58 => ::api::answer(self.0.get_public_access_block(tx, cx, ::api::cast(input))),
             65 => ::api::answer(self.0.list_access_points(tx, cx, ::api::cast(input))),
+            74 => ::api::answer(self.0.list_tags_for_resource(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -181,6 +221,8 @@ impl<T: S3ControlApi> ::api::Service for Handler<T> {
             26 => ::api::answer(self.0.delete_public_access_block(tx, cx, ::api::cast(input))),
             77 => ::api::answer(self.0.put_access_point_policy(tx, cx, ::api::cast(input))),
             87 => ::api::answer(self.0.put_public_access_block(tx, cx, ::api::cast(input))),
+            91 => ::api::answer(self.0.tag_resource(tx, cx, ::api::cast(input))),
+            92 => ::api::answer(self.0.untag_resource(tx, cx, ::api::cast(input))),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -209,7 +251,10 @@ impl<T: S3ControlApi> ::api::Service for Handler<T> {
             38 => self.0.authorize_get_access_point(cx, ::api::cast(input)),
             41 => self.0.authorize_get_access_point_policy(cx, ::api::cast(input)),
             43 => self.0.authorize_get_access_point_policy_status(cx, ::api::cast(input)),
+            74 => self.0.authorize_list_tags_for_resource(cx, ::api::cast(input)),
             77 => self.0.authorize_put_access_point_policy(cx, ::api::cast(input)),
+            91 => self.0.authorize_tag_resource(cx, ::api::cast(input)),
+            92 => self.0.authorize_untag_resource(cx, ::api::cast(input)),
             _ => Err(::api::Error::wrong_kind(operation)),
         }
     }
@@ -309,7 +354,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 result_wrapper: None,
                 status: 200,
                 auth: Auth::Code,
-                refused: &["Scope", "Tags"],
+                refused: &["Scope"],
                 stored: &[],
             }),
         },
@@ -1443,7 +1488,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Read,
+                input: &tables::S_LIST_TAGS_FOR_RESOURCE_INPUT,
+                output: &tables::S_LIST_TAGS_FOR_RESOURCE_OUTPUT,
+                new_input: || ::std::boxed::Box::<ListTagsForResourceInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "PutAccessGrantsInstanceResourcePolicy",
@@ -1737,7 +1793,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_TAG_RESOURCE_INPUT,
+                output: &tables::S_TAG_RESOURCE_OUTPUT,
+                new_input: || ::std::boxed::Box::<TagResourceInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UntagResource",
@@ -1752,7 +1819,18 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Write,
+                input: &tables::S_UNTAG_RESOURCE_INPUT,
+                output: &tables::S_UNTAG_RESOURCE_OUTPUT,
+                new_input: || ::std::boxed::Box::<UntagResourceInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 204,
+                auth: Auth::Code,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateAccessGrantsLocation",

@@ -456,6 +456,51 @@ impl Struct for ListAccessPointsOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct ListTagsForResourceInput {
+    pub account_id: ::std::string::String,
+    pub resource_arn: ::std::string::String,
+}
+impl Struct for ListTagsForResourceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_TAGS_FOR_RESOURCE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.account_id,
+            1 => &self.resource_arn,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.account_id,
+            1 => &mut self.resource_arn,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ListTagsForResourceOutput {
+    pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+}
+impl Struct for ListTagsForResourceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_LIST_TAGS_FOR_RESOURCE_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct NoSuchPublicAccessBlockConfiguration {
     pub message: ::std::option::Option<::std::string::String>,
 }
@@ -627,6 +672,90 @@ impl Struct for Tag {
     }
 }
 #[derive(Clone, Default)]
+pub struct TagResourceInput {
+    pub account_id: ::std::string::String,
+    pub resource_arn: ::std::string::String,
+    pub tags: ::std::vec::Vec<Tag>,
+}
+impl Struct for TagResourceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_RESOURCE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.account_id,
+            1 => &self.resource_arn,
+            2 => &self.tags,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.account_id,
+            1 => &mut self.resource_arn,
+            2 => &mut self.tags,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct TagResourceOutput {}
+impl Struct for TagResourceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_TAG_RESOURCE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagResourceInput {
+    pub account_id: ::std::string::String,
+    pub resource_arn: ::std::string::String,
+    pub tag_keys: ::std::vec::Vec<::std::string::String>,
+}
+impl Struct for UntagResourceInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_RESOURCE_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.account_id,
+            1 => &self.resource_arn,
+            2 => &self.tag_keys,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.account_id,
+            1 => &mut self.resource_arn,
+            2 => &mut self.tag_keys,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct UntagResourceOutput {}
+impl Struct for UntagResourceOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_UNTAG_RESOURCE_OUTPUT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct VpcConfiguration {
     pub vpc_id: ::std::string::String,
 }
@@ -729,6 +858,8 @@ impl Struct for PutPublicAccessBlockOutput {
     GetPublicAccessBlockInput,
     ListAccessPointsInput,
     ListAccessPointsOutput,
+    ListTagsForResourceInput,
+    ListTagsForResourceOutput,
     NoSuchPublicAccessBlockConfiguration,
     PolicyStatus,
     PublicAccessBlockConfiguration,
@@ -736,6 +867,10 @@ impl Struct for PutPublicAccessBlockOutput {
     PutPublicAccessBlockInput,
     Scope,
     Tag,
+    TagResourceInput,
+    TagResourceOutput,
+    UntagResourceInput,
+    UntagResourceOutput,
     VpcConfiguration,
     DeleteAccessPointOutput,
     DeleteAccessPointPolicyOutput,

@@ -11,8 +11,8 @@ use crate::content::Content;
 use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
 use crate::{
-    body, bucket, conditions, encryption, events, lifecycle, lock, meta, multipart, names, object,
-    put_object, restore, tagging,
+    body, bucket, conditions, control, encryption, events, lifecycle, lock, meta, multipart, names,
+    object, put_object, restore, tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base::{Timestamp, percent};
@@ -21,8 +21,10 @@ use gen_s3::*;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// `x-amz-copy-source`: `/bucket/key?versionId=…`, percent-encoded.
+/// `x-amz-copy-source`: `/bucket/key?versionId=…`, or an access point's ARN with `/object/key` behind it,
+/// percent-encoded.
 pub struct Source {
+    /// A bucket's name, or an access point's ARN or alias.
     pub bucket: String,
     pub key: String,
     pub version: Option<String>,
@@ -45,7 +47,11 @@ impl Source {
         };
         let path = text(path)?;
         let path = path.strip_prefix('/').unwrap_or(&path);
-        let (bucket, key) = path.split_once('/').ok_or_else(invalid)?;
+        let split = match path.starts_with("arn:") {
+            true => path.split_once("/object/"),
+            false => path.split_once('/'),
+        };
+        let (bucket, key) = split.ok_or_else(invalid)?;
         if bucket.is_empty() || key.is_empty() {
             return Err(invalid());
         }
@@ -54,7 +60,10 @@ impl Source {
     }
 
     fn ask(&self, cx: &Cx) -> Ask {
-        let arn = names::object_arn(cx.partition(), &self.bucket, &self.key);
+        let arn = match self.bucket.starts_with("arn:") {
+            true => format!("{}/object/{}", self.bucket, self.key),
+            false => names::object_arn(cx.partition(), &self.bucket, &self.key),
+        };
         match &self.version {
             Some(version) => {
                 Ask::new("s3:GetObjectVersion", arn).key("s3:versionid", Some(version.as_str()))
@@ -63,14 +72,27 @@ impl Source {
         }
     }
 
+    /// The bucket that it lies in.
+    fn bucket(&self, tx: &Tx, cx: &Cx, owner: &Option<String>) -> Result<Arc<BucketRow>, Error> {
+        let names_point =
+            self.bucket.starts_with("arn:") || self.bucket.ends_with(control::ALIAS_END);
+        let point = match names_point {
+            true => control::find(tx, &self.bucket, &cx.region)?,
+            false => None,
+        };
+        let name = point.as_ref().map_or(&self.bucket, |point| &point.bucket);
+        bucket::find_expected(tx, name, owner)
+    }
+
     /// The version that is copied.
     fn find(
         &self,
         tx: &Tx,
+        cx: &Cx,
         owner: &Option<String>,
         reading: &Reading<'_>,
     ) -> Result<(Arc<BucketRow>, ObjectRow), Error> {
-        let bucket = bucket::find_expected(tx, &self.bucket, owner)?;
+        let bucket = self.bucket(tx, cx, owner)?;
         let row = object::find(tx, &bucket, &self.key, self.version.as_deref())?;
         let row = match row {
             Some(row) if row.delete_marker && self.version.is_some() => {
@@ -279,7 +301,7 @@ async fn take(
     let (source_bucket, row, content) = cx.read(|tx| {
         bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
         encrypted(input, &keys.target).check()?;
-        let (bucket, row) = source.find(tx, &input.expected_source_bucket_owner, &reading)?;
+        let (bucket, row) = source.find(tx, cx, &input.expected_source_bucket_owner, &reading)?;
         customer_key::check_reading(&row.meta, keys.source.as_ref())?;
         let content = Content::of(tx, cx, &row, keys.source.as_ref())?;
         Ok((bucket, row, content))
@@ -322,7 +344,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
         .write(input, |tx| {
             let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
             // Between the two transactions the source may have gone, and its bytes with it.
-            let from = bucket::find(tx, &source.bucket)?;
+            let from = source.bucket(tx, cx, &None)?;
             let id = match copied.source.version_id.as_str() {
                 "" => object::NULL,
                 id => id,
@@ -433,7 +455,7 @@ pub async fn part(
     let (target, from, row, content) = cx.read(|tx| {
         let target = multipart::target(tx, input)?;
         customer_key::check_part(&target.upload.meta, keys.target.as_ref())?;
-        let (from, row) = source.find(tx, &input.expected_source_bucket_owner, &reading)?;
+        let (from, row) = source.find(tx, cx, &input.expected_source_bucket_owner, &reading)?;
         customer_key::check_reading(&row.meta, keys.source.as_ref())?;
         let content = Content::of(tx, cx, &row, keys.source.as_ref())?;
         Ok((target, from, row, content))

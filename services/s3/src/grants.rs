@@ -71,6 +71,15 @@ fn split_arn(resource: &str) -> Option<(&str, &str)> {
     Some(slash.map_or((rest, ""), |at| (&rest[..at], &rest[at + 1..])))
 }
 
+/// Access point and key, where a resource is named by an access point's ARN or alias: the source of a copy.
+fn of_point(resource: &str) -> Option<(&str, &str)> {
+    let account = resource.split(':').nth(4)?;
+    if !account.is_empty() {
+        return resource.split_once("/object/");
+    }
+    split_arn(resource).filter(|(name, _)| name.ends_with(control::ALIAS_END))
+}
+
 fn version_asked(ask: &Ask) -> Option<&str> {
     let version = ask.context.iter().find(|(name, _)| name == "s3:versionid");
     version.and_then(|(_, values)| values.first()).map(String::as_str)
@@ -143,6 +152,27 @@ fn listing(ask: &mut Ask, prefix: &Option<String>, delimiter: &Option<String>, m
         if let Some(value) = value {
             ask.context.push((name.into(), vec![value]));
         }
+    }
+}
+
+impl S3 {
+    /// What the bucket behind an access point grants for one of its objects.
+    fn grants_of_source(&self, tx: &Tx, cx: &Cx, given: &str, key: &str) -> Result<Grants, Error> {
+        let found = control::find(tx, given, &cx.region)?;
+        let point = found.ok_or_else(|| bucket::no_such_bucket(given))?;
+        let bucket = bucket::find(tx, &point.bucket)?;
+        let policy = self.policies.get(&bucket, cx)?;
+        refuse_restricted(tx, &bucket, policy.as_ref(), cx)?;
+        charge(&bucket, cx)?;
+        let (through, context) = control::grants(tx, cx, &point, &bucket, key)?;
+        Ok(Grants {
+            owner: Some(bucket.owner),
+            policy,
+            context,
+            through: Some(through),
+            resource: Some(names::object_arn(cx.partition(), &point.bucket, key)),
+            ..Grants::default()
+        })
     }
 }
 
@@ -252,6 +282,9 @@ impl Hooks for S3 {
     }
 
     fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        if let Some((given, key)) = of_point(&ask.resource) {
+            return self.grants_of_source(tx, cx, given, key);
+        }
         let Some((name, key)) = split_arn(&ask.resource) else { return Ok(Grants::default()) };
         if ask.action == "s3:CreateBucket" {
             return Ok(Grants::default());

@@ -1,7 +1,7 @@
 //! Access points: made, shown, listed, removed; their policies.
 
 use super::account_block::{self, from_document, to_document};
-use super::check_account;
+use super::{check_account, tags};
 use crate::bucket;
 use crate::rows::*;
 use api::{Cx, Error, Tx};
@@ -39,6 +39,7 @@ row! {
         6 => vpc: Option<String>,
         7 => block: PublicAccessRow,
         8 => policy: Option<String>,
+        9 => tags: BTreeMap<String, String>,
     }
 }
 
@@ -76,7 +77,7 @@ fn invalid(text: &str) -> Error {
     Error::new(&e::INVALID_REQUEST, text)
 }
 
-fn not_found(name: &str) -> Error {
+pub fn not_found(name: &str) -> Error {
     Error::new(&e::NO_SUCH_ACCESS_POINT, "The specified accesspoint does not exist")
         .detail("AccessPointName", name)
 }
@@ -135,6 +136,7 @@ pub fn create(
         vpc: input.vpc_configuration.as_ref().map(|vpc| vpc.vpc_id.clone()),
         block,
         policy: None,
+        tags: tags::given(input.tags.as_deref().unwrap_or_default())?,
     };
     tx.put(&POINTS, &scope, &(region, name), &row)?;
     let of = AliasRow { account, region: region.to_owned(), name: name.to_owned() };

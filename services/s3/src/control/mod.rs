@@ -4,11 +4,12 @@
 //! Invariants: an access point's name is taken once in an account and region, its alias once in the
 //! cloud; a bucket goes only when no access point leads to it. Requests through one are in [`through`].
 //!
-//! Deliberately absent: scopes and tags of access points (refused by name), those of several regions,
-//! of Outposts and of functions.
+//! Deliberately absent: scopes of access points, which only directory buckets have (refused by name),
+//! those of several regions, of Outposts and of functions.
 
 mod access_point;
 mod account_block;
+mod tags;
 mod through;
 
 pub use access_point::{ALIAS_END, attached};
@@ -58,8 +59,43 @@ impl S3ControlApi for Control {
         Ok(vec![Ask::new("s3:GetAccessPoint", "*")])
     }
 
+    fn authorize_create_access_point(
+        &self,
+        cx: &Cx,
+        input: &CreateAccessPointInput,
+    ) -> Result<Vec<Ask>, Error> {
+        let mut asks = ask(cx, "s3:CreateAccessPoint", &input.account_id, &input.name);
+        if let Some(given) = &input.tags {
+            let tagging = ask(cx, "s3:TagResource", &input.account_id, &input.name);
+            asks.extend(tagging.into_iter().map(|ask| tags::with_tags(ask, given)));
+        }
+        Ok(asks)
+    }
+
+    fn authorize_tag_resource(&self, _: &Cx, input: &TagResourceInput) -> Result<Vec<Ask>, Error> {
+        let ask = Ask::new("s3:TagResource", input.resource_arn.as_str());
+        Ok(vec![tags::with_tags(ask, &input.tags)])
+    }
+
+    fn authorize_untag_resource(
+        &self,
+        _: &Cx,
+        input: &UntagResourceInput,
+    ) -> Result<Vec<Ask>, Error> {
+        let mut ask = Ask::new("s3:UntagResource", input.resource_arn.as_str());
+        ask.context.push(("aws:tagkeys".into(), input.tag_keys.clone()));
+        Ok(vec![ask])
+    }
+
+    fn authorize_list_tags_for_resource(
+        &self,
+        _: &Cx,
+        input: &ListTagsForResourceInput,
+    ) -> Result<Vec<Ask>, Error> {
+        Ok(vec![Ask::new("s3:ListTagsForResource", input.resource_arn.as_str())])
+    }
+
     asks! {
-        authorize_create_access_point(CreateAccessPointInput) = "s3:CreateAccessPoint";
         authorize_delete_access_point(DeleteAccessPointInput) = "s3:DeleteAccessPoint";
         authorize_put_access_point_policy(PutAccessPointPolicyInput) = "s3:PutAccessPointPolicy";
         authorize_get_access_point_policy(GetAccessPointPolicyInput) = "s3:GetAccessPointPolicy";
@@ -73,10 +109,13 @@ impl S3ControlApi for Control {
         get_access_point_policy(GetAccessPointPolicyInput) -> GetAccessPointPolicyOutput = access_point::get_policy;
         get_access_point_policy_status(GetAccessPointPolicyStatusInput) -> GetAccessPointPolicyStatusOutput = access_point::policy_status;
         get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput = account_block::get;
+        list_tags_for_resource(ListTagsForResourceInput) -> ListTagsForResourceOutput = tags::list;
     }
 
     writes! {
         create_access_point(CreateAccessPointInput) -> CreateAccessPointOutput = access_point::create;
+        tag_resource(TagResourceInput) -> TagResourceOutput = tags::tag;
+        untag_resource(UntagResourceInput) -> UntagResourceOutput = tags::untag;
         delete_access_point(DeleteAccessPointInput) -> DeleteAccessPointOutput = access_point::delete;
         put_access_point_policy(PutAccessPointPolicyInput) -> PutAccessPointPolicyOutput = access_point::put_policy;
         delete_access_point_policy(DeleteAccessPointPolicyInput) -> DeleteAccessPointPolicyOutput = access_point::delete_policy;
@@ -96,9 +135,14 @@ impl Hooks for Control {
         checksum::check_whole(operation, headers, body, trailers)
     }
 
-    fn grants(&self, _: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
-        let arn = Arn::parse(&ask.resource);
-        let owner = arn.and_then(|arn| AccountId::parse(&arn.account));
-        Ok(Grants { owner, ..Grants::default() })
+    fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        let Some(arn) = Arn::parse(&ask.resource) else { return Ok(Grants::default()) };
+        let Some(owner) = AccountId::parse(&arn.account) else { return tags::bucket(tx, &arn) };
+        let point = match arn.resource.strip_prefix("accesspoint/") {
+            Some(name) => access_point::find(tx, owner, &arn.region, name)?,
+            None => None,
+        };
+        let context = point.map(|point| tags::existing(&point.tags)).unwrap_or_default();
+        Ok(Grants { owner: Some(owner), context, ..Grants::default() })
     }
 }

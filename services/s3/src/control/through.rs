@@ -112,6 +112,10 @@ pub fn grants(
         ("s3:dataaccesspointaccount", point.account.to_string()),
         ("s3:accesspointnetworkorigin", row.origin().to_owned()),
     ];
-    let context = context.into_iter().map(|(name, value)| (name.into(), vec![value])).collect();
+    let context = context.into_iter().map(|(name, value)| (name.into(), vec![value]));
+    let tags = row.tags.iter().map(|(key, value)| {
+        (format!("s3:accesspointtag/{}", key.to_ascii_lowercase()).into(), vec![value.clone()])
+    });
+    let context = context.chain(tags).collect();
     Ok((Through { resource, owner: point.account, policy }, context))
 }
