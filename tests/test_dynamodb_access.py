@@ -284,6 +284,29 @@ def test_policies_of_tables(account, other):
         db.put_resource_policy(ResourceArn=resource, Policy="not a policy")
 
 
+def test_a_policy_means_who_was_there(account):
+    """A user who is made later under the same name is somebody else; one who is not there is nobody."""
+    db = account.dynamodb
+    table = new_table(account)
+    put(account, table, {"p": "k"})
+    lets_in = {"Version": "2012-10-17", "Statement": [{
+        "Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account.id}:user/u"},
+        "Action": "dynamodb:Scan", "Resource": arn(account, table)}]}
+    with refused("ValidationException", 400, part="Invalid principal"):
+        db.put_resource_policy(ResourceArn=arn(account, table), Policy=json.dumps(lets_in))
+    key = account.new_user("u")
+    db.put_resource_policy(ResourceArn=arn(account, table), Policy=json.dumps(lets_in))
+    assert account.client("dynamodb", key=key).scan(TableName=table)["Count"] == 1
+    account.iam.delete_access_key(UserName="u", AccessKeyId=key[0])
+    first = account.iam.get_user(UserName="u")["User"]["UserId"]
+    account.iam.delete_user(UserName="u")
+    second = account.client("dynamodb", key=account.new_user("u"))
+    with refused("AccessDeniedException", 400):
+        second.scan(TableName=table)
+    shown = db.get_resource_policy(ResourceArn=arn(account, table))["Policy"]
+    assert json.loads(shown)["Statement"][0]["Principal"] == {"AWS": first}
+
+
 def test_streams_belong_to_their_account(account, other):
     """Another account's ARN or iterator opens nothing, until the stream's own policy says so."""
     db = account.dynamodb

@@ -104,33 +104,33 @@ def test_copies_from_an_access_point(account, bucket, named):
         account.s3.copy_object(Bucket=bucket, Key="four", CopySource=gone)
 
 
-def test_tags_of_access_points_and_buckets(account, bucket, named):
+def test_tags(account, bucket, named):
     control = account.client("s3control", endpoint=named)
     made = control.create_access_point(
         AccountId=account.id, Name="door", Bucket=bucket, Tags=[{"Key": "a", "Value": "1"}])
-    for arn, first in ((made["AccessPointArn"], {"a": "1"}), (f"arn:aws:s3:::{bucket}", {})):
-        def tags():
-            listed = control.list_tags_for_resource(AccountId=account.id, ResourceArn=arn)["Tags"]
-            return {tag["Key"]: tag["Value"] for tag in listed}
-        assert tags() == first
-        control.tag_resource(AccountId=account.id, ResourceArn=arn, Tags=[
-            {"Key": "a", "Value": "2"}, {"Key": "b", "Value": "3"}])
-        assert tags() == {"a": "2", "b": "3"}
-        control.untag_resource(AccountId=account.id, ResourceArn=arn, TagKeys=["a", "c"])
-        assert tags() == {"b": "3"}
+    arn = made["AccessPointArn"]
+
+    def tags():
+        listed = control.list_tags_for_resource(AccountId=account.id, ResourceArn=arn)["Tags"]
+        return {tag["Key"]: tag["Value"] for tag in listed}
+
+    def put(client, **given):
+        client.tag_resource(AccountId=account.id, ResourceArn=arn, Tags=[
+            {"Key": key, "Value": value} for key, value in given.items()])
+
+    assert tags() == {"a": "1"}
+    put(control, a="2", b="3")
+    assert tags() == {"a": "2", "b": "3"}
+    control.untag_resource(AccountId=account.id, ResourceArn=arn, TagKeys=["a", "c"])
+    assert tags() == {"b": "3"}
+    for bad in ({"aws:b": "3"}, {f"k{n}": "v" for n in range(50)}):
         with refused("InvalidRequest", 400):
-            control.tag_resource(AccountId=account.id, ResourceArn=arn, Tags=[
-                {"Key": "aws:b", "Value": "3"}])
-    got = account.s3.get_bucket_tagging(Bucket=bucket)["TagSet"]
-    assert got == [{"Key": "b", "Value": "3"}]
+            put(control, **bad)
     with refused("NoSuchAccessPoint", 404):
-        control.list_tags_for_resource(
-            AccountId=account.id, ResourceArn=made["AccessPointArn"] + "s")
+        control.list_tags_for_resource(AccountId=account.id, ResourceArn=arn + "s")
     # Who tags needs to be allowed, by the tags that are there.
     only = allow("s3:TagResource", Condition={"StringEquals": {"aws:ResourceTag/b": "3"}})
     tagger = account.client("s3control", key=account.new_user("u", only), endpoint=named)
-    tagger.tag_resource(AccountId=account.id, ResourceArn=made["AccessPointArn"], Tags=[
-        {"Key": "b", "Value": "4"}])
+    put(tagger, b="4")
     with refused("AccessDenied", 403):
-        tagger.tag_resource(AccountId=account.id, ResourceArn=made["AccessPointArn"], Tags=[
-            {"Key": "b", "Value": "5"}])
+        put(tagger, b="5")

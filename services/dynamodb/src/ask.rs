@@ -6,6 +6,7 @@
 use crate::DynamoDb;
 use crate::names::{arn, split_arn};
 use crate::params::Parsed;
+use crate::policies::of_caller;
 use api::{Ask, Background, Cx, Error, Grants, Hooks, Tx};
 use base::AccountId;
 use gen_dynamodb::*;
@@ -377,15 +378,16 @@ fn with_tags(mut ask: Ask, tags: Option<&[Tag]>) -> Ask {
 }
 
 impl Hooks for DynamoDb {
-    fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
+    fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
         if ask.resource.contains("/stream/") {
-            return crate::streams::grants(tx, &ask.resource);
+            return crate::streams::grants(tx, cx, &ask.resource);
         }
         let owner = ask.resource.split(':').nth(4).and_then(AccountId::parse);
         let mut grants = Grants { owner, ..Grants::default() };
         let Some((name, sub)) = split_arn(&ask.resource) else { return Ok(grants) };
         let Some(table) = self.tables.find(tx, &name)? else { return Ok(grants) };
-        grants.policy = table.policy.clone();
+        let (text, ids) = (table.row.policy.as_ref(), &table.row.policy_ids);
+        grants.policy = of_caller(cx, text, ids, || Ok(table.policy.clone()))?;
         let index = sub.strip_prefix("index/").and_then(|name| table.index(name));
         let hash = index.and_then(|index| index.hash.first()).unwrap_or(&table.hash);
         let of_key = |name: &str| name.strip_prefix(KEY).is_some_and(|name| name == hash);

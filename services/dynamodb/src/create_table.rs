@@ -26,8 +26,10 @@ impl DynamoDb {
         let name = TableName::parse(cx, &input.table_name)?;
         check_index_name(&name.name)?;
         let mut row = new_row(cx, input)?;
-        row.policy =
-            input.resource_policy.as_ref().map(|text| crate::policies::check(text)).transpose()?;
+        if let Some(text) = &input.resource_policy {
+            row.policy_ids = crate::policies::check(tx, text)?;
+            row.policy = Some(text.clone());
+        }
         if self.tables.find(tx, &name)?.is_some() {
             return Err(in_use(format!("Table already exists: {}", name.name)));
         }
@@ -102,6 +104,7 @@ pub(crate) fn new_row(cx: &Cx, input: &CreateTableInput) -> Result<TableRow, Err
         tags: tags::of_new(input.tags.as_deref().unwrap_or_default())?,
         policy: None,
         policy_revision: String::new(),
+        policy_ids: Default::default(),
         class: input.table_class.clone(),
         ttl: None,
         recovery_since: None,

@@ -1,27 +1,46 @@
-//! Resource policies of tables and streams.
+//! Resource policies of tables and streams. As with those of buckets, users and roles that they name are
+//! meant by their unique ids: who has the name later is somebody else.
 
 use crate::DynamoDb;
 use crate::error::invalid;
 use crate::rows::{StreamRow, TableRow};
 use crate::streams::Named;
-use crate::table::save;
-use api::{Cx, Error, Tx};
+use crate::table::{named_policy, save};
+use api::{Cx, Error, NamedPolicy, Tx};
+use directory::{principal_ids, principals_for, principals_now};
 use gen_dynamodb::errors as e;
 use gen_dynamodb::*;
 use policy::{Kind, Policy};
+use std::collections::BTreeMap;
 
 const POLICY_BYTES_MAX: usize = 20 * 1024;
 
-/// The text, if it is a policy that a table can have.
-pub(crate) fn check(text: &str) -> Result<String, Error> {
+/// Unique ids by the ARNs that a policy names.
+type Ids = BTreeMap<String, String>;
+
+/// The ids of whom the text names, if it is a policy that a table can have.
+pub(crate) fn check(tx: &Tx, text: &str) -> Result<Ids, Error> {
     if text.len() > POLICY_BYTES_MAX {
         return Err(invalid(format!(
             "Resource policy size exceeds the limit of {POLICY_BYTES_MAX} bytes"
         )));
     }
-    match Policy::parse(Kind::Resource, text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(invalid(format!("Invalid policy document: {}", error))),
+    let policy = Policy::parse(Kind::Resource, text)
+        .map_err(|error| invalid(format!("Invalid policy document: {error}")))?;
+    principal_ids(tx, &policy)?
+        .map_err(|arn| invalid(format!("Invalid policy document: Invalid principal {arn}")))
+}
+
+/// The policy as it is to be read for the caller; `parsed` is the one that was put.
+pub(crate) fn of_caller(
+    cx: &Cx,
+    text: Option<&String>,
+    ids: &Ids,
+    parsed: impl FnOnce() -> Result<Option<NamedPolicy>, Error>,
+) -> Result<Option<NamedPolicy>, Error> {
+    match text.and_then(|text| principals_for(text, ids, &cx.caller)) {
+        Some(own) => named_policy(&own).map(Some),
+        None => parsed(),
     }
 }
 
@@ -66,14 +85,27 @@ impl Holder {
         })
     }
 
-    fn set(self, tx: &mut Tx, policy: Option<String>, revision: String) -> Result<(), Error> {
+    fn ids(&self) -> &Ids {
+        match self {
+            Holder::Table(row) => &row.policy_ids,
+            Holder::Stream(_, row) => &row.policy_ids,
+        }
+    }
+
+    fn set(
+        self,
+        tx: &mut Tx,
+        policy: Option<String>,
+        ids: Ids,
+        revision: String,
+    ) -> Result<(), Error> {
         match self {
             Holder::Table(mut row) => {
-                (row.policy, row.policy_revision) = (policy, revision);
+                (row.policy, row.policy_ids, row.policy_revision) = (policy, ids, revision);
                 save(tx, &row)
             }
             Holder::Stream(named, mut row) => {
-                (row.policy, row.policy_revision) = (policy, revision);
+                (row.policy, row.policy_ids, row.policy_revision) = (policy, ids, revision);
                 named.save(tx, &row)
             }
         }
@@ -96,14 +128,14 @@ impl DynamoDb {
         cx: &Cx,
         input: &PutResourcePolicyInput,
     ) -> Result<PutResourcePolicyOutput, Error> {
-        let text = check(&input.policy)?;
+        let ids = check(tx, &input.policy)?;
         let holder = self.holder(tx, &input.resource_arn)?;
         let wanted = input.expected_revision_id.as_ref();
         check_revision(holder.revision(), wanted, &input.resource_arn)?;
         let mut revision = holder.revision().unwrap_or_default().to_owned();
-        if holder.policy() != Some(&text) {
+        if holder.policy() != Some(&input.policy) || *holder.ids() != ids {
             revision = cx.entropy.uuid();
-            holder.set(tx, Some(text), revision.clone())?;
+            holder.set(tx, Some(input.policy.clone()), ids, revision.clone())?;
         }
         Ok(PutResourcePolicyOutput { revision_id: Some(revision) })
     }
@@ -115,7 +147,8 @@ impl DynamoDb {
         input: &GetResourcePolicyInput,
     ) -> Result<GetResourcePolicyOutput, Error> {
         let holder = self.holder(tx, &input.resource_arn)?;
-        let policy = holder.policy().cloned().ok_or_else(|| missing(&input.resource_arn))?;
+        let policy = holder.policy().ok_or_else(|| missing(&input.resource_arn))?;
+        let policy = principals_now(tx, policy, holder.ids())?.into_owned();
         let revision_id = holder.revision().map(str::to_owned);
         Ok(GetResourcePolicyOutput { policy: Some(policy), revision_id })
     }
@@ -135,7 +168,7 @@ impl DynamoDb {
             };
         };
         check_revision(Some(&revision), wanted, &input.resource_arn)?;
-        holder.set(tx, None, String::new())?;
+        holder.set(tx, None, Ids::new(), String::new())?;
         Ok(DeleteResourcePolicyOutput { revision_id: Some(revision) })
     }
 }

@@ -64,6 +64,7 @@ fn new_row(
         tags: BTreeMap::new(),
         policy: None,
         policy_revision: String::new(),
+        policy_ids: Default::default(),
         ttl: None,
         ttl_changed: None,
         recovery_since: None,

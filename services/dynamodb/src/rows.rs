@@ -91,6 +91,8 @@ row! {
         38 => pins: BTreeMap<u64, Timestamp>,
         /// Its items are still to come: it is being restored or imported.
         39 => coming: bool,
+        /// The unique ids of the users and roles that the policy names, by their ARNs.
+        40 => policy_ids: BTreeMap<String, String>,
     }
 
     #[derive(Default)]
@@ -139,6 +141,8 @@ row! {
         8 => last: Option<u64>,
         9 => policy: Option<String>,
         10 => policy_revision: String,
+        /// As [`TableRow::policy_ids`].
+        11 => policy_ids: BTreeMap<String, String>,
     }
 
     /// A change of one item.

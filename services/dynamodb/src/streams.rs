@@ -5,6 +5,7 @@
 use crate::error::invalid;
 use crate::jobs::{RETENTION_MS, trim_later};
 use crate::names::{TableName, arn, split_arn};
+use crate::policies::of_caller;
 use crate::rows::{Event, RECORDS, RecordRow, STREAMS, StreamRow, TableRow, ViewType};
 use crate::table::named_policy;
 use crate::write::first_sequence;
@@ -44,6 +45,7 @@ pub(crate) fn begin(tx: &mut Tx, row: &mut TableRow, view: ViewType) -> Result<(
         last: None,
         policy: None,
         policy_revision: String::new(),
+        policy_ids: Default::default(),
     };
     tx.put(&STREAMS, &scope, &(row.name.as_str(), label.as_str()), &stream)?;
     row.stream_label = Some(label);
@@ -154,20 +156,23 @@ fn ask(cx: &Cx, resource: String) -> Result<Vec<Ask>, Error> {
 }
 
 /// Who owns a stream, and what its own policy says.
-pub(crate) fn grants(tx: &Tx, resource: &str) -> Result<Grants, Error> {
+pub(crate) fn grants(tx: &Tx, cx: &Cx, resource: &str) -> Result<Grants, Error> {
     let owner = resource.split(':').nth(4).and_then(AccountId::parse);
     let mut grants = Grants { owner, ..Grants::default() };
     if let Ok(named) = Named::parse(resource)
         && let Some(row) = named.row(tx)?
     {
-        grants.policy = row.policy.as_deref().map(named_policy).transpose()?;
+        let text = row.policy.as_ref();
+        grants.policy = of_caller(cx, text, &row.policy_ids, || {
+            text.map(|text| named_policy(text)).transpose()
+        })?;
     }
     Ok(grants)
 }
 
 impl Hooks for Streams {
-    fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
-        grants(tx, &ask.resource)
+    fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        grants(tx, cx, &ask.resource)
     }
 }
 

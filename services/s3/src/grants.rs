@@ -282,13 +282,13 @@ impl Hooks for S3 {
     }
 
     fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
+        if ask.action == "s3:CreateBucket" {
+            return Ok(Grants::default());
+        }
         if let Some((given, key)) = of_point(&ask.resource) {
             return self.grants_of_source(tx, cx, given, key);
         }
         let Some((name, key)) = split_arn(&ask.resource) else { return Ok(Grants::default()) };
-        if ask.action == "s3:CreateBucket" {
-            return Ok(Grants::default());
-        }
         let bucket = bucket::find(tx, name)?;
         if bucket.has(Feature::Logging) {
             cx.touch(name, key, &ask.action);

@@ -140,25 +140,6 @@ pub fn put_bucket(
     Ok(PutBucketTaggingOutput::default())
 }
 
-/// The tags of a bucket; none where none were put.
-pub fn of_bucket(tx: &Tx, bucket: &BucketRow) -> Result<BTreeMap<String, String>, Error> {
-    let kept: Option<Tagging> = config::get(tx, bucket, KIND, "")?;
-    Ok(kept.iter().flat_map(pairs).collect())
-}
-
-/// Puts them all; none is what a bucket has to which none were put.
-pub fn set_of_bucket(
-    tx: &mut Tx,
-    cx: &Cx,
-    bucket: &BucketRow,
-    tags: &BTreeMap<String, String>,
-) -> Result<(), Error> {
-    match tags.is_empty() {
-        true => config::delete(tx, bucket, KIND, "").map(drop),
-        false => config::put(tx, cx, bucket, KIND, "", &Tagging { tag_set: tag_set(tags) }),
-    }
-}
-
 pub fn delete_bucket(
     tx: &mut Tx,
     _: &Cx,

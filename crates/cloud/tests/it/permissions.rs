@@ -19,6 +19,7 @@ fn text(member: &str) -> &'static str {
         "CopySource" => "photos/source",
         "OpenIDConnectProviderArn" => "arn:aws:iam::000000000000:oidc-provider/abc.def",
         "PolicyArn" => "arn:aws:iam::000000000000:policy/abc",
+        "ResourceArn" => "arn:aws:s3:us-east-1:000000000000:accesspoint/abc",
         "SAMLProviderArn" => "arn:aws:iam::000000000000:saml-provider/abc",
         "SerialNumber" => "arn:aws:iam::000000000000:mfa/abc",
         name if name.to_ascii_lowercase().contains("arn") => "arn:aws:iam::000000000000:role/abc",

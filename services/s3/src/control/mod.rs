@@ -137,7 +137,7 @@ impl Hooks for Control {
 
     fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
         let Some(arn) = Arn::parse(&ask.resource) else { return Ok(Grants::default()) };
-        let Some(owner) = AccountId::parse(&arn.account) else { return tags::bucket(tx, &arn) };
+        let Some(owner) = AccountId::parse(&arn.account) else { return Ok(Grants::default()) };
         let point = match arn.resource.strip_prefix("accesspoint/") {
             Some(name) => access_point::find(tx, owner, &arn.region, name)?,
             None => None,
