@@ -34,6 +34,7 @@ pub fn run(config: &Config, check_data: bool) -> Result<(), Failure> {
         overlay(),
         cgroups(),
         firewall(),
+        engines(),
     ];
     let colour = std::io::stdout().is_terminal();
     let mut needed = 0;
@@ -222,9 +223,39 @@ fn firewall() -> Finding {
     finding("firewall", false, state)
 }
 
+/// Networks and control groups of engines that were killed and whose data folder nobody opens again.
+fn engines() -> Finding {
+    let state = match rustix::process::geteuid().is_root() {
+        false => Err("only root sees what engines have left in the kernel".to_owned()),
+        true => Ok(left_behind(&engine::claim::sweep())),
+    };
+    finding("engines", false, state)
+}
+
+fn left_behind(swept: &engine::claim::Swept) -> String {
+    let alive = format!("{} running", swept.alive.len());
+    match swept.gone.as_slice() {
+        [] => format!("{alive}, nothing left of others"),
+        gone => {
+            format!("{alive}; cleared up after {} that had died: {}", gone.len(), gone.join(" "))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_died_is_named() {
+        let swept = |gone: &[&str]| engine::claim::Swept {
+            alive: vec!["a".to_owned()],
+            gone: gone.iter().map(|mark| (*mark).to_owned()).collect(),
+        };
+        assert_eq!(left_behind(&swept(&[])), "1 running, nothing left of others");
+        let text = left_behind(&swept(&["b", "c"]));
+        assert_eq!(text, "1 running; cleared up after 2 that had died: b c");
+    }
 
     #[test]
     fn control_groups_of_every_kind() {

@@ -3,6 +3,7 @@
 //! Who changes a container holds its turn ([`Container::turn`]) meanwhile; what it is right now stands behind
 //! a lock that is never held over a wait. Rows say what shall be; what runs, the helper says.
 
+use crate::claim::{self, Claim};
 use crate::container::{Container, Exec};
 use crate::error::Error;
 use crate::events::{Event, Events};
@@ -52,6 +53,8 @@ pub(crate) struct Inner {
     pub names: Mutex<BTreeSet<String>>,
     pub execs: Mutex<BTreeMap<String, Arc<Exec>>>,
     helper: tokio::sync::Mutex<Option<Arc<Client>>>,
+    /// None where nothing of the kernel's can be had anyway.
+    claim: Mutex<Option<Claim>>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -83,13 +86,39 @@ impl Engine {
             names: Mutex::default(),
             execs: Mutex::default(),
             helper: tokio::sync::Mutex::new(None),
+            claim: Mutex::new(None),
             store,
             entropy,
             root,
             run,
         }));
+        engine.claim().await;
         engine.restore().await?;
         Ok(engine)
+    }
+
+    /// Says that this engine is there, and clears up after those that are not.
+    async fn claim(&self) {
+        let engine = self.clone();
+        let _ = blocking(move || {
+            match Claim::take(engine.0.networks.mark()) {
+                Ok(claim) => *engine.0.claim.lock() = Some(claim),
+                // Who may not write there has nothing in the kernel either.
+                Err(error) => tracing::debug!(%error, "no claim"),
+            }
+            let swept = claim::sweep();
+            if !swept.gone.is_empty() {
+                tracing::info!(engines = ?swept.gone, "cleared up after engines that are no more");
+            }
+            if client::find(&engine.0.run).is_err() {
+                engine.0.networks.clear_unknown();
+                for above in engine.0.hierarchies.parents() {
+                    crate::sys::cgroup::remove_marked(&above, engine.0.networks.mark());
+                }
+            }
+            Ok(())
+        })
+        .await;
     }
 
     pub fn images(&self) -> &Images {
@@ -162,9 +191,10 @@ impl Engine {
             return Ok(client.clone());
         }
         let run = self.0.run.clone();
+        let claim = self.0.claim.lock().as_ref().map(Claim::share).transpose()?;
         let socket = blocking(move || match client::find(&run) {
             Ok(socket) => Ok(socket),
-            Err(_) => client::spawn(&run)
+            Err(_) => client::spawn(&run, claim)
                 .map_err(|error| Error::failed(format!("cannot start the helper: {error}"))),
         })
         .await?;
@@ -177,6 +207,12 @@ impl Engine {
         socket: rustix::fd::OwnedFd,
     ) -> Result<Arc<Client>, Error> {
         let (client, ends) = Client::begin(socket).await?;
+        if !client.holds_claim() {
+            // An older helper could not hold it when we are gone, so better nobody takes us for dead.
+            if let Some(claim) = self.0.claim.lock().take() {
+                claim.give_up();
+            }
+        }
         let client = Arc::new(client);
         *helper = Some(client.clone());
         let engine = self.clone();
@@ -299,10 +335,14 @@ impl Engine {
         if !self.containers().iter().any(|container| container.is_running()) {
             let networks = self.0.networks.clone();
             let parents = self.0.hierarchies.parents();
+            let claim = self.0.claim.lock().take();
             let _ = blocking(move || {
                 networks.take_down();
                 // Containers of another cloud may still be below; then they stay.
                 crate::sys::cgroup::remove(&parents);
+                if let Some(claim) = claim {
+                    claim.give_up();
+                }
                 Ok(())
             })
             .await;

@@ -131,7 +131,7 @@ impl Hierarchies {
             Hierarchies::None => {}
         }
         limits.extend(self.limits(id, resources));
-        Cgroup { folders, make: true, limits, device_program }
+        Cgroup { folders, make: true, limits, device_program, mark: String::new() }
     }
 
     /// The limits alone, as they can be changed while a container runs.

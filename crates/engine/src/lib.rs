@@ -12,6 +12,7 @@
 //! file systems, not rows (see `docs/decisions/070`).
 
 pub mod caps;
+pub mod claim;
 pub mod config;
 pub mod container;
 mod engine;
@@ -42,3 +43,4 @@ pub use error::{Error, Kind};
 pub use first::{First, first};
 pub use helper::protocol::Outlet;
 pub use sys::raw::unread_by_peer;
+pub use sys::reason;

@@ -81,6 +81,9 @@ pub struct Cgroup {
     pub limits: Vec<Limit>,
     /// Device rules for version 2, where a program decides.
     pub device_program: Option<DeviceProgram>,
+    /// Of the engine, by which they are known when it is no more.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub mark: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

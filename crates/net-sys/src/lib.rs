@@ -10,5 +10,5 @@ mod namespace;
 mod netlink;
 
 pub use firewall::Firewall;
-pub use link::{Links, Used};
+pub use link::{Link, Links, Used};
 pub use namespace::{inside, new_namespace};

@@ -20,6 +20,7 @@ const LINK_NAME: u16 = 3;
 const LINK_MTU: u16 = 4;
 const LINK_MASTER: u16 = 10;
 const LINK_INFO: u16 = 18;
+const LINK_ALIAS: u16 = 20;
 const LINK_NAMESPACE: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
@@ -41,6 +42,17 @@ pub struct Links(Socket);
 pub struct Used {
     pub subnets: Vec<Subnet>,
     pub interfaces: Vec<String>,
+}
+
+/// One of them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Link {
+    pub index: u32,
+    pub name: String,
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.strip_suffix(b"\0").unwrap_or(value)).into_owned()
 }
 
 fn link_head(index: u32, flags: u32, change: u32) -> [u8; LINK_HEAD] {
@@ -68,6 +80,41 @@ impl Links {
             }
         })?;
         Ok(found)
+    }
+
+    fn matching(&mut self, is_it: impl Fn(&[(u16, &[u8])]) -> bool) -> io::Result<Vec<Link>> {
+        let mut found = Vec::new();
+        self.0.dump(GET_LINK, &link_head(0, 0, 0), |body| {
+            let all = attributes(body, LINK_HEAD);
+            let index = body.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
+            let name = all.iter().find(|(kind, _)| *kind == LINK_NAME).map(|(_, name)| text(name));
+            if let (true, Some(index), Some(name)) = (is_it(&all), index, name) {
+                found.push(Link { index, name });
+            }
+        })?;
+        Ok(found)
+    }
+
+    /// Links that are called this beside their names.
+    pub fn with_alias(&mut self, alias: &str) -> io::Result<Vec<Link>> {
+        self.matching(|all| {
+            all.iter().any(|(kind, value)| *kind == LINK_ALIAS && text(value) == alias)
+        })
+    }
+
+    /// Names of the links that a bridge has.
+    pub fn below(&mut self, bridge: u32) -> io::Result<Vec<String>> {
+        let found = self.matching(|all| {
+            all.iter().any(|(kind, value)| *kind == LINK_MASTER && **value == bridge.to_ne_bytes())
+        })?;
+        Ok(found.into_iter().map(|link| link.name).collect())
+    }
+
+    /// What a link is called beside its name.
+    pub fn set_alias(&mut self, index: u32, alias: &str) -> io::Result<()> {
+        let mut message = Message::new(NEW_LINK, REQUEST | ACK, &link_head(index, 0, 0));
+        message.text(LINK_ALIAS, alias);
+        self.0.request(message)
     }
 
     /// Makes a bridge that is up and has this address.

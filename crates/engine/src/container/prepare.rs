@@ -97,9 +97,14 @@ impl Engine {
             new,
             hostname: wanted.hostname.clone(),
             args,
-            apparmor: launch::Security::parse(host)?.apparmor.filter(|name| name != "unconfined"),
+            apparmor: launch::Security::parse(host)?
+                .apparmor
+                .filter(|name| name != "unconfined" && has_apparmor()),
         };
-        let plan = launch::container(given)?;
+        let mut plan = launch::container(given)?;
+        if let Some(crate::plan::Step::Cgroup(cgroup)) = plan.steps.first_mut() {
+            self.0.networks.mark().clone_into(&mut cgroup.mark);
+        }
         let _ = rustix::fs::unlink(folder.join("exit"));
         let cgroups = match plan.steps.first() {
             Some(crate::plan::Step::Cgroup(cgroup)) => cgroup.folders.clone(),
@@ -151,6 +156,12 @@ pub(crate) fn make_stubs(at: &Path) -> Result<(), Error> {
         openat(CWD, at.join(file), flags, Mode::from_raw_mode(0o644))?;
     }
     Ok(())
+}
+
+/// Where the kernel has none, dockerd passes profiles over as well.
+fn has_apparmor() -> bool {
+    let on = crate::sys::cgroup::read("/sys/module/apparmor/parameters/enabled");
+    on.is_some_and(|text| text.starts_with('Y'))
 }
 
 fn namespace(pid: i32, kind: &str) -> Result<OwnedFd, Error> {

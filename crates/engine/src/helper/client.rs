@@ -1,6 +1,8 @@
 //! The engine's end of the conversation with the helper.
 
-use super::protocol::{Answer, Ask, Ended, Outlet, Request, Running, Say, Start, VERSION};
+use super::protocol::{
+    Answer, Ask, Ended, Outlet, Request, Running, Say, Start, VERSION, WITH_CLAIM,
+};
 use super::server::SOCKET;
 use crate::error::Error;
 use crate::plan::Plan;
@@ -25,6 +27,7 @@ pub struct Client {
     socket: Arc<AsyncFd<OwnedFd>>,
     waiting: Arc<Mutex<Option<Waiting>>>,
     next: AtomicU64,
+    version: u32,
 }
 
 /// Finds the helper that runs, whose folder this is.
@@ -38,8 +41,9 @@ pub fn find(folder: &Path) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Starts a helper, of the same program as this process.
-pub fn spawn(folder: &Path) -> io::Result<OwnedFd> {
+/// Starts a helper, of the same program as this process. It holds the claim, which it gets as what it
+/// writes to, and writes nothing there.
+pub fn spawn(folder: &Path, claim: Option<OwnedFd>) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
@@ -53,7 +57,7 @@ pub fn spawn(folder: &Path) -> io::Result<OwnedFd> {
         .env_clear()
         .current_dir(folder)
         .stdin(Stdio::from(theirs))
-        .stdout(Stdio::null())
+        .stdout(claim.map_or_else(Stdio::null, Stdio::from))
         .stderr(Stdio::from(log))
         .spawn()?;
     // It outlives us as a rule; if not, it is buried with us.
@@ -79,8 +83,12 @@ impl Client {
         let socket = Arc::new(raw::watched(socket)?);
         let waiting = Arc::new(Mutex::new(Some(Waiting::new())));
         let (told, ends) = mpsc::unbounded_channel();
-        let client =
-            Client { socket: socket.clone(), waiting: waiting.clone(), next: AtomicU64::new(1) };
+        let mut client = Client {
+            socket: socket.clone(),
+            waiting: waiting.clone(),
+            next: AtomicU64::new(1),
+            version: 0,
+        };
         #[allow(clippy::disallowed_methods, reason = "ends with the conversation")]
         tokio::spawn(async move {
             let _ = hear(&socket, &waiting, &told).await;
@@ -88,9 +96,17 @@ impl Client {
             *waiting.lock() = None;
         });
         match client.ask(Ask::Hello { version: VERSION }, &[]).await? {
-            Answer::Hello { version, .. } if version <= VERSION => Ok((client, ends)),
+            Answer::Hello { version, .. } if version <= VERSION => {
+                client.version = version;
+                Ok((client, ends))
+            }
             other => Err(Error::failed(format!("the containers helper said {other:?}"))),
         }
+    }
+
+    /// Whether it holds a claim for its containers when we are gone.
+    pub fn holds_claim(&self) -> bool {
+        self.version >= WITH_CLAIM
     }
 
     pub fn is_over(&self) -> bool {

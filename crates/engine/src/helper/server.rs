@@ -53,6 +53,8 @@ pub(super) struct Server {
     /// Outlets of programs that have ended, until all is sent.
     pub(super) leaving: BTreeMap<u64, Socket>,
     pub(super) buffer: Vec<u8>,
+    /// Says that its engine's networks are in use, as long as it runs.
+    _claim: OwnedFd,
     /// Folders in which control groups of programs were.
     pub(super) cgroups_above: BTreeSet<String>,
 }
@@ -96,7 +98,9 @@ impl Server {
         rustix::net::bind(&listener, &SocketAddrUnix::new(SOCKET)?)?;
         rustix::fs::chmod(SOCKET, Mode::from_raw_mode(0o600))?;
         rustix::net::listen(&listener, 8)?;
+        let claim = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
         let mut server = Server {
+            _claim: claim,
             epoll: epoll::create(CreateFlags::CLOEXEC)?,
             next: 0,
             listener,

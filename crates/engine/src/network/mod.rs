@@ -14,6 +14,7 @@ pub(crate) use resolver::Resolver;
 pub use join::Joined;
 pub use ports::Ports;
 
+use crate::claim;
 use crate::config::{EndpointSettings, nullable};
 use crate::engine::SCOPE;
 use crate::error::{Error, Kind};
@@ -164,8 +165,7 @@ pub struct Networks(Arc<Inner>);
 struct Inner {
     store: Store,
     entropy: Arc<dyn Entropy>,
-    /// Of the firewall, one for each data folder.
-    table: String,
+    /// One for each data folder: of the firewall, and of all else in the kernel.
     mark: String,
     /// Where containers find the cloud itself.
     doors: Vec<Door>,
@@ -206,10 +206,9 @@ impl Networks {
             networks.insert(id.clone(), Network { id, name, created_ns, settings });
         }
         let state = State { networks, ..State::default() };
-        let table = format!("cumulet-{mark}");
         let kernel = Mutex::new(());
         let doors = cloud.map(doors).unwrap_or_default();
-        let inner = Inner { store, entropy, table, mark, doors, state: Mutex::new(state), kernel };
+        let inner = Inner { store, entropy, mark, doors, state: Mutex::new(state), kernel };
         let networks = Networks(Arc::new(inner));
         networks.predefine();
         Ok(networks)
@@ -420,22 +419,25 @@ impl Networks {
         if self.0.state.lock().up.contains(&network.id) {
             return Ok(());
         }
+        let name = network.name.clone();
         let failed = |error: std::io::Error| {
-            Error::failed(format!("cannot make the network {}: {error}", network.name))
+            Error::failed(format!("cannot make the network {name}: {error}"))
         };
         // Another cloud on this machine may be looking for a subnet, too.
         let _machine = machine_lock();
         let mut links = Links::open().map_err(failed)?;
         let used = links.used().map_err(failed)?;
-        let is_there = !network.settings.interface.is_empty()
-            && used.interfaces.contains(&network.settings.interface);
+        let is_there = self.find_bridge(network, &mut links, &used).map_err(failed)?;
         if !is_there {
             self.settle(network, &used)?;
             let (Some(subnet), Some(gateway)) = (network.subnet(), network.gateway()) else {
                 return Err(Error::failed(format!("the network {} has no subnet", network.name)));
             };
             let interface = network.settings.interface.clone();
-            links.new_bridge(&interface, gateway, &subnet, network.mtu()).map_err(|error| {
+            let made = links
+                .new_bridge(&interface, gateway, &subnet, network.mtu())
+                .and_then(|index| links.set_alias(index, &claim::alias(&self.0.mark)));
+            made.map_err(|error| {
                 Error::failed(format!("cannot make the bridge {interface}: {error}"))
             })?;
         }
@@ -444,6 +446,30 @@ impl Networks {
         sysctl(&format!("net/ipv4/conf/{}/route_localnet", network.settings.interface), "1")?;
         self.0.state.lock().up.insert(network.id.clone());
         Ok(())
+    }
+
+    /// Whether its bridge is there from before. A name that somebody else has by now is given up.
+    fn find_bridge(
+        &self,
+        network: &mut Network,
+        links: &mut Links,
+        used: &net_sys::Used,
+    ) -> std::io::Result<bool> {
+        let name = network.settings.interface.clone();
+        if name.is_empty() || !used.interfaces.contains(&name) {
+            return Ok(false);
+        }
+        let alias = claim::alias(&self.0.mark);
+        if links.with_alias(&alias)?.iter().any(|link| link.name == name) {
+            return Ok(true);
+        }
+        // One from before bridges said whose they are has our subnet.
+        let is_ours = network.subnet().is_some_and(|subnet| used.subnets.contains(&subnet));
+        match links.index(&name)? {
+            Some(index) if is_ours => links.set_alias(index, &alias)?,
+            _ => network.settings.interface.clear(),
+        }
+        Ok(is_ours)
     }
 
     /// Gives it a subnet and the name of an interface, if it has none.
@@ -480,7 +506,9 @@ impl Networks {
             }
         }
         if network.settings.interface.is_empty() {
-            let asked = network.option("bridge.name").map(str::to_owned);
+            // Of the default one it says what it is called, and asks for nothing.
+            let asked = network.option("bridge.name").filter(|_| network.name != BRIDGE);
+            let asked = asked.map(str::to_owned);
             let short = &network.id[..12.min(network.id.len())];
             network.settings.interface = match (asked, network.name.as_str()) {
                 (Some(name), _) if name.len() < 16 && !name.is_empty() => name,
@@ -534,9 +562,26 @@ impl Networks {
                 doors: self.0.doors.clone(),
             }
         };
-        Firewall::new(&self.0.table)
+        Firewall::new(&claim::table(&self.0.mark))
             .replace(&firewall::chains(&wanted))
             .map_err(|error| Error::failed(format!("cannot set the firewall: {error}")))
+    }
+
+    pub(crate) fn mark(&self) -> &str {
+        &self.0.mark
+    }
+
+    /// Takes away what an engine with our mark has left that our rows do not know: its data folder was
+    /// another. Blocks.
+    pub(crate) fn clear_unknown(&self) {
+        let _kernel = self.0.kernel.lock();
+        let networks = self.list();
+        let known: Vec<String> = networks
+            .into_iter()
+            .map(|network| network.settings.interface)
+            .filter(|interface| !interface.is_empty())
+            .collect();
+        let _ = claim::clear(&self.0.mark, &known);
     }
 
     /// Nothing of ours is left in the kernel. Blocks.
@@ -554,7 +599,7 @@ impl Networks {
         if networks.iter().filter(known).count() == 0 {
             return;
         }
-        let _ = Firewall::new(&self.0.table).remove();
+        let _ = Firewall::new(&claim::table(&self.0.mark)).remove();
         let Ok(mut links) = Links::open() else { return };
         for network in networks.iter().filter(known).filter(|network| is_ours(network)) {
             let _ = links.delete(&network.settings.interface);

@@ -6,6 +6,9 @@ use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, unlinkat};
 use rustix::io::Errno;
 use std::io::Write;
 
+/// Says whose group it is.
+const MARK: &str = "trusted.cumulet";
+
 fn write(path: &str, text: &str) -> rustix::io::Result<()> {
     let file = openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     let written = std::fs::File::from(file).write_all(text.as_bytes());
@@ -33,6 +36,8 @@ pub fn enter(cgroup: &Cgroup) -> Result<()> {
     if cgroup.make {
         for folder in &cgroup.folders {
             make(folder).context(|| format!("cannot make the control group {folder}"))?;
+            let flags = rustix::fs::XattrFlags::empty();
+            let _ = rustix::fs::setxattr(folder, MARK, cgroup.mark.as_bytes(), flags);
         }
     }
     for limit in &cgroup.limits {
@@ -64,6 +69,20 @@ pub fn remove(folders: &[String]) -> bool {
         match unlinkat(CWD, folder, rustix::fs::AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(_) => gone = false,
+        }
+    }
+    gone
+}
+
+/// Removes the groups below `above` that carry this mark; `false` if something still runs in one.
+pub fn remove_marked(above: &str, mark: &str) -> bool {
+    let Ok(entries) = std::fs::read_dir(above) else { return true };
+    let mut gone = true;
+    for entry in entries.flatten() {
+        let mut value = [0; 64];
+        let read = rustix::fs::getxattr(entry.path(), MARK, &mut value);
+        if read.is_ok_and(|length| value.get(..length) == Some(mark.as_bytes())) {
+            gone &= std::fs::remove_dir(entry.path()).is_ok();
         }
     }
     gone

@@ -1,0 +1,250 @@
+//! Who is there. What an engine has in the kernel (a firewall table, bridges, control groups) outlives it
+//! when it and its helper are killed, and the data folder that knew of it may be gone as well. So each
+//! engine says on this machine that it is there, for as long as it is; what is left of one that is not, the
+//! next one takes away, whoever that is.
+//!
+//! Invariants: a claim is a file named after the engine's mark, held locked (shared) by the engine and by its
+//! helper; only who gets the lock for himself alone takes anything away, so nothing of a live engine is ever
+//! touched; what carries no mark of such an engine is left alone. The kernel's objects are found by the mark
+//! that they carry: the table by its name, bridges by their alias, control groups by an attribute.
+//!
+//! Mounts and network namespaces need none of it: they are held by descriptors and go with the last process.
+
+use crate::hierarchy::Hierarchies;
+use crate::sys::cgroup;
+use net_sys::{Firewall, Links};
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
+use rustix::io::Errno;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+const FOLDER: &str = "/run/cumulet/engines";
+
+/// The firewall table of the engine with this mark.
+pub(crate) fn table(mark: &str) -> String {
+    format!("cumulet-{mark}")
+}
+
+/// What its bridges are called beside their names.
+pub(crate) fn alias(mark: &str) -> String {
+    format!("cumulet {mark}")
+}
+
+/// Held as long as the engine is there.
+pub(crate) struct Claim {
+    path: PathBuf,
+    file: OwnedFd,
+}
+
+/// Device and number: networks are a namespace's, control groups the machine's.
+fn network_namespace() -> Option<String> {
+    let stat = statat(CWD, "/proc/self/ns/net", rustix::fs::AtFlags::empty()).ok()?;
+    Some(format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+impl Claim {
+    /// Blocks while somebody takes away what an engine with the same mark had left.
+    pub fn take(mark: &str) -> std::io::Result<Claim> {
+        Claim::take_in(Path::new(FOLDER), mark)
+    }
+
+    fn take_in(folder: &Path, mark: &str) -> std::io::Result<Claim> {
+        use std::os::unix::fs::DirBuilderExt;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let path = folder.join(mark);
+        loop {
+            let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+            let file = openat(CWD, &path, flags, Mode::from_raw_mode(0o600))?;
+            flock(&file, FlockOperation::LockShared)?;
+            // Meanwhile it may have been removed, with what it stood for.
+            if !is_at(&file, &path) {
+                continue;
+            }
+            rustix::fs::ftruncate(&file, 0)?;
+            let mut to = std::fs::File::from(file.try_clone()?);
+            to.write_all(network_namespace().unwrap_or_default().as_bytes())?;
+            return Ok(Claim { path, file });
+        }
+    }
+
+    /// For the helper: as long as it holds this, the claim stands.
+    pub fn share(&self) -> std::io::Result<OwnedFd> {
+        self.file.try_clone()
+    }
+
+    /// Nothing is left in the kernel.
+    pub fn give_up(self) {
+        if is_at(&self.file, &self.path) {
+            let _ = rustix::fs::unlink(&self.path);
+        }
+    }
+}
+
+fn is_at(file: &OwnedFd, path: &Path) -> bool {
+    let there = statat(CWD, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+    match (fstat(file), there) {
+        (Ok(own), Ok(there)) => (own.st_dev, own.st_ino) == (there.st_dev, there.st_ino),
+        _ => false,
+    }
+}
+
+/// What became of the claims on this machine.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Swept {
+    /// Marks of engines that are there.
+    pub alive: Vec<String>,
+    /// Of those that were not, and what they had in the kernel is gone.
+    pub gone: Vec<String>,
+}
+
+/// Takes away what dead engines have left. Blocks.
+pub fn sweep() -> Swept {
+    let hierarchies = Hierarchies::detect();
+    sweep_in(Path::new(FOLDER), |mark, is_here| {
+        let mut gone = true;
+        for above in hierarchies.parents() {
+            gone &= cgroup::remove_marked(&above, mark);
+        }
+        cgroup::remove(&hierarchies.parents());
+        // The networks of another namespace are out of sight from here.
+        gone && is_here && clear(mark, &[]).is_ok()
+    })
+}
+
+fn sweep_in(folder: &Path, mut clear: impl FnMut(&str, bool) -> bool) -> Swept {
+    let mut swept = Swept::default();
+    let Ok(entries) = std::fs::read_dir(folder) else { return swept };
+    for entry in entries.flatten() {
+        let mark = entry.file_name().to_string_lossy().into_owned();
+        let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        let Ok(file) = openat(CWD, entry.path(), flags, Mode::empty()) else { continue };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                swept.alive.push(mark);
+                continue;
+            }
+            Err(_) => continue,
+        }
+        if !is_at(&file, &entry.path()) {
+            continue;
+        }
+        let mut namespace = String::new();
+        let mut from = std::fs::File::from(file);
+        let read = from.read_to_string(&mut namespace);
+        let is_here = read.is_ok() && network_namespace().is_some_and(|own| own == namespace);
+        if clear(&mark, is_here) {
+            let _ = rustix::fs::unlink(entry.path());
+            swept.gone.push(mark);
+        }
+        // The lock goes with the file.
+        drop(from);
+    }
+    swept.alive.sort_unstable();
+    swept.gone.sort_unstable();
+    swept
+}
+
+/// The networks that carry a mark, but for bridges that somebody still knows.
+pub(crate) fn clear(mark: &str, known: &[String]) -> std::io::Result<()> {
+    let mut links = Links::open()?;
+    let bridges = links.with_alias(&alias(mark))?;
+    let bridges: Vec<_> = bridges.into_iter().filter(|one| !known.contains(&one.name)).collect();
+    for bridge in bridges {
+        for end in links.below(bridge.index)? {
+            links.delete(&end)?;
+        }
+        links.delete(&bridge.name)?;
+    }
+    if known.is_empty() {
+        Firewall::new(&table(mark)).remove()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("claims-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn marks(folder: &Folder, clears: bool) -> (Swept, Vec<(String, bool)>) {
+        let mut asked = Vec::new();
+        let swept = sweep_in(&folder.0, |mark, is_here| {
+            asked.push((mark.to_owned(), is_here));
+            clears
+        });
+        (swept, asked)
+    }
+
+    #[test]
+    fn only_what_nobody_holds_is_swept() {
+        let folder = Folder::new("held");
+        let engine = Claim::take_in(&folder.0, "a").unwrap();
+        let helper = engine.share().unwrap();
+        let dead = Claim::take_in(&folder.0, "b").unwrap();
+        drop(dead);
+        let (swept, asked) = marks(&folder, true);
+        assert_eq!((swept.alive, swept.gone), (vec!["a".to_owned()], vec!["b".to_owned()]));
+        assert_eq!(asked, [("b".to_owned(), true)]);
+        // The helper alone keeps it, and a second engine may come beside it.
+        drop(engine);
+        assert_eq!(marks(&folder, true).0.alive, ["a"]);
+        let second = Claim::take_in(&folder.0, "a").unwrap();
+        drop(helper);
+        assert_eq!(marks(&folder, true).0.alive, ["a"]);
+        second.give_up();
+        assert_eq!(marks(&folder, true).0, Swept::default());
+    }
+
+    #[test]
+    fn what_cannot_be_cleared_is_tried_again() {
+        let folder = Folder::new("again");
+        drop(Claim::take_in(&folder.0, "a").unwrap());
+        assert_eq!(marks(&folder, false).0, Swept::default());
+        #[allow(clippy::disallowed_methods, reason = "a file of this test")]
+        std::fs::write(folder.0.join("a"), "1:2").unwrap();
+        let (swept, asked) = marks(&folder, true);
+        assert_eq!((swept.gone.len(), asked), (1, vec![("a".to_owned(), false)]));
+    }
+
+    /// In a namespace of its own. Needs root.
+    #[test]
+    fn bridges_are_known_by_their_alias() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: links need root");
+            return;
+        }
+        net_sys::new_namespace(|_| {
+            let mut links = Links::open()?;
+            let subnet = net::Subnet::parse("172.30.0.0/16").unwrap();
+            for (name, mark) in [("br-a", "m1"), ("br-b", "m2"), ("br-c", "m1")] {
+                let index = links.new_bridge(name, subnet.first(), &subnet, None)?;
+                links.set_alias(index, &alias(mark))?;
+            }
+            clear("m1", &["br-c".to_owned()])?;
+            let left = links.used()?.interfaces;
+            assert!(left.contains(&"br-b".to_owned()) && left.contains(&"br-c".to_owned()));
+            assert!(!left.contains(&"br-a".to_owned()), "{left:?}");
+            clear("m1", &[])?;
+            assert_eq!(links.with_alias(&alias("m1"))?.len(), 0);
+            Ok(())
+        })
+        .unwrap();
+    }
+}

@@ -1,0 +1,117 @@
+"""Engines that died together with their helper, and whose data folder is gone: the next one clears up after
+them, whoever it is, and leaves those alone that live."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import uuid
+
+from cloud import cumulet
+from containers import Engine, control_groups, tables
+from deadline import wait_until
+
+
+def die(engine):
+    """The end of an engine that nobody prepared for."""
+    helper = engine.helper()
+    engine.cloud.kill()
+    if helper:
+        os.kill(helper, signal.SIGKILL)
+        wait_until(lambda: engine.helper() is None, "the helper is dead")
+    shutil.rmtree(engine.cloud.data)
+
+
+def ip(*words):
+    return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
+
+
+def members(container):
+    """Processes in a container's control groups."""
+    found = []
+    for folder in control_groups(container):
+        with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
+            found += file.read().split()
+    return found
+
+
+class Outside:
+    """A machine beyond this one's bridges, as a namespace: 198.51.100.0/30 leads there."""
+
+    def __init__(self):
+        self.name = "out" + uuid.uuid4().hex[:8]
+        self.server = None
+
+    def __enter__(self):
+        ip("netns", "add", self.name)
+        ip("link", "add", self.name, "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        ip("addr", "add", "198.51.100.1/30", "dev", self.name)
+        ip("link", "set", self.name, "up")
+        ip("-n", self.name, "addr", "add", "198.51.100.2/30", "dev", "eth0")
+        ip("-n", self.name, "link", "set", "eth0", "up")
+        page = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=80, bind='198.51.100.2')"
+        self.server = subprocess.Popen(
+            ["ip", "netns", "exec", self.name, "python3", "-c", page],
+            cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )
+        return self
+
+    def __exit__(self, *_):
+        self.server.kill()
+        self.server.wait()
+        ip("link", "del", self.name)
+        ip("netns", "del", self.name)
+
+
+def test_the_next_engine_clears_up_after_the_dead(tmp_path):
+    alive = Engine(tmp_path / "alive").start()
+    alive.bootstrap()
+    alive.docker("network", "create", "mine")
+    alive.docker("run", "-d", "--name", "stays", "--network", "mine", "busybox", "sleep", "1000")
+    dead = Engine(tmp_path / "dead").start()
+    dead.bootstrap()
+    dead.docker("network", "create", "lost")
+    ids = [
+        dead.docker("run", "-d", "-p", "80", *more, "busybox", "sleep", "1000")
+        for more in ([], ["--network", "lost"])
+    ]
+    bridges, table = dead.bridges() & set(os.listdir("/sys/class/net")), dead.table()
+    assert table in tables() and len(bridges) == 2
+    die(dead)
+    assert table in tables(), "nobody has cleared up yet"
+    # Until the last of its processes is dead there is nothing to clear up after.
+    wait_until(lambda: not any(members(one) for one in ids), "its containers are dead")
+    doctor = cumulet("doctor", "--data", str(tmp_path / "none"))
+    assert table.removeprefix("cumulet-") in doctor.stdout, doctor.stdout
+    assert table not in tables()
+    assert not bridges & set(os.listdir("/sys/class/net"))
+    assert not any(control_groups(one) for one in ids)
+    # Of the one that lives nothing is missing, nor of one whose helper alone does.
+    alive.docker("exec", "stays", "nslookup", "stays", "127.0.0.11")
+    alive.cloud.kill()
+    cumulet("doctor", "--data", str(tmp_path / "none"))
+    assert alive.table() in tables()
+    alive.cloud.start()
+    alive.docker("exec", "stays", "nslookup", "stays", "127.0.0.11")
+    alive.close()
+    assert alive.table() not in tables()
+
+
+def test_an_engine_in_the_place_of_a_dead_one(tmp_path):
+    """The same folder and another subnet: what is left of the first must not cut off the second."""
+    for round_of in range(2):
+        engine = Engine(tmp_path / "same").start()
+        engine.bootstrap()
+        engine.docker("run", "-d", "--name", "page", "busybox", "httpd", "-f", "-h", "/etc")
+        if round_of == 0:
+            die(engine)
+    settings = json.loads(engine.docker("network", "inspect", "bridge"))[0]
+    pools = ip("-o", "-4", "addr", "show", "dev", settings["Options"]["com.docker.network.bridge.name"])
+    assert settings["IPAM"]["Config"][0]["Gateway"] in pools
+    address = engine.inspect("page")["NetworkSettings"]["IPAddress"]
+    with Outside():
+        fetch = "for n in 1 2 3 4 5 6 7 8 9; do wget -q -O - http://$AT && exit 0; sleep 1; done; exit 1"
+        for at in (f"{address}/passwd", "198.51.100.2/", "cloud.internal:4566/health"):
+            engine.docker("run", "--rm", "-e", f"AT={at}", "busybox", "sh", "-c", fetch)
+    engine.close()
