@@ -57,7 +57,7 @@ impl Context {
     /// Blocks.
     pub fn unpack(images: &Images, archive: impl Read) -> Result<Context, Error> {
         let context = Context::empty(images)?;
-        extract(archive, &context.root, None, false)?;
+        extract(images.roomy(archive)?, &context.root, None, false)?;
         Ok(context)
     }
 

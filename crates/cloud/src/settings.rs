@@ -107,6 +107,12 @@ pub const KEYS: &[Key] = &[
         "Where the Docker API listens; none turns it off [default: run/docker.sock in the data folder, and for the default data folder /var/run/docker.sock where nothing holds it]",
     ),
     key(
+        "collect_after_s",
+        "S",
+        "86400",
+        "What no image in the registry names is freed after so long; 0 keeps it",
+    ),
+    key(
         "drop_in",
         "FOR",
         "none",
@@ -331,6 +337,8 @@ pub struct Config {
     pub head_timeout: Duration,
     pub stall_timeout: Duration,
     pub drain_timeout: Duration,
+    /// None keeps all.
+    pub collect_after: Option<Duration>,
 }
 
 /// Where data is kept if nobody says where.
@@ -442,6 +450,10 @@ impl Config {
             head_timeout: seconds("head_timeout_s")?,
             stall_timeout: seconds("stall_timeout_s")?,
             drain_timeout: seconds("drain_timeout_s")?,
+            collect_after: match settings.number("collect_after_s", 0, 31_536_000)? {
+                0 => None,
+                after_s => Some(Duration::from_secs(after_s)),
+            },
         };
         config.check_exposure()?;
         Ok(config)

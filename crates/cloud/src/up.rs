@@ -80,6 +80,9 @@ async fn serve(
     let own_tls = config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
     let open = doors.open(config, &gateway, own_tls, stopping.clone())?;
     watch_signals(stop.clone())?;
+    if let Some(after) = config.collect_after {
+        engine::task(registry.clone().collect_again_and_again(after));
+    }
     let local = Local {
         registry,
         keys: Arc::new(Keyring(gateway.clone())),

@@ -384,7 +384,7 @@ async fn load(call: Call) -> Reply {
     let own = engine.clone();
     let loaded = body::with_reader(call.request.into_body(), move |mut from| {
         let mut file = own.images().scratch_file()?;
-        std::io::copy(&mut from, &mut file)?;
+        std::io::copy(&mut own.images().roomy(&mut from)?, &mut file)?;
         own.images().load(file)
     })
     .await;

@@ -2,7 +2,7 @@
 
 use crate::answer::{Answered, Refusal, empty};
 use crate::door::{Registry, Repository};
-use crate::rows::{BLOBS, BlobRow, LINKS, LinkRow, REPOSITORIES, RepositoryRow};
+use crate::rows::{ACCOUNTS, BLOBS, BlobRow, LINKS, LinkRow, REPOSITORIES, RepositoryRow};
 use api::{Body, ByteStream, Error, RegistryAnswer, RegistryCall};
 use bytes::Bytes;
 use engine::image::{release_layer, retain_layer};
@@ -84,6 +84,10 @@ pub fn touch(tx: &mut Tx, repository: &Repository) -> Result<(), StoreError> {
     let scope = &Scope::Account(repository.account);
     if !tx.exists(&REPOSITORIES, scope, &repository.name)? {
         tx.put(&REPOSITORIES, scope, &repository.name, &RepositoryRow { created_ns: now_ns() })?;
+    }
+    let account = repository.account.to_string();
+    if !tx.exists(&ACCOUNTS, &HOST, &account)? {
+        tx.put(&ACCOUNTS, &HOST, &account, &())?;
     }
     Ok(())
 }

@@ -1,21 +1,24 @@
 //! Freeing what no manifest names any more.
 
 use crate::answer::{Answered, Refusal, json};
-use crate::blobs::unlink;
+use crate::blobs::{HOST, unlink};
 use crate::door::{Registry, Repository, allow, query};
 use crate::manifests::remove_manifest;
-use crate::rows::{LINKS, MANIFESTS, REPOSITORIES, TAGS, UPLOADS};
+use crate::rows::{ACCOUNTS, LINKS, MANIFESTS, REPOSITORIES, TAGS, UPLOADS};
 use api::{Caller, RegistryCall};
-use base::AccountId;
+use base::{AccountId, Partition};
 use engine::time::now_ns;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 use store::{Scope, StoreError};
 
 /// A blob that was just sent is named by a manifest soon.
 const GRACE_NS: i64 = 3_600_000_000_000;
 /// After so long nobody goes on with an upload.
 const UPLOAD_NS: i64 = 24 * GRACE_NS;
+/// So often in that time is looked.
+const PAUSES: u32 = 24;
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Collected {
@@ -44,6 +47,36 @@ impl Registry {
             &serde_json::json!({ "manifests": manifests, "blobs": blobs, "uploads": uploads }),
             Vec::new(),
         )
+    }
+
+    /// Frees what no manifest has named for `after`, of all accounts, again and again. What somebody
+    /// pushes meanwhile is younger.
+    pub async fn collect_again_and_again(self: Arc<Self>, after: Duration) {
+        let pause = (after / PAUSES).max(Duration::from_secs(1));
+        let grace_ns = i64::try_from(after.as_nanos()).unwrap_or(i64::MAX);
+        loop {
+            tokio::time::sleep(pause).await;
+            match self.collect_all(grace_ns).await {
+                Ok(Collected { blobs: 0, uploads: 0, .. }) => {}
+                Ok(collected) => tracing::info!(?collected, "blobs that nothing names are gone"),
+                Err(error) => tracing::warn!(%error, "blobs were not collected"),
+            }
+        }
+    }
+
+    async fn collect_all(&self, grace_ns: i64) -> Result<Collected, String> {
+        let accounts: Result<Vec<String>, StoreError> =
+            self.store.read(|tx| tx.scan(&ACCOUNTS, &HOST).keys().collect());
+        let mut sum = Collected::default();
+        for account in accounts.map_err(|error| error.to_string())? {
+            let Some(account) = AccountId::parse(&account) else { continue };
+            let caller = Arc::new(Caller::root(Partition::Aws, account));
+            let collected = self.collect(account, false, grace_ns, &caller).await;
+            let collected = collected.map_err(|refusal| refusal.message)?;
+            sum.blobs += collected.blobs;
+            sum.uploads += collected.uploads;
+        }
+        Ok(sum)
     }
 
     /// All repositories of an account.

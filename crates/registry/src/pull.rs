@@ -311,10 +311,11 @@ impl Pull {
             downloads.insert(n, download.clone());
             tasks.1.push(download.clone());
             let (side, room, progress) = (self.side.clone(), room.clone(), progress.clone());
+            let images = images.clone();
             #[allow(clippy::disallowed_methods, reason = "ends with the pull that it belongs to")]
             let task = tokio::spawn(async move {
                 let _room = room.acquire().await;
-                let result = fetch(&side, &layer, &download, &progress).await;
+                let result = fetch(&images, &side, &layer, &download, &progress).await;
                 download.end(result.map_err(|error| error.text));
             });
             tasks.0.push(task.abort_handle());
@@ -368,8 +369,14 @@ impl Pieces {
     }
 }
 
+/// Of a kind that is not tried again.
+fn full(id: &str, error: io::Error) -> Error {
+    Error::new(engine::Kind::Unavailable, format!("write {id}: {}", engine::reason(error)))
+}
+
 /// A whole blob, taken up again where it broke, and compared.
 async fn fetch(
+    images: &Images,
     side: &Side,
     layer: &Descriptor,
     download: &Download,
@@ -387,15 +394,15 @@ async fn fetch(
                 if written + piece.len() as u64 > layer.size {
                     return Err(Error::invalid("the layer is longer than its manifest says"));
                 }
-                download.file.write_all_at(&piece, written).map_err(|error| {
-                    Error::new(engine::Kind::Unavailable, format!("write {id}: {error}"))
-                })?;
+                let wrote = download.file.write_all_at(&piece, written);
+                wrote.map_err(|error| full(&id, error))?;
                 hasher.update(&piece);
                 written += piece.len() as u64;
                 download.state.lock().written = written;
                 download.changed.notify_all();
                 if written - told >= TOLD_BYTES {
                     told = written;
+                    images.check_room().map_err(|error| full(&id, error))?;
                     progress.amount(&id, "Downloading", written, layer.size).await;
                 }
             }

@@ -18,6 +18,8 @@ pub const REFERRERS: Table<(String, String, String), ReferrerRow> =
     Table::new(0x4106, "registry.referrer");
 /// Of an account, by repository and id.
 pub const UPLOADS: Table<(String, String), UploadRow> = Table::new(0x4107, "registry.upload");
+/// On this machine: accounts that have repositories.
+pub const ACCOUNTS: Table<String, ()> = Table::new(0x4108, "registry.account");
 
 row! {
     pub struct BlobRow {

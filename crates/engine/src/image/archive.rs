@@ -148,7 +148,7 @@ impl Images {
             return Ok(file);
         }
         let mut out = self.scratch_file()?;
-        io::copy(&mut plain(Box::new(file))?, &mut out)?;
+        io::copy(&mut self.roomy(plain(Box::new(file))?)?, &mut out)?;
         Ok(out)
     }
 

@@ -6,6 +6,7 @@
 //! Everything here blocks and runs on a thread that may.
 
 mod archive;
+mod coming;
 mod merge;
 mod recipe;
 mod seal;
@@ -14,6 +15,7 @@ mod workspace;
 mod zstd;
 
 pub use archive::{Loaded, architecture};
+pub use coming::Roomy;
 pub(crate) use recipe::Recorder;
 pub use seal::Sealed;
 pub use unpack::{place_entry, remove_folder};
@@ -51,6 +53,8 @@ pub struct Images {
     /// For what is not whole yet.
     scratch: PathBuf,
     entropy: Arc<dyn base::Entropy>,
+    /// Layers that images under way count on, and how many do.
+    coming: coming::Coming,
 }
 
 impl std::fmt::Debug for Images {
@@ -91,7 +95,8 @@ pub type Source<'a> = Box<dyn Read + 'a>;
 impl Images {
     /// `root` is the engine's folder.
     pub fn open(store: Store, root: &Path, entropy: Arc<dyn base::Entropy>) -> Images {
-        Images { store, layers: root.join("layers"), scratch: root.join("scratch"), entropy }
+        let (layers, scratch) = (root.join("layers"), root.join("scratch"));
+        Images { store, layers, scratch, entropy, coming: coming::Coming::default() }
     }
 
     /// Makes the folders, and removes what was not whole when the last process ended.
@@ -413,6 +418,7 @@ impl Images {
     ) -> Result<String, Error> {
         let parsed = ImageConfig::parse(config).map_err(Error::invalid)?;
         let id = Digest::of(config).to_string();
+        let expected = self.expect(&parsed);
         let added = self.add_layers(&parsed, layers)?;
         let row = ImageRow {
             config: Bytes::copy_from_slice(config),
@@ -422,6 +428,7 @@ impl Images {
             digests: Vec::new(),
         };
         block_on(self.store.write(|tx| self.commit_image(tx, &id, &row, &parsed, &added, tags)))?;
+        drop(expected);
         Ok(id)
     }
 
@@ -498,7 +505,24 @@ impl Images {
     ) -> Result<Added, Error> {
         let place = self.scratch("layer");
         std::fs::create_dir_all(&place)?;
-        let folder = open_folder(&place)?;
+        let added = self.unpack_layer(&place, diff_id, below, key, layers, n);
+        if added.is_err() {
+            let _ = remove_path(&self.scratch, &name_of(&place));
+        }
+        added
+    }
+
+    /// In a place of its own, which is moved once it is whole.
+    fn unpack_layer<'a>(
+        &self,
+        place: &Path,
+        diff_id: Digest,
+        below: &[Digest],
+        key: &str,
+        layers: &mut impl FnMut(usize) -> Result<Source<'a>, Error>,
+        n: usize,
+    ) -> Result<Added, Error> {
+        let folder = open_folder(place)?;
         let below: Vec<OwnedFd> = below
             .iter()
             .rev()
@@ -507,28 +531,18 @@ impl Images {
         let recorder = Recorder::default();
         let mut hashing = Hashing { from: plain(layers(n)?)?, hasher: Hasher::default() };
         let unpacked = unpack::unpack(
-            &mut hashing,
+            self.roomy(&mut hashing)?,
             &folder,
             &unpack::Below { folders: &below },
             LAYER_BYTES_MAX,
             &recorder,
         );
-        let unpacked = unpacked.map_err(|Failure(text)| Error::failed(text)).and_then(|unpacked| {
-            let found = hashing.hasher.finish();
-            match found == diff_id {
-                true => Ok(unpacked),
-                false => Err(Error::failed(format!(
-                    "wrong diff id calculated on extraction \"{found}\""
-                ))),
-            }
-        });
-        let unpacked = match unpacked {
-            Ok(unpacked) => unpacked,
-            Err(error) => {
-                let _ = remove_path(&self.scratch, &name_of(&place));
-                return Err(error);
-            }
-        };
+        let unpacked = unpacked.map_err(|Failure(text)| Error::failed(text))?;
+        let found = hashing.hasher.finish();
+        if found != diff_id {
+            let text = format!("wrong diff id calculated on extraction \"{found}\"");
+            return Err(Error::failed(text));
+        }
         rustix::fs::syncfs(&folder)?;
         let is_archive = !unpacked.is_whole;
         let recipe = if is_archive {
@@ -536,11 +550,11 @@ impl Images {
         } else {
             self.keep(&mut recorder.finish().as_slice())?
         };
-        match std::fs::rename(&place, self.layers.join(key)) {
+        match std::fs::rename(place, self.layers.join(key)) {
             Ok(()) => {}
             // Somebody else was faster with the same layer.
             Err(_) if self.layers.join(key).exists() => {
-                let _ = remove_path(&self.scratch, &name_of(&place));
+                let _ = remove_path(&self.scratch, &name_of(place));
             }
             Err(error) => return Err(error.into()),
         }

@@ -89,6 +89,7 @@ impl Images {
     ) -> Result<String, Error> {
         let text = serde_json::to_vec(config).map_err(io::Error::from)?;
         let id = Digest::of(&text).to_string();
+        let _expected = self.expect(config);
         let mut added = BTreeMap::new();
         if let Some(sealed) = sealed {
             let key = config.chain().last().map(Digest::hex).unwrap_or_default();
