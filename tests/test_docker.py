@@ -3,10 +3,13 @@
 They need root, as containers do for now; CI runs as root.
 """
 
+import base64
+import hashlib
 import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import tarfile
 
@@ -544,3 +547,96 @@ def test_kill_of_the_engine(tmp_path):
     engine.cloud.start()
     assert engine.inspect("runs")["State"]["Running"]
     engine.close()
+
+
+PROFILE = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [
+        {"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 28},
+        {"names": ["kill"], "action": "SCMP_ACT_ERRNO", "args": [{"index": 1, "value": 12, "op": "SCMP_CMP_EQ"}]},
+    ],
+}
+
+
+def test_profiles_of_system_calls(engine, tmp_path):
+    path = tmp_path / "profile.json"
+    path.write_text(json.dumps(PROFILE))
+    with_profile = ("run", "--rm", "--security-opt", f"seccomp={path}")
+    engine.docker(*with_profile, "busybox", "mkdir", "/x", code=1)
+    assert "No space left on device" in engine.stderr
+    assert engine.docker(*with_profile, "busybox", "sh", "-c", "kill -12 1; echo $?; kill -0 1; echo $?").split() == ["1", "0"]
+    # The default profile refuses it, and without any it works.
+    make = ("busybox", "unshare", "-U", "true")
+    engine.docker("run", "--rm", *make, code=1)
+    engine.docker("run", "--rm", "--security-opt", "seccomp=unconfined", *make)
+    engine.docker("run", "-d", "--name", "filtered", *with_profile[2:], "busybox", "sleep", "1000")
+    engine.docker("exec", "filtered", "mkdir", "/y", code=1)
+    kept = engine.inspect("filtered")["HostConfig"]["SecurityOpt"]
+    assert json.loads(kept[0].split("=", 1)[1]) == PROFILE
+    engine.docker("rm", "-f", "filtered")
+    for bad, part in [
+        ('{"defaultAction": "SCMP_ACT_MAYBE"}', "Decoding seccomp profile failed: invalid seccomp action"),
+        ('{"defaultAction": "SCMP_ACT_NOTIFY"}', "SCMP_ACT_NOTIFY is not done"),
+    ]:
+        path.write_text(bad)
+        engine.docker(*with_profile, "busybox", "true", code=125)
+        assert part in engine.stderr, engine.stderr
+    # As dockerd takes them where neither SELinux nor AppArmor is on.
+    more = ("--security-opt", "label=type:svirt_apache_t", "--security-opt", "apparmor=unconfined")
+    engine.docker("run", "--rm", *more, "busybox", "true")
+    engine.docker("run", "--rm", "--security-opt", "nonsense=1", "busybox", "true", code=125)
+    assert "invalid --security-opt" in engine.stderr
+
+
+def test_top_shows_what_is_asked_for(engine):
+    engine.docker("run", "-d", "--name", "shown", "busybox", "sh", "-c", "sleep 1000 & exec sleep 1001")
+    wait_until(lambda: "sleep 1000" in engine.docker("top", "shown"), "both run")
+    lines = engine.docker("top", "shown", "-o", "pid,ppid,comm,args").splitlines()
+    assert lines[0].split() == ["PID", "PPID", "COMMAND", "COMMAND"] and len(lines) == 3
+    assert engine.docker("top", "shown", "aux").splitlines()[0].split()[:3] == ["USER", "PID", "%CPU"]
+    assert str(engine.inspect("shown")["State"]["Pid"]) in engine.docker("top", "shown", "-eo", "user,pid")
+    engine.docker("top", "shown", "-o", "comm", code=1)
+    assert "Couldn't find PID field in ps output" in engine.stderr
+    engine.docker("rm", "-f", "shown")
+
+
+def test_attach_over_a_websocket(engine):
+    name = engine.docker("create", "-i", "busybox", "sh", "-c", "echo ready; read line; echo got $line")
+    key = base64.b64encode(b"0123456789abcdef").decode()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(engine.socket)
+        client.sendall((
+            f"GET /v1.51/containers/{name}/attach/ws?logs=1&stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\n"
+            f"Host: docker\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+        ).encode())
+        received = client.makefile("rb")
+        assert b" 101 " in received.readline()
+        head = {}
+        while line := received.readline().strip():
+            head.update([line.decode().lower().split(": ", 1)])
+        expected = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        assert head["sec-websocket-accept"].encode() == base64.b64encode(expected).lower()
+
+        def message():
+            kind, length = received.read(2)
+            if length == 126:
+                length = int.from_bytes(received.read(2), "big")
+            return kind & 15, received.read(length)
+
+        def say(kind, content):
+            mask = b"abcd"
+            masked = bytes(b ^ mask[n % 4] for n, b in enumerate(content))
+            client.sendall(bytes([0x80 | kind, 0x80 | len(content)]) + mask + masked)
+
+        engine.docker("start", name)
+        assert message() == (2, b"ready\n")
+        say(9, b"are you there")
+        assert message() == (10, b"are you there")
+        say(1, b"hello\n")
+        assert message() == (2, b"got hello\n")
+        assert message()[0] == 8, "with the program ends the stream"
+    engine.docker("rm", "-f", name)
+    status, _, body = engine.request("GET", f"/containers/{name}/attach/ws?stream=1")
+    assert status == 400 and b"WebSocket" in body

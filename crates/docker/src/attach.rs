@@ -34,12 +34,14 @@ pub async fn attach(call: Call, id: &str) -> Reply {
             container.id
         )));
     }
+    let is_web = crate::websocket::is_asked(&call.request);
     let terminal = container.config.tty;
     let outlet = Outlet {
         stdin: query.flag("stdin") && container.config.open_stdin,
         stdout: query.flag("stdout"),
         stderr: query.flag("stderr"),
-        framed: !terminal,
+        // Messages have no heads: what it says comes as it is.
+        framed: !terminal && !is_web,
     };
     let keys = Keys::parse(query.text("detachKeys"))?;
     let keys = if terminal && outlet.stdin { keys } else { Keys::none() };
@@ -48,6 +50,9 @@ pub async fn attach(call: Call, id: &str) -> Reply {
     if !query.flag("logs") {
         let stream = call.engine().attach(&container, outlet).await?;
         let ready = std::future::ready(Ok(stream));
+        if is_web {
+            return crate::websocket::hijack(call.request, ready);
+        }
         return hijack_with(call.request, ready, over, keys, terminal, terminal || !newer);
     }
     let (engine, lives_on) = (call.engine().clone(), query.flag("stream"));
@@ -61,7 +66,10 @@ pub async fn attach(call: Call, id: &str) -> Reply {
     };
     let lines = engine.logs(&container, options)?;
     let start = async move { with_log(&engine, &container, outlet, lines, lives_on).await };
-    hijack_with(call.request, start, over, keys, terminal, terminal || !newer)
+    match is_web {
+        true => crate::websocket::hijack(call.request, start),
+        false => hijack_with(call.request, start, over, keys, terminal, terminal || !newer),
+    }
 }
 
 /// What it has said so far, and then, if that is wanted, what it says.

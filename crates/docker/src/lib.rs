@@ -29,6 +29,7 @@ mod server;
 mod types;
 mod view;
 mod volumes;
+mod websocket;
 
 pub use server::{Docker, serve};
 

@@ -113,6 +113,10 @@ async fn container_route(call: Call, method: &Method, rest: &[&str], path: &str)
         ("POST", [id, "wait"]) => containers::wait(call, id),
         ("POST", [id, "resize"]) => containers::resize(call, id).await,
         ("POST", [id, "attach"]) => crate::attach::attach(call, id).await,
+        ("GET", [id, "attach", "ws"]) if crate::websocket::is_asked(&call.request) => {
+            crate::attach::attach(call, id).await
+        }
+        ("GET", [_, "attach", "ws"]) => Err(Error::invalid("not a WebSocket")),
         ("GET", [id, "logs"]) => containers::logs(call, id),
         ("GET", [id, "top"]) => containers::top(call, id).await,
         ("GET", [id, "stats"]) => crate::info::stats(call, id).await,

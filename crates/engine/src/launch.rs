@@ -129,7 +129,7 @@ pub fn container(given: Given<'_>) -> Result<Plan, Error> {
         cwd: folder(&config.working_dir),
         user: config.user.clone(),
         additional_groups: list(&host.group_add).to_vec(),
-        seccomp: security.filter(host.privileged, &held),
+        seccomp: security.filter(host.privileged, &held)?,
         capabilities: held,
         no_new_privileges: security.no_new_privileges,
         apparmor: given.apparmor.filter(|_| !host.privileged),
@@ -170,7 +170,7 @@ pub fn joining(
         cwd: folder(cwd),
         user: if exec.user.is_empty() { config.user.clone() } else { exec.user.clone() },
         additional_groups: list(&host.group_add).to_vec(),
-        seccomp: security.filter(privileged, &held),
+        seccomp: security.filter(privileged, &held)?,
         capabilities: held,
         no_new_privileges: security.no_new_privileges,
         apparmor: None,
@@ -395,6 +395,8 @@ fn rlimits(host: &HostConfig) -> Vec<Rlimit> {
 pub struct Security {
     pub no_new_privileges: bool,
     pub seccomp_unconfined: bool,
+    /// A profile of the client's.
+    pub seccomp: Option<String>,
     pub apparmor: Option<String>,
     pub systempaths_unconfined: bool,
 }
@@ -402,6 +404,7 @@ pub struct Security {
 impl Security {
     pub fn parse(host: &HostConfig) -> Result<Security, Error> {
         let mut security = Security::default();
+        let selinux = std::path::Path::new("/sys/fs/selinux/enforce").exists();
         for option in list(&host.security_opt) {
             let (name, value) = option.split_once(['=', ':']).unwrap_or((option, ""));
             match (name, value) {
@@ -409,12 +412,18 @@ impl Security {
                 ("no-new-privileges", "false") => security.no_new_privileges = false,
                 ("seccomp", "unconfined") => security.seccomp_unconfined = true,
                 ("seccomp", "builtin" | "") => {}
-                ("seccomp", _) => {
-                    let text = "seccomp profiles other than builtin and unconfined are not done";
-                    return Err(Error::new(crate::error::Kind::NotDone, text));
+                ("seccomp", profile) => {
+                    seccomp::profile::filter(profile, &[])?;
+                    security.seccomp = Some(profile.to_owned());
                 }
                 ("apparmor", profile) => security.apparmor = Some(profile.to_owned()),
-                ("label", "disable") => {}
+                // Labels are SELinux's; where it is not on, they mean nothing to dockerd either.
+                ("label", _) if !selinux => {}
+                ("label", _) => {
+                    let text = "SELinux labels are not done; this machine has SELinux on";
+                    return Err(Error::new(crate::error::Kind::NotDone, text));
+                }
+                _ if option == "disable" && !selinux => {}
                 ("systempaths", "unconfined") => security.systempaths_unconfined = true,
                 _ => return Err(Error::invalid(format!("invalid --security-opt 2: \"{option}\""))),
             }
@@ -422,10 +431,13 @@ impl Security {
         Ok(security)
     }
 
-    fn filter(&self, privileged: bool, held: &[u8]) -> Vec<seccomp::Instruction> {
-        match privileged || self.seccomp_unconfined {
-            true => Vec::new(),
-            false => seccomp::default_filter(held),
+    fn filter(&self, privileged: bool, held: &[u8]) -> Result<Vec<seccomp::Instruction>, Error> {
+        match &self.seccomp {
+            _ if self.seccomp_unconfined => Ok(Vec::new()),
+            // Also with all privileges, as it was asked for.
+            Some(profile) => seccomp::profile::filter(profile, held),
+            None if privileged => Ok(Vec::new()),
+            None => Ok(seccomp::default_filter(held)),
         }
     }
 }
@@ -516,7 +528,10 @@ mod tests {
         assert!(parse("no-new-privileges").unwrap().no_new_privileges);
         assert!(parse("no-new-privileges:true").unwrap().no_new_privileges);
         assert!(parse("seccomp=unconfined").unwrap().seccomp_unconfined);
-        assert_eq!(parse("seccomp={}").unwrap_err().kind, crate::error::Kind::NotDone);
+        assert_eq!(parse("seccomp={}").unwrap_err().kind, crate::error::Kind::Invalid);
+        let profile = r#"seccomp={"defaultAction":"SCMP_ACT_ALLOW"}"#;
+        assert!(parse(profile).unwrap().seccomp.is_some());
+        assert_eq!(parse("label=type:svirt_apache_t").unwrap(), Security::default());
         assert_eq!(parse("nonsense").unwrap_err().kind, crate::error::Kind::Invalid);
     }
 

@@ -1,73 +1,271 @@
 //! Processes as `ps` shows them, read from `/proc`.
+//!
+//! Which processes there are is the container's; options of `ps` that choose among those of the machine
+//! change nothing here. What it has no columns for is refused by name.
 
+use crate::error::{Error, Kind};
 use crate::sys::cgroup::read;
 use base::Timestamp;
 
 const TICKS_PER_S: u64 = 100;
 
+#[derive(Default)]
 struct Process {
     pid: i32,
     ppid: i32,
+    pgid: i32,
+    sid: i32,
     uid: u32,
+    gid: u32,
     state: String,
     tty: String,
     cpu_ticks: u64,
     started_s: u64,
+    nice: i64,
+    threads: u64,
     vsz_kib: u64,
     rss_kib: u64,
+    name: String,
     command: String,
 }
 
-/// Titles and rows, as `ps -ef` has them or `ps aux`.
-pub fn list(pids: &[i32], aux: bool) -> (Vec<String>, Vec<Vec<String>>) {
+/// A column: what is in it, and what stands above it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Column(Field, String);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Field {
+    User,
+    Uid,
+    Group,
+    Gid,
+    Pid,
+    Ppid,
+    Pgid,
+    Sid,
+    Cpu,
+    CpuShare,
+    MemoryShare,
+    Vsz,
+    Rss,
+    Tty,
+    State,
+    Start,
+    Time,
+    ShortTime,
+    Elapsed,
+    ElapsedSeconds,
+    Nice,
+    Threads,
+    Name,
+    Command,
+}
+
+/// Names of columns as `-o` takes them, and their titles.
+const COLUMNS: &[(&str, Field, &str)] = &[
+    ("user", Field::User, "USER"),
+    ("uname", Field::User, "USER"),
+    ("euser", Field::User, "EUSER"),
+    ("ruser", Field::User, "RUSER"),
+    ("uid", Field::Uid, "UID"),
+    ("euid", Field::Uid, "EUID"),
+    ("group", Field::Group, "GROUP"),
+    ("egroup", Field::Group, "EGROUP"),
+    ("gid", Field::Gid, "GID"),
+    ("egid", Field::Gid, "EGID"),
+    ("pid", Field::Pid, "PID"),
+    ("tgid", Field::Pid, "TGID"),
+    ("ppid", Field::Ppid, "PPID"),
+    ("pgid", Field::Pgid, "PGID"),
+    ("pgrp", Field::Pgid, "PGRP"),
+    ("sid", Field::Sid, "SID"),
+    ("sess", Field::Sid, "SESS"),
+    ("c", Field::Cpu, "C"),
+    ("pcpu", Field::CpuShare, "%CPU"),
+    ("%cpu", Field::CpuShare, "%CPU"),
+    ("pmem", Field::MemoryShare, "%MEM"),
+    ("%mem", Field::MemoryShare, "%MEM"),
+    ("vsz", Field::Vsz, "VSZ"),
+    ("vsize", Field::Vsz, "VSZ"),
+    ("rss", Field::Rss, "RSS"),
+    ("rssize", Field::Rss, "RSS"),
+    ("rsz", Field::Rss, "RSZ"),
+    ("tty", Field::Tty, "TT"),
+    ("tt", Field::Tty, "TT"),
+    ("tname", Field::Tty, "TTY"),
+    ("stat", Field::State, "STAT"),
+    ("state", Field::State, "S"),
+    ("s", Field::State, "S"),
+    ("start", Field::Start, "STARTED"),
+    ("start_time", Field::Start, "START"),
+    ("stime", Field::Start, "STIME"),
+    ("time", Field::Time, "TIME"),
+    ("cputime", Field::Time, "TIME"),
+    ("etime", Field::Elapsed, "ELAPSED"),
+    ("etimes", Field::ElapsedSeconds, "ELAPSED"),
+    ("ni", Field::Nice, "NI"),
+    ("nice", Field::Nice, "NI"),
+    ("nlwp", Field::Threads, "NLWP"),
+    ("thcount", Field::Threads, "THCNT"),
+    ("comm", Field::Name, "COMMAND"),
+    ("ucmd", Field::Name, "CMD"),
+    ("ucomm", Field::Name, "COMMAND"),
+    ("args", Field::Command, "COMMAND"),
+    ("cmd", Field::Command, "CMD"),
+    ("command", Field::Command, "COMMAND"),
+];
+
+fn fixed(columns: &[(Field, &str)]) -> Vec<Column> {
+    columns.iter().map(|(field, title)| Column(*field, (*title).to_owned())).collect()
+}
+
+fn full() -> Vec<Column> {
+    fixed(&[
+        (Field::User, "UID"),
+        (Field::Pid, "PID"),
+        (Field::Ppid, "PPID"),
+        (Field::Cpu, "C"),
+        (Field::Start, "STIME"),
+        (Field::Tty, "TTY"),
+        (Field::Time, "TIME"),
+        (Field::Command, "CMD"),
+    ])
+}
+
+fn for_users() -> Vec<Column> {
+    fixed(&[
+        (Field::User, "USER"),
+        (Field::Pid, "PID"),
+        (Field::CpuShare, "%CPU"),
+        (Field::MemoryShare, "%MEM"),
+        (Field::Vsz, "VSZ"),
+        (Field::Rss, "RSS"),
+        (Field::Tty, "TTY"),
+        (Field::State, "STAT"),
+        (Field::Start, "START"),
+        (Field::ShortTime, "TIME"),
+        (Field::Command, "COMMAND"),
+    ])
+}
+
+/// What `ps` would show with these arguments; without any as `ps -ef`.
+pub fn columns(arguments: &str) -> Result<Vec<Column>, Error> {
+    let mut words = arguments.split_whitespace();
+    if arguments.trim().is_empty() {
+        return Ok(full());
+    }
+    let refuse = |word: &str| {
+        let text = format!("top with ps_args {word:?} is not done");
+        Err(Error::new(Kind::NotDone, text))
+    };
+    let (mut chosen, mut own) = (None, Vec::new());
+    while let Some(word) = words.next() {
+        if let Some(list) = word.strip_prefix("--format=") {
+            parse_columns(list, &mut own)?;
+            continue;
+        }
+        let is_unix = word.starts_with('-');
+        if word.starts_with("--") {
+            return refuse(word);
+        }
+        let letters = word.trim_start_matches('-');
+        for (at, letter) in letters.char_indices() {
+            match letter {
+                // Which processes, and how wide: these are the container's, whole.
+                'e' | 'A' | 'a' | 'x' | 'w' | 'd' => {}
+                'f' if is_unix => chosen = Some(full()),
+                // As with the original, `-aux` is taken for `aux`.
+                'u' => chosen = Some(for_users()),
+                'o' => {
+                    let rest = &letters[at + 1..];
+                    let list = if rest.is_empty() { words.next().unwrap_or("") } else { rest };
+                    parse_columns(list, &mut own)?;
+                    break;
+                }
+                _ => return refuse(word),
+            }
+        }
+    }
+    let short = || {
+        fixed(&[
+            (Field::Pid, "PID"),
+            (Field::Tty, "TTY"),
+            (Field::Time, "TIME"),
+            (Field::Name, "CMD"),
+        ])
+    };
+    let columns = if own.is_empty() { chosen.unwrap_or_else(short) } else { own };
+    match columns.iter().any(|Column(_, title)| title == "PID") {
+        true => Ok(columns),
+        false => Err(Error::failed("Couldn't find PID field in ps output")),
+    }
+}
+
+/// `pid,comm` or `pid=NUMBER`.
+fn parse_columns(list: &str, own: &mut Vec<Column>) -> Result<(), Error> {
+    for one in list.split(',') {
+        let (name, title) = one.split_once('=').map_or((one, None), |(n, t)| (n, Some(t)));
+        let known = COLUMNS.iter().find(|(known, ..)| name.eq_ignore_ascii_case(known));
+        let Some((_, field, usual)) = known else {
+            return Err(Error::failed(format!(
+                "error running ps: error: unknown user-defined format specifier \"{name}\""
+            )));
+        };
+        own.push(Column(*field, title.unwrap_or(usual).to_owned()));
+    }
+    Ok(())
+}
+
+/// Titles and rows.
+pub fn list(pids: &[i32], columns: &[Column]) -> (Vec<String>, Vec<Vec<String>>) {
     let boot_s = boot_time();
     let now_s = (crate::time::now_ns() / 1_000_000_000) as u64;
     let found = pids.iter().filter_map(|pid| look(*pid, boot_s));
-    let titles: &[&str] = match aux {
-        true => &[
-            "USER", "PID", "%CPU", "%MEM", "VSZ", "RSS", "TTY", "STAT", "START", "TIME", "COMMAND",
-        ],
-        false => &["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"],
-    };
-    let rows = found.map(|process| row(&process, aux, now_s)).collect();
-    (titles.iter().map(|title| (*title).to_owned()).collect(), rows)
+    let rows = found.map(|process| {
+        columns.iter().map(|Column(field, _)| cell(&process, *field, now_s)).collect()
+    });
+    let rows = rows.collect();
+    (columns.iter().map(|Column(_, title)| title.clone()).collect(), rows)
 }
 
-fn row(p: &Process, aux: bool, now_s: u64) -> Vec<String> {
-    let age_s = now_s.saturating_sub(p.started_s).max(1);
-    let percent = p.cpu_ticks * 100 / TICKS_PER_S / age_s;
-    let user = user_name(p.uid);
-    let started = clock(p.started_s);
+fn cell(p: &Process, field: Field, now_s: u64) -> String {
+    let age_s = now_s.saturating_sub(p.started_s);
+    let permille = p.cpu_ticks * 1000 / TICKS_PER_S / age_s.max(1);
     let seconds = p.cpu_ticks / TICKS_PER_S;
-    if aux {
-        let time = format!("{}:{:02}", seconds / 60, seconds % 60);
-        let memory = crate::container::machine_memory().max(1);
-        let share = p.rss_kib as f64 * 1024.0 * 100.0 / memory as f64;
-        return vec![
-            user,
-            p.pid.to_string(),
-            format!("{percent}.0"),
-            format!("{share:.1}"),
-            p.vsz_kib.to_string(),
-            p.rss_kib.to_string(),
-            p.tty.clone(),
-            p.state.clone(),
-            started,
-            time,
-            p.command.clone(),
-        ];
+    let long = |s: u64| format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
+    match field {
+        Field::User => name_of("/etc/passwd", p.uid),
+        Field::Uid => p.uid.to_string(),
+        Field::Group => name_of("/etc/group", p.gid),
+        Field::Gid => p.gid.to_string(),
+        Field::Pid => p.pid.to_string(),
+        Field::Ppid => p.ppid.to_string(),
+        Field::Pgid => p.pgid.to_string(),
+        Field::Sid => p.sid.to_string(),
+        Field::Cpu => (permille / 10).to_string(),
+        Field::CpuShare => format!("{}.{}", permille / 10, permille % 10),
+        Field::MemoryShare => {
+            let memory = crate::container::machine_memory().max(1);
+            format!("{:.1}", p.rss_kib as f64 * 1024.0 * 100.0 / memory as f64)
+        }
+        Field::Vsz => p.vsz_kib.to_string(),
+        Field::Rss => p.rss_kib.to_string(),
+        Field::Tty => p.tty.clone(),
+        Field::State => p.state.clone(),
+        Field::Start => clock(p.started_s),
+        Field::Time => long(seconds),
+        Field::ShortTime => format!("{}:{:02}", seconds / 60, seconds % 60),
+        Field::Elapsed => match age_s {
+            s @ 0..3600 => format!("{:02}:{:02}", s / 60, s % 60),
+            s @ 3600..86_400 => long(s),
+            s => format!("{}-{}", s / 86_400, long(s % 86_400)),
+        },
+        Field::ElapsedSeconds => age_s.to_string(),
+        Field::Nice => p.nice.to_string(),
+        Field::Threads => p.threads.to_string(),
+        Field::Name => p.name.clone(),
+        Field::Command => p.command.clone(),
     }
-    let time = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    vec![
-        user,
-        p.pid.to_string(),
-        p.ppid.to_string(),
-        percent.to_string(),
-        started,
-        p.tty.clone(),
-        time,
-        p.command.clone(),
-    ]
 }
 
 fn boot_time() -> u64 {
@@ -82,13 +280,14 @@ fn clock(seconds: u64) -> String {
     text.get(11..16).unwrap_or("00:00").to_owned()
 }
 
-fn user_name(uid: u32) -> String {
-    let passwd = read("/etc/passwd").unwrap_or_default();
-    let found = passwd.lines().find_map(|line| {
+/// By this machine's own files, as `ps` on it would.
+fn name_of(file: &str, id: u32) -> String {
+    let text = read(file).unwrap_or_default();
+    let found = text.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
-        (fields.get(2)?.parse() == Ok(uid)).then(|| fields[0].to_owned())
+        (fields.get(2)?.parse() == Ok(id)).then(|| fields[0].to_owned())
     });
-    found.unwrap_or_else(|| uid.to_string())
+    found.unwrap_or_else(|| id.to_string())
 }
 
 fn look(pid: i32, boot_s: u64) -> Option<Process> {
@@ -98,9 +297,12 @@ fn look(pid: i32, boot_s: u64) -> Option<Process> {
     let name = before.split_once('(')?.1;
     let fields: Vec<&str> = after.split_whitespace().collect();
     let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
+    let signed = |at: usize| fields.get(at).and_then(|field| field.parse::<i64>().ok());
     let status = read(&format!("/proc/{pid}/status"))?;
-    let uid = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
-    let uid = uid.split_whitespace().nth(1)?.parse().ok()?;
+    let effective = |what: &str| -> Option<u32> {
+        let line = status.lines().find_map(|line| line.strip_prefix(what))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
     let command = read(&format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let command = command.trim_end_matches('\0').replace('\0', " ");
     let tty = number(4).unwrap_or(0);
@@ -108,13 +310,19 @@ fn look(pid: i32, boot_s: u64) -> Option<Process> {
     Some(Process {
         pid,
         ppid: fields.get(1)?.parse().ok()?,
-        uid,
+        pgid: fields.get(2)?.parse().ok()?,
+        sid: fields.get(3)?.parse().ok()?,
+        uid: effective("Uid:")?,
+        gid: effective("Gid:")?,
         state: (*fields.first()?).to_owned(),
         tty: if tty >> 8 == 136 { format!("pts/{}", tty & 0xff) } else { "?".to_owned() },
         cpu_ticks: number(11)? + number(12)?,
+        nice: signed(16)?,
+        threads: number(17)?,
         started_s: boot_s + number(19)? / TICKS_PER_S,
         vsz_kib: number(20)? / 1024,
         rss_kib: number(21)? * page_kib,
+        name: name.to_owned(),
         command: if command.is_empty() { format!("[{name}]") } else { command },
     })
 }
@@ -123,14 +331,44 @@ fn look(pid: i32, boot_s: u64) -> Option<Process> {
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check(arguments: &str, titles: &str) {
+        let pid = std::process::id() as i32;
+        let (shown, rows) = list(&[pid, i32::MAX], &columns(arguments).unwrap());
+        assert_eq!(shown.join(" "), titles, "{arguments}");
+        assert_eq!(rows.len(), 1);
+        let at = shown.iter().position(|title| title == "PID").unwrap();
+        assert_eq!(rows[0][at], pid.to_string());
+    }
+
     #[test]
     fn this_very_process() {
-        let pid = std::process::id() as i32;
-        for aux in [false, true] {
-            let (titles, rows) = list(&[pid, i32::MAX], aux);
-            assert_eq!(rows.len(), 1);
-            assert_eq!(titles.len(), rows[0].len());
-            assert_eq!(rows[0][1], pid.to_string());
+        check("", "UID PID PPID C STIME TTY TIME CMD");
+        check("-ef", "UID PID PPID C STIME TTY TIME CMD");
+        let users = "USER PID %CPU %MEM VSZ RSS TTY STAT START TIME COMMAND";
+        for arguments in ["aux", "-aux", "waux", "u"] {
+            check(arguments, users);
+        }
+        check("-e", "PID TTY TIME CMD");
+        check("-o pid,comm", "PID COMMAND");
+        check("-eo user,pid,etime,args", "USER PID ELAPSED COMMAND");
+        check("axopid,ppid,ni", "PID PPID NI");
+        check("--format=pid,rss,nlwp", "PID RSS NLWP");
+        check("-o pid -o cmd=PROGRAM", "PID PROGRAM");
+    }
+
+    #[test]
+    fn what_is_no_option() {
+        for (arguments, part) in [
+            ("-o comm", "Couldn't find PID field"),
+            ("-o pid=NUMBER", "Couldn't find PID field"),
+            ("-o pid,nonsense", "unknown user-defined format specifier \"nonsense\""),
+            ("-o", "unknown user-defined"),
+            ("--forest", "is not done"),
+            ("-C sh", "is not done"),
+        ] {
+            let error = columns(arguments).unwrap_err();
+            assert!(error.text.contains(part), "{arguments}: {error}");
         }
     }
 }

@@ -3,10 +3,12 @@
 //! What it allows is what Docker's default profile allows, for the machine's own word size: calls of
 //! other ABIs (32-bit programs) are refused. Refused calls fail with EPERM, `clone3` with ENOSYS, so
 //! that a C library falls back to `clone`, whose flags can be seen.
-//!
-//! Deliberately absent: profiles given by the client; those are refused by name.
+//! What the client brings along is in [`profile`].
 
 use crate::caps;
+
+mod names;
+pub mod profile;
 
 /// code, jump if true, jump if false, operand: as `struct sock_filter`.
 pub type Instruction = (u16, u8, u8, u32);
@@ -259,8 +261,17 @@ fn allow_values(out: &mut Vec<Instruction>, call: libc::c_long, values: &[u32]) 
 mod tests {
     use super::*;
 
-    /// What the kernel would answer.
     fn run(filter: &[Instruction], arch: u32, call: libc::c_long, argument: u32) -> u32 {
+        run_with(filter, arch, call as u32, [argument.into(), 0, 0, 0, 0, 0])
+    }
+
+    /// What the kernel would answer.
+    pub(super) fn run_with(
+        filter: &[Instruction],
+        arch: u32,
+        call: u32,
+        arguments: [u64; 6],
+    ) -> u32 {
         let (mut at, mut held) = (0, 0u32);
         loop {
             let (code, yes, no, k) = filter[at];
@@ -269,9 +280,12 @@ mod tests {
             match code {
                 LOAD => {
                     held = match k {
-                        AT_NUMBER => call as u32,
+                        AT_NUMBER => call,
                         AT_ARCH => arch,
-                        16 => argument,
+                        at @ 16..64 if at % 4 == 0 => {
+                            let whole = arguments[(at as usize - 16) / 8];
+                            (whole >> (at % 8 * 8)) as u32
+                        }
                         other => panic!("nothing is at {other}"),
                     }
                 }

@@ -50,12 +50,8 @@ impl Engine {
         if !container.is_running() {
             return Err(not_running(container));
         }
-        if !matches!(arguments.trim(), "" | "-ef" | "aux" | "-aux") {
-            let text = format!("top with ps_args {arguments:?} is not done");
-            return Err(Error::new(crate::error::Kind::NotDone, text));
-        }
-        let pids = self.pids(container);
-        Ok(crate::processes::list(&pids, arguments.contains("aux")))
+        let columns = crate::processes::columns(arguments)?;
+        Ok(crate::processes::list(&self.pids(container), &columns))
     }
 
     fn pids(&self, container: &Container) -> Vec<i32> {
