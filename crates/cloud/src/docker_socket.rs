@@ -3,7 +3,7 @@
 use crate::chance::OsEntropy;
 use crate::exit::{self, Failure};
 use crate::services;
-use crate::settings::Config;
+use crate::settings::{Config, DockerTls};
 use engine::{Engine, Parts};
 use registry::{Client, Http, Local};
 use rustix::fs::{CWD, Gid, Mode, OFlags, openat};
@@ -28,6 +28,8 @@ pub struct Docker {
     engine: Option<Engine>,
     /// Where it listens.
     pub paths: Vec<PathBuf>,
+    /// The same over TCP.
+    address: Option<SocketAddr>,
 }
 
 impl Docker {
@@ -41,7 +43,7 @@ impl Docker {
     ) -> Result<Docker, Failure> {
         let asked = &config.docker_sockets;
         if asked.iter().any(|path| path == Path::new(NONE)) {
-            return Ok(Docker { engine: None, paths: Vec::new() });
+            return Ok(Docker { engine: None, paths: Vec::new(), address: None });
         }
         let parts = Parts {
             store: store.clone(),
@@ -54,8 +56,20 @@ impl Docker {
             .map_err(|error| Failure::new(exit::DATA, format!("containers: {error}")))?;
         let http = Http::new(&services::trusted())
             .map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
-        let registries = Client { engine: engine.clone(), http, local: Some(local) };
-        let mut docker = Docker { engine: Some(engine.clone()), paths: Vec::new() };
+        let mirrors = config.mirrors.clone();
+        let registries = Client { engine: engine.clone(), http, local: Some(local), mirrors };
+        let mut docker =
+            Docker { engine: Some(engine.clone()), paths: Vec::new(), address: None };
+        let front = docker::Docker {
+            engine: engine.clone(),
+            registries,
+            version: env!("CARGO_PKG_VERSION"),
+        };
+        if let Some(tls) = &config.docker_tls {
+            let (listener, address) = listen_tls(tls)?;
+            engine::task(docker::serve(front.clone(), listener, stopping.clone()));
+            docker.address = Some(address);
+        }
         let mut wanted: Vec<(PathBuf, bool)> =
             asked.iter().map(|path| (path.clone(), true)).collect();
         if asked.is_empty() {
@@ -68,12 +82,8 @@ impl Docker {
             let path = std::path::absolute(&path).unwrap_or(path);
             match listen(&path) {
                 Ok(listener) => {
-                    let front = docker::Docker {
-                        engine: engine.clone(),
-                        registries: registries.clone(),
-                        version: env!("CARGO_PKG_VERSION"),
-                    };
-                    engine::task(docker::serve(front, listener, stopping.clone()));
+                    let listener = docker::Listener::Unix(listener);
+                    engine::task(docker::serve(front.clone(), listener, stopping.clone()));
                     docker.paths.push(path);
                 }
                 Err(error) if is_needed => {
@@ -95,7 +105,8 @@ impl Docker {
 
     /// What a person is told at the start.
     pub fn lines(&self) -> Vec<String> {
-        self.paths.iter().map(|path| format!("docker at unix://{}", path.display())).collect()
+        let unix = self.paths.iter().map(|path| format!("docker at unix://{}", path.display()));
+        unix.chain(self.address.map(|at| format!("docker at tcp://{at}, with certificates"))).collect()
     }
 
     /// Where a client should look, without asking whether somebody answers.
@@ -117,6 +128,40 @@ impl Docker {
             let _ = std::fs::remove_file(path);
         }
     }
+}
+
+/// Clients show certificates, too.
+fn listen_tls(tls: &DockerTls) -> Result<(docker::Listener, SocketAddr), Failure> {
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject;
+    let bad = |path: &Path, error: String| {
+        Failure::new(exit::USAGE, format!("{}: {error}", path.display()))
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    let all = CertificateDer::pem_file_iter(&tls.ca)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| bad(&tls.ca, error.to_string()))?;
+    for one in all {
+        roots.add(one).map_err(|error| bad(&tls.ca, error.to_string()))?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        provider.clone(),
+    );
+    let verifier = verifier.build().map_err(|error| bad(&tls.ca, error.to_string()))?;
+    let mut config = crate::up::tls(&tls.cert, &tls.key, Some(verifier))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let failed = |error: std::io::Error| {
+        let text = format!("cannot listen on {}: {error}; choose another with --docker-listen", tls.listen);
+        Failure::new(exit::ADDRESS, text)
+    };
+    let listener = std::net::TcpListener::bind(tls.listen).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    Ok((docker::Listener::Tls(listener, acceptor), address))
 }
 
 /// A socket that is there but answers nobody is replaced; one that answers is somebody's.

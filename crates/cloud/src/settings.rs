@@ -112,6 +112,20 @@ pub const KEYS: &[Key] = &[
         "86400",
         "What no image in the registry names is freed after so long; 0 keeps it",
     ),
+    keys(
+        "registry_mirror",
+        "URL",
+        "A registry that is asked for images of Docker Hub first; with a key: http://ID:SECRET@host:port",
+    ),
+    key(
+        "docker_listen",
+        "ADDR:PORT",
+        "",
+        "Where the Docker API is for clients over TCP, as 0.0.0.0:2376; each must show a certificate",
+    ),
+    key("docker_tls_ca", "FILE", "", "Who may use it: certificates in PEM that sign those of clients"),
+    key("docker_tls_cert", "FILE", "", "Its own certificate chain in PEM"),
+    key("docker_tls_key", "FILE", "", "Its private key in PEM"),
     key(
         "drop_in",
         "FOR",
@@ -258,6 +272,8 @@ impl Settings {
                 .iter()
                 .map(|value| match key.name {
                     "root_key" => format!("{}:***", value.split(':').next().unwrap_or("")),
+                    "registry_mirror" => registry::Mirror::parse(value)
+                        .map_or_else(|| "***".to_owned(), |mirror| mirror.url().to_owned()),
                     _ => value.clone(),
                 })
                 .collect();
@@ -303,6 +319,15 @@ pub enum DropIn {
     MinIo,
 }
 
+/// The Docker API over TCP, which is never without certificates on both sides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DockerTls {
+    pub listen: SocketAddr,
+    pub ca: PathBuf,
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
 /// The settings, understood.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -327,6 +352,8 @@ pub struct Config {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Empty is the default places, `none` alone is nowhere.
     pub docker_sockets: Vec<PathBuf>,
+    pub docker_tls: Option<DockerTls>,
+    pub mirrors: Vec<registry::Mirror>,
     /// Whether this is the cloud that a user has without saying which.
     pub is_default: bool,
     pub ready_file: Option<PathBuf>,
@@ -339,6 +366,22 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// None keeps all.
     pub collect_after: Option<Duration>,
+}
+
+fn docker_tls(settings: &Settings) -> Result<Option<DockerTls>, SettingError> {
+    let listen = optional(settings, "docker_listen", "2376")?;
+    let given = ["docker_tls_ca", "docker_tls_cert", "docker_tls_key"]
+        .map(|name| Some(settings.text(name)).filter(|text| !text.is_empty()).map(PathBuf::from));
+    match (listen, given) {
+        (Some(listen), [Some(ca), Some(cert), Some(key)]) => {
+            Ok(Some(DockerTls { listen, ca, cert, key }))
+        }
+        (None, [None, None, None]) => Ok(None),
+        _ => wrong(
+            "docker_listen needs docker_tls_ca, docker_tls_cert and docker_tls_key, and they need it: \
+             whoever reaches the Docker API is root on this machine",
+        ),
+    }
 }
 
 /// Where data is kept if nobody says where.
@@ -442,6 +485,17 @@ impl Config {
             tls,
             is_default: path("data").is_none(),
             docker_sockets: settings.all("docker_socket").iter().map(PathBuf::from).collect(),
+            docker_tls: docker_tls(settings)?,
+            mirrors: settings
+                .all("registry_mirror")
+                .iter()
+                .map(|text| match registry::Mirror::parse(text) {
+                    Some(mirror) => Ok(mirror),
+                    None => wrong(format!(
+                        "registry_mirror is {text:?}, but must be as http://host:port"
+                    )),
+                })
+                .collect::<Result<_, _>>()?,
             ready_file: path("ready_file"),
             log: settings.text("log").to_owned(),
             threads: settings.number("threads", 0, 1024)? as usize,

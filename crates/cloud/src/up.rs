@@ -77,7 +77,12 @@ async fn serve(
     upkeep.run_jobs(gateway.clone()).map_err(failed)?;
     upkeep.run_errands(gateway.clone()).map_err(failed)?;
     let (stop, stopping) = watch::channel(false);
-    let own_tls = config.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
+    let own_tls = config.tls.as_ref().map(|(cert, key)| {
+        let mut config = tls(cert, key, None)?;
+        config.alpn_protocols = doors::PROTOCOLS.iter().map(|name| name.to_vec()).collect();
+        Ok(Arc::new(config))
+    });
+    let own_tls = own_tls.transpose()?;
     let open = doors.open(config, &gateway, own_tls, stopping.clone())?;
     watch_signals(stop.clone())?;
     if let Some(after) = config.collect_after {
@@ -278,7 +283,12 @@ fn write_ready_file(path: &Path, address: SocketAddr) -> Result<(), Failure> {
     written.map_err(|e| Failure::new(exit::FAILED, format!("{}: {e}", path.display())))
 }
 
-fn tls(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, Failure> {
+/// A server with this certificate; with `clients` it asks for theirs.
+pub fn tls(
+    cert: &Path,
+    key: &Path,
+    clients: Option<Arc<dyn rustls::server::danger::ClientCertVerifier>>,
+) -> Result<rustls::ServerConfig, Failure> {
     use rustls_pki_types::pem::PemObject;
     use rustls_pki_types::{CertificateDer, PrivateKeyDer};
     let bad = |path: &Path, error: String| {
@@ -289,14 +299,14 @@ fn tls(cert: &Path, key: &Path) -> Result<Arc<rustls::ServerConfig>, Failure> {
         .map_err(|error| bad(cert, error.to_string()))?;
     let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| bad(key, error.to_string()))?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+    let builder = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| bad(cert, error.to_string()))?
-        .with_no_client_auth()
-        .with_single_cert(chain, key_der)
         .map_err(|error| bad(cert, error.to_string()))?;
-    config.alpn_protocols = doors::PROTOCOLS.iter().map(|name| name.to_vec()).collect();
-    Ok(Arc::new(config))
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    };
+    builder.with_single_cert(chain, key_der).map_err(|error| bad(cert, error.to_string()))
 }
 
 /// Each connection takes a descriptor; the soft limit is often 1024.

@@ -193,6 +193,8 @@ pub async fn info(call: Call) -> Reply {
     };
     let own = engine.clone();
     let images = blocking(move || Ok(own.images().list()?.len())).await?;
+    let mirrors: Vec<String> =
+        call.docker.registries.mirrors.iter().map(|one| format!("{}/", one.url())).collect();
     let (operating_system, os_version) = operating_system();
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     reply::json(&Info {
@@ -235,7 +237,7 @@ pub async fn info(call: Call) -> Reply {
         architecture: std::env::consts::ARCH,
         index_server_address: "https://index.docker.io/v1/",
         registry_config: serde_json::json!({
-            "IndexConfigs": {}, "InsecureRegistryCIDRs": ["127.0.0.0/8"], "Mirrors": null,
+            "IndexConfigs": {}, "InsecureRegistryCIDRs": ["127.0.0.0/8"], "Mirrors": mirrors,
         }),
         n_cpu: std::thread::available_parallelism().map_or(1, |n| n.get()),
         mem_total: machine_memory(),

@@ -74,7 +74,10 @@ fn view(engine: &Engine, network: Network, with_members: bool) -> View {
             endpoint_id: endpoint.endpoint_id.clone(),
             mac_address: endpoint.mac_address.clone(),
             ipv4_address: address,
-            ipv6_address: String::new(),
+            ipv6_address: match endpoint.global_ipv6_address.as_str() {
+                "" => String::new(),
+                address => format!("{address}/{}", endpoint.global_ipv6_prefix_len),
+            },
         };
         containers.insert(container.id.clone(), member);
     }
@@ -87,7 +90,7 @@ fn view(engine: &Engine, network: Network, with_members: bool) -> View {
         scope,
         driver,
         enable_ipv4: true,
-        enable_ipv6: false,
+        enable_ipv6: network.settings.enable_ipv6,
         ipam,
         internal,
         attachable,

@@ -1,4 +1,4 @@
-//! The listener: connections over a unix socket, versions, and one answer for each request.
+//! The listener: connections over a unix socket or over TLS, versions, and one answer for each request.
 
 use crate::body::Answer;
 use crate::reply;
@@ -13,12 +13,15 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::UnixListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 /// Between two requests of one connection there may be any time; for one head there may not.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an error in accepting.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -31,16 +34,53 @@ pub struct Docker {
     pub version: &'static str,
 }
 
+/// Where clients come in.
+pub enum Listener {
+    /// Who may open the socket is root.
+    Unix(UnixListener),
+    /// Who has a certificate that the acceptor asks for is root; it asks everybody.
+    Tls(TcpListener, TlsAcceptor),
+}
+
+impl std::fmt::Debug for Listener {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listener")
+    }
+}
+
+impl Listener {
+    async fn accept(&self, docker: &Arc<Docker>) -> std::io::Result<()> {
+        let docker = docker.clone();
+        match self {
+            Listener::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                engine::task(connection(docker, stream));
+            }
+            Listener::Tls(listener, acceptor) => {
+                let (stream, from) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                let acceptor = acceptor.clone();
+                engine::task(async move {
+                    let shaking = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+                    match shaking.await {
+                        Ok(Ok(stream)) => connection(docker, stream).await,
+                        Ok(Err(error)) => tracing::info!(%error, %from, "a client is not known"),
+                        Err(_) => tracing::info!(%from, "a client took too long to say who it is"),
+                    }
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Answers until `stop` becomes true. Streams end with the process.
-pub async fn serve(docker: Docker, listener: UnixListener, mut stop: watch::Receiver<bool>) {
+pub async fn serve(docker: Docker, listener: Listener, mut stop: watch::Receiver<bool>) {
     let docker = Arc::new(docker);
     loop {
         let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
-        match engine::first(listener.accept(), stopped).await {
-            engine::First::Left(Ok((stream, _))) => {
-                let docker = docker.clone();
-                engine::task(async move { connection(docker, stream).await });
-            }
+        match engine::first(listener.accept(&docker), stopped).await {
+            engine::First::Left(Ok(())) => {}
             engine::First::Left(Err(error)) => {
                 tracing::warn!(%error, "a Docker client could not be accepted");
                 tokio::time::sleep(PAUSE).await;
@@ -50,7 +90,10 @@ pub async fn serve(docker: Docker, listener: UnixListener, mut stop: watch::Rece
     }
 }
 
-async fn connection(docker: Arc<Docker>, stream: tokio::net::UnixStream) {
+async fn connection(
+    docker: Arc<Docker>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
     let service = service_fn(move |request: Request<Incoming>| {
         let docker = docker.clone();
         async move { Ok::<_, Infallible>(answer(docker, request).await) }

@@ -134,6 +134,9 @@ fn network_settings(state: &State) -> NetworkSettings {
         gateway: bridge.gateway,
         ip_address: bridge.ip_address,
         ip_prefix_len: bridge.ip_prefix_len,
+        ipv6_gateway: bridge.ipv6_gateway,
+        global_ipv6_address: bridge.global_ipv6_address,
+        global_ipv6_prefix_len: bridge.global_ipv6_prefix_len,
         mac_address: if state.pid == 0 { String::new() } else { bridge.mac_address },
         networks: state.endpoints.clone(),
     }

@@ -159,6 +159,8 @@ pub(crate) fn clear(mark: &str, known: &[String]) -> std::io::Result<()> {
     }
     if known.is_empty() {
         Firewall::new(&table(mark)).remove()?;
+        // Where the kernel knows no IPv6 there is none of that.
+        let _ = Firewall::six(&table(mark)).remove();
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! One table of nftables, put in place of the one before in a single transaction.
 
 use crate::netlink::{ACK, APPEND, CREATE, Message, REQUEST, Socket};
-use net::Subnet;
 use net::firewall::{Chain, Hook, Match, Protocol, Rule, Verdict};
+use net::{Subnet, Subnet6};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
@@ -15,6 +15,7 @@ const NEW_CHAIN: u16 = NFTABLES | 3;
 const NEW_RULE: u16 = NFTABLES | 6;
 
 const IPV4: u8 = 2;
+const IPV6: u8 = 10;
 const VERDICT_REGISTER: u32 = 0;
 const REGISTER: u32 = 1;
 const SECOND_REGISTER: u32 = 2;
@@ -29,6 +30,8 @@ const NETWORK_HEADER: u32 = 1;
 const TRANSPORT_HEADER: u32 = 2;
 const AT_SOURCE: u32 = 12;
 const AT_DESTINATION: u32 = 16;
+const AT_SOURCE_SIX: u32 = 8;
+const AT_DESTINATION_SIX: u32 = 24;
 const CT_STATE: u32 = 0;
 const CT_STATUS: u32 = 2;
 /// Established, and related to something established.
@@ -41,6 +44,7 @@ const ADDRESS_IS_LOCAL: u32 = 2;
 /// A table of this name, in the namespace of the calling thread.
 pub struct Firewall {
     table: String,
+    family: u8,
 }
 
 fn head(family: u8, resource: u16) -> [u8; 4] {
@@ -54,7 +58,12 @@ fn number(message: &mut Message, kind: u16, value: u32) {
 
 impl Firewall {
     pub fn new(table: &str) -> Firewall {
-        Firewall { table: table.to_owned() }
+        Firewall { table: table.to_owned(), family: IPV4 }
+    }
+
+    /// The same for IPv6.
+    pub fn six(table: &str) -> Firewall {
+        Firewall { table: table.to_owned(), family: IPV6 }
     }
 
     /// All chains and rules at once; what was there before is gone in the same moment.
@@ -79,19 +88,20 @@ impl Firewall {
     }
 
     fn new_table(&self, flags: u16) -> Message {
-        let mut message = Message::new(NEW_TABLE, REQUEST | ACK | CREATE | flags, &head(IPV4, 0));
+        let mut message =
+            Message::new(NEW_TABLE, REQUEST | ACK | CREATE | flags, &head(self.family, 0));
         message.text(1, &self.table);
         message
     }
 
     fn delete_table(&self) -> Message {
-        let mut message = Message::new(DELETE_TABLE, REQUEST | ACK, &head(IPV4, 0));
+        let mut message = Message::new(DELETE_TABLE, REQUEST | ACK, &head(self.family, 0));
         message.text(1, &self.table);
         message
     }
 
     fn chain(&self, chain: &Chain) -> Message {
-        let mut message = Message::new(NEW_CHAIN, REQUEST | ACK | CREATE, &head(IPV4, 0));
+        let mut message = Message::new(NEW_CHAIN, REQUEST | ACK | CREATE, &head(self.family, 0));
         let hook: u32 = match chain.hook {
             Hook::Prerouting => 0,
             Hook::Forward => 2,
@@ -107,7 +117,8 @@ impl Firewall {
     }
 
     fn rule(&self, chain: &str, rule: &Rule) -> Message {
-        let mut message = Message::new(NEW_RULE, REQUEST | ACK | CREATE | APPEND, &head(IPV4, 0));
+        let mut message =
+            Message::new(NEW_RULE, REQUEST | ACK | CREATE | APPEND, &head(self.family, 0));
         message.text(1, &self.table).text(2, chain).nested(4, |list| {
             for one in &rule.matches {
                 expressions(list, one);
@@ -154,12 +165,13 @@ fn payload(list: &mut Message, base: u32, offset: u32, length: u32) {
     });
 }
 
-fn mask(list: &mut Message, mask: &[u8; 4]) {
+fn mask(list: &mut Message, mask: &[u8]) {
     expression(list, "bitwise", |data| {
         number(data, 1, REGISTER);
         number(data, 2, REGISTER);
-        number(data, 3, 4);
-        for (kind, value) in [(4, mask), (5, &[0; 4])] {
+        number(data, 3, mask.len() as u32);
+        let zeros = [0; 16];
+        for (kind, value) in [(4, mask), (5, &zeros[..mask.len()])] {
             data.nested(kind, |inner| {
                 inner.attribute(1, value);
             });
@@ -184,6 +196,15 @@ fn subnet(list: &mut Message, offset: u32, operator: u32, net: &Subnet) {
     compare(list, operator, &net.address().octets());
 }
 
+fn subnet_six(list: &mut Message, offset: u32, operator: u32, net: &Subnet6) {
+    payload(list, NETWORK_HEADER, offset, 16);
+    if net.prefix() < 128 {
+        let bits = u128::MAX.checked_shl(128 - u32::from(net.prefix())).unwrap_or(0);
+        mask(list, &bits.to_be_bytes());
+    }
+    compare(list, operator, &net.address().octets());
+}
+
 fn tracked(list: &mut Message, key: u32, bits: u32) {
     expression(list, "ct", |data| {
         number(data, 1, REGISTER);
@@ -202,6 +223,9 @@ fn expressions(list: &mut Message, one: &Match) {
         Match::Source(net) => subnet(list, AT_SOURCE, EQUAL, net),
         Match::NotSource(net) => subnet(list, AT_SOURCE, NOT_EQUAL, net),
         Match::Destination(net) => subnet(list, AT_DESTINATION, EQUAL, net),
+        Match::Source6(net) => subnet_six(list, AT_SOURCE_SIX, EQUAL, net),
+        Match::NotSource6(net) => subnet_six(list, AT_SOURCE_SIX, NOT_EQUAL, net),
+        Match::Destination6(net) => subnet_six(list, AT_DESTINATION_SIX, EQUAL, net),
         Match::DestinationIsLocal => {
             expression(list, "fib", |data| {
                 number(data, 1, REGISTER);
@@ -241,20 +265,24 @@ fn verdict(list: &mut Message, verdict: Verdict) {
             });
         }
         Verdict::Masquerade => expression(list, "masq", |_| {}),
-        Verdict::Translate(to, port) => translate(list, to, port),
+        Verdict::Translate(to, port) => translate(list, to.into(), port),
+        Verdict::Translate6(to, port) => translate(list, to.into(), port),
     }
 }
 
-fn translate(list: &mut Message, to: Ipv4Addr, port: u16) {
+fn translate(list: &mut Message, to: IpAddr, port: u16) {
     immediate(list, REGISTER, |value| {
-        value.attribute(1, &to.octets());
+        match to {
+            IpAddr::V4(to) => value.attribute(1, &to.octets()),
+            IpAddr::V6(to) => value.attribute(1, &to.octets()),
+        };
     });
     immediate(list, SECOND_REGISTER, |value| {
         value.attribute(1, &port.to_be_bytes());
     });
     expression(list, "nat", |data| {
         number(data, 1, 1);
-        number(data, 2, u32::from(IPV4));
+        number(data, 2, u32::from(if to.is_ipv4() { IPV4 } else { IPV6 }));
         number(data, 3, REGISTER);
         number(data, 5, SECOND_REGISTER);
     });
@@ -264,8 +292,8 @@ fn translate(list: &mut Message, to: Ipv4Addr, port: u16) {
 mod tests {
     use super::*;
     use crate::new_namespace;
-    use net::firewall::{Bridge, Door, Published, Wanted, chains};
-    use std::net::SocketAddrV4;
+    use net::firewall::{Bridge, Door, Published, Published6, Wanted, chains, chains_six};
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
     /// In a namespace of its own, so that it touches nothing of this machine. Needs root.
     #[test]
@@ -278,6 +306,7 @@ mod tests {
             interface: name.to_owned(),
             subnet: Subnet::parse("172.17.0.0/16").unwrap(),
             gateway: [172, 17, 0, 1].into(),
+            six: Subnet6::parse("fd00:1::/64"),
             is_internal,
             masquerades: true,
             talks,
@@ -300,6 +329,15 @@ mod tests {
                 published(Protocol::Tcp, None),
                 published(Protocol::Udp, Some([127, 0, 0, 1].into())),
             ],
+            published_six: [None, Some(Ipv6Addr::LOCALHOST)]
+                .map(|host_ip| Published6 {
+                    protocol: Protocol::Tcp,
+                    host_ip,
+                    host_port: 8080,
+                    to: Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 2),
+                    to_port: 80,
+                })
+                .to_vec(),
             doors: vec![Door { port: 4566, to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5000) }],
         };
         new_namespace(|_| {
@@ -307,6 +345,10 @@ mod tests {
             firewall.replace(&chains(&wanted))?;
             // Once more in its own place, and away, and away again.
             firewall.replace(&chains(&wanted))?;
+            let six = Firewall::six("cumulet-test");
+            six.replace(&chains_six(&wanted))?;
+            six.replace(&chains_six(&wanted))?;
+            six.remove()?;
             firewall.remove()?;
             firewall.remove()
         })

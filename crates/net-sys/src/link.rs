@@ -1,10 +1,10 @@
 //! Links, addresses and routes.
 
 use crate::netlink::{ACK, CREATE, EXCLUSIVE, Message, REQUEST, Socket, attributes};
-use net::Subnet;
+use net::{Subnet, Subnet6};
 use rustix::fd::{AsFd, AsRawFd};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
@@ -27,6 +27,9 @@ const INFO_DATA: u16 = 2;
 const VETH_PEER: u16 = 1;
 
 const IPV4: u8 = 2;
+const IPV6: u8 = 10;
+/// Used at once: whoever gives out addresses knows that nobody else has it.
+const NO_DETECTION: u8 = 2;
 const UP: u32 = 1;
 const ADDRESS_HEAD: usize = 8;
 const ROUTE_HEAD: usize = 12;
@@ -41,6 +44,7 @@ pub struct Links(Socket);
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Used {
     pub subnets: Vec<Subnet>,
+    pub subnets_six: Vec<Subnet6>,
     pub interfaces: Vec<String>,
 }
 
@@ -203,6 +207,29 @@ impl Links {
         self.0.request(message)
     }
 
+    pub fn add_address_six(
+        &mut self,
+        index: u32,
+        address: Ipv6Addr,
+        subnet: &Subnet6,
+    ) -> io::Result<()> {
+        let mut head = [0; ADDRESS_HEAD];
+        (head[0], head[1], head[2]) = (IPV6, subnet.prefix(), NO_DETECTION);
+        head[4..8].copy_from_slice(&index.to_ne_bytes());
+        let mut message = Message::new(NEW_ADDRESS, REQUEST | ACK | CREATE | EXCLUSIVE, &head);
+        message.attribute(1, &address.octets()).attribute(2, &address.octets());
+        self.0.request(message)
+    }
+
+    pub fn add_default_route_six(&mut self, gateway: Ipv6Addr) -> io::Result<()> {
+        let mut head = [0; ROUTE_HEAD];
+        (head[0], head[4]) = (IPV6, MAIN_TABLE);
+        (head[5], head[6], head[7]) = (3, 0, 1);
+        let mut message = Message::new(NEW_ROUTE, REQUEST | ACK | CREATE | EXCLUSIVE, &head);
+        message.attribute(5, &gateway.octets());
+        self.0.request(message)
+    }
+
     pub fn add_default_route(&mut self, gateway: Ipv4Addr) -> io::Result<()> {
         self.route(NEW_ROUTE, REQUEST | ACK | CREATE | EXCLUSIVE, gateway)
     }
@@ -248,6 +275,7 @@ impl Links {
                 }
             }
         })?;
+        self.used_six(&mut used)?;
         self.0.dump(GET_LINK, &link_head(0, 0, 0), |body| {
             for (kind, value) in attributes(body, LINK_HEAD) {
                 if kind == LINK_NAME {
@@ -257,6 +285,34 @@ impl Links {
             }
         })?;
         Ok(used)
+    }
+
+    /// What every link has of its own is nobody's.
+    fn used_six(&mut self, used: &mut Used) -> io::Result<()> {
+        let mut add = |value: &[u8], prefix: u8| {
+            let address = <[u8; 16]>::try_from(value).ok().map(Ipv6Addr::from);
+            let counts =
+                |a: &Ipv6Addr| !a.is_loopback() && !a.is_unicast_link_local() && !a.is_multicast();
+            let subnet = address.filter(counts).and_then(|a| Subnet6::new(a, prefix));
+            used.subnets_six.extend(subnet);
+        };
+        self.0.dump(GET_ADDRESS, &[IPV6, 0, 0, 0, 0, 0, 0, 0], |body| {
+            let prefix = body.get(1).copied().unwrap_or(128);
+            for (_, value) in attributes(body, ADDRESS_HEAD).iter().filter(|(kind, _)| *kind == 1) {
+                add(value, prefix);
+            }
+        })?;
+        let mut head = [0; ROUTE_HEAD];
+        head[0] = IPV6;
+        self.0.dump(GET_ROUTE, &head, |body| {
+            let (prefix, table) = (body.get(1).copied().unwrap_or(0), body.get(4).copied());
+            if prefix == 0 || table == Some(LOCAL_TABLE) {
+                return;
+            }
+            for (_, value) in attributes(body, ROUTE_HEAD).iter().filter(|(kind, _)| *kind == 1) {
+                add(value, prefix);
+            }
+        })
     }
 }
 
@@ -281,6 +337,9 @@ mod tests {
             links.new_pair("veth0", bridge, "eth0", mac, &container, Some(1400))?;
             let used = links.used()?;
             assert!(used.subnets.contains(&subnet), "{used:?}");
+            let six = Subnet6::parse("fd00:1::/64").unwrap();
+            links.add_address_six(bridge, six.first(), &six)?;
+            assert!(links.used()?.subnets_six.contains(&six));
             assert!(used.interfaces.iter().any(|name| name == "veth0"), "{used:?}");
             Ok(())
         })
@@ -292,6 +351,9 @@ mod tests {
             let eth0 = links.index("eth0")?.expect("the pair's other end");
             links.set_up(eth0)?;
             links.add_address(eth0, [172, 17, 0, 2].into(), &subnet)?;
+            let six = Subnet6::parse("fd00:1::/64").unwrap();
+            links.add_address_six(eth0, "fd00:1::2".parse().unwrap(), &six)?;
+            links.add_default_route_six(six.first())?;
             links.add_default_route(subnet.first())?;
             assert!(links.add_default_route(subnet.first()).is_err());
             links.delete_default_route(subnet.first())?;

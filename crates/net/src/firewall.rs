@@ -2,7 +2,8 @@
 //! rules.
 
 use crate::address::Subnet;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use crate::six::Subnet6;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bridge {
@@ -10,6 +11,8 @@ pub struct Bridge {
     pub subnet: Subnet,
     /// This machine's own address in it.
     pub gateway: Ipv4Addr,
+    /// Of IPv6, if it has one.
+    pub six: Option<Subnet6>,
     /// Nothing leaves it and nothing comes in.
     pub is_internal: bool,
     /// Outbound traffic looks as if it came from this machine.
@@ -48,6 +51,17 @@ pub struct Published {
     pub to_port: u16,
 }
 
+/// A port of this machine that leads to a container's address of IPv6.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Published6 {
+    pub protocol: Protocol,
+    /// `None` is every address of this machine.
+    pub host_ip: Option<Ipv6Addr>,
+    pub host_port: u16,
+    pub to: Ipv6Addr,
+    pub to_port: u16,
+}
+
 /// A port of every bridge's own address that leads to a server of this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Door {
@@ -60,6 +74,7 @@ pub struct Door {
 pub struct Wanted {
     pub bridges: Vec<Bridge>,
     pub published: Vec<Published>,
+    pub published_six: Vec<Published6>,
     pub doors: Vec<Door>,
 }
 
@@ -72,6 +87,9 @@ pub enum Match {
     Source(Subnet),
     NotSource(Subnet),
     Destination(Subnet),
+    Source6(Subnet6),
+    NotSource6(Subnet6),
+    Destination6(Subnet6),
     /// An address of this machine.
     DestinationIsLocal,
     Port(Protocol, u16),
@@ -87,6 +105,7 @@ pub enum Verdict {
     Drop,
     Masquerade,
     Translate(Ipv4Addr, u16),
+    Translate6(Ipv6Addr, u16),
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -133,11 +152,74 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
     let filter = |name, hook, priority, rules| Chain { name, hook, is_nat: false, priority, rules };
     vec![
         filter("guard", Hook::Prerouting, RAW, guard(wanted, loopback)),
-        filter("forward", Hook::Forward, FILTER, forward(wanted)),
+        filter("forward", Hook::Forward, FILTER, forward(wanted.bridges.iter())),
         nat("published", Hook::Prerouting, TRANSLATE, [doors(wanted), translate(wanted)].concat()),
         nat("published-local", Hook::Output, TRANSLATE, translate(wanted)),
         nat("outbound", Hook::Postrouting, MASQUERADE, outbound(wanted, loopback)),
     ]
+}
+
+/// The chains of our table for IPv6; none if no network has any.
+pub fn chains_six(wanted: &Wanted) -> Vec<Chain> {
+    let six = || wanted.bridges.iter().filter(|bridge| bridge.six.is_some());
+    if six().next().is_none() {
+        return Vec::new();
+    }
+    let chain = |name, hook, is_nat, priority, rules| Chain { name, hook, is_nat, priority, rules };
+    // Loopback cannot be translated: the kernel takes no packet from it that goes elsewhere.
+    let own = Subnet6::new(Ipv6Addr::LOCALHOST, 128);
+    let own = own.map(|own| rule(vec![Match::Destination6(own)], Verdict::Accept));
+    let local: Vec<Rule> = own.into_iter().chain(translate_six(wanted)).collect();
+    vec![
+        chain("guard", Hook::Prerouting, false, RAW, guard_six(wanted)),
+        chain("forward", Hook::Forward, false, FILTER, forward(six())),
+        chain("published", Hook::Prerouting, true, TRANSLATE, translate_six(wanted)),
+        chain("published-local", Hook::Output, true, TRANSLATE, local),
+        chain("outbound", Hook::Postrouting, true, MASQUERADE, outbound_six(wanted)),
+    ]
+}
+
+/// A container's own addresses, those that neighbours find each other by, and no others.
+fn guard_six(wanted: &Wanted) -> Vec<Rule> {
+    let link_local = Subnet6::new(Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 0), 10);
+    let none_yet = Subnet6::new(Ipv6Addr::UNSPECIFIED, 128);
+    let rules = wanted.bridges.iter().filter_map(|bridge| {
+        let matches = vec![
+            Match::From(bridge.interface.clone()),
+            Match::NotSource6(bridge.six?),
+            Match::NotSource6(link_local?),
+            Match::NotSource6(none_yet?),
+        ];
+        Some(rule(matches, Verdict::Drop))
+    });
+    rules.collect()
+}
+
+fn translate_six(wanted: &Wanted) -> Vec<Rule> {
+    let rules = wanted.published_six.iter().map(|one| {
+        let address = match one.host_ip.and_then(|ip| Subnet6::new(ip, 128)) {
+            Some(address) => Match::Destination6(address),
+            None => Match::DestinationIsLocal,
+        };
+        let matches = vec![address, Match::Port(one.protocol, one.host_port)];
+        rule(matches, Verdict::Translate6(one.to, one.to_port))
+    });
+    rules.collect()
+}
+
+fn outbound_six(wanted: &Wanted) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for bridge in &wanted.bridges {
+        let Some(six) = bridge.six else { continue };
+        let to = Match::To(bridge.interface.clone());
+        let same = vec![Match::Source6(six), to, Match::Translated];
+        rules.push(rule(same, Verdict::Masquerade));
+        if bridge.masquerades && !bridge.is_internal {
+            let out = vec![Match::Source6(six), Match::NotTo(bridge.interface.clone())];
+            rules.push(rule(out, Verdict::Masquerade));
+        }
+    }
+    rules
 }
 
 /// A bridge that routes this machine's loopback, for its published ports, must let nobody else in
@@ -163,9 +245,9 @@ fn guard(wanted: &Wanted, loopback: Subnet) -> Vec<Rule> {
     rules
 }
 
-fn forward(wanted: &Wanted) -> Vec<Rule> {
+fn forward<'a>(bridges: impl Iterator<Item = &'a Bridge>) -> Vec<Rule> {
     let mut rules = Vec::new();
-    for bridge in &wanted.bridges {
+    for bridge in bridges {
         let (from, to) =
             (Match::From(bridge.interface.clone()), Match::To(bridge.interface.clone()));
         let not_to = Match::NotTo(bridge.interface.clone());
@@ -261,6 +343,10 @@ mod tests {
             Match::Source(net) => net.contains(packet.source),
             Match::NotSource(net) => !net.contains(packet.source),
             Match::Destination(net) => net.contains(packet.destination),
+            // Addresses of IPv4, as those of IPv6 that stand for them.
+            Match::Source6(net) => net.contains(packet.source.to_ipv6_mapped()),
+            Match::NotSource6(net) => !net.contains(packet.source.to_ipv6_mapped()),
+            Match::Destination6(net) => net.contains(packet.destination.to_ipv6_mapped()),
             Match::DestinationIsLocal => packet.is_local,
             Match::Port(_, port) => packet.port == *port,
             Match::Established => packet.is_established,
@@ -269,7 +355,14 @@ mod tests {
     }
 
     fn verdict(wanted: &Wanted, chain: &str, packet: &Packet<'_>) -> Verdict {
-        let chains = chains(wanted);
+        decide(&chains(wanted), chain, packet)
+    }
+
+    fn verdict_six(wanted: &Wanted, chain: &str, packet: &Packet<'_>) -> Verdict {
+        decide(&chains_six(wanted), chain, packet)
+    }
+
+    fn decide(chains: &[Chain], chain: &str, packet: &Packet<'_>) -> Verdict {
         let chain = chains.iter().find(|one| one.name == chain).expect("a chain");
         let rule = chain.rules.iter().find(|rule| rule.matches.iter().all(|m| holds(m, packet)));
         rule.map_or(Verdict::Accept, |rule| rule.verdict)
@@ -280,6 +373,7 @@ mod tests {
             interface: interface.to_owned(),
             subnet: Subnet::parse(subnet).unwrap(),
             gateway: Subnet::parse(subnet).unwrap().first(),
+            six: None,
             is_internal,
             masquerades: true,
             talks: interface != "quiet",
@@ -299,8 +393,26 @@ mod tests {
                 to: [172, 17, 0, 2].into(),
                 to_port: 80,
             }],
+            published_six: Vec::new(),
             doors: vec![Door { port: 4566, to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5000) }],
         }
+    }
+
+    /// The same networks but `b`, over IPv6.
+    fn wanted_six() -> Wanted {
+        let mut wanted = wanted();
+        for bridge in wanted.bridges.iter_mut().filter(|bridge| bridge.interface != "b") {
+            let base = bridge.subnet.address().to_ipv6_mapped();
+            bridge.six = Subnet6::new(base, 96 + bridge.subnet.prefix());
+        }
+        wanted.published_six.push(Published6 {
+            protocol: Protocol::Tcp,
+            host_ip: None,
+            host_port: 8080,
+            to: Ipv4Addr::new(172, 17, 0, 2).to_ipv6_mapped(),
+            to_port: 80,
+        });
+        wanted
     }
 
     const OUT: [u8; 4] = [93, 184, 216, 34];
@@ -334,6 +446,27 @@ mod tests {
         assert_eq!(verdict(&wanted, "forward", &inward), Verdict::Drop);
         let neighbours = packet("a", [172, 17, 0, 2], "a", [172, 17, 0, 3]);
         assert_eq!(verdict(&wanted, "forward", &neighbours), Verdict::Accept);
+    }
+
+    #[test]
+    fn networks_of_ipv6() {
+        assert_eq!(chains_six(&wanted()), []);
+        let wanted = wanted_six();
+        let outward = packet("a", [172, 17, 0, 2], "eth0", OUT);
+        assert_eq!(verdict_six(&wanted, "forward", &outward), Verdict::Accept);
+        assert_eq!(verdict_six(&wanted, "outbound", &outward), Verdict::Masquerade);
+        let inward = packet("eth0", OUT, "a", [172, 17, 0, 2]);
+        assert_eq!(verdict_six(&wanted, "forward", &inward), Verdict::Drop);
+        let inner = packet("inner", [172, 19, 0, 2], "eth0", OUT);
+        assert_eq!(verdict_six(&wanted, "forward", &inner), Verdict::Drop);
+        let forged = packet("a", [172, 18, 0, 9], "", [172, 18, 0, 2]);
+        assert_eq!(verdict_six(&wanted, "guard", &forged), Verdict::Drop);
+        assert_eq!(verdict_six(&wanted, "guard", &outward), Verdict::Accept);
+        let mut call = packet("eth0", OUT, "", [192, 0, 2, 2]);
+        (call.port, call.is_local) = (8080, true);
+        let to = Verdict::Translate6(Ipv4Addr::new(172, 17, 0, 2).to_ipv6_mapped(), 80);
+        assert_eq!(verdict_six(&wanted, "published", &call), to);
+        assert_eq!(verdict_six(&wanted, "published-local", &call), to);
     }
 
     #[test]

@@ -6,5 +6,7 @@
 
 pub mod address;
 pub mod firewall;
+mod six;
 
 pub use address::Subnet;
+pub use six::Subnet6;

@@ -36,4 +36,4 @@ pub use door::Registry;
 pub use local::Local;
 pub use pull::Pull;
 pub use search::Found;
-pub use transfer::{Client, Progress};
+pub use transfer::{Client, Mirror, Progress};

@@ -54,7 +54,24 @@ impl Client {
         platform: &str,
         credentials: &Credentials,
     ) -> Result<Pull, Error> {
-        let side = Arc::new(self.side(reference, credentials, false)?);
+        let mut sides = self.sides(reference, credentials).await?;
+        let last = sides.pop().ok_or_else(|| Error::failed("there is no such registry"))?;
+        for side in sides {
+            match self.begin_pull_from(side, reference, platform).await {
+                Ok(pull) => return Ok(pull),
+                Err(error) => tracing::info!(%error, %reference, "a mirror does not have it"),
+            }
+        }
+        self.begin_pull_from(last, reference, platform).await
+    }
+
+    async fn begin_pull_from(
+        &self,
+        side: Side,
+        reference: &Reference,
+        platform: &str,
+    ) -> Result<Pull, Error> {
+        let side = Arc::new(side);
         let named = |error| not_there(error, reference);
         let mut manifest = side.manifest(&wanted(reference)).await.map_err(named)?;
         let top = manifest.digest;
@@ -82,7 +99,7 @@ impl Client {
         reference: &Reference,
         credentials: &Credentials,
     ) -> Result<Vec<String>, Error> {
-        let side = self.side(reference, credentials, false)?;
+        let side = self.side(reference, credentials, false).await?;
         side.tags().await.map_err(|error| not_there(error, reference))
     }
 }

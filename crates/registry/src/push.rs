@@ -39,7 +39,7 @@ impl Client {
         let images = self.engine.images().clone();
         let (own, name) = (images.clone(), reference.to_string());
         let image = blocking(move || own.find(&name)).await?;
-        let side = self.side(reference, credentials, true)?;
+        let side = self.side(reference, credentials, true).await?;
         for layer in image.config.rootfs.diff_ids.iter() {
             progress.status(&short(layer), "Preparing").await;
         }

@@ -16,6 +16,42 @@ pub struct Client {
     pub engine: Engine,
     pub http: Http,
     pub local: Option<Local>,
+    /// Asked before Docker Hub is, in this order.
+    pub mirrors: Vec<Mirror>,
+}
+
+/// A registry that has images of Docker Hub.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mirror {
+    /// `https://host:port`.
+    url: String,
+    domain: String,
+    credentials: Credentials,
+}
+
+impl Mirror {
+    /// `http://host:port`, or with a key: `https://ID:SECRET@host`.
+    pub fn parse(text: &str) -> Option<Mirror> {
+        let (scheme, rest) = text.trim_end_matches('/').split_once("://")?;
+        let (user, domain) = rest.rsplit_once('@').map_or(("", rest), |(user, domain)| (user, domain));
+        let is_name = !domain.is_empty() && !domain.contains(['/', ' ', '?', '#']);
+        if !matches!(scheme, "http" | "https") || !is_name {
+            return None;
+        }
+        let (username, password) = user.split_once(':').unwrap_or((user, ""));
+        let credentials = Credentials {
+            username: username.to_owned(),
+            password: password.to_owned(),
+            ..Credentials::default()
+        };
+        let url = format!("{scheme}://{domain}");
+        Some(Mirror { url, domain: domain.to_owned(), credentials })
+    }
+
+    /// Without its key.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
 }
 
 /// Documents of a stream of progress, as Docker has them.
@@ -88,7 +124,31 @@ impl Side {
 }
 
 impl Client {
-    pub(crate) fn side(
+    /// Where an image may be had, in the order in which they are asked.
+    pub(crate) async fn sides(
+        &self,
+        reference: &Reference,
+        credentials: &Credentials,
+    ) -> Result<Vec<Side>, Error> {
+        let mut all = Vec::new();
+        let mirrors = self.mirrors.iter().filter(|_| reference.domain == oci::reference::DEFAULT_DOMAIN);
+        for mirror in mirrors {
+            if let Some(local) = self.local.as_ref().filter(|local| local.is_own(&mirror.domain)) {
+                let action = "ecr:BatchGetImage";
+                let repository = local.repository(reference, &mirror.credentials, action);
+                all.extend(repository.ok().map(|one| Side::Local(Arc::new(one))));
+                continue;
+            }
+            let (http, origin) = (self.http.clone(), Origin::given(&mirror.url));
+            let key = mirror.credentials.clone();
+            let remote = Remote::new(http, origin, &reference.path, key, false);
+            all.push(Side::Http(Arc::new(remote)));
+        }
+        all.push(self.side(reference, credentials, false).await?);
+        Ok(all)
+    }
+
+    pub(crate) async fn side(
         &self,
         reference: &Reference,
         credentials: &Credentials,
@@ -99,7 +159,7 @@ impl Client {
             let repository = local.repository(reference, credentials, action)?;
             return Ok(Side::Local(Arc::new(repository)));
         }
-        let remote = Remote::of(self.http.clone(), reference, credentials.clone(), pushes);
+        let remote = Remote::of(self.http.clone(), reference, credentials.clone(), pushes).await;
         Ok(Side::Http(Arc::new(remote)))
     }
 
@@ -119,7 +179,7 @@ impl Client {
                 Error::new(Kind::Unauthorized, text)
             });
         }
-        let origin = Origin::of(domain);
+        let origin = Origin::of(domain).settled(&self.http).await;
         Remote::new(self.http.clone(), origin, "", credentials.clone(), false).check().await
     }
 
@@ -129,8 +189,15 @@ impl Client {
         reference: &Reference,
         credentials: &Credentials,
     ) -> Result<Fetched, Error> {
-        let side = self.side(reference, credentials, false)?;
-        side.manifest(&wanted(reference)).await.map_err(|error| not_there(error, reference))
+        let mut sides = self.sides(reference, credentials).await?;
+        let last = sides.pop();
+        for side in sides {
+            if let Ok(fetched) = side.manifest(&wanted(reference)).await {
+                return Ok(fetched);
+            }
+        }
+        let last = last.ok_or_else(|| Error::failed("there is no such registry"))?;
+        last.manifest(&wanted(reference)).await.map_err(|error| not_there(error, reference))
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) use prepare::{make_stubs, write_file};
 use crate::config::{Config, EndpointSettings, HostConfig};
 use crate::error::Error;
 use crate::helper::protocol::{Ended, Outlet};
-use crate::network::{Ports, Resolver};
+use crate::network::{Ports, Resolver, Splices};
 use crate::rows::ContainerRow;
 use parking_lot::{Mutex, MutexGuard};
 use rustix::fd::OwnedFd;
@@ -96,6 +96,7 @@ pub struct State {
     pub(crate) execs: BTreeSet<String>,
     /// Answers names while it runs.
     pub(crate) resolver: Option<Resolver>,
+    pub(crate) splices: Option<Splices>,
     /// Between the request to the helper and its answer.
     starting: bool,
     early_end: Option<Ended>,
@@ -153,6 +154,7 @@ impl Container {
             outlets: Vec::new(),
             execs: BTreeSet::new(),
             resolver: None,
+            splices: None,
             starting: false,
             early_end: None,
             backoff_ms: 0,

@@ -249,8 +249,7 @@ impl Images {
                      child images"
                 )));
             }
-            self.untag(&given)?;
-            return Ok(given.into_iter().map(Removed::Untagged).collect());
+            return self.untag(&image, &given);
         }
         if last && let Some(container) = used(&image.id) {
             if by_id || !force {
@@ -267,16 +266,14 @@ impl Images {
                     image.id.get(7..19).unwrap_or_default()
                 )));
             }
-            self.untag(&given)?;
-            return Ok(given.into_iter().map(Removed::Untagged).collect());
+            return self.untag(&image, &given);
+        }
+        if !last {
+            return self.untag(&image, &given);
         }
         let mut removed: Vec<Removed> = given.iter().cloned().map(Removed::Untagged).collect();
-        if last {
-            removed.extend(self.delete(&image, &given)?);
-            removed.extend(self.remove_steps(image.row.parent, used)?);
-        } else {
-            self.untag(&given)?;
-        }
+        removed.extend(self.delete(&image, &given)?);
+        removed.extend(self.remove_steps(image.row.parent, used)?);
         Ok(removed)
     }
 
@@ -310,14 +307,30 @@ impl Images {
         Ok(removed)
     }
 
-    fn untag(&self, tags: &[String]) -> Result<(), Error> {
-        block_on(self.store.write(|tx| {
+    /// With the last tag of a repository goes what is known of its digests there.
+    fn untag(&self, image: &Image, tags: &[String]) -> Result<Vec<Removed>, Error> {
+        let repository = |tag: &str| tag.rsplit_once(':').map(|(name, _)| name.to_owned());
+        let left = image.tags.iter().filter(|tag| !tags.contains(tag));
+        let left: BTreeSet<String> = left.filter_map(|tag| repository(tag)).collect();
+        let gone: BTreeSet<String> = tags.iter().filter_map(|tag| repository(tag)).collect();
+        let goes = |digest: &String| {
+            let name = digest.split('@').next().unwrap_or_default();
+            gone.contains(name) && !left.contains(name)
+        };
+        let digests = block_on(self.store.write(|tx| {
             for tag in tags.iter().filter_map(|tag| Reference::parse(tag).ok()) {
                 tx.delete(&TAGS, &SCOPE, &tag.with_default_tag().to_string())?;
             }
-            Ok::<_, StoreError>(())
+            let Some(mut row) = tx.get(&IMAGES, &SCOPE, &image.id)? else { return Ok(Vec::new()) };
+            let digests: Vec<String> =
+                row.digests.iter().filter(|one| goes(one)).cloned().collect();
+            if !digests.is_empty() {
+                row.digests.retain(|one| !goes(one));
+                tx.put(&IMAGES, &SCOPE, &image.id, &row)?;
+            }
+            Ok::<_, StoreError>(digests)
         }))?;
-        Ok(())
+        Ok(tags.iter().chain(&digests).cloned().map(Removed::Untagged).collect())
     }
 
     /// The image with its tags, and the layers that no other has.

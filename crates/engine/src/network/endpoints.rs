@@ -6,12 +6,12 @@ use crate::config::EndpointSettings;
 use crate::container::Container;
 use crate::engine::{Engine, blocking};
 use crate::error::{Error, Kind};
-use net::Subnet;
+use net::{Subnet, Subnet6};
 use net_sys::Links;
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 pub(super) struct Endpoint {
@@ -25,6 +25,14 @@ pub(super) struct Endpoint {
     pub mtu: Option<u32>,
     /// Further addresses, which lead nowhere beyond the network.
     pub link_local: Vec<Ipv4Addr>,
+    pub six: Option<Six>,
+}
+
+/// Its place in a network of IPv6.
+pub(super) struct Six {
+    pub address: Ipv6Addr,
+    pub subnet: Subnet6,
+    pub gateway: Ipv6Addr,
 }
 
 impl Endpoint {
@@ -47,8 +55,16 @@ impl Endpoint {
                 inside.add_address(index, *address, &whole)?;
             }
         }
+        if let Some(six) = &self.six {
+            let path = format!("net/ipv6/conf/{name}/disable_ipv6");
+            let _ = super::sysctl(&path, "0");
+            inside.add_address_six(index, six.address, &six.subnet)?;
+        }
         if leads_out && !self.is_internal {
             inside.add_default_route(self.gateway)?;
+            if let Some(six) = &self.six {
+                inside.add_default_route_six(six.gateway)?;
+            }
         }
         Ok(())
     }
@@ -200,6 +216,9 @@ impl Networks {
             let _ = outside.delete(&link_name(&shown.endpoint_id));
             let mut state = self.0.state.lock();
             state.leases.remove(&(network.id.clone(), end.address));
+            if let Some(six) = &end.six {
+                state.leases_six.remove(&(network.id.clone(), six.address));
+            }
             return Err(Error::failed(format!("cannot connect the container: {error}")));
         }
         Ok(shown)

@@ -3,7 +3,7 @@
 use crate::config::HostConfig;
 use crate::launch::list;
 use std::fmt::Write;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Where our own resolver answers inside of a container.
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
@@ -14,7 +14,7 @@ const PUBLIC: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 /// machine, which the client may have given another meaning.
 pub fn hosts(
     host: &HostConfig,
-    own: &[(Ipv4Addr, Vec<String>)],
+    own: &[(IpAddr, Vec<String>)],
     gateway: Option<Ipv4Addr>,
     machine: &[&str],
 ) -> String {
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn host_names() {
         let host = host(r#"{"ExtraHosts":["db:10.0.0.9","me:host-gateway","six:[::1]"]}"#);
-        let own = [(Ipv4Addr::new(172, 17, 0, 2), vec!["abc".to_owned()])];
+        let own = [(Ipv4Addr::new(172, 17, 0, 2).into(), vec!["abc".to_owned()])];
         let text = hosts(&host, &own, Some(Ipv4Addr::new(172, 17, 0, 1)), &["me", "cloud"]);
         for line in [
             "10.0.0.9\tdb\n",

@@ -1,8 +1,8 @@
 //! Tying a container to its networks before it starts, and letting go when it has ended.
 
-use super::endpoints::Endpoint;
+use super::endpoints::{Endpoint, Six};
 use super::etc;
-use super::ports::{self, Ports};
+use super::ports::{self, Place, Ports, Spliced};
 use super::resolver::{self, Sockets};
 use super::{BRIDGE, Network, Networks};
 use crate::config::{EndpointSettings, HostConfig};
@@ -17,7 +17,7 @@ use net_sys::Links;
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 /// What a container starts with.
@@ -42,7 +42,7 @@ struct Order {
     exposed: crate::config::Set,
     /// The one whose gateway leads out comes first.
     endpoints: Vec<(Network, EndpointSettings)>,
-    linked: Vec<(Ipv4Addr, Vec<String>)>,
+    linked: Vec<(IpAddr, Vec<String>)>,
     domain: String,
 }
 
@@ -50,6 +50,7 @@ struct Made {
     joined: Joined,
     endpoints: BTreeMap<String, EndpointSettings>,
     ports: Ports,
+    spliced: Vec<Spliced>,
     resolver: Option<Sockets>,
 }
 
@@ -76,6 +77,7 @@ impl Engine {
             }
             state.ports = made.ports;
         }
+        super::splice::begin(container, made.spliced);
         if let Some(sockets) = made.resolver {
             self.begin_resolver(container, sockets);
         }
@@ -161,6 +163,7 @@ impl Engine {
         let endpoints = {
             let mut state = container.state();
             state.ports = Ports::new();
+            state.splices = None;
             let before = state.endpoints.clone();
             for endpoint in state.endpoints.values_mut() {
                 forget(endpoint);
@@ -193,7 +196,8 @@ impl Engine {
         self.begin_health(container);
         let endpoints = container.state().endpoints.clone();
         let ports = container.state().ports.clone();
-        self.0.networks.readopt(&container.id, &endpoints, &ports);
+        let spliced = self.0.networks.readopt(&container.id, &endpoints, &ports);
+        super::splice::begin(container, spliced);
         let path = format!("/proc/{pid}/ns/net");
         if let Ok(namespace) = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
             self.begin_resolver_in(container, namespace).await;
@@ -218,6 +222,9 @@ fn forget(endpoint: &mut EndpointSettings) {
     endpoint.gateway.clear();
     endpoint.ip_address.clear();
     endpoint.ip_prefix_len = 0;
+    endpoint.ipv6_gateway.clear();
+    endpoint.global_ipv6_address.clear();
+    endpoint.global_ipv6_prefix_len = 0;
 }
 
 impl Networks {
@@ -244,19 +251,26 @@ impl Networks {
         }
         let mut ports = Ports::new();
         let mut held = Vec::new();
+        let mut spliced = Vec::new();
         if let (Some(first), Some((network, _))) = (ends.first(), order.endpoints.first()) {
             let default_ip = network
                 .option("bridge.host_binding_ipv4")
                 .and_then(|ip| ip.parse().ok())
                 .filter(|ip: &Ipv4Addr| !ip.is_unspecified());
-            let interface = &first.bridge;
-            let reserved =
-                ports::reserve(&order.host, &order.exposed, interface, first.address, default_ip)?;
+            let place = Place {
+                interface: first.bridge.clone(),
+                four: first.address,
+                six: first.six.as_ref().map(|six| six.address),
+            };
+            let reserved = ports::reserve(&order.host, &order.exposed, &place, default_ip)?;
             ports = reserved.ports;
             held = reserved.held;
+            spliced = reserved.spliced;
             let mut state = self.0.state.lock();
-            let own = reserved.published.into_iter().map(|one| (order.container.clone(), one));
-            state.published.extend(own);
+            let id = &order.container;
+            state.published.extend(reserved.published.into_iter().map(|one| (id.clone(), one)));
+            let six = reserved.published_six.into_iter().map(|one| (id.clone(), one));
+            state.published_six.extend(six);
         }
         if !ports.values().all(Option::is_none) {
             self.apply_firewall()?;
@@ -270,7 +284,10 @@ impl Networks {
             name.insert(0, format!("{}.{}", order.hostname, order.domain));
         }
         let mut own = order.linked;
-        own.extend(ends.iter().map(|end| (end.address, name.clone())));
+        for end in &ends {
+            own.push((end.address.into(), name.clone()));
+            own.extend(end.six.iter().map(|six| (six.address.into(), name.clone())));
+        }
         // With a resolver that answers them they need not be written down.
         let mut machine_names = Vec::new();
         if !resolver && !ends.is_empty() {
@@ -285,7 +302,7 @@ impl Networks {
             resolv_conf: etc::resolv_conf(&order.host, &machine_resolv_conf(), resolver),
             hostname: None,
         };
-        Ok(Made { joined, endpoints, ports, resolver: sockets })
+        Ok(Made { joined, endpoints, ports, spliced, resolver: sockets })
     }
 
     /// An address in the network. Kernel lock held.
@@ -298,7 +315,7 @@ impl Networks {
         let (Some(subnet), Some(gateway)) = (network.subnet(), network.gateway()) else {
             return Err(Error::failed(format!("the network {} has no subnet", network.name)));
         };
-        let pool = network.settings.ipam.config.first().cloned().unwrap_or_default();
+        let pool = network.pool().cloned().unwrap_or_default();
         let mut state = self.0.state.lock();
         let own = state.leases.keys().filter(|(id, _)| *id == network.id);
         let mut taken: std::collections::BTreeSet<Ipv4Addr> = own.map(|(_, a)| *a).collect();
@@ -317,7 +334,12 @@ impl Networks {
                 })?
             }
         };
+        let six = lease_six(&state, network, settings)?;
         state.leases.insert((network.id.clone(), address), container.to_owned());
+        if let Some(six) = &six {
+            let key = (network.id.clone(), six.address);
+            state.leases_six.insert(key, container.to_owned());
+        }
         drop(state);
         let endpoint_id = names::new_id(&*self.0.entropy);
         let mac =
@@ -332,7 +354,9 @@ impl Networks {
             is_internal: network.settings.internal,
             mtu: network.mtu().filter(|mtu| *mtu != 1500),
             link_local: link_local(settings).collect(),
+            six,
         };
+        let six = end.six.as_ref();
         let shown = EndpointSettings {
             network_id: network.id.clone(),
             endpoint_id,
@@ -340,6 +364,9 @@ impl Networks {
             ip_address: address.to_string(),
             ip_prefix_len: subnet.prefix(),
             mac_address: address::mac_text(mac),
+            ipv6_gateway: six.map(|six| six.gateway.to_string()).unwrap_or_default(),
+            global_ipv6_address: six.map(|six| six.address.to_string()).unwrap_or_default(),
+            global_ipv6_prefix_len: six.map_or(0, |six| six.subnet.prefix()),
             ..settings.clone()
         };
         Ok((end, shown))
@@ -348,7 +375,9 @@ impl Networks {
     fn forget_container(&self, id: &str) {
         let mut state = self.0.state.lock();
         state.leases.retain(|_, holder| holder != id);
+        state.leases_six.retain(|_, holder| holder != id);
         state.published.retain(|(holder, _)| holder != id);
+        state.published_six.retain(|(holder, _)| holder != id);
     }
 
     /// Blocks. Only those endpoints, and of the container's leases only theirs.
@@ -370,9 +399,17 @@ impl Networks {
             if state.leases.get(&key).is_some_and(|holder| holder == id) {
                 state.leases.remove(&key);
             }
-            let before = state.published.len();
+            let six = endpoint.global_ipv6_address.parse::<Ipv6Addr>().ok();
+            if let Some(six) = six {
+                let key = (endpoint.network_id.clone(), six);
+                if state.leases_six.get(&key).is_some_and(|holder| holder == id) {
+                    state.leases_six.remove(&key);
+                }
+            }
+            let before = state.published.len() + state.published_six.len();
             state.published.retain(|(holder, one)| holder != id || one.to != address);
-            let fewer = state.published.len() < before;
+            state.published_six.retain(|(holder, one)| holder != id || Some(one.to) != six);
+            let fewer = state.published.len() + state.published_six.len() < before;
             drop(state);
             if fewer {
                 let _ = self.apply_firewall();
@@ -380,20 +417,32 @@ impl Networks {
         }
     }
 
-    fn readopt(&self, id: &str, endpoints: &BTreeMap<String, EndpointSettings>, ports: &Ports) {
+    fn readopt(
+        &self,
+        id: &str,
+        endpoints: &BTreeMap<String, EndpointSettings>,
+        ports: &Ports,
+    ) -> Vec<Spliced> {
         let mut state = self.0.state.lock();
-        let mut first: Option<(Ipv4Addr, String)> = None;
+        let mut first: Option<Place> = None;
         for endpoint in endpoints.values() {
             let Ok(address) = endpoint.ip_address.parse::<Ipv4Addr>() else { continue };
             let lease = (endpoint.network_id.clone(), address);
             state.leases.insert(lease, id.to_owned());
+            if let Ok(six) = endpoint.global_ipv6_address.parse() {
+                state.leases_six.insert((endpoint.network_id.clone(), six), id.to_owned());
+            }
             let network = state.networks.get(&endpoint.network_id);
             let interface = network.map(|n| n.settings.interface.clone()).unwrap_or_default();
-            first.get_or_insert((address, interface));
+            let six = endpoint.global_ipv6_address.parse().ok();
+            first.get_or_insert(Place { interface, four: address, six });
         }
-        let Some((to, interface)) = first else { return };
-        let published = ports::published(ports, &interface, to);
-        state.published.extend(published.into_iter().map(|one| (id.to_owned(), one)));
+        let Some(to) = first else { return Vec::new() };
+        let found = ports::published(ports, &to);
+        state.published.extend(found.published.into_iter().map(|one| (id.to_owned(), one)));
+        let six = found.published_six.into_iter().map(|one| (id.to_owned(), one));
+        state.published_six.extend(six);
+        found.spliced
     }
 
     /// Blocks.
@@ -410,6 +459,36 @@ impl Networks {
         }
         self.apply_firewall()
     }
+}
+
+/// An address of IPv6, in a network that has them.
+fn lease_six(
+    state: &super::State,
+    network: &Network,
+    settings: &EndpointSettings,
+) -> Result<Option<Six>, Error> {
+    let (Some(subnet), Some(gateway)) = (network.subnet_six(), network.gateway_six()) else {
+        return Ok(None);
+    };
+    let pool = network.pool_six().cloned().unwrap_or_default();
+    let own = state.leases_six.keys().filter(|(id, _)| *id == network.id);
+    let mut taken: std::collections::BTreeSet<Ipv6Addr> = own.map(|(_, a)| *a).collect();
+    taken.insert(gateway);
+    taken.extend(pool.auxiliary.values().filter_map(|a| a.parse::<Ipv6Addr>().ok()));
+    let asked = settings.ipam_config.as_ref().and_then(|ipam| ipam.ipv6_address.parse().ok());
+    let address = match asked {
+        Some(address) if taken.contains(&address) => {
+            return Err(Error::new(crate::error::Kind::Forbidden, "Address already in use"));
+        }
+        Some(address) => address,
+        None => {
+            let range = net::Subnet6::parse(&pool.ip_range);
+            subnet.free(range.as_ref(), &taken).ok_or_else(|| {
+                Error::failed("no available IPv6 addresses on this network's address pools")
+            })?
+        }
+    };
+    Ok(Some(Six { address, subnet, gateway }))
 }
 
 /// Of the end on this machine: 15 characters at most.

@@ -6,10 +6,13 @@
 mod endpoints;
 mod etc;
 mod join;
+mod pools;
 mod ports;
 mod resolver;
+mod splice;
 
 pub(crate) use resolver::Resolver;
+pub(crate) use splice::Splices;
 
 pub use join::Joined;
 pub use ports::Ports;
@@ -22,14 +25,14 @@ use crate::names::{self, Found};
 use crate::rows::{NETWORKS, NetworkRow};
 use crate::time;
 use base::Entropy;
-use net::Subnet;
-use net::firewall::{self, Bridge, Door, Published, Wanted};
+use net::firewall::{self, Bridge, Door, Published, Published6, Wanted};
+use net::{Subnet, Subnet6};
 use net_sys::{Firewall, Links};
 use oci::Digest;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Arc;
 use store::blobs::block_on;
@@ -111,6 +114,12 @@ pub struct Pool {
     pub auxiliary: BTreeMap<String, String>,
 }
 
+impl Pool {
+    fn is_six(&self) -> bool {
+        self.subnet.contains(':')
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct Network {
     pub id: String,
@@ -124,15 +133,34 @@ impl Network {
         matches!(self.name.as_str(), BRIDGE | "host" | "none")
     }
 
+    /// Of IPv4.
+    pub fn pool(&self) -> Option<&Pool> {
+        self.settings.ipam.config.iter().find(|pool| !pool.is_six())
+    }
+
+    pub fn pool_six(&self) -> Option<&Pool> {
+        self.settings.ipam.config.iter().find(|pool| pool.is_six())
+    }
+
     pub fn subnet(&self) -> Option<Subnet> {
-        Subnet::parse(&self.settings.ipam.config.first()?.subnet)
+        Subnet::parse(&self.pool()?.subnet)
+    }
+
+    pub fn subnet_six(&self) -> Option<Subnet6> {
+        Subnet6::parse(&self.pool_six()?.subnet).filter(|_| self.settings.enable_ipv6)
     }
 
     pub fn gateway(&self) -> Option<Ipv4Addr> {
-        let pool = self.settings.ipam.config.first()?;
-        match pool.gateway.split('/').next()?.parse() {
+        match self.pool()?.gateway.split('/').next()?.parse() {
             Ok(gateway) => Some(gateway),
             Err(_) => Some(self.subnet()?.first()),
+        }
+    }
+
+    pub fn gateway_six(&self) -> Option<Ipv6Addr> {
+        match self.pool_six()?.gateway.split('/').next()?.parse() {
+            Ok(gateway) => Some(gateway),
+            Err(_) => Some(self.subnet_six()?.first()),
         }
     }
 
@@ -152,6 +180,7 @@ impl Network {
             interface: self.settings.interface.clone(),
             subnet: self.subnet()?,
             gateway: self.gateway()?,
+            six: self.subnet_six(),
             is_internal: self.settings.internal,
             masquerades: self.option("bridge.enable_ip_masquerade") != Some("false"),
             talks: self.option("bridge.enable_icc") != Some("false"),
@@ -172,6 +201,8 @@ struct Inner {
     state: Mutex<State>,
     /// Held while the kernel is changed.
     kernel: Mutex<()>,
+    /// Whether there is a table for IPv6.
+    has_six: Mutex<bool>,
 }
 
 #[derive(Default)]
@@ -180,8 +211,10 @@ struct State {
     networks: BTreeMap<String, Network>,
     /// Network and address to container.
     leases: BTreeMap<(String, Ipv4Addr), String>,
+    leases_six: BTreeMap<(String, Ipv6Addr), String>,
     /// Container and what it publishes.
     published: Vec<(String, Published)>,
+    published_six: Vec<(String, Published6)>,
     /// Bridges that are there.
     up: BTreeSet<String>,
 }
@@ -208,7 +241,8 @@ impl Networks {
         let state = State { networks, ..State::default() };
         let kernel = Mutex::new(());
         let doors = cloud.map(doors).unwrap_or_default();
-        let inner = Inner { store, entropy, mark, doors, state: Mutex::new(state), kernel };
+        let (state, has_six) = (Mutex::new(state), Mutex::new(false));
+        let inner = Inner { store, entropy, mark, doors, state, kernel, has_six };
         let networks = Networks(Arc::new(inner));
         networks.predefine();
         Ok(networks)
@@ -344,10 +378,16 @@ impl Networks {
             }
         }
         for (is, what) in [
-            (settings.enable_ipv6, "IPv6 in networks"),
             (settings.config_only, "a configuration-only network"),
             (settings.ingress, "an ingress network"),
-            (settings.ipam.config.len() > 1, "more than one subnet"),
+            (
+                settings.ipam.config.iter().filter(|pool| !pool.is_six()).count() > 1,
+                "more than one subnet",
+            ),
+            (
+                settings.ipam.config.iter().filter(|pool| pool.is_six()).count() > 1,
+                "more than one subnet of IPv6",
+            ),
         ] {
             if is {
                 return Err(Error::new(Kind::NotDone, format!("{what} is not done")));
@@ -364,8 +404,11 @@ impl Networks {
         }
         "default".clone_into(&mut settings.ipam.driver);
         "local".clone_into(&mut settings.scope);
-        if let Some(pool) = settings.ipam.config.first() {
-            check_pool(pool)?;
+        for pool in &settings.ipam.config {
+            match pool.is_six() {
+                true => pools::check_six(pool, settings.enable_ipv6)?,
+                false => pools::check(pool)?,
+            }
         }
         Ok(())
     }
@@ -434,14 +477,26 @@ impl Networks {
                 return Err(Error::failed(format!("the network {} has no subnet", network.name)));
             };
             let interface = network.settings.interface.clone();
-            let made = links
-                .new_bridge(&interface, gateway, &subnet, network.mtu())
-                .and_then(|index| links.set_alias(index, &claim::alias(&self.0.mark)));
+            let six = network.subnet_six().zip(network.gateway_six());
+            let made =
+                links.new_bridge(&interface, gateway, &subnet, network.mtu()).and_then(|index| {
+                    links.set_alias(index, &claim::alias(&self.0.mark))?;
+                    match six {
+                        Some((subnet, gateway)) => {
+                            let _ = sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "0");
+                            links.add_address_six(index, gateway, &subnet)
+                        }
+                        None => Ok(()),
+                    }
+                });
             made.map_err(|error| {
                 Error::failed(format!("cannot make the bridge {interface}: {error}"))
             })?;
         }
         sysctl("net/ipv4/ip_forward", "1")?;
+        if network.subnet_six().is_some() {
+            sysctl("net/ipv6/conf/all/forwarding", "1")?;
+        }
         // Published ports are reached from this machine's loopback, too.
         sysctl(&format!("net/ipv4/conf/{}/route_localnet", network.settings.interface), "1")?;
         self.0.state.lock().up.insert(network.id.clone());
@@ -485,11 +540,13 @@ impl Networks {
                          the defaults to assign to the network",
                     )
                 })?;
-                network.settings.ipam.config = vec![Pool {
+                let pool = Pool {
                     subnet: subnet.to_string(),
                     gateway: subnet.first().to_string(),
                     ..Pool::default()
-                }];
+                };
+                network.settings.ipam.config.retain(|pool| pool.is_six());
+                network.settings.ipam.config.insert(0, pool);
             }
             Some(subnet) => {
                 if taken.iter().any(|other| other.overlaps(&subnet)) {
@@ -499,11 +556,14 @@ impl Networks {
                     ));
                 }
                 let first = subnet.first().to_string();
-                let pool = &mut network.settings.ipam.config[0];
-                if pool.gateway.is_empty() {
-                    pool.gateway = first;
+                let pools = network.settings.ipam.config.iter_mut();
+                for pool in pools.filter(|pool| !pool.is_six() && pool.gateway.is_empty()) {
+                    pool.gateway.clone_from(&first);
                 }
             }
+        }
+        if network.settings.enable_ipv6 {
+            pools::settle_six(network, used, &others)?;
         }
         if network.settings.interface.is_empty() {
             // Of the default one it says what it is called, and asks for nothing.
@@ -559,12 +619,24 @@ impl Networks {
             Wanted {
                 bridges: up.filter_map(Network::bridge).collect(),
                 published: state.published.iter().map(|(_, one)| one.clone()).collect(),
+                published_six: state.published_six.iter().map(|(_, one)| one.clone()).collect(),
                 doors: self.0.doors.clone(),
             }
         };
-        Firewall::new(&claim::table(&self.0.mark))
-            .replace(&firewall::chains(&wanted))
-            .map_err(|error| Error::failed(format!("cannot set the firewall: {error}")))
+        let failed =
+            |error: std::io::Error| Error::failed(format!("cannot set the firewall: {error}"));
+        let table = claim::table(&self.0.mark);
+        Firewall::new(&table).replace(&firewall::chains(&wanted)).map_err(failed)?;
+        let six = firewall::chains_six(&wanted);
+        let mut has_six = self.0.has_six.lock();
+        match (six.is_empty(), *has_six) {
+            (true, false) => return Ok(()),
+            (true, true) => Firewall::six(&table).remove(),
+            (false, _) => Firewall::six(&table).replace(&six),
+        }
+        .map_err(failed)?;
+        *has_six = !six.is_empty();
+        Ok(())
     }
 
     pub(crate) fn mark(&self) -> &str {
@@ -600,6 +672,9 @@ impl Networks {
             return;
         }
         let _ = Firewall::new(&claim::table(&self.0.mark)).remove();
+        if networks.iter().any(|network| network.settings.enable_ipv6) {
+            let _ = Firewall::six(&claim::table(&self.0.mark)).remove();
+        }
         let Ok(mut links) = Links::open() else { return };
         for network in networks.iter().filter(known).filter(|network| is_ours(network)) {
             let _ = links.delete(&network.settings.interface);
@@ -615,7 +690,7 @@ impl Networks {
             return Err(Error::invalid(format!("invalid link-local IP address: {other}")));
         }
         if !ipam.ipv6_address.is_empty() {
-            return Err(Error::new(Kind::NotDone, "IPv6 addresses of containers are not done"));
+            pools::check_address_six(&network, &ipam.ipv6_address)?;
         }
         if !settings.mac_address.is_empty()
             && net::address::parse_mac(&settings.mac_address).is_none()
@@ -650,38 +725,6 @@ fn doors(cloud: SocketAddr) -> Vec<Door> {
     let to = SocketAddrV4::new(ip, cloud.port());
     let ports = BTreeSet::from([CLOUD_PORT, cloud.port()]);
     ports.into_iter().map(|port| Door { port, to }).collect()
-}
-
-fn check_pool(pool: &Pool) -> Result<(), Error> {
-    let Some(subnet) = Subnet::parse(&pool.subnet) else {
-        return Err(match pool.subnet.contains(':') {
-            true => Error::new(Kind::NotDone, "IPv6 in networks is not done"),
-            false => {
-                Error::invalid(format!("invalid subnet {}: invalid CIDR address", pool.subnet))
-            }
-        });
-    };
-    if subnet.prefix() > 30 {
-        return Err(Error::invalid(format!("invalid subnet {subnet}: no room for containers")));
-    }
-    if !pool.ip_range.is_empty()
-        && !Subnet::parse(&pool.ip_range).is_some_and(|range| range.within(&subnet))
-    {
-        return Err(Error::invalid(format!(
-            "invalid ip-range {}: parent subnet {subnet} does not contain it",
-            pool.ip_range
-        )));
-    }
-    let addresses = std::iter::once(&pool.gateway).chain(pool.auxiliary.values());
-    for address in addresses.filter(|address| !address.is_empty()) {
-        let parsed = address.parse::<Ipv4Addr>().ok();
-        if !parsed.is_some_and(|address| subnet.contains(address)) {
-            return Err(Error::invalid(format!(
-                "invalid gateway {address}: parent subnet {subnet} does not contain it"
-            )));
-        }
-    }
-    Ok(())
 }
 
 fn no_such(text: &str) -> Error {

@@ -13,13 +13,13 @@ use crate::engine::{Engine, Inner, blocking};
 use crate::error::Error;
 use crate::sys::cgroup::read;
 use base::Entropy;
-use dns::{A, ANY, Answer, Code, Malformed, PTR, Query, Record, Served, Upstream, Zone};
+use dns::{A, AAAA, ANY, Answer, Code, Malformed, PTR, Query, Record, Served, Upstream, Zone};
 use net::Subnet;
 use net::firewall::{Chain, Hook, Match, Protocol, Rule, Verdict};
 use net_sys::Firewall;
 use rustix::fd::OwnedFd;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::sync::{Arc, Weak};
 use tokio::task::JoinHandle;
 
@@ -238,7 +238,7 @@ impl Engine {
         }
         let is_cloud = name == CLOUD && self.0.networks.has_cloud();
         if found.is_empty() && (MACHINE.contains(&name) || is_cloud) {
-            found.extend(ties.iter().find_map(|tie| tie.gateway));
+            found.extend(ties.iter().find_map(|tie| tie.gateway).map(|gateway| (gateway, None)));
         }
         if found.is_empty() {
             return None;
@@ -246,14 +246,15 @@ impl Engine {
         shuffle(&mut found, &*self.0.entropy);
         found.truncate(query.addresses_max());
         let records: Vec<Record<'_>> = match query.kind {
-            A | ANY => found.into_iter().map(Record::V4).collect(),
+            A | ANY => found.into_iter().map(|(four, _)| Record::V4(four)).collect(),
+            AAAA => found.into_iter().filter_map(|(_, six)| six.map(Record::V6)).collect(),
             _ => Vec::new(),
         };
         Some(query.reply(Code::Ok, &records, TTL_S))
     }
 
     /// Addresses of those in a network that go by a name.
-    fn having(&self, name: &str, tie: &Tie) -> Vec<Ipv4Addr> {
+    fn having(&self, name: &str, tie: &Tie) -> Vec<(Ipv4Addr, Option<Ipv6Addr>)> {
         let all = self.0.containers.read();
         // A link is a name that one container alone has for another.
         let linked = tie.links.iter().find_map(|link| {
@@ -264,6 +265,7 @@ impl Engine {
             let state = one.state();
             let endpoint = state.endpoints.get(&tie.network)?;
             let address = endpoint.ip_address.parse::<Ipv4Addr>().ok()?;
+            let six = endpoint.global_ipv6_address.parse().ok();
             let names = endpoint.dns_names.iter().flatten().map(String::as_str);
             let known = match linked {
                 Some(target) => state.name == target || one.id.starts_with(target),
@@ -271,14 +273,14 @@ impl Engine {
                     .chain([state.name.as_str(), one.id.as_str()])
                     .any(|one| one.eq_ignore_ascii_case(name)),
             };
-            (known && endpoint.network_id == tie.network_id).then_some(address)
+            (known && endpoint.network_id == tie.network_id).then_some((address, six))
         };
         all.values().filter_map(|one| goes_by(one)).collect()
     }
 }
 
 /// Whoever asks for a service gets another of its containers first each time.
-fn shuffle(addresses: &mut [Ipv4Addr], entropy: &dyn Entropy) {
+fn shuffle<T>(addresses: &mut [T], entropy: &dyn Entropy) {
     for last in (1..addresses.len()).rev() {
         addresses.swap(last, entropy.below(last as u64 + 1) as usize);
     }

@@ -25,6 +25,8 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// For the head of an answer.
 const ANSWER: Duration = Duration::from_secs(60);
 const REDIRECTS_MAX: u32 = 5;
+/// For a server that may not speak TLS, and may wait for more of what it takes for HTTP.
+const GREETING: Duration = Duration::from_secs(2);
 
 /// What goes out.
 pub enum Outgoing {
@@ -80,6 +82,49 @@ fn body(outgoing: Outgoing) -> OutBody {
 #[derive(Clone, Debug)]
 pub struct Http {
     tls: Arc<rustls::ClientConfig>,
+    /// For this machine's loopback, where nobody can be in between.
+    loose: Arc<rustls::ClientConfig>,
+}
+
+/// Takes any certificate, as long as it is the one that the server has the key of.
+#[derive(Debug)]
+struct AnyCertificate(Arc<rustls::crypto::CryptoProvider>);
+
+impl rustls::client::danger::ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: rustls_pki_types::UnixTime,
+    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+        Ok(rustls::client::danger::ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// A request that can be sent more than once.
@@ -132,12 +177,28 @@ impl Http {
         let all = CertificateDer::pem_slice_iter(trusted).filter_map(Result::ok);
         roots.add_parsable_certificates(all);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Error::failed(error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Ok(Http { tls: Arc::new(config) })
+        let builder = || {
+            rustls::ClientConfig::builder_with_provider(provider.clone())
+                .with_safe_default_protocol_versions()
+                .map_err(|error| Error::failed(error.to_string()))
+        };
+        let tls = builder()?.with_root_certificates(roots).with_no_client_auth();
+        let any = Arc::new(AnyCertificate(provider.clone()));
+        let loose = builder()?.dangerous().with_custom_certificate_verifier(any);
+        let loose = loose.with_no_client_auth();
+        Ok(Http { tls: Arc::new(tls), loose: Arc::new(loose) })
+    }
+
+    /// Whether a server of this machine's loopback answers a greeting of TLS in kind.
+    pub(crate) async fn speaks_tls(&self, domain: &str) -> bool {
+        let Ok(place) = target(&format!("http://{domain}/")) else { return false };
+        let greet = async {
+            let stream = TcpStream::connect((place.host.as_str(), place.port)).await.ok()?;
+            let name = ServerName::try_from(place.host.clone()).ok()?;
+            let connector = tokio_rustls::TlsConnector::from(self.loose.clone());
+            connector.connect(name, stream).await.ok()
+        };
+        matches!(tokio::time::timeout(GREETING, greet).await, Ok(Some(_)))
     }
 
     /// Sends, and follows where it is sent on to; credentials go no further than the first host.
@@ -203,7 +264,8 @@ impl Http {
             return exchange(stream, request).await.map_err(failed);
         }
         let name = ServerName::try_from(place.host.clone()).map_err(|e| failed(e.to_string()))?;
-        let connector = tokio_rustls::TlsConnector::from(self.tls.clone());
+        let config = if super::is_local(&place.host) { &self.loose } else { &self.tls };
+        let connector = tokio_rustls::TlsConnector::from(config.clone());
         let stream = match tokio::time::timeout(CONNECT, connector.connect(name, stream)).await {
             Ok(stream) => stream.map_err(|error| failed(format!("tls: {error}")))?,
             Err(_) => return Err(failed("TLS handshake timeout".to_owned())),

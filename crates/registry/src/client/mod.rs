@@ -43,16 +43,33 @@ impl Origin {
             Some(rest) => rest.split(']').next().unwrap_or_default(),
             None => domain.rsplit_once(':').map_or(domain, |(host, _)| host),
         };
-        let is_local = host == "localhost"
-            || host.ends_with(".localhost")
-            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-        let scheme = if is_local { "http" } else { "https" };
+        let scheme = if is_local(host) { "http" } else { "https" };
         Origin(format!("{scheme}://{domain}"))
+    }
+
+    /// As somebody said it.
+    pub(crate) fn given(url: &str) -> Origin {
+        Origin(url.to_owned())
+    }
+
+    /// One of this machine may speak TLS all the same, which it is asked.
+    pub(crate) async fn settled(self, http: &Http) -> Origin {
+        match self.0.strip_prefix("http://") {
+            Some(domain) if http.speaks_tls(domain).await => Origin(format!("https://{domain}")),
+            _ => self,
+        }
     }
 
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Of this machine's loopback.
+pub(crate) fn is_local(host: &str) -> bool {
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// A repository, with what its registry was shown so far.
@@ -88,8 +105,14 @@ impl Remote {
         Remote { http, origin, name, credentials, scope, authorization: Mutex::default() }
     }
 
-    pub fn of(http: Http, reference: &Reference, credentials: Credentials, pushes: bool) -> Remote {
-        Remote::new(http, Origin::of(&reference.domain), &reference.path, credentials, pushes)
+    pub async fn of(
+        http: Http,
+        reference: &Reference,
+        credentials: Credentials,
+        pushes: bool,
+    ) -> Remote {
+        let origin = Origin::of(&reference.domain).settled(&http).await;
+        Remote::new(http, origin, &reference.path, credentials, pushes)
     }
 
     fn url(&self, path: &str) -> String {
