@@ -57,7 +57,10 @@ def over_tcp(engine, who, *args):
     return subprocess.run(["docker", *args], env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_known_client(engine):
+def test_a_known_client(engine, monkeypatch):
+    # They would say what docker-py trusts.
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
     done = over_tcp(engine, "good", "run", "-i", "--rm", "busybox", "sh", "-c", "echo one; echo two >&2; exit 3")
     assert (done.returncode, done.stdout, done.stderr) == (3, "one\n", "two\n")
     tls = docker_py.tls.TLSConfig(

@@ -86,9 +86,55 @@ impl Letters {
     }
 }
 
+/// What a step's program says: pieces with heads in, texts out. Errors are red, as Docker has them.
+#[derive(Default, Debug)]
+pub struct Said {
+    kept: Vec<u8>,
+    out: Letters,
+    err: Letters,
+}
+
+const HEAD_BYTES: usize = 8;
+const STDERR: u8 = 2;
+
+fn red(text: String) -> String {
+    if text.is_empty() { text } else { format!("\x1b[91m{text}\x1b[0m") }
+}
+
+impl Said {
+    pub fn pass(&mut self, bytes: &[u8]) -> Vec<String> {
+        self.kept.extend_from_slice(bytes);
+        let mut texts = Vec::new();
+        while let [stream, _, _, _, a, b, c, d, rest @ ..] = self.kept.as_slice() {
+            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
+            let Some(content) = rest.get(..length) else { break };
+            texts.push(match *stream {
+                STDERR => red(self.err.pass(content)),
+                _ => self.out.pass(content),
+            });
+            self.kept.drain(..HEAD_BYTES + length);
+        }
+        texts
+    }
+
+    pub fn end(&mut self) -> [String; 2] {
+        [self.out.end(), red(self.err.end())]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn errors_are_red() {
+        let mut said = Said::default();
+        let bytes = b"\x01\0\0\0\0\0\0\x02ab\x02\0\0\0\0\0\0\x03bad\x01\0\0\0\0\0\0\x02\xc3";
+        assert_eq!(said.pass(&bytes[..5]), Vec::<String>::new());
+        assert_eq!(said.pass(&bytes[5..]), ["ab", "\x1b[91mbad\x1b[0m"]);
+        assert_eq!(said.pass(b"\xa9"), ["\u{e9}"]);
+        assert_eq!(said.end(), ["", ""]);
+    }
 
     #[test]
     fn letters_in_pieces() {

@@ -1,6 +1,6 @@
 //! `RUN`: a container of the image so far, whose changes become the next layer.
 
-use crate::output::{Letters, Output};
+use crate::output::{Output, Said};
 use crate::state::State;
 use engine::config::{Config, CreateRequest, Healthcheck, HostConfig};
 use engine::container::{Container, WaitFor};
@@ -79,22 +79,28 @@ pub async fn run(
 
 /// From its start to its end; gives its exit code.
 async fn watch(engine: &Engine, container: &Arc<Container>, output: &Output) -> Result<i64, Error> {
-    let outlet = Outlet { stdin: false, stdout: true, stderr: true, framed: false };
+    let outlet = Outlet { stdin: false, stdout: true, stderr: true, framed: true };
     let stream = engine.attach(container, outlet).await?;
     let mut stream = UnixStream::from_std(stream.into())?;
     engine.start(container).await?;
-    let mut letters = Letters::default();
+    let mut said = Said::default();
     let mut piece = vec![0; 32 * 1024];
     loop {
         let read = tokio::time::timeout(BEAT, stream.read(&mut piece));
         match first(read, output.closed()).await {
             First::Left(Ok(Ok(0) | Err(_))) => break,
-            First::Left(Ok(Ok(n))) => output.text(&letters.pass(&piece[..n])).await,
+            First::Left(Ok(Ok(n))) => {
+                for text in said.pass(&piece[..n]) {
+                    output.text(&text).await;
+                }
+            }
             First::Left(Err(_)) => output.beat().await,
             First::Right(()) => return Err(Error::failed("build cancelled")),
         }
     }
-    output.text(&letters.end()).await;
+    for text in said.end() {
+        output.text(&text).await;
+    }
     match first(container.wait(WaitFor::NotRunning), output.closed()).await {
         First::Left(code) => Ok(code),
         First::Right(()) => Err(Error::failed("build cancelled")),

@@ -311,7 +311,7 @@ fn images() -> Command {
                     Arg::new("name")
                         .value_name("NAME")
                         .required(true)
-                        .value_parser(["busybox", "debian", "hello-world"])
+                        .value_parser(["alpine", "busybox", "debian", "hello-world"])
                         .help("Which one"),
                 )
                 .arg(

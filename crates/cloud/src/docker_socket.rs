@@ -58,8 +58,7 @@ impl Docker {
             .map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
         let mirrors = config.mirrors.clone();
         let registries = Client { engine: engine.clone(), http, local: Some(local), mirrors };
-        let mut docker =
-            Docker { engine: Some(engine.clone()), paths: Vec::new(), address: None };
+        let mut docker = Docker { engine: Some(engine.clone()), paths: Vec::new(), address: None };
         let front = docker::Docker {
             engine: engine.clone(),
             registries,
@@ -106,7 +105,8 @@ impl Docker {
     /// What a person is told at the start.
     pub fn lines(&self) -> Vec<String> {
         let unix = self.paths.iter().map(|path| format!("docker at unix://{}", path.display()));
-        unix.chain(self.address.map(|at| format!("docker at tcp://{at}, with certificates"))).collect()
+        unix.chain(self.address.map(|at| format!("docker at tcp://{at}, with certificates")))
+            .collect()
     }
 
     /// Where a client should look, without asking whether somebody answers.
@@ -153,7 +153,10 @@ fn listen_tls(tls: &DockerTls) -> Result<(docker::Listener, SocketAddr), Failure
     let mut config = crate::up::tls(&tls.cert, &tls.key, Some(verifier))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     let failed = |error: std::io::Error| {
-        let text = format!("cannot listen on {}: {error}; choose another with --docker-listen", tls.listen);
+        let text = format!(
+            "cannot listen on {}: {error}; choose another with --docker-listen",
+            tls.listen
+        );
         Failure::new(exit::ADDRESS, text)
     };
     let listener = std::net::TcpListener::bind(tls.listen).map_err(failed)?;

@@ -65,7 +65,8 @@ fn busybox(name: &str, reference: &Reference) -> Result<Vec<u8>, Failure> {
         )));
     }
     let greets = name == "hello-world";
-    let layer = layer(&bytes, &names, greets).map_err(|error| failed(error.to_string()))?;
+    let users = if name == "alpine" { ALPINE } else { BUSYBOX };
+    let layer = layer(&bytes, &names, greets, &users).map_err(|error| failed(error.to_string()))?;
     let created = "1970-01-01T00:00:00Z".to_owned();
     let config = ImageConfig {
         created: Some(created.clone()),
@@ -102,7 +103,50 @@ fn is_static(program: &[u8]) -> bool {
     program.starts_with(b"\x7fELF") && !head.windows(7).any(|window| window == b"/lib64/")
 }
 
-fn layer(program: &[u8], names: &str, greets: bool) -> std::io::Result<Vec<u8>> {
+/// Who is known in an image, and folders beside those that every one has.
+struct Users {
+    passwd: &'static [u8],
+    group: &'static [u8],
+    folders: &'static [&'static str],
+}
+
+const BUSYBOX: Users = Users {
+    passwd: b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\n\
+              www-data:x:33:33:www-data:/var/www:/bin/false\n\
+              nobody:x:65534:65534:nobody:/home:/bin/false\n",
+    group: b"root:x:0:\ndaemon:x:1:\nwww-data:x:33:\nnogroup:x:65534:\n",
+    folders: &[],
+};
+
+/// What programs for Alpine count on: its users, by its numbers, and its folders. The programs are busybox's,
+/// as there, but of this machine; there is no `apk`.
+const ALPINE: Users = Users {
+    passwd: include_bytes!("images/alpine.passwd"),
+    group: include_bytes!("images/alpine.group"),
+    folders: &[
+        "lib/",
+        "media/",
+        "mnt/",
+        "opt/",
+        "run/",
+        "sbin/",
+        "srv/",
+        "usr/lib/",
+        "usr/local/",
+        "usr/local/bin/",
+        "usr/share/",
+        "var/cache/",
+        "var/empty/",
+        "var/lib/",
+        "var/local/",
+        "var/log/",
+        "var/mail/",
+        "var/opt/",
+        "var/spool/",
+    ],
+};
+
+fn layer(program: &[u8], names: &str, greets: bool, users: &Users) -> std::io::Result<Vec<u8>> {
     let mut writer = Writer::new(Vec::new());
     for (path, mode) in [
         ("bin/", 0o755),
@@ -121,6 +165,9 @@ fn layer(program: &[u8], names: &str, greets: bool) -> std::io::Result<Vec<u8>> 
     ] {
         writer.entry(&Entry::new(path, Kind::Folder, mode))?;
     }
+    for path in users.folders {
+        writer.entry(&Entry::new(*path, Kind::Folder, 0o755))?;
+    }
     writer.file("bin/busybox", 0o755, program)?;
     if greets {
         writer.file("hello", 0o755, HELLO)?;
@@ -137,17 +184,8 @@ fn layer(program: &[u8], names: &str, greets: bool) -> std::io::Result<Vec<u8>> 
     let mut env = Entry::new("usr/bin/env", Kind::Symlink, 0o777);
     env.link = b"../../bin/env".to_vec();
     writer.entry(&env)?;
-    writer.file(
-        "etc/passwd",
-        0o644,
-        b"root:x:0:0:root:/root:/bin/sh\ndaemon:x:1:1:daemon:/usr/sbin:/bin/false\n\
-          www-data:x:33:33:www-data:/var/www:/bin/false\nnobody:x:65534:65534:nobody:/home:/bin/false\n",
-    )?;
-    writer.file(
-        "etc/group",
-        0o644,
-        b"root:x:0:\ndaemon:x:1:\nwww-data:x:33:\nnogroup:x:65534:\n",
-    )?;
+    writer.file("etc/passwd", 0o644, users.passwd)?;
+    writer.file("etc/group", 0o644, users.group)?;
     writer.finish()
 }
 

@@ -123,7 +123,12 @@ pub const KEYS: &[Key] = &[
         "",
         "Where the Docker API is for clients over TCP, as 0.0.0.0:2376; each must show a certificate",
     ),
-    key("docker_tls_ca", "FILE", "", "Who may use it: certificates in PEM that sign those of clients"),
+    key(
+        "docker_tls_ca",
+        "FILE",
+        "",
+        "Who may use it: certificates in PEM that sign those of clients",
+    ),
     key("docker_tls_cert", "FILE", "", "Its own certificate chain in PEM"),
     key("docker_tls_key", "FILE", "", "Its private key in PEM"),
     key(

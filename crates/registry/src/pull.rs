@@ -99,8 +99,14 @@ impl Client {
         reference: &Reference,
         credentials: &Credentials,
     ) -> Result<Vec<String>, Error> {
-        let side = self.side(reference, credentials, false).await?;
-        side.tags().await.map_err(|error| not_there(error, reference))
+        let mut sides = self.sides(reference, credentials).await?;
+        let last = sides.pop().ok_or_else(|| Error::failed("there is no such registry"))?;
+        for side in sides {
+            if let Ok(tags) = side.tags().await {
+                return Ok(tags);
+            }
+        }
+        last.tags().await.map_err(|error| not_there(error, reference))
     }
 }
 

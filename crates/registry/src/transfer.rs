@@ -33,7 +33,8 @@ impl Mirror {
     /// `http://host:port`, or with a key: `https://ID:SECRET@host`.
     pub fn parse(text: &str) -> Option<Mirror> {
         let (scheme, rest) = text.trim_end_matches('/').split_once("://")?;
-        let (user, domain) = rest.rsplit_once('@').map_or(("", rest), |(user, domain)| (user, domain));
+        let (user, domain) =
+            rest.rsplit_once('@').map_or(("", rest), |(user, domain)| (user, domain));
         let is_name = !domain.is_empty() && !domain.contains(['/', ' ', '?', '#']);
         if !matches!(scheme, "http" | "https") || !is_name {
             return None;
@@ -131,7 +132,8 @@ impl Client {
         credentials: &Credentials,
     ) -> Result<Vec<Side>, Error> {
         let mut all = Vec::new();
-        let mirrors = self.mirrors.iter().filter(|_| reference.domain == oci::reference::DEFAULT_DOMAIN);
+        let mirrors =
+            self.mirrors.iter().filter(|_| reference.domain == oci::reference::DEFAULT_DOMAIN);
         for mirror in mirrors {
             if let Some(local) = self.local.as_ref().filter(|local| local.is_own(&mirror.domain)) {
                 let action = "ecr:BatchGetImage";
