@@ -74,8 +74,15 @@ impl RequestBody {
     }
 
     pub async fn next(&mut self) -> Option<Result<Bytes, Error>> {
-        let stream = self.stream.as_mut()?;
-        poll_fn(|cx| stream.as_mut().poll_next(cx)).await
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// As [`ByteStream::poll_next`].
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match self.stream.as_mut() {
+            Some(stream) => stream.as_mut().poll_next(cx),
+            None => Poll::Ready(None),
+        }
     }
 
     /// Names of the trailing fields to come, in lower case; to be asked before the first piece.

@@ -9,6 +9,7 @@
 mod access;
 mod background;
 mod body;
+mod console;
 mod cx;
 mod error;
 mod fetch;
@@ -21,6 +22,10 @@ pub mod testing;
 pub use access::{Access, Tls, Touched};
 pub use background::{Background, Outgoing, Sent};
 pub use body::{Body, ByteStream, RequestBody};
+pub use console::{
+    ConsoleAnswer, ConsoleCall, ConsoleDoor, ConsoleReply, EngineDoor, Inside, InsideAnswer,
+    InsideReply, InsideRequest,
+};
 pub use cx::{AccessPoint, AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, denial_place};
 pub use error::Error;
 pub use fetch::{Fetch, Fetched, NoFetch};

@@ -1,6 +1,7 @@
 //! The threads of the process beside those that answer requests: they drive the store and the jobs,
 //! wait for the disk, and write the audit log.
 
+use console::Console;
 use gateway::Gateway;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
@@ -28,6 +29,8 @@ const JOBS_PAUSE: Duration = Duration::from_millis(500);
 const JOBS_GIVE_WAY: u64 = 4;
 /// In so many pauses old records of the audit trail are looked for once.
 const FORGET_EVERY: u64 = 600;
+/// In so many pauses the console's history of counters gets a point.
+const SAMPLE_EVERY: u64 = console::STEP_SECONDS;
 
 #[allow(clippy::disallowed_methods, reason = "this module owns the threads")]
 pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
@@ -87,7 +90,13 @@ impl Upkeep {
     }
 
     /// Writes reads and failures to their log from time to time.
-    pub fn log_audit(&mut self, gateway: Arc<Gateway>, mut log: AuditLog) -> std::io::Result<()> {
+    /// Beside that, it has what is counted taken down for the console.
+    pub fn log_audit(
+        &mut self,
+        gateway: Arc<Gateway>,
+        mut log: AuditLog,
+        console: Arc<Console>,
+    ) -> std::io::Result<()> {
         let (stopping, store) = (self.stop.clone(), self.store.clone());
         self.writers.push(spawn("audit", move || {
             for round in 0u64.. {
@@ -95,6 +104,9 @@ impl Upkeep {
                 // What is lost here is a note of a use, which the next minute makes again.
                 let _ = gateway.write_uses();
                 let _ = gateway.write_accesses();
+                if round % SAMPLE_EVERY == 0 {
+                    console.sample(&gateway.metrics());
+                }
                 if round % FORGET_EVERY == FORGET_EVERY - 1 {
                     // Tried again in the next round: a full or busy store forgets later.
                     while matches!(gateway.audit().forget_old(&store), Ok(true)) {}

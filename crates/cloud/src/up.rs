@@ -2,9 +2,11 @@
 
 use crate::audit_log::AuditLog;
 use crate::chance::{OsEntropy, SystemClock};
+use crate::console_parts;
 use crate::docker_socket;
 use crate::doors::{self, Doors};
 use crate::drop_in::{self, DropInPages};
+use crate::engine_door::AtSocket;
 use crate::env::quoted;
 use crate::ephemeral;
 use crate::exit::{self, Failure};
@@ -13,6 +15,7 @@ use crate::services;
 use crate::settings::{Config, Settings};
 use crate::threads::{Upkeep, Waiters};
 use base::{Clock, Entropy, ShiftedClock};
+use console::Console;
 use gateway::{AccessRules, Gateway, GatewayParts, Keyring};
 use registry::{Local, Registry};
 use std::io::ErrorKind;
@@ -68,12 +71,15 @@ async fn serve(
     let progress = Arc::new(init::Progress::default());
     let pages = DropInPages::new(progress.clone(), OsEntropy.uuid());
     let registry = Arc::new(registry_of(config, &store));
-    let gateway = gateway(config, &store, clock, pages.clone(), registry.clone())?;
+    let console = console_parts::console(config, clock.clone());
+    let front =
+        Front { pages: pages.clone(), registry: registry.clone(), console: console.clone() };
+    let gateway = gateway(config, &store, clock, front)?;
     pages.speak_for(&gateway);
     let log = AuditLog::new(disk);
     gateway.audit().keep_in(log.reader());
     let failed = |error: std::io::Error| Failure::new(exit::FAILED, format!("no thread: {error}"));
-    upkeep.log_audit(gateway.clone(), log).map_err(failed)?;
+    upkeep.log_audit(gateway.clone(), log, console).map_err(failed)?;
     upkeep.run_jobs(gateway.clone()).map_err(failed)?;
     upkeep.run_errands(gateway.clone()).map_err(failed)?;
     let (stop, stopping) = watch::channel(false);
@@ -99,6 +105,9 @@ async fn serve(
         host_names: host_names(config),
     };
     let docker = docker_socket::Docker::open(config, &store, address, local, stopping).await?;
+    if let Some(path) = docker.paths.first() {
+        gateway.open_engine(Arc::new(AtSocket(path.clone())));
+    }
     if is_ephemeral {
         ephemeral::end_with_parent(stop).map_err(failed)?;
         println!("{}", ephemeral::line(config, address, &docker.paths));
@@ -178,12 +187,18 @@ fn registry_of(config: &Config, store: &Store) -> Registry {
     Registry::new(store.clone(), Arc::new(OsEntropy), images)
 }
 
+/// What the gateway has besides services.
+struct Front {
+    pages: Arc<DropInPages>,
+    registry: Arc<Registry>,
+    console: Arc<Console>,
+}
+
 fn gateway(
     config: &Config,
     store: &Store,
     clock: Arc<ShiftedClock>,
-    pages: Arc<DropInPages>,
-    registry: Arc<Registry>,
+    front: Front,
 ) -> Result<Arc<Gateway>, Failure> {
     let parts = GatewayParts {
         store: store.clone(),
@@ -201,8 +216,10 @@ fn gateway(
         },
     };
     let gateway = Gateway::new(parts).and_then(|gateway| gateway.with_movable_clock(clock));
-    let gateway =
-        gateway.map(|gateway| Arc::new(gateway.with_pages(pages).with_registry(registry)));
+    let Front { pages, registry, console } = front;
+    let gateway = gateway.map(|gateway| {
+        gateway.with_pages(pages).with_registry(registry).with_console(console).shared()
+    });
     gateway.map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
 }
 
@@ -242,6 +259,7 @@ fn greet(config: &Config, settings: &Settings, url: &str, lines: &[String]) {
         println!("{line}");
     }
     println!("listening on {url}");
+    println!("console at {url}/_console");
     println!("data in {}", config.data.display());
     if config.durability == store::Durability::Relaxed {
         println!("durability is relaxed: a crash may lose the last moments");

@@ -1,4 +1,5 @@
-//! Pages for whoever runs the cloud, below `/_cumulet/`: the audit trail, jobs and snapshots. Signed like
+//! Pages for whoever runs the cloud, below `/_cumulet/`: the audit trail, jobs, snapshots, and some of
+//! the engine's ([`engine`]). Signed like
 //! every other request (service `cumulet`) and authorised as `cumulet:*` actions.
 //!
 //! Principals of the default account run the cloud; those of other accounts see the events of their
@@ -6,7 +7,9 @@
 
 use crate::audit::Filter;
 use crate::authenticate::{Received, Signed, check_token};
-use crate::encode::{Ids, Response};
+use crate::encode::{Ids, Response, ResponseStream};
+use crate::engine;
+use crate::follow::Follow;
 use crate::gateway::{Gateway, Peer, Seen};
 use crate::head::Head;
 use crate::identify::Entry;
@@ -15,6 +18,7 @@ use crate::payload::refusal;
 use api::{Answer, Ask, AsyncCx, Cx, Error, Hooks, Service, Started, Tx};
 use base::{AccountId, Timestamp};
 use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use sigv4::{Cause, Dialect, EMPTY_SHA256, Expect, Rules, SKEW_S3_S};
 use smithy::Struct;
 use smithy::json::Writer;
@@ -48,21 +52,28 @@ static MODEL: ServiceModel = ServiceModel {
     whole_seconds: false,
     validate: false,
     routes: Routes::new(),
+    // By name, in order.
     operations: &[
         operation("DeleteSnapshot", 0),
         operation("GetClock", 1),
         operation("ListEvents", 2),
         operation("ListJobs", 3),
         operation("ListSnapshots", 4),
-        operation("SaveSnapshot", 5),
-        operation("SetClock", 6),
+        operation("ManageContainers", 5),
+        operation("ReadContainers", 6),
+        operation("SaveSnapshot", 7),
+        operation("SetClock", 8),
         // Requests to the registry of images, in the records.
-        operation("UseRegistry", 7),
+        operation("UseRegistry", 9),
     ],
 };
 
+pub(crate) fn known(name: &str) -> Option<&'static Operation> {
+    MODEL.operation(name)
+}
+
 pub(crate) fn registry_operation() -> Option<&'static Operation> {
-    MODEL.operation("UseRegistry")
+    known("UseRegistry")
 }
 
 /// Stands in the place of a service where the gateway needs one.
@@ -114,17 +125,18 @@ impl Gateway {
             ("GET", "/_cumulet/snapshots") => "ListSnapshots",
             ("POST", "/_cumulet/snapshots") => "SaveSnapshot",
             ("DELETE", "/_cumulet/snapshots") => "DeleteSnapshot",
-            _ => return Err(Error::with_code("NotFound", 404, "There is no such page.")),
+            (method, path) => engine::operation(method, path)
+                .ok_or_else(|| Error::with_code("NotFound", 404, "There is no such page."))?,
         };
-        let operation =
-            MODEL.operation(name).ok_or_else(|| Error::internal("no such operation"))?;
+        let operation = known(name).ok_or_else(|| Error::internal("no such operation"))?;
         seen.operation = Some(operation);
-        let signed = self.admin_signed(peer, head)?;
+        let (signed, expires) = self.admin_signed(peer, head)?;
         seen.caller = Some(signed.caller.clone());
         seen.region = Some(signed.region.clone());
         let account = signed.caller.account;
         let cx = self.context(head, &self.admin, operation, &signed, peer, seen);
-        self.store.read(|tx| cx.authorize(tx, &Ask::new(format!("{SERVICE}:{name}"), "*")))?;
+        let ask = Ask::new(format!("{SERVICE}:{name}"), "*");
+        self.store.read(|tx| cx.authorize(tx, &ask))?;
         let runs = account == Some(AccountId::DEFAULT);
         if !runs && name != "ListEvents" {
             let text = "Only principals of the default account may do this.";
@@ -134,7 +146,14 @@ impl Gateway {
         match name {
             "GetClock" => Ok(self.clock_page()),
             "SetClock" => self.set_clock(head, &cx).await,
-            "ListEvents" => self.events(head, account.filter(|_| !runs)),
+            "ListEvents" => {
+                let (filter, limit) = filter(head, account.filter(|_| !runs))?;
+                match flag(head, "follow") {
+                    true => self.follow(cx, ask, expires, filter),
+                    false => self.events(&filter, limit),
+                }
+            }
+            "ReadContainers" | "ManageContainers" => self.engine_page(head).await,
             "ListJobs" => self.job_list(),
             "ListSnapshots" => self.snapshots(),
             "SaveSnapshot" => {
@@ -148,7 +167,12 @@ impl Gateway {
         }
     }
 
-    fn admin_signed(&self, peer: &Peer, head: &Head<'_>) -> Result<Signed, Error> {
+    /// Who signed, and when their key ends.
+    fn admin_signed(
+        &self,
+        peer: &Peer,
+        head: &Head<'_>,
+    ) -> Result<(Signed, Option<Timestamp>), Error> {
         let refused = |error| refusal(error, Dialect::RestJson);
         let presented = sigv4::presented(&head.signed()).map_err(refused)?;
         let presented = presented.ok_or_else(|| {
@@ -166,7 +190,7 @@ impl Gateway {
         presented.verify(&head.signed(), &scoped.key, &expect).map_err(refused)?;
         check_token(&known, presented.token(), self.clock.now())
             .map_err(|c| refused(presented.refuse(c)))?;
-        Ok(Signed {
+        let signed = Signed {
             caller: known.caller.clone(),
             region: scoped.region.clone(),
             body: Received::Whole(Bytes::new()),
@@ -174,38 +198,27 @@ impl Gateway {
             version_two: false,
             signed_at: Some(presented.time()),
             content_sha256: None,
-        })
+        };
+        Ok((signed, known.expires))
     }
 
-    fn events(&self, head: &Head<'_>, account: Option<AccountId>) -> Result<Response, Error> {
-        let text = |name| head.query_value(name).unwrap_or("").to_owned();
-        let flag = |name| head.query_value(name).is_some_and(|value| value != "false");
-        let bad = |name: &str| {
-            Error::with_code("ValidationException", 400, format!("{name} is not valid"))
-        };
-        let since = match head.query_value("since").filter(|value| !value.is_empty()) {
-            None => Timestamp::EPOCH,
-            Some(text) => Timestamp::parse_iso8601(text).map_err(|_| bad("since"))?,
-        };
-        let wanted = match head.query_value("account").filter(|value| !value.is_empty()) {
-            None => None,
-            Some(text) => Some(AccountId::parse(text).ok_or_else(|| bad("account"))?),
-        };
-        let limit = match head.query_value("limit").filter(|value| !value.is_empty()) {
-            None => 100,
-            Some(text) => text.parse::<usize>().map_err(|_| bad("limit"))?.min(EVENTS_MAX),
-        };
-        let filter = Filter {
-            since,
-            service: text("service"),
-            operation: text("operation"),
-            who: text("who"),
-            account: account.or(wanted),
-            denied: flag("denied"),
-            failed: flag("failed"),
-            no_reads: flag("no_reads"),
-        };
-        let lines = self.store.read(|tx| self.guard.audit.lines(tx, &filter, limit))?;
+    fn follow(
+        &self,
+        cx: Cx,
+        ask: Ask,
+        expires: Option<Timestamp>,
+        filter: Filter,
+    ) -> Result<Response, Error> {
+        let own = self.own.upgrade().ok_or_else(|| Error::not_implemented("follow"))?;
+        let follow = Follow::new(&own, cx, ask, expires, filter)?;
+        let mut response = Response::new(ResponseStream::Flowing(None, Box::pin(follow)));
+        let lines = HeaderValue::from_static("application/x-ndjson");
+        response.headers_mut().insert(CONTENT_TYPE, lines);
+        Ok(response)
+    }
+
+    fn events(&self, filter: &Filter, limit: usize) -> Result<Response, Error> {
+        let lines = self.store.read(|tx| self.guard.audit.lines(tx, filter, limit))?;
         let mut out = String::from("{\"events\":[");
         for (index, line) in lines.iter().enumerate() {
             if index > 0 {
@@ -290,6 +303,40 @@ impl Gateway {
         out.close('}');
         Ok(page("application/json", out.finish()))
     }
+}
+
+fn flag(head: &Head<'_>, name: &str) -> bool {
+    head.query_value(name).is_some_and(|value| value != "false")
+}
+
+/// Which records are asked for, and how many.
+fn filter(head: &Head<'_>, account: Option<AccountId>) -> Result<(Filter, usize), Error> {
+    let text = |name| head.query_value(name).unwrap_or("").to_owned();
+    let bad =
+        |name: &str| Error::with_code("ValidationException", 400, format!("{name} is not valid"));
+    let since = match head.query_value("since").filter(|value| !value.is_empty()) {
+        None => Timestamp::EPOCH,
+        Some(text) => Timestamp::parse_iso8601(text).map_err(|_| bad("since"))?,
+    };
+    let wanted = match head.query_value("account").filter(|value| !value.is_empty()) {
+        None => None,
+        Some(text) => Some(AccountId::parse(text).ok_or_else(|| bad("account"))?),
+    };
+    let limit = match head.query_value("limit").filter(|value| !value.is_empty()) {
+        None => 100,
+        Some(text) => text.parse::<usize>().map_err(|_| bad("limit"))?.min(EVENTS_MAX),
+    };
+    let filter = Filter {
+        since,
+        service: text("service"),
+        operation: text("operation"),
+        who: text("who"),
+        account: account.or(wanted),
+        denied: flag(head, "denied"),
+        failed: flag(head, "failed"),
+        no_reads: flag(head, "no_reads"),
+    };
+    Ok((filter, limit))
 }
 
 fn snapshot_error(error: SnapshotError) -> Error {

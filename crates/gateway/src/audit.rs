@@ -239,19 +239,7 @@ impl Audit {
     /// Records as JSON, each on a line of its own, oldest first: the newest `limit` that the filter
     /// lets through.
     pub fn lines(&self, tx: &Tx, filter: &Filter, limit: usize) -> Result<Vec<Line>, StoreError> {
-        let mut lines = Vec::new();
-        if !filter.denied && !filter.failed {
-            let mut rows = tx.scan(&EVENTS, &Scope::Global).reverse();
-            for found in rows.by_ref().take(ROWS_MAX) {
-                let ((at, id), row) = found?;
-                if at < filter.since || lines.len() >= limit {
-                    break;
-                }
-                if filter.takes_row(&row) {
-                    lines.push(Line { at, text: row.json(at, &id) });
-                }
-            }
-        }
+        let mut lines = self.rows(tx, filter, limit)?;
         let recent: Vec<_> = self.recent.lock().events.iter().rev().cloned().collect();
         let own: Vec<_> = recent.iter().filter(|event| filter.takes(event)).take(limit).collect();
         lines.extend(own.iter().map(|event| Line { at: event.at, text: event.json() }));
@@ -263,12 +251,51 @@ impl Audit {
                 Err(error) => tracing::warn!(%error, "the log of reads and failures is unreadable"),
             }
         }
-        lines.sort_by_key(|line| line.at);
-        if lines.len() > limit {
-            lines.drain(..lines.len() - limit);
+        Ok(newest(lines, limit))
+    }
+
+    /// [`Audit::lines`] of what is in the store and in memory: all that is new stands there.
+    pub(crate) fn fresh(
+        &self,
+        tx: &Tx,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Vec<Line>, StoreError> {
+        let mut lines = self.rows(tx, filter, limit)?;
+        let recent = self.recent.lock();
+        // They stand in the order in which they ended, which is nearly that of their times.
+        let own = recent.events.iter().rev().filter(|event| filter.takes(event)).take(limit);
+        lines.extend(own.map(|event| Line { at: event.at, text: event.json() }));
+        drop(recent);
+        Ok(newest(lines, limit))
+    }
+
+    /// Changes, which stand in the store.
+    fn rows(&self, tx: &Tx, filter: &Filter, limit: usize) -> Result<Vec<Line>, StoreError> {
+        let mut lines = Vec::new();
+        if filter.denied || filter.failed {
+            return Ok(lines);
+        }
+        let mut rows = tx.scan(&EVENTS, &Scope::Global).reverse();
+        for found in rows.by_ref().take(ROWS_MAX) {
+            let ((at, id), row) = found?;
+            if at < filter.since || lines.len() >= limit {
+                break;
+            }
+            if filter.takes_row(&row) {
+                lines.push(Line { at, text: row.json(at, &id) });
+            }
         }
         Ok(lines)
     }
+}
+
+fn newest(mut lines: Vec<Line>, limit: usize) -> Vec<Line> {
+    lines.sort_by_key(|line| line.at);
+    if lines.len() > limit {
+        lines.drain(..lines.len() - limit);
+    }
+    lines
 }
 
 /// One record in JSON.

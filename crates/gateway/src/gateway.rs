@@ -36,8 +36,9 @@ use std::future::poll_fn;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Poll;
 use store::{Jobs, Store};
 
@@ -127,6 +128,16 @@ pub struct Gateway {
     pub(crate) movable: Option<Arc<ShiftedClock>>,
     /// What is below `/v2/`.
     pub(crate) registry: Option<Arc<dyn api::RegistryDoor>>,
+    /// What is below `/_console`.
+    pub(crate) console: Option<Arc<dyn api::ConsoleDoor>>,
+    /// What is below `/_cumulet/docker/`, once it runs.
+    pub(crate) engine: OnceLock<Arc<dyn api::EngineDoor>>,
+    /// Itself, for what outlives a request: see [`Gateway::shared`].
+    pub(crate) own: Weak<Gateway>,
+    /// Answers that do not end by themselves.
+    pub(crate) following: AtomicU64,
+    /// Whether they should.
+    pub(crate) closing: AtomicBool,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -201,7 +212,17 @@ impl Gateway {
             strict: !access.well_known_pairs,
             movable: None,
             registry: None,
+            console: None,
+            engine: OnceLock::new(),
+            own: Weak::new(),
+            following: AtomicU64::new(0),
+            closing: AtomicBool::new(false),
         })
+    }
+
+    /// The gateway for all who share it; with it, answers may outlive their requests.
+    pub fn shared(self) -> Arc<Gateway> {
+        Arc::new_cyclic(|own| Gateway { own: own.clone(), ..self })
     }
 
     /// Answers further pages.
@@ -289,6 +310,9 @@ impl Gateway {
         }
         if let Some(page) = self.own_page(&head, seen) {
             return Ok(page);
+        }
+        if self.is_for_console(&head) {
+            return Box::pin(self.console_page(peer, &head, body, seen)).await;
         }
         if self.is_for_registry(&head) {
             return Box::pin(self.registry_page(peer, &head, body, seen)).await;

@@ -18,10 +18,13 @@ pub mod admin;
 pub mod audit;
 mod authenticate;
 mod clock;
+mod console;
 mod cors;
 mod denial;
 mod encode;
+mod engine;
 mod fetch;
+mod follow;
 mod form;
 mod form_data;
 #[doc(hidden)]

@@ -153,6 +153,7 @@ pub async fn serve(
         shared.start(stream, address, graceful.watcher(), None);
     }
     drop(listener);
+    shared.gateway.closing.store(true, Relaxed);
     if shared.gateway.totals.connections.load(Relaxed) > 0 {
         tokio::time::sleep(LINGER).await;
     }

@@ -29,7 +29,7 @@ pub(crate) const PREFIX: &str = "/v2/";
 const TOKENS: &str = "registry";
 
 /// The body of a request that nobody signed.
-struct Plain(RequestStream);
+pub(crate) struct Plain(pub RequestStream);
 
 impl ByteStream for Plain {
     fn poll_next(

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/engine", 3),
     ("crates/api", 2),
     ("crates/directory", 3),
+    ("crates/console", 3),
     ("gen/", 3),
     ("services/", 4),
     ("crates/gateway", 4),

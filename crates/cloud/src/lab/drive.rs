@@ -2,13 +2,14 @@
 //!
 //! The shell is one of `cumulet shell`, so the commands stand in the lab as they would for AWS.
 
+use super::state;
 use super::text::{self, Block, Lab};
-use crate::chance::OsEntropy;
+use crate::chance::{OsEntropy, SystemClock};
 use crate::client;
 use crate::exit::{self, Failure};
 use crate::settings::Config;
 use crate::shell::{Network, Running, Wanted};
-use base::Entropy;
+use base::{Clock, Entropy};
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -47,8 +48,16 @@ pub fn run(
         config.data = own.data.clone();
     }
     println!("{}\n", bold(&lab.title));
-    let result = Shell::start(&config, &scratch.0.join("work"), &mark)
-        .and_then(|mut shell| blocks(&mut shell, lab));
+    let result = Shell::start(&config, &scratch.0.join("work"), &mark).and_then(|mut shell| {
+        blocks(&mut shell, lab, &mut |done, failed| {
+            // A cloud of its own is gone afterwards, and what it would show with it. A file of one's
+            // own has no page.
+            if own.is_none() && !name.contains(['/', '.']) {
+                let at = SystemClock::new().now();
+                let _ = state::write(&config.data, name, done, failed, at);
+            }
+        })
+    });
     drop(own);
     match (&result, keep) {
         (Ok(()), false) => scratch.remove(),
@@ -59,7 +68,12 @@ pub fn run(
     Ok(())
 }
 
-fn blocks(shell: &mut Shell, lab: &Lab) -> Result<(), Failure> {
+/// `note` is told after each step how many were as they should be, and why one was not.
+fn blocks(
+    shell: &mut Shell,
+    lab: &Lab,
+    note: &mut dyn FnMut(usize, Option<&str>),
+) -> Result<(), Failure> {
     let mut heading = "";
     for (index, block) in lab.blocks.iter().enumerate() {
         if block.heading != heading {
@@ -76,8 +90,9 @@ fn blocks(shell: &mut Shell, lab: &Lab) -> Result<(), Failure> {
         for line in seen.trim_matches('\n').lines() {
             println!("  {line}");
         }
-        check(block, &seen, code)
-            .map_err(|why| Failure::new(exit::FAILED, explained(&step, block, &seen, &why)))?;
+        let checked = check(block, &seen, code);
+        note(index + usize::from(checked.is_ok()), checked.as_ref().err().map(String::as_str));
+        checked.map_err(|why| Failure::new(exit::FAILED, explained(&step, block, &seen, &why)))?;
         println!();
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! `cumulet lab`: walkthroughs that a person reads and a machine runs.
 
 mod drive;
+pub mod state;
 mod text;
 
 use crate::cli;
@@ -56,6 +57,12 @@ const LABS: &[Known] = &[
     lab!("docker", "networking"),
     lab!("docker", "compose"),
 ];
+
+/// As the console shows them.
+pub fn for_console() -> Vec<console::Lab> {
+    let lab = |known: &Known| console::Lab { area: known.area, name: known.name, text: known.text };
+    LABS.iter().map(lab).collect()
+}
 
 pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
     let (action, matches) = matches.subcommand().unwrap_or(("list", matches));

@@ -1,0 +1,105 @@
+//! All tables of the region.
+
+use crate::call::{Told, integer, list, map, string, text};
+use crate::door::Visit;
+use crate::html::{el, url, with};
+use crate::layout::{self, Page, TABLES, cell};
+use smithy::Document;
+
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Table {
+    pub name: String,
+    pub status: String,
+    pub items: i64,
+    pub bytes: i64,
+    pub keys: Vec<String>,
+    pub indexes: usize,
+}
+
+/// Tables that are described on one page.
+const SHOWN_MAX: usize = 100;
+
+pub(crate) const TARGET: &str = "DynamoDB_20120810";
+
+pub(crate) async fn call(visit: &Visit<'_>, operation: &str, input: &Document) -> Told<Document> {
+    visit.cloud.json("dynamodb", &format!("{TARGET}.{operation}"), input).await
+}
+
+/// Names, and the one after which there are more.
+pub(crate) async fn names(visit: &Visit<'_>, after: &str) -> Told<(Vec<String>, String)> {
+    let mut input = map([("Limit", Document::Integer(SHOWN_MAX as i64))]);
+    if let (false, Document::Map(input)) = (after.is_empty(), &mut input) {
+        input.insert("ExclusiveStartTableName".to_owned(), string(after));
+    }
+    let answer = call(visit, "ListTables", &input).await?;
+    let names = list(&answer, "TableNames").iter().filter_map(|name| match name {
+        Document::String(name) => Some(name.clone()),
+        _ => None,
+    });
+    let last = text(&answer, "LastEvaluatedTableName").unwrap_or_default();
+    Ok((names.collect(), last.to_owned()))
+}
+
+pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
+    let (names, last) = names(visit, visit.get("after")).await?;
+    let mut tables = Vec::new();
+    for name in names {
+        let input = map([("TableName", string(&name))]);
+        tables.push(match call(visit, "DescribeTable", &input).await {
+            Ok(answer) => described(answer),
+            // One may see the name and no more.
+            Err(refusal) => Table { name, status: refusal.code, ..Table::default() },
+        });
+    }
+    Ok(view(&tables, &last))
+}
+
+fn described(answer: Document) -> Table {
+    let blank = Document::Null;
+    let table = crate::call::get(&answer, "Table").unwrap_or(&blank);
+    let keys = list(table, "KeySchema").iter().filter_map(|key| text(key, "AttributeName"));
+    Table {
+        name: text(table, "TableName").unwrap_or_default().to_owned(),
+        status: text(table, "TableStatus").unwrap_or_default().to_owned(),
+        items: integer(table, "ItemCount"),
+        bytes: integer(table, "TableSizeBytes"),
+        keys: keys.map(str::to_owned).collect(),
+        indexes: list(table, "GlobalSecondaryIndexes").len()
+            + list(table, "LocalSecondaryIndexes").len(),
+    }
+}
+
+pub(crate) fn view(tables: &[Table], last: &str) -> Page {
+    let row = |table: &Table| {
+        let to = url("/table").with("name", &table.name);
+        el("tr").put((
+            cell(with("a", "row name", &table.name).href(&to)),
+            cell(layout::code(table.keys.join(", "))),
+            cell(with(
+                "span",
+                if table.status == "ACTIVE" { "tag good" } else { "tag warn" },
+                table.status.to_lowercase(),
+            )),
+            with("td", "n", table.items),
+            with("td", "n", layout::size(table.bytes.max(0) as u64)),
+            with("td", "n", table.indexes),
+        ))
+    };
+    let columns = ["Name", "Key", "Status", "Items#", "Size#", "Indexes#"];
+    let list = match tables.is_empty() {
+        true => layout::empty(
+            "No tables yet.",
+            "Make one with aws dynamodb create-table, or with the lab about DynamoDB.",
+        ),
+        false => layout::table(&columns, tables.iter().map(row).collect()),
+    };
+    let next = (!last.is_empty()).then(|| {
+        let to = url("/tables").with("after", last);
+        with("p", "pages", crate::html::link(&to, "Next page").attr("data-next", ""))
+    });
+    Page::new(
+        TABLES,
+        "Tables",
+        (layout::title(("Tables ", with("span", "count", tables.len())), ()), list, next),
+    )
+}

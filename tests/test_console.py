@@ -1,0 +1,601 @@
+"""The web console: a person at a real browser, and each way in which somebody else could act in their
+place or make the page run what they wrote."""
+
+import json
+import os
+import re
+import socket
+import tempfile
+import threading
+import time
+
+import pytest
+from accounts import Account, allow, denied, refused
+from browser import Browser
+from console import NASTY, Person
+from deadline import wait_until
+from test_browser import site  # noqa: F401, a fixture
+
+pytestmark = pytest.mark.unkilled
+
+REBIND = "rebind.example"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    browser = Browser([REBIND, "evil.example"])
+    yield browser
+    browser.close()
+
+
+@pytest.fixture
+def person(account):
+    person = Person(account.cloud)
+    assert person.sign_in(account.id, "test").status == 303
+    return person
+
+
+def at(browser, account, path):
+    browser.open(f"{account.endpoint}/_console{path}")
+
+
+def fill(browser, fields, button, within="main"):
+    """Fills a form in and presses its button, as a person does."""
+    script = "".join(
+        f"f.querySelector('[name={name}]').value = {json.dumps(value)};" for name, value in fields.items()
+    )
+    browser.run(
+        f"(() => {{ const b = [...document.querySelectorAll('{within} button')]"
+        f".find(b => b.textContent === {json.dumps(button)}); const f = b.closest('form');"
+        f" window.before = true; {script} b.click(); }})()"
+    )
+    wait_until(
+        lambda: browser.run("!window.before && document.readyState === 'complete'"), f"{button} is done", 30
+    )
+
+
+def sign_in(browser, account, key=None):
+    browser.call("Network.clearBrowserCookies")
+    at(browser, account, "/sign-in")
+    fill(browser, {"id": key[0] if key else account.id, "secret": key[1] if key else "test"}, "Sign in")
+    assert browser.run("location.pathname") == "/_console/", browser.run("document.body.innerText")
+
+
+def says(browser, text):
+    """Waits until the page says so: it may still be on its way."""
+    look = "document.readyState === 'complete' && document.body ? document.body.innerText : ''"
+    wait_until(lambda: text in browser.run(look), f"the page says {text}", 20)
+
+
+def shown(browser):
+    return browser.run("document.querySelector('main').innerText")
+
+
+def test_a_person_at_work(account, browser):
+    """Signs in, makes a bucket, uploads a file, looks inside, changes an item, and sees a refusal come."""
+    d = account.client("dynamodb")
+    d.create_table(
+        TableName="orders", BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}])
+    d.put_item(TableName="orders", Item={"id": {"S": "one"}, "total": {"N": "5"}})
+    sign_in(browser, account)
+    assert "Buckets" in shown(browser)
+
+    name = account.bucket_name("console")
+    at(browser, account, "/buckets")
+    fill(browser, {"name": name}, "Make a bucket")
+    assert f"The bucket {name} is there." in shown(browser)
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "grüße & more.txt")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write("first line\n" + "x" * 200_000)
+        node = browser.call("DOM.getDocument")["root"]["nodeId"]
+        input_ = browser.call("DOM.querySelector", nodeId=node, selector="[type=file]")["nodeId"]
+        browser.call("DOM.setFileInputFiles", nodeId=input_, files=[path])
+        fill(browser, {"prefix": "letters/"}, "Upload")
+    assert "grüße & more.txt is there." in shown(browser)
+    stored = account.s3.get_object(Bucket=name, Key="letters/grüße & more.txt")
+    assert stored["ContentType"] == "text/plain" and stored["ContentLength"] == 200_011
+    browser.run("[...document.querySelectorAll('a')].find(a => a.textContent === 'grüße & more.txt').click()")
+    says(browser, "A look inside")
+    assert "first line" in browser.run("document.querySelector('pre.look').innerText")
+    fill(browser, {"tags": "kind=letter\nyear=2026"}, "Save tags")
+    tags = account.s3.get_object_tagging(Bucket=name, Key="letters/grüße & more.txt")["TagSet"]
+    assert {t["Key"]: t["Value"] for t in tags} == {"kind": "letter", "year": "2026"}
+
+    at(browser, account, "/table?name=orders")
+    browser.run("document.querySelector('tbody a.row').click()")
+    wait_until(lambda: browser.run("!!document.querySelector('[name=item]')"), "the item's page", 20)
+    fill(browser, {"item": '{"id": {"S": "one"}, "total": {"N": "7.5"}}'}, "Save it")
+    assert "The item is saved." in shown(browser)
+    assert d.get_item(TableName="orders", Key={"id": {"S": "one"}})["Item"]["total"] == {"N": "7.5"}
+
+    at(browser, account, "/requests")
+    wait_until(lambda: browser.run("document.body.classList.contains('live-on')"), "it follows", 20)
+    mia = account.client("s3", account.new_user("mia", allow("s3:ListBucket")))
+    with denied("s3:GetObject"):
+        mia.get_object(Bucket=name, Key="letters/x")
+    wait_until(
+        lambda: "denied" in browser.run("(document.querySelector('.request.fresh') || {}).innerText || ''"),
+        "the refusal comes by itself", 20)
+    why = browser.run("document.querySelector('.request.fresh .why').textContent")
+    assert "user/mia" in why and "s3:GetObject" in why and "identity-based policy" in why, why
+
+
+def test_it_works_without_a_script(account, browser):
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        sign_in(browser, account)
+        at(browser, account, "/buckets")
+        name = account.bucket_name("plain")
+        fill(browser, {"name": name}, "Make a bucket")
+        assert f"The bucket {name} is there." in shown(browser)
+        at(browser, account, "/requests")
+        assert "CreateBucket" in shown(browser)
+    finally:
+        browser.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_keys_of_the_keyboard(account, browser, bucket):
+    sign_in(browser, account)
+
+    def press(key):
+        for kind in ("keyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", type=kind, key=key, text=key if kind == "keyDown" else "")
+
+    press("g")
+    press("b")
+    wait_until(lambda: browser.run("location.pathname") == "/_console/buckets", "to the buckets", 20)
+    wait_until(lambda: browser.run("document.readyState") == "complete", "they are there", 20)
+    press("j")
+    assert browser.run("document.activeElement.textContent") == bucket
+    at(browser, account, f"/bucket?name={bucket}")
+    press("/")
+    assert browser.run("document.activeElement.name") == "prefix"
+    # The first stop of the tabulator key leads past the navigation.
+    at(browser, account, "/buckets")
+    browser.call("Input.dispatchKeyEvent", type="rawKeyDown", key="Tab", code="Tab", windowsVirtualKeyCode=9)
+    assert browser.run("document.activeElement.id") == "skip"
+
+
+@pytest.mark.parametrize("width", [375, 1280])
+def test_nothing_is_wider_than_the_screen(account, browser, bucket, width):
+    long = "a-name-that-goes-on-" * 10
+    account.s3.put_object(Bucket=bucket, Key=long, Body=b"x", Metadata={"long": "y" * 900})
+    sign_in(browser, account)
+    browser.call(
+        "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500)
+    try:
+        for path in ["/", "/buckets", f"/bucket?name={bucket}", f"/object?bucket={bucket}&key={long}",
+                     "/requests", "/tables", "/identities", "/map", "/metrics", "/labs",
+                     "/lab?name=introduction", "/nothing"]:
+            at(browser, account, path)
+            assert browser.run("document.documentElement.scrollWidth") <= width, path
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+# What others wrote.
+
+
+def test_what_others_wrote_runs_nowhere(account, browser, bucket):
+    """In names of objects, their content, types, metadata and tags, values and names in tables, paths and
+    agents of requests, documents of policies."""
+    account.s3.put_object(
+        Bucket=bucket, Key=f"{NASTY}.html", Body=NASTY.encode(), ContentType="text/html",
+        Metadata={"nasty": NASTY}, CacheControl=NASTY)
+    account.s3.put_object_tagging(
+        Bucket=bucket, Key=f"{NASTY}.html", Tagging={"TagSet": [{"Key": "k", "Value": "a=b+c"}]})
+    d = account.client("dynamodb")
+    d.create_table(
+        TableName="nasty", BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": NASTY, "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": NASTY, "AttributeType": "S"}])
+    d.put_item(TableName="nasty", Item={NASTY: {"S": NASTY}, "more" + NASTY: {"L": [{"S": NASTY}]}})
+    agent = account.client("s3", user_agent_extra=NASTY)
+    with refused("NoSuchKey"):
+        agent.get_object(Bucket=bucket, Key=NASTY)
+    account.iam.create_role(RoleName="nasty", Description="a <b> role", AssumeRolePolicyDocument=json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Sid": "x", "Effect": "Allow", "Action": "sts:AssumeRole",
+         "Principal": {"AWS": account.id}, "Condition": {"StringEquals": {"aws:userid": NASTY}}}]}))
+    sign_in(browser, account)
+    key = json.dumps({NASTY: {"S": NASTY}})
+    places = [
+        "/", f"/bucket?name={bucket}", f"/bucket?name={bucket}&versions=1", "/tables", "/table?name=nasty",
+        "/requests", "/map", "/role?name=nasty",
+    ]
+    for path in places:
+        at(browser, account, path)
+        assert browser.run("typeof window.owned") == "undefined", path
+        assert browser.run("document.querySelectorAll('main script, main img[src=x]').length") == 0, path
+    for path in [
+        f"/object?bucket={bucket}&key=' + encodeURIComponent({json.dumps(NASTY + '.html')}) + '",
+        f"/item?table=nasty&key=' + encodeURIComponent({json.dumps(key)}) + '",
+        f"/bucket?name={bucket}&prefix=' + encodeURIComponent({json.dumps(NASTY)}) + '",
+    ]:
+        at(browser, account, "/labs")
+        browser.run(f"window.before = true; location.href = '/_console{path}'; 0")
+        wait_until(lambda: browser.run("!window.before && document.readyState === 'complete'"), path, 20)
+        assert browser.run("typeof window.owned") == "undefined", path
+        assert browser.run("document.querySelectorAll('main script, main img[src=x]').length") == 0, path
+        assert "<script>" in browser.run("document.querySelector('main').textContent"), path
+
+
+def test_what_comes_live_runs_nowhere(account, browser, bucket):
+    sign_in(browser, account)
+    for page in ["/requests", "/map"]:
+        at(browser, account, page)
+        wait_until(lambda: browser.run("document.body.classList.contains('live-on')"), "it follows", 20)
+        agent = account.client("s3", user_agent_extra=NASTY)
+        with refused("NoSuchKey"):
+            agent.get_object(Bucket=bucket, Key=NASTY)
+        wait_until(lambda: browser.run("document.querySelectorAll('.fresh').length > 0"), "it came", 20)
+        assert browser.run("typeof window.owned") == "undefined"
+        assert browser.run("document.querySelectorAll('main script, main img[src=x]').length") == 0
+
+
+def test_uploads_are_never_pages_of_ours(account, person, bucket):
+    """Given as what they are only if they are images, whatever they say they are."""
+    s3 = account.s3
+    png = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
+    for key, body, kind in [("page", NASTY.encode(), "text/html"), ("svg", b"<svg onload=alert(1)>", "image/svg+xml"),
+                            ("lie", NASTY.encode(), "image/png"), ("image", png, "text/html")]:
+        s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=kind)
+    page = re.search(r"page=([0-9a-f]{64})", person.loads("/requests")).group(1)
+    for key, status in [("page", 415), ("svg", 415), ("lie", 415), ("image", 200)]:
+        answer = person.see("/object/raw", bucket=bucket, key=key, page=page)
+        assert answer.status == status, key
+        assert "<script>window" not in answer.text, key
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["content-security-policy"] == "default-src 'none'; sandbox"
+    download = person.see("/object/download", bucket=bucket, key="page")
+    assert download.headers["content-type"] == "application/octet-stream"
+    assert download.headers["content-disposition"].startswith("attachment; ")
+    assert download.text == NASTY
+
+
+# Who acts.
+
+
+def test_signing_in(account):
+    person = Person(account.cloud)
+    assert person.see("/buckets").headers["location"] == "/_console/sign-in"
+    wrong = person.sign_in(account.id, "wrong")
+    assert wrong.status == 403 and "set-cookie" not in wrong.headers and "signature" in wrong.text.lower()
+    unknown = person.sign_in("AKIANOTTHERE", "x")
+    assert unknown.status == 403 and "InvalidClientTokenId" in unknown.text
+    good = person.sign_in(account.id, "test")
+    cookie = good.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Path=/_console" in cookie
+    assert account.id in person.see("/labs").text
+    assert "test" not in cookie and account.id not in cookie
+
+
+def test_a_chosen_session_is_not_taken(account):
+    """Session fixation: what the cookie said before signing in means nothing afterwards."""
+    person = Person(account.cloud)
+    name = f"cumulet-console-{person.port}"
+    person.cookie = f"{name}={'0' * 64}"
+    assert person.see("/labs").status == 303
+    chosen = person.cookie
+    person.sign_in(account.id, "test")
+    assert person.cookie != chosen
+    other = Person(account.cloud)
+    other.cookie = chosen
+    assert other.see("/labs").status == 303
+    # Signing in again ends the session before.
+    before = person.cookie
+    person.sign_in(account.id, "test")
+    other.cookie = before
+    assert other.see("/labs").status == 303
+
+
+def test_each_acts_as_who_they_are(account, other):
+    one, two = Person(account.cloud), Person(account.cloud)
+    one.sign_in(account.id, "test")
+    two.sign_in(other.id, "test")
+    name = account.bucket_name("own")
+    assert one.change("/bucket/create", name=name) == ("good", f"The bucket {name} is there.")
+    assert name in one.see("/buckets").text and name not in two.see("/buckets").text
+    kind, said = two.change("/bucket/delete", name=name)
+    assert kind == "bad" and said.startswith("AccessDenied"), said
+    # The number of one is none in the forms of the other, nor are the addresses that its pages load.
+    answer = two.send("/bucket/create", {"csrf": one.number(), "name": account.bucket_name("no")})
+    assert answer.status == 403
+    assert two.ask("GET", one.loads("/requests")).status == 403
+    # Gone is gone.
+    number, cookie = one.number(), one.cookie
+    assert one.send("/sign-out", {"csrf": number}).status == 303
+    assert one.see("/buckets").status == 303
+    one.cookie = cookie
+    assert one.send("/bucket/delete", {"csrf": number, "name": name}).status == 401
+    account.s3.head_bucket(Bucket=name)
+
+
+def test_what_is_denied_says_why(account, bucket):
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"secret text")
+    key = account.new_user("mia", allow("s3:ListAllMyBuckets"))
+    mia = Person(account.cloud)
+    assert mia.sign_in(*key).status == 303
+    assert bucket in mia.see("/buckets").text
+    for path, parameters, action in [
+        ("/bucket", {"name": bucket}, "s3:ListBucket"),
+        ("/tables", {}, "dynamodb:ListTables"),
+        ("/requests", {}, "cumulet:ListEvents"),
+        ("/containers", {}, "cumulet:ReadContainers"),
+        ("/identities", {}, "iam:ListUsers"),
+    ]:
+        answer = mia.see(path, **parameters)
+        assert action in answer.text and "user/mia" in answer.text, (path, answer.text)
+        assert "secret text" not in answer.text
+    assert "secret text" not in mia.see("/object", bucket=bucket, key="k").text
+    assert mia.see("/object/download", bucket=bucket, key="k").status == 403
+    kind, said = mia.change("/bucket/create", name=account.bucket_name("no"))
+    assert kind == "bad" and "s3:CreateBucket" in said, said
+    assert mia.see("/").text.count("you may not see these") >= 3
+    # A key that is gone ends what its session may do.
+    account.iam.delete_access_key(UserName="mia", AccessKeyId=key[0])
+    assert bucket not in mia.see("/buckets").text
+
+
+def test_following_ends_with_the_permission(own_cloud):
+    account = Account("000000000000", own_cloud())
+    key = account.new_user("mia", allow("cumulet:ListEvents"))
+    mia = Person(account.cloud)
+    mia.sign_in(*key)
+    target = mia.loads("/requests")
+    ended = []
+
+    def follow():
+        try:
+            for _ in mia.follow(target, "never to be seen", 20):
+                pass
+        except AssertionError as error:
+            ended.append(str(error))
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    account.iam.delete_user_policy(UserName="mia", PolicyName="p")
+    thread.join(30)
+    assert ended and "it ended without" in ended[0], ended
+
+
+# Where a request comes from.
+
+
+def test_forged_origins(account, person):
+    number = person.number()
+    for origin in ["http://evil.example", "null", "http://localhost:1", f"https://{person.host}:{person.port}",
+                   f"{person.origin}.evil.example", None]:
+        name = account.bucket_name("forged")
+        answer = person.send("/bucket/create", {"csrf": number, "name": name}, {"Origin": origin})
+        assert answer.status == 403 and "another origin" in answer.text, origin
+        login = Person(account.cloud).send(
+            "/sign-in", {"id": account.id, "secret": "test", "region": "us-east-1"}, {"Origin": origin})
+        assert login.status == 403 and "set-cookie" not in login.headers, origin
+    answer = person.send("/bucket/create", {"name": account.bucket_name("forged")})
+    assert answer.status == 403 and "not of this session" in answer.text
+    assert account.s3.list_buckets()["Buckets"] == []
+
+
+def test_names_that_are_not_ours(account, person):
+    """A page of a name that came to mean this machine finds no console."""
+    for host in [f"{REBIND}:{person.port}", "evil.example", f"bucket.localhost:{person.port}"]:
+        answer = person.ask("GET", "/sign-in", headers={"Host": host})
+        assert answer.status >= 400 and "Secret" not in answer.text, (host, answer.text)
+        answer = person.ask("GET", "/labs", headers={"Host": host})
+        assert "csrf" not in answer.text, host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "evil.example"])
+def test_a_page_of_another_origin_does_nothing(account, browser, bucket, site, host):
+    """With the session's cookie in the browser: forms, frames and fetches of a page on another port of the
+    same host, to which the browser gives the cookie, and of another site."""
+    sign_in(browser, account)
+    browser.open(site.origin.replace("127.0.0.1", host) + "/empty")
+    target = f"{account.endpoint}/_console"
+    frame = (
+        "new Promise(r => { const f = document.createElement('iframe'); f.onload = f.onerror = () => {"
+        " let t = 'closed'; try { t = f.contentDocument.body.innerText } catch {} r(t) };"
+        f" f.src = '{target}/buckets'; document.body.append(f) }})"
+    )
+    assert bucket not in browser.run(frame)
+    got = browser.run(
+        f"fetch('{target}/buckets', {{credentials: 'include'}}).then(r => r.text(), e => 'no')")
+    assert got == "no"
+    browser.run(
+        "(() => { const f = document.createElement('form'); f.method = 'post';"
+        f" f.action = '{target}/bucket/delete';"
+        f" f.innerHTML = '<input name=name value={bucket}>'; document.body.append(f); f.submit() }})()")
+    says(browser, "another origin")
+    assert browser.run("location.pathname") == "/_console/bucket/delete"
+    account.s3.head_bucket(Bucket=bucket)
+
+
+def test_a_page_in_a_bucket_is_a_stranger(account, browser, bucket):
+    """It has the console's origin, so the browser sends the cookie, yet it can neither read nor act."""
+    account.s3.put_object(
+        Bucket=bucket, Key="evil.html", Body=b"<!doctype html><title>evil</title>", ContentType="text/html")
+    mia = account.client("s3", account.new_user("mia", allow("s3:GetObject")))
+    url = mia.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "evil.html"})
+    sign_in(browser, account)
+    browser.open(url)
+    assert browser.run("document.title") == "evil"
+    for options in ["{}", "{mode: 'same-origin'}", "{referrer: '/_console/buckets'}"]:
+        got = browser.run(f"fetch('/_console/buckets', {options}).then(async r => [r.status, await r.text()])")
+        assert got[0] == 403 and "csrf" not in got[1] and bucket not in got[1], got
+    opened = browser.call(
+        "Runtime.evaluate", expression="window.w = open('/_console/buckets'); !!window.w", userGesture=True)
+    assert opened["result"]["value"], opened
+    # Once it is there it is out of reach.
+    wait_until(lambda: browser.run("window.w.closed"), "the window is taken away", 20)
+    read = "(() => { try { return String(window.w.document.body.innerText) } catch (e) { return '' } })()"
+    assert bucket not in browser.run(read)
+    status = browser.run(
+        "fetch('/_console/bucket/delete', {method: 'POST', body: new URLSearchParams({name: '%s'})})"
+        ".then(r => r.status)" % bucket)
+    assert status == 403
+    status = browser.run("fetch('/_console/requests/live').then(r => r.status)")
+    assert status == 403
+
+
+def test_not_over_plain_http_from_elsewhere(own_cloud):
+    cloud = own_cloud("--host-name", "cloud.test")
+    person = Person(cloud)
+    host = {"Host": f"cloud.test:{person.port}"}
+    answer = person.ask("GET", "/sign-in", headers=host)
+    assert answer.status == 403 and f"https://cloud.test:{person.port}/_console/" in answer.text
+    assert "password" not in answer.text
+
+
+# The rest.
+
+
+def test_heads_and_numbers(account, person, capsys):
+    """What every page says to the browser, and how long each takes."""
+    worst = {}
+    for path in ["/", "/buckets", "/tables", "/identities", "/requests", "/map", "/metrics", "/labs",
+                 "/lab?name=introduction"]:
+        took = []
+        for _ in range(5):
+            began = time.perf_counter()
+            answer = person.ask("GET", path)
+            took.append((time.perf_counter() - began) * 1000)
+        assert answer.status == 200, path
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy and "unsafe" not in policy
+        assert f"script-src {person.origin}/_console/assets/;" in policy
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert not re.search(r"<script(?! src=\"/_console/assets/)|\son\w+=|style=\"|javascript:", answer.text), path
+        worst[path] = min(took)
+    with capsys.disabled():
+        print("\nconsole, ms a page: " + ", ".join(f"{path} {ms:.1f}" for path, ms in worst.items()))
+
+
+def test_forms_that_are_none(account, person, bucket):
+    number = person.number()
+    boundary = {"Content-Type": "multipart/form-data; boundary=X", "Origin": person.origin}
+    good = (f"--X\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\n{number}\r\n"
+            f"--X\r\nContent-Disposition: form-data; name=\"bucket\"\r\n\r\n{bucket}\r\n").encode()
+    file = b"--X\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\nDATA"
+    for body in [b"", b"--X--", good, good + file[:40], b"\xff" * 100, good * 100, b"x" * 50_000]:
+        assert person.ask("POST", "/object/upload", body, boundary).status == 400, body[:80]
+    # A file that breaks off is not stored.
+    answer = person.ask("POST", "/object/upload", good + file, boundary)
+    assert answer.status in (303, 400)
+    assert "Contents" not in account.s3.list_objects_v2(Bucket=bucket)
+    assert person.ask("POST", "/object/upload", good + file + b"\r\n--X--\r\n", boundary).status == 303
+    assert account.s3.get_object(Bucket=bucket, Key="f")["Body"].read() == b"DATA"
+    assert person.send("/item/put", {"csrf": number, "table": "none", "item": "{"}).status == 400
+    assert person.send("/bucket/create", {"csrf": number, "name": "x" * 3_000_000}).status == 413
+    assert person.send("/nothing", {"csrf": number}).status == 404
+    assert person.ask("PUT", "/buckets").status == 405
+    for name in ["", "..", "a/b", NASTY, "x" * 500]:
+        kind, _ = person.change("/bucket/create", name=name)
+        assert kind == "bad", name
+    assert person.see("/nothing").status == 404
+    assert person.see("/bucket", name="..").status >= 400
+
+
+def test_items(account, person):
+    d = account.client("dynamodb")
+    d.create_table(
+        TableName="ttt", BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "a", "KeyType": "HASH"}, {"AttributeName": "b", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": "a", "AttributeType": "S"}, {"AttributeName": "b", "AttributeType": "N"}])
+    for n in range(120):
+        d.put_item(TableName="ttt", Item={"a": {"S": "x" if n % 2 else "y"}, "b": {"N": str(n)}})
+    first = person.see("/table", name="ttt").text
+    assert first.count('<a class="row"') == 50
+    following = re.search(r'<p class="pages"><a href="/_console([^"]*)"', first).group(1)
+    assert person.ask("GET", following.replace("&amp;", "&")).text.count('<a class="row"') == 50
+    found = person.see("/table", name="ttt", hash="x", compare="<", range="10").text
+    assert found.count('<a class="row"') == 5
+    new = {"table": "ttt", "key": "", "item": '{"a": {"S": "x"}, "b": {"N": "1"}}', "csrf": person.number()}
+    answer = person.send("/item/put", new)
+    assert answer.status == 409 and "There is an item with this key already" in answer.text
+    kind, said = person.change("/item/put", table="ttt", key="", item='{"a": {"S": "z"}, "b": {"N": "1"}}')
+    assert (kind, said) == ("good", "The item is saved.")
+    kind, _ = person.change("/item/delete", table="ttt", key='{"a": {"S": "z"}, "b": {"N": "1"}}')
+    assert kind == "good" and "Item" not in d.get_item(TableName="ttt", Key={"a": {"S": "z"}, "b": {"N": "1"}})
+    answer = person.send("/item/put", {**new, "item": '{"a": {"S": "only"}}'})
+    assert answer.status == 400 and "only" in answer.text and "ValidationException" in answer.text
+
+
+def test_versions_and_deleting(account, person, bucket):
+    assert person.change("/bucket/versioning", name=bucket, status="Enabled")[0] == "good"
+    for n in range(2):
+        account.s3.put_object(Bucket=bucket, Key="a/k", Body=f"text {n}".encode())
+    assert "text 1" in person.see("/object", bucket=bucket, key="a/k").text
+    assert person.change("/object/delete", bucket=bucket, key="a/k", version="") == ("good", "a/k is deleted.")
+    page = person.see("/bucket", name=bucket, prefix="a/", versions="1").text
+    assert page.count(">deleted</span>") == 1 and page.count(">older</span>") == 2
+    old = account.s3.list_object_versions(Bucket=bucket)["Versions"][1]["VersionId"]
+    assert "text 0" in person.see("/object", bucket=bucket, key="a/k", version=old).text
+    kind, said = person.change("/bucket/delete", name=bucket)
+    assert kind == "bad" and said.startswith("BucketNotEmpty")
+
+
+def test_the_map_and_the_numbers_come_live(account, person, bucket):
+    pieces = person.follow(person.loads("/map"), f">{bucket}<")
+    next(pieces)
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    for _ in pieces:
+        pass
+    plots = person.ask("GET", person.loads("/metrics"))
+    assert plots.status == 200 and plots.text.count("<svg") == 6
+
+
+def test_labs(account, person):
+    page = person.see("/labs").text
+    assert "First steps" in page and "not run yet" in page
+    lab = person.see("/lab", name="first-steps").text
+    assert "Step 1" in lab and "You should see" in lab
+    assert person.see("/lab", name="../../etc/passwd").status == 404
+
+
+def test_containers(engine):
+    """Needs root, as all tests of containers do. Lines of logs and labels hold what they like."""
+    engine.docker("run", "-d", "--name", "noisy", "--label", f"nasty={NASTY}", "busybox", "sh", "-c",
+                  f"echo '{NASTY}'; echo wrong >&2; trap exit TERM; i=0;"
+                  " while [ $i -lt 600 ]; do echo line-$i; i=$((i+1)); sleep 0.1; done")
+    engine.wait_for("noisy", "running")
+    person = Person(engine.cloud)
+    assert person.sign_in("test", "test").status == 303
+    assert "noisy" in person.see("/containers").text and "busybox" in person.see("/images").text
+    for _ in person.follow(person.loads("/container", id="noisy"), "line-"):
+        pass
+    page = person.see("/container", id="noisy").text
+    assert "line-0" in page and '<div class="line error"' in page and "nasty=&lt;script&gt;" in page
+    assert "<script>window" not in page and "&lt;script&gt;window" in page
+    assert person.change("/container/act", id="noisy", act="stop") == ("good", "It has stopped.")
+    engine.wait_for("noisy", "exited")
+    assert person.change("/container/act", id="noisy", act="start") == ("good", "It runs.")
+    assert person.change("/container/act", id="noisy", act="exec")[0] == "bad"
+    assert person.change("/container/act", id="../images/x", act="start")[0] == "bad"
+    other = Person(engine.cloud)
+    other.sign_in("123456789012", "test")
+    assert "Only principals of the default account" in other.see("/containers").text
+    assert other.change("/container/act", id="noisy", act="stop")[0] == "bad"
+    person.change("/container/act", id="noisy", act="stop")
+    assert person.change("/container/act", id="noisy", act="remove") == ("good", "It is removed.")
+
+
+def test_it_ends_with_the_cloud(own_cloud):
+    """Pages that follow hold up no end."""
+    cloud = own_cloud()
+    person = Person(cloud)
+    person.sign_in("test", "test")
+    with socket.create_connection(cloud.address) as connection:
+        target = person.loads("/requests")
+        connection.sendall(
+            f"GET /_console{target} HTTP/1.1\r\nHost: {person.host}:{person.port}\r\n"
+            f"Cookie: {person.cookie}\r\n\r\n".encode())
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        assert cloud.terminate() == 0
+        assert time.monotonic() - began < 8
