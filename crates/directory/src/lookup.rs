@@ -260,14 +260,15 @@ fn session_identity(tx: &Tx, row: &SessionRow) -> Result<Option<Identity>, Error
             })
         }
         SessionHolder::Federated(of) => {
-            let user_arn = match &of.user {
+            let (user_arn, user_id) = match &of.user {
                 Some(by) => match user(tx, account, &by.user)?.filter(|row| row.id == by.user_id) {
-                    Some(row) => row.arn,
+                    Some(row) => (row.arn, row.id),
                     None => return Ok(None),
                 },
-                None => root(partition_of(&row.arn), account).arn().to_owned(),
+                None => (root(partition_of(&row.arn), account).arn().to_owned(), String::new()),
             };
-            let principal = Principal::federated_user(account, row.arn.as_str(), user_arn);
+            let principal = Principal::federated_user(account, row.arn.as_str(), user_arn)
+                .with_issuer_id(user_id);
             let tags = pairs(&row.tags).collect();
             Some((principal, format!("{account}:{}", of.name), of.name.clone(), tags))
         }

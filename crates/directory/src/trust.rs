@@ -89,12 +89,15 @@ pub fn principals_for(
     if ids.is_empty() {
         return None;
     }
-    let own = match caller.principal.kind() {
-        PrincipalKind::User => caller.principal.arn(),
-        PrincipalKind::Session => caller.principal.issuer_arn(),
+    let principal = &caller.principal;
+    let id = caller.user_id.split(':').next().unwrap_or_default();
+    let (own, own_id) = match principal.kind() {
+        PrincipalKind::User => (principal.arn(), id),
+        PrincipalKind::Session => (principal.issuer_arn(), id),
+        // Whoever is meant by the user that asked for the session is meant by it too.
+        PrincipalKind::FederatedUser => (principal.issuer_arn(), principal.issuer_id()),
         _ => return None,
     };
-    let own_id = caller.user_id.split(':').next().unwrap_or_default();
     let mut other = BTreeMap::new();
     for (arn, id) in ids {
         match (arn == own, id == own_id) {
@@ -109,4 +112,36 @@ pub fn principals_for(
 /// The role's trust policy as it stands today.
 pub fn trust_now<'r>(tx: &Tx, role: &'r RoleRow) -> Result<Cow<'r, str>, Error> {
     principals_now(tx, &role.trust, &role.trust_ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use policy::Principal;
+
+    const ACCOUNT: AccountId = AccountId::DEFAULT;
+    const USER: &str = "arn:aws:iam::000000000000:user/bob";
+
+    /// What is read in place of a policy that names the user who had `id` when it was put.
+    fn check(principal: Principal, user_id: &str, id: &str, expected: Option<&str>) {
+        let caller = Caller::bare(principal, Some(ACCOUNT), user_id);
+        let ids = BTreeMap::from([(USER.to_owned(), id.to_owned())]);
+        let document = format!(r#"{{"Principal":{{"AWS":"{USER}"}}}}"#);
+        let expected = expected.map(|name| format!(r#"{{"Principal":{{"AWS":"{name}"}}}}"#));
+        assert_eq!(principals_for(&document, &ids, &caller), expected, "{user_id}");
+    }
+
+    #[test]
+    fn who_has_the_name_since_is_not_meant_nor_are_its_sessions() {
+        let user = || Principal::user(ACCOUNT, USER);
+        check(user(), "AIDANEW", "AIDANEW", None);
+        check(user(), "AIDANEW", "AIDAOLD", Some("AIDAOLD"));
+        let arn = "arn:aws:sts::000000000000:federated-user/guest";
+        let federated = || Principal::federated_user(ACCOUNT, arn, USER).with_issuer_id("AIDANEW");
+        check(federated(), "000000000000:guest", "AIDANEW", None);
+        check(federated(), "000000000000:guest", "AIDAOLD", Some("AIDAOLD"));
+        let renamed = "arn:aws:iam::000000000000:user/robert";
+        let federated = Principal::federated_user(ACCOUNT, arn, renamed).with_issuer_id("AIDAOLD");
+        check(federated, "000000000000:guest", "AIDAOLD", Some(renamed));
+    }
 }

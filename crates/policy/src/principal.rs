@@ -26,13 +26,14 @@ pub struct Principal {
     account: Option<AccountId>,
     arn: String,
     issuer_arn: String,
+    issuer_id: String,
     canonical_id: String,
 }
 
 impl Principal {
     fn new(kind: PrincipalKind, account: Option<AccountId>, arn: String) -> Principal {
-        let (issuer_arn, canonical_id) = (String::new(), String::new());
-        Principal { kind, account, arn, issuer_arn, canonical_id }
+        let [issuer_arn, issuer_id, canonical_id] = [const { String::new() }; 3];
+        Principal { kind, account, arn, issuer_arn, issuer_id, canonical_id }
     }
 
     /// The root user of an account.
@@ -83,6 +84,12 @@ impl Principal {
         Principal::new(PrincipalKind::Anonymous, None, "anonymous".to_owned())
     }
 
+    /// Adds the unique id of the user behind a federated user, which no other user of that name has.
+    pub fn with_issuer_id(mut self, id: impl Into<String>) -> Principal {
+        self.issuer_id = id.into();
+        self
+    }
+
     /// Adds the account's canonical user id, by which S3 policies may name it.
     pub fn with_canonical_id(mut self, id: impl Into<String>) -> Principal {
         self.canonical_id = id.into();
@@ -108,6 +115,11 @@ impl Principal {
     /// [`arn`]: Principal::arn
     pub fn issuer_arn(&self) -> &str {
         if self.issuer_arn.is_empty() { &self.arn } else { &self.issuer_arn }
+    }
+
+    /// What [`Principal::with_issuer_id`] added; else empty.
+    pub fn issuer_id(&self) -> &str {
+        &self.issuer_id
     }
 
     fn is_arn_kind(&self) -> bool {
