@@ -4,7 +4,7 @@
 use crate::config::CreateRequest;
 use crate::launch::{Security, list};
 use crate::validate::{parse_port, parse_size, signal};
-use crate::{caps, container, hierarchy, logs, time, validate};
+use crate::{caps, container, hierarchy, logs, seccomp, time, validate};
 
 /// The document of a new container.
 pub fn fuzz_create(data: &[u8]) {
@@ -22,6 +22,14 @@ pub fn fuzz_create(data: &[u8]) {
     container::mounts::fuzz(&request);
     let text = serde_json::to_vec(&request).expect("what was read can be written");
     assert_eq!(serde_json::from_slice::<CreateRequest>(&text).ok().as_ref(), Some(&request));
+}
+
+/// A seccomp profile of the client's own. What comes of it is a program that the kernel takes by its length.
+pub fn fuzz_seccomp(data: &[u8]) {
+    let text = &*String::from_utf8_lossy(data);
+    if let Ok(program) = seccomp::profile::filter(text, &[]) {
+        assert!((1..=4096).contains(&program.len()));
+    }
 }
 
 /// The small texts of options, and a line of a log.
@@ -46,6 +54,25 @@ mod tests {
         let words: [&[u8]; 8] =
             [b"null", b"-1", b"9223372036854775807", b"../", b":", b"\"", b"ALL", b"\\u0000"];
         base::noise::run(5, 20_000, &seeds, &words, super::fuzz_create);
+    }
+
+    #[test]
+    fn noise_in_profiles() {
+        let seeds: [&[u8]; 2] = [
+            br#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":1,"syscalls":[{"names":["read","write"],"action":"SCMP_ACT_ALLOW"},{"names":["clone"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":2114060288,"valueTwo":0,"op":"SCMP_CMP_MASKED_EQ"}],"excludes":{"caps":["CAP_SYS_ADMIN"]}}]}"#,
+            br#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"name":"mkdir","action":"SCMP_ACT_KILL_PROCESS","args":[{"index":1,"value":1,"op":"SCMP_CMP_GE"},{"index":1,"value":18446744073709551615,"op":"SCMP_CMP_NE"}],"includes":{"minKernel":"4.8"}}]}"#,
+        ];
+        let words: [&[u8]; 8] = [
+            b"18446744073709551615",
+            b"-1",
+            b"\"SCMP_CMP_LT\"",
+            b"null",
+            b"6",
+            b"[]",
+            b"\"SCMP_ACT_TRACE\"",
+            b"4.99999999999",
+        ];
+        base::noise::run(9, 20_000, &seeds, &words, super::fuzz_seccomp);
     }
 
     #[test]
