@@ -34,7 +34,8 @@ pub use registry::{
     RegistryAccess, RegistryAnswer, RegistryCall, RegistryDoor, RegistryKeys, RegistryReply,
 };
 pub use service::{
-    Answer, Ask, AskContext, CrossOrigin, Grants, Hooks, OriginAnswer, OriginRule, Reply, Service,
-    Started, Through, WebAnswer, WebFailure, WebRequest, answer, cast, not_started, started,
+    Answer, Ask, AskContext, CrossOrigin, DoorRules, Grants, Hooks, OriginAnswer, OriginRule,
+    Reply, Service, Started, Through, WebAnswer, WebFailure, WebRequest, answer, cast, not_started,
+    started,
 };
 pub use store::{Jobs, Store, StoreError, Tx};

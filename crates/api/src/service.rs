@@ -156,6 +156,15 @@ pub enum WebFailure {
     Plain,
 }
 
+/// What an endpoint does before it looks at who asks for what.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct DoorRules {
+    /// A plain `GET /` is answered with `healthy: ` and the name that was asked.
+    pub greets: bool,
+    /// Request line and headers together may be no larger each; 400 otherwise.
+    pub head_bytes_max: Option<usize>,
+}
+
 /// What a service adds to what the gateway does for all: to authorisation, and to the checks of a body.
 pub trait Hooks: Send + Sync {
     /// Whether anything of the service is done. One that is known by its model alone answers 501 to
@@ -189,6 +198,11 @@ pub trait Hooks: Send + Sync {
         trailers: &[(String, String)],
     ) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// What the service's endpoint does before it looks at a request.
+    fn door_rules(&self) -> DoorRules {
+        DoorRules::default()
     }
 
     /// What the rules of a bucket (S3) let a page of another origin do with it.

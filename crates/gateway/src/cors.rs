@@ -36,10 +36,10 @@ pub(crate) type Headers = Vec<(&'static str, String)>;
 /// Looks up what a bucket's rules say.
 pub(crate) type Lookup<'l> = &'l dyn Fn(&str, &CrossOrigin<'_>) -> Result<OriginAnswer, Error>;
 
-/// Whether the request only asks what a page may do. S3 takes every OPTIONS for that.
+/// Whether the request only asks what a page may do. S3 takes every OPTIONS for that, other services
+/// each that names an origin.
 pub(crate) fn is_preflight(head: &Head<'_>, target: &Target<'_, '_>) -> bool {
-    let asks = || head.header("origin").is_some() && head.header(ASKED_METHOD).is_some();
-    head.method == "OPTIONS" && (target.entry.is_s3 || asks())
+    head.method == "OPTIONS" && (target.entry.is_s3 || head.header("origin").is_some())
 }
 
 /// Whether the request, or the one to come, is for a bucket. A preflight has neither signature nor
@@ -78,7 +78,9 @@ pub(crate) fn preflight(
         Verdict::Free(mut headers) => {
             // What the page asks for is named back, so that new headers of new SDKs need no new list.
             let asked = head.owned(ASKED_HEADERS).unwrap_or_else(|| REQUEST_HEADERS.to_owned());
-            headers.push(("access-control-allow-methods", METHODS.to_owned()));
+            let methods = head.owned(ASKED_METHOD).filter(|_| !target.entry.is_s3);
+            let methods = methods.unwrap_or_else(|| METHODS.to_owned());
+            headers.push(("access-control-allow-methods", methods));
             headers.push(("access-control-allow-headers", asked));
             headers.push(("access-control-max-age", "172800".to_owned()));
             headers

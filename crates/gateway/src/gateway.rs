@@ -329,6 +329,14 @@ impl Gateway {
             return cors::preflight(&head, &target, &self.local, &origin_rules);
         }
         seen.for_page = cors::headers(&head, &target, &self.local, &origin_rules)?;
+        let rules = target.entry.service.hooks().door_rules();
+        pages::check_size(&head, rules)?;
+        if rules.greets
+            && let Some(page) = pages::greeting(&head)
+        {
+            seen.recorded = true;
+            return Ok(page);
+        }
         if let HostStyle::Website { bucket, region } = target.host {
             return self.website(peer, &head, target.entry, (bucket, region), seen).await;
         }

@@ -6,6 +6,7 @@ use crate::gateway::{Gateway, Seen};
 use crate::head::Head;
 use crate::host::HostStyle;
 use crate::metrics::Exposition;
+use api::{DoorRules, Error};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use std::sync::atomic::Ordering::Relaxed;
@@ -190,6 +191,29 @@ impl Gateway {
             let counts: Vec<u64> = histogram.buckets.iter().map(|b| b.load(Relaxed)).collect();
             out.histogram_ns(name, help, &BOUNDS_NS, &counts, histogram.sum_ns.load(Relaxed));
         }
+    }
+}
+
+/// What some endpoints answer to whoever only wants to know whether they are there.
+pub(crate) fn greeting(head: &Head<'_>) -> Option<Response> {
+    let bare = head.raw_query.is_empty() && head.header("authorization").is_none();
+    let asks = bare && head.path == "/" && matches!(head.method, "GET" | "HEAD");
+    let host = head.text("host").unwrap_or(&head.host);
+    asks.then(|| page("text/plain", format!("healthy: {host} ")))
+}
+
+/// Refuses a head that the endpoint would not read.
+pub(crate) fn check_size(head: &Head<'_>, rules: DoorRules) -> Result<(), Error> {
+    let Some(most) = rules.head_bytes_max else { return Ok(()) };
+    let line = head.path.len() + head.raw_query.len();
+    let headers: usize = head.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    match line.max(headers) > most {
+        true => Err(Error::with_code(
+            "RequestHeaderSectionTooLarge",
+            400,
+            format!("The request line or the headers are larger than {most} bytes."),
+        )),
+        false => Ok(()),
     }
 }
 

@@ -81,6 +81,9 @@ pub(crate) fn rejected(rejection: Rejection, entry: &Entry, protocol: Protocol) 
         (Rejection::Malformed(text), Protocol::RestXml) => {
             Error::with_code("MalformedInput", 400, text)
         }
+        (Rejection::Malformed(_), Protocol::AwsJson10) => {
+            Error::with_code("SerializationException", 400, "")
+        }
         (other, _) => Error::with_code("SerializationException", 400, other.to_string()),
     }
 }

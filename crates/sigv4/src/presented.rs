@@ -183,8 +183,12 @@ fn parse_parts(text: &str) -> Result<Parts<'_>, Cause> {
     if text.is_empty() {
         return Ok(parts);
     }
-    for component in pieces(text, b',') {
-        let component = component.trim_ascii();
+    // Commas, spaces, or both stand between them.
+    let apart = |piece| match str::trim_ascii(piece) {
+        "" => vec![""],
+        words => words.split([' ', '\t']).filter(|word| !word.is_empty()).collect(),
+    };
+    for component in pieces(text, b',').flat_map(apart) {
         let malformed = || Cause::Component(component.to_owned());
         let equals = component.bytes().position(|b| b == b'=').ok_or_else(malformed)?;
         let (name, value) = (&component[..equals], &component[equals + 1..]);

@@ -107,8 +107,11 @@ fn object(sink: &mut impl Sink, kind: Option<&str>, error: &ErrorParts<'_>) {
     let own = members.iter().find(|m| is_message(m));
     // The framework's own errors have a capital letter.
     let framework = kind.is_some_and(|k| k.starts_with("com.amazon.coral.service#"));
-    sink.key(own.map_or(if framework { "Message" } else { "message" }, |m| m.wire));
-    sink.text(error.message);
+    // Of a body that cannot be read the original says no more than that.
+    if !(framework && error.message.is_empty()) {
+        sink.key(own.map_or(if framework { "Message" } else { "message" }, |m| m.wire));
+        sink.text(error.message);
+    }
     if let Some(value) = error.members {
         for (index, member) in members.iter().enumerate() {
             let field = value.field(index).value();
