@@ -307,6 +307,56 @@ def test_a_policy_means_who_was_there(account):
     assert json.loads(shown)["Statement"][0]["Principal"] == {"AWS": first}
 
 
+def test_whom_the_policy_of_a_stream_means(account, other):
+    """Not the name, but who has it when the policy is put."""
+    db = account.dynamodb
+    table = new_table(account, StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"})
+    resource = db.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    user = f"arn:aws:iam::{other.id}:user/s"
+
+    def document(who):
+        return policy({"Effect": "Allow", "Principal": {"AWS": who}, "Action": "dynamodb:DescribeStream", "Resource": resource})
+
+    def ask(key):
+        return other.client("dynamodbstreams", key=key).describe_stream(StreamArn=resource)
+
+    with refused("ValidationException", 400, part="Invalid principal"):
+        db.put_resource_policy(ResourceArn=resource, Policy=document(user))
+    with refused("ValidationException", 400, part="Invalid principal"):
+        db.put_resource_policy(ResourceArn=resource, Policy=document(user.replace("aws", "aws-cn")))
+    ask_all = allow("dynamodb:*")
+    first = other.new_user("s", ask_all)
+    first_id = other.iam.get_user(UserName="s")["User"]["UserId"]
+    db.put_resource_policy(ResourceArn=resource, Policy=document(user))
+    ask(first)
+    assert user in db.get_resource_policy(ResourceArn=resource)["Policy"]
+    other.iam.delete_user_policy(UserName="s", PolicyName="p")
+    other.iam.delete_access_key(UserName="s", AccessKeyId=first[0])
+    other.iam.delete_user(UserName="s")
+    second = other.new_user("s", ask_all)
+    with refused("AccessDeniedException", 400):
+        ask(second)
+    shown = db.get_resource_policy(ResourceArn=resource)["Policy"]
+    assert user not in shown and first_id in shown
+    db.put_resource_policy(ResourceArn=resource, Policy=document(user))
+    ask(second)
+
+
+def test_arns_of_elsewhere(account):
+    """An endpoint knows the tables of its own region and partition."""
+    table = new_table(account, StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"})
+    db, here = account.dynamodb, arn(account, table)
+    stream = db.describe_table(TableName=table)["Table"]["LatestStreamArn"]
+    for one, another in (("us-east-1", "us-west-2"), ("arn:aws:", "arn:aws-cn:")):
+        with refused("ValidationException", 400, part="Invalid TableArn"):
+            db.get_item(TableName=here.replace(one, another), Key=KEY)
+        with refused("ValidationException", 400, part="Invalid TableArn"):
+            db.list_tags_of_resource(ResourceArn=here.replace(one, another))
+        with refused("ValidationException", 400, part="Invalid StreamArn"):
+            account.client("dynamodbstreams").describe_stream(StreamArn=stream.replace(one, another))
+    assert db.get_item(TableName=here, Key=KEY).get("Item") is None
+
+
 def test_streams_belong_to_their_account(account, other):
     """Another account's ARN or iterator opens nothing, until the stream's own policy says so."""
     db = account.dynamodb

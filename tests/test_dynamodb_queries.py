@@ -171,7 +171,9 @@ def test_pages_of_a_megabyte(account):
         told = call(TableName=table, **more, ProjectionExpression="c")
         assert told["Count"] == 11
         told = call(TableName=table, **more, Select="COUNT", ReturnConsumedCapacity="TOTAL")
-        assert told["ConsumedCapacity"]["CapacityUnits"] == 134.5
+        # A scan passes up to three empty partitions of the storage, each of which is rounded up.
+        passed = (told["ConsumedCapacity"]["CapacityUnits"] - 134.5) / 0.5
+        assert passed in ((0,) if call == account.dynamodb.query else (0, 1, 2, 3))
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 7, 100])

@@ -115,7 +115,7 @@ def test_limits(account, table):
         write(account, {})
     with invalid("TransactItems can only contain one of Check, Put, Update or Delete"):
         write(account, a_put(table, "y") | a_check(table, "z"))
-    with invalid(part="Aggregated size of all items in the transaction cannot exceed 4MB"):
+    with invalid(part="Transaction payload size cannot exceed"):
         write(account, *(a_put(table, f"large{n}", x="y" * 390_000) for n in range(11)))
     with refused("ResourceNotFoundException", 400, "Requested resource not found"):
         write(account, a_put(table, "y"), a_put("absent", "y"))

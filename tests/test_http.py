@@ -172,6 +172,52 @@ def test_an_answer_to_a_page_can_be_read(account):
     assert "x-amzn-requestid" in answer.headers["access-control-expose-headers"].lower()
 
 
+DYNAMODB = "dynamodb.us-east-1.amazonaws.com"
+
+
+def test_the_door_of_dynamodb(account):
+    """It greets who only asks whether it is there, lets pages of any origin read, and takes small heads."""
+    def ask(method, host=DYNAMODB, path="/", **headers):
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        return requests.request(method, f"{account.endpoint}{path}", headers={"Host": host, **headers})
+
+    for host in (DYNAMODB, "streams.dynamodb.us-east-1.amazonaws.com", "dynamodb.us-east-1.localhost"):
+        answer = ask("GET", host)
+        assert (answer.status_code, answer.text.strip()) == (200, f"healthy: {host}")
+        assert "access-control-allow-origin" not in answer.headers
+    assert ask("GET", path="/abc").status_code in (400, 404)
+    for method in ("GET", "POST", "OPTIONS"):
+        answer = ask(method, Origin="http://page.example")
+        assert answer.headers["access-control-allow-origin"] == "*"
+        assert "access-control-allow-credentials" not in answer.headers
+        assert ("access-control-max-age" in answer.headers) == (method == "OPTIONS")
+    asked = ask("OPTIONS", Origin="http://page.example", Access_Control_Request_Method="POST",
+                Access_Control_Request_Headers="x-amz-target, authorization")
+    assert asked.headers["access-control-allow-methods"] == "POST"
+    assert asked.headers["access-control-allow-headers"] == "x-amz-target, authorization"
+    for large in ({"a": "x" * 9_000, "b": "y" * 9_000}, {"path": "/" + "x" * 17_000}):
+        answer = ask("POST", **large)
+        assert answer.status_code == 400 and "RequestHeaderSectionTooLarge" in answer.text
+
+
+@pytest.mark.parametrize("between", [", ", ",", " ", "  ", " , "])
+def test_what_stands_between_the_parts_of_a_signature(account, between):
+    request = wire.Request(account, "POST", "/", b"{}", service="dynamodb", headers=[
+        ("Content-Type", "application/x-amz-json-1.0"), ("X-Amz-Target", "DynamoDB_20120810.ListTables")])
+    request.sign()
+    value = request.header("Authorization")
+    assert request.set("Authorization", value.replace(", ", between).replace(",Sig", between + "Sig")).send().status == 200
+
+
+def test_a_page_may_read_dynamodb_but_not_as_everybody(account):
+    request = wire.Request(account, "POST", "/", b"{}", service="dynamodb", headers=[
+        ("Content-Type", "application/x-amz-json-1.0"), ("X-Amz-Target", "DynamoDB_20120810.ListTables"),
+        ("Origin", "http://page.example")])
+    answer = request.sign().send()
+    assert answer.status in (400, 403) and b"TableNames" not in answer.body
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
 def test_health(account):
     answer = requests.get(f"{account.endpoint}/health")
     assert answer.status_code == 200 and answer.json()["status"] == "ok"

@@ -16,7 +16,12 @@ const BUNDLES: [&str; 4] = [
 
 pub fn all(config: &Config) -> Vec<Arc<dyn Service>> {
     vec![
-        Arc::new(gen_dynamodb::Handler(service_dynamodb::DynamoDb::default())),
+        Arc::new(gen_dynamodb::Handler(service_dynamodb::DynamoDb::with_limits(
+            service_dynamodb::Limits {
+                throttling: config.dynamodb_throttling,
+                ..service_dynamodb::Limits::default()
+            },
+        ))),
         Arc::new(gen_dynamodbstreams::Handler(service_dynamodb::Streams)),
         Arc::new(gen_iam::Handler(service_iam::Iam)),
         Arc::new(gen_s3::Handler(service_s3::S3::with_defaults(config.bucket_defaults))),

@@ -76,6 +76,12 @@ pub const KEYS: &[Key] = &[
         "New buckets: 2018 lets lists and policies make things public; today blocks it, as S3 does now",
     ),
     key(
+        "dynamodb_throttling",
+        "on|off",
+        "off",
+        "on: tables give what is provisioned for them and no more, as DynamoDB does",
+    ),
+    key(
         "https_listen",
         "ADDR:PORT",
         "",
@@ -344,6 +350,8 @@ pub struct Config {
     /// Empty is the folder's default.
     pub init: Option<PathBuf>,
     pub init_timeout: Duration,
+    /// Whether tables of DynamoDB are held to their throughput.
+    pub dynamodb_throttling: bool,
     pub bucket_defaults: service_s3::Defaults,
     pub root_keys: Vec<RootKey>,
     pub allow_origins: Vec<String>,
@@ -440,6 +448,13 @@ impl Config {
                 return wrong(text);
             }
         };
+        let dynamodb_throttling = match settings.text("dynamodb_throttling") {
+            "on" => true,
+            "off" => false,
+            other => {
+                return wrong(format!("dynamodb_throttling is {other:?}, but must be on or off"));
+            }
+        };
         let durability = match settings.text("durability") {
             "synced" => Durability::Synced,
             "relaxed" => Durability::Relaxed,
@@ -469,6 +484,7 @@ impl Config {
             drop_in,
             init: path("init"),
             init_timeout: seconds("init_timeout_s")?,
+            dynamodb_throttling,
             bucket_defaults,
             root_keys: settings
                 .all("root_key")

@@ -219,9 +219,30 @@ impl Operand {
             Operand::Variable(_) | Operand::Value(_) => {}
         }
     }
+
+    fn value_bytes(&self) -> usize {
+        match self {
+            Operand::Value(bytes) => bytes.len(),
+            Operand::Call(call) => call.operands.iter().map(Operand::value_bytes).sum(),
+            Operand::Path(_) | Operand::Variable(_) => 0,
+        }
+    }
 }
 
 impl Update {
+    /// The size of the values that it brings, encoded.
+    pub fn value_bytes(&self) -> usize {
+        let of = |action: &Action| match action {
+            Action::Set(_, SetValue::Operand(a)) => a.value_bytes(),
+            Action::Set(_, SetValue::Plus(a, b) | SetValue::Minus(a, b)) => {
+                a.value_bytes() + b.value_bytes()
+            }
+            Action::Add(_, operand) | Action::Delete(_, operand) => operand.value_bytes(),
+            Action::Remove(_) => 0,
+        };
+        self.actions.iter().map(of).sum()
+    }
+
     /// Calls `see` for each path that is read or written.
     pub fn each_path<'a>(&'a self, see: &mut impl FnMut(&'a Path)) {
         for action in &self.actions {

@@ -364,13 +364,7 @@ impl<'a> Parser<'a> {
     }
 
     fn misused(&mut self, function: Function) {
-        self.note(
-            2,
-            format!(
-                "The function is not allowed to be used this way in an expression; function: {}",
-                function.name()
-            ),
-        );
+        self.note(2, misused(function));
     }
 
     fn as_condition(&mut self, term: Term) -> Result<Condition> {
@@ -510,6 +504,13 @@ impl<'a> Parser<'a> {
         }
         Ok(SetValue::Operand(first))
     }
+}
+
+pub(crate) fn misused(function: Function) -> String {
+    format!(
+        "The function is not allowed to be used this way in an expression; function: {}",
+        function.name()
+    )
 }
 
 fn comparator(symbol: &str) -> Option<Comparator> {

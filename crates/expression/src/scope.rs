@@ -297,12 +297,20 @@ fn check_call(call: &Call) -> Result<()> {
             Some(kind @ (Kind::N | Kind::Bool | Kind::Null)) => Err(bad_type(*function, kind)),
             _ => Ok(()),
         },
+        // What it makes is for the attribute alone.
+        Function::ListAppend if operands.iter().any(is_list_append) => {
+            Err(crate::parse::misused(Function::ListAppend))
+        }
         Function::ListAppend => {
             let bad = operands.iter().filter_map(kind).find(|kind| *kind != Kind::L);
             bad.map_or(Ok(()), |kind| Err(bad_type(*function, kind)))
         }
         Function::Contains => Ok(()),
     }
+}
+
+fn is_list_append(operand: &Operand) -> bool {
+    matches!(operand, Operand::Call(call) if call.function == Function::ListAppend)
 }
 
 fn attribute_type(operand: &Operand) -> Result<()> {

@@ -7,13 +7,16 @@ use crate::DynamoDb;
 use crate::names::{arn, split_arn};
 use crate::params::Parsed;
 use crate::policies::of_caller;
-use api::{Ask, Background, Cx, Error, Grants, Hooks, Tx};
+use api::{Ask, Background, Cx, DoorRules, Error, Grants, Hooks, Tx};
 use base::AccountId;
 use gen_dynamodb::*;
 use item::{Item, Kind, Value};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use store::Jobs;
+
+/// Of both endpoints, as AWS has it.
+pub(crate) const DOOR: DoorRules = DoorRules { greets: true, head_bytes_max: Some(16 * 1024) };
 
 pub(crate) type Asks = Result<Vec<Ask>, Error>;
 
@@ -404,6 +407,10 @@ impl Hooks for DynamoDb {
             grants.context.push((Cow::Owned(key), vec![value.clone()]));
         }
         Ok(grants)
+    }
+
+    fn door_rules(&self) -> DoorRules {
+        DOOR
     }
 
     fn jobs(&self, jobs: &mut Jobs, with: &Background) {

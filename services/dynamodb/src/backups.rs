@@ -171,6 +171,7 @@ pub(crate) fn keep_deleted(tx: &mut Tx, cx: &Cx, table: &Table) -> Result<(), Er
     for index in &table.indexes {
         jobs::purge(tx, &table.row, Some(index.number as u16))?;
     }
+    jobs::purge(tx, &table.row, Some(crate::keyspace::COLLECTION_SPACE))?;
     jobs::purge(tx, &table.row, Some(crate::keyspace::TTL_SPACE))?;
     history::forget(tx, &table.row)
 }

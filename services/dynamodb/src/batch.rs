@@ -1,6 +1,5 @@
 //! BatchGetItem and BatchWriteItem.
 
-use crate::DynamoDb;
 use crate::capacity::{self, ReadUnits, Wanted, read_units};
 use crate::error::invalid;
 use crate::keyspace::{check_item, check_key};
@@ -9,7 +8,9 @@ use crate::names::TableName;
 use crate::params::{Params, attributes_to_get, check_projection};
 use crate::rows::RawKey;
 use crate::table::Table;
+use crate::throttle::{self, Use, Way};
 use crate::write::{WriteUnits, key_of, read_item};
+use crate::{DynamoDb, collections};
 use api::{Cx, Error, Tx};
 use gen_dynamodb::*;
 use item::{Item, Map, item_size};
@@ -50,7 +51,8 @@ impl DynamoDb {
         for (named, request) in &input.request_items {
             gets.push(self.gets(cx, named, request)?);
         }
-        if gets.iter().map(|gets| gets.request.keys.len()).sum::<usize>() > GETS_MAX {
+        let total: usize = gets.iter().map(|gets| gets.request.keys.len()).sum();
+        if total > GETS_MAX {
             return Err(invalid("Too many items requested for the BatchGetItem call"));
         }
         let mut output = BatchGetItemOutput {
@@ -58,15 +60,21 @@ impl DynamoDb {
             unprocessed_keys: Some(BTreeMap::new()),
             consumed_capacity: (wanted != Wanted::Nothing).then(Vec::new),
         };
-        let mut room = ANSWER_BYTES_MAX;
+        let (mut room, mut throttled) = (ANSWER_BYTES_MAX, None);
         for gets in &gets {
             let table = self.tables.get(tx, &gets.table)?;
-            let consumed = get_all(tx, &table, gets, &mut room, &mut output, wanted)?;
+            let left = (&mut room, &mut throttled);
+            let consumed = get_all(tx, &table, gets, left, &mut output, wanted)?;
             if let Some(all) = &mut output.consumed_capacity {
                 all.extend(consumed);
             }
         }
-        Ok(output)
+        // Only when nothing at all could be read.
+        let left: usize = output.unprocessed_keys.iter().flatten().map(|(_, r)| r.keys.len()).sum();
+        match throttled.filter(|_| left == total) {
+            Some(error) => Err(error),
+            None => Ok(output),
+        }
     }
 
     fn gets<'r>(
@@ -139,17 +147,23 @@ fn get_all(
     tx: &Tx,
     table: &Table,
     gets: &Gets<'_>,
-    room: &mut usize,
+    (room, throttled): (&mut usize, &mut Option<Error>),
     output: &mut BatchGetItemOutput,
     wanted: Wanted,
 ) -> Result<Option<ConsumedCapacity>, Error> {
     let Gets { named, request, projection, .. } = gets;
     check_projection(table, projection.as_ref())?;
     let (mut found, mut left, mut units) = (Vec::new(), Vec::new(), 0.0);
+    let reads = Use::new(table, None, Way::Read);
     for key in &request.keys {
         check_key(table, key.map())?;
         if *room == 0 {
             left.push(key.clone());
+            continue;
+        }
+        if let Err(error) = reads.admit(tx) {
+            left.push(key.clone());
+            *throttled = Some(error);
             continue;
         }
         let row = read_item(tx, table, &key_of(table, key.map()))?;
@@ -160,7 +174,9 @@ fn get_all(
             continue;
         }
         *room -= size;
-        units += read_units(size, request.consistent_read == Some(true));
+        let taken = read_units(size, request.consistent_read == Some(true));
+        reads.take(tx, taken);
+        units += taken;
         if let Some(row) = row {
             found.push(Item::from_bytes(match projection {
                 Some(projection) => projection.apply(Map::of(&row.item)),
@@ -206,7 +222,7 @@ fn write_all(
     let mut units: BTreeMap<&String, (Arc<Table>, WriteUnits)> = BTreeMap::new();
     let mut unprocessed: BTreeMap<String, Vec<WriteRequest>> = BTreeMap::new();
     let mut collections: BTreeMap<String, Vec<ItemCollectionMetrics>> = BTreeMap::new();
-    let mut written = 0;
+    let (mut written, mut throttled) = (0, None);
     for (named, table, mut mutation, request) in all {
         // Entries of indexes and images in streams weigh too.
         let copies = 2 + table.indexes.len() + 2 * usize::from(table.stream.is_some());
@@ -216,12 +232,23 @@ fn write_all(
             continue;
         }
         mutation.wants_old = wanted != Wanted::Nothing;
-        let outcome = mutation.run(tx, cx, &table)?;
-        let metrics = capacity::collection(&table, metrics, mutation.subject().map());
+        let outcome = match mutation.run(tx, cx, &table).map_err(Error::from) {
+            Err(error) if throttle::cancellation_code(&error).is_some() => {
+                unprocessed.entry(named.clone()).or_default().push(request.clone());
+                throttled = Some(error);
+                continue;
+            }
+            other => other?,
+        };
+        let metrics = collections::metrics(tx, &table, metrics, mutation.subject().map())?;
         if let Some(metrics) = metrics {
             collections.entry(named.clone()).or_default().push(metrics);
         }
         units.entry(named).or_insert((table, WriteUnits::default())).1.add(&outcome.units);
+    }
+    // Only when nothing at all could be written.
+    if let Some(error) = throttled.filter(|_| units.is_empty()) {
+        return Err(error);
     }
     let consumed =
         units.values().filter_map(|(table, units)| capacity::of_writes(table, wanted, units));

@@ -3,8 +3,7 @@
 
 use crate::table::Table;
 use crate::write::WriteUnits;
-use gen_dynamodb::{Capacity, ConsumedCapacity, ItemCollectionMetrics};
-use item::{Item, Map};
+use gen_dynamodb::{Capacity, ConsumedCapacity};
 use std::collections::BTreeMap;
 
 /// `ReturnConsumedCapacity`.
@@ -107,22 +106,4 @@ pub(crate) fn in_transaction(mut consumed: ConsumedCapacity, write: bool) -> Con
     let maps = [&mut consumed.local_secondary_indexes, &mut consumed.global_secondary_indexes];
     maps.into_iter().flatten().flat_map(BTreeMap::values_mut).for_each(each);
     consumed
-}
-
-/// `ReturnItemCollectionMetrics`: collections are those of tables with local indexes. Their size is
-/// an estimate in whole gigabytes, and none here comes near one.
-pub(crate) fn collection(
-    table: &Table,
-    wanted: Option<&String>,
-    item: Map<'_>,
-) -> Option<ItemCollectionMetrics> {
-    let has = wanted.is_some_and(|wanted| wanted == "SIZE")
-        && table.indexes.iter().any(|index| index.local);
-    has.then(|| ItemCollectionMetrics {
-        item_collection_key: Some(Item::from_bytes(crate::keyspace::pick(
-            item,
-            std::iter::once(table.hash.as_str()),
-        ))),
-        size_estimate_range_gb: Some(vec![0.0, 1.0]),
-    })
 }

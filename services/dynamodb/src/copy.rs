@@ -1,6 +1,7 @@
 //! Copies of a table as it was after some commit or at some time: into a backup, or out of one (or of
 //! another table's past) into a new table. A job makes them in steps; where it is stands in its row.
 
+use crate::collections;
 use crate::history::{next_items, unpin};
 use crate::jobs::{
     ATTEMPTS_MAX, COPYING, OfTable, PROGRESS, ProgressRow, again, count_later, failed, scope_of,
@@ -52,12 +53,18 @@ pub(crate) fn put_with_entries(
 ) -> Result<(), Error> {
     tx.put(&ITEMS, &table.scope, key, row)?;
     let item = Map::of(&row.item);
+    let mut grown = i64::from(row.size_bytes);
     for index in &table.indexes {
         if let Some(key) = index_key(table, index, item) {
-            tx.put(&ITEMS, &table.scope, &key, &projected(table, index, item))?;
+            let entry = projected(table, index, item);
+            if index.local {
+                grown += i64::from(entry.size_bytes);
+            }
+            tx.put(&ITEMS, &table.scope, &key, &entry)?;
         }
     }
-    Ok(())
+    // What was there is taken back, however much it is.
+    collections::grow(tx, table, item, grown, None)
 }
 
 fn step(tx: &mut Tx, scope: &Scope, number: u64) -> Result<JobOutcome, Error> {

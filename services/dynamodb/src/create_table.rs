@@ -27,7 +27,7 @@ impl DynamoDb {
         check_index_name(&name.name)?;
         let mut row = new_row(cx, input)?;
         if let Some(text) = &input.resource_policy {
-            row.policy_ids = crate::policies::check(tx, text)?;
+            row.policy_ids = crate::policies::check(tx, cx, text)?;
             row.policy = Some(text.clone());
         }
         if self.tables.find(tx, &name)?.is_some() {
@@ -57,6 +57,7 @@ pub(crate) fn start(tx: &mut Tx, cx: &Cx, row: &mut TableRow) -> Result<(), Erro
     row.created = tx.now();
     row.on_demand_since = row.on_demand.then_some(row.created);
     row.id = cx.entropy.uuid();
+    row.measures_collections = row.indexes.iter().any(|index| index.local);
     if row.policy.is_some() {
         row.policy_revision = cx.entropy.uuid();
     }
@@ -105,6 +106,7 @@ pub(crate) fn new_row(cx: &Cx, input: &CreateTableInput) -> Result<TableRow, Err
         policy: None,
         policy_revision: String::new(),
         policy_ids: Default::default(),
+        measures_collections: false,
         class: input.table_class.clone(),
         ttl: None,
         recovery_since: None,

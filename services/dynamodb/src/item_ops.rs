@@ -6,8 +6,9 @@ use crate::keyspace::check_key;
 use crate::mutation::{Deed, Mutation, check_fault, check_name, check_new};
 use crate::names::TableName;
 use crate::params::{Params, attributes_to_get, check_projection};
+use crate::throttle::{Use, Way};
 use crate::write::{key_of, read_item};
-use crate::{DynamoDb, legacy};
+use crate::{DynamoDb, collections, legacy};
 use api::{Cx, Error, Tx};
 use bytes::Bytes;
 use gen_dynamodb::*;
@@ -45,10 +46,13 @@ impl DynamoDb {
         let table = self.tables.get(tx, &name)?;
         check_key(&table, input.key.map())?;
         check_projection(&table, projection.as_ref())?;
+        let reads = Use::new(&table, None, Way::Read);
+        reads.admit(tx)?;
         let row = read_item(tx, &table, &key_of(&table, input.key.map()))?;
         let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
         let size = row.as_ref().map_or(0, |row| row.size_bytes as usize);
         let units = read_units(size, input.consistent_read == Some(true));
+        reads.take(tx, units);
         let units = ReadUnits { table: units, index: None };
         Ok(GetItemOutput {
             consumed_capacity: capacity::of_reads(&table, wanted, &units),
@@ -74,7 +78,7 @@ impl DynamoDb {
         Ok(PutItemOutput {
             attributes: outcome.old.filter(|_| shown).map(|row| Item::from_bytes(row.item)),
             consumed_capacity: capacity::of_writes(&table, wanted, &outcome.units),
-            item_collection_metrics: capacity::collection(&table, metrics, input.item.map()),
+            item_collection_metrics: collections::metrics(tx, &table, metrics, input.item.map())?,
         })
     }
 
@@ -122,7 +126,7 @@ impl DynamoDb {
         Ok(DeleteItemOutput {
             attributes: outcome.old.filter(|_| shown).map(|row| Item::from_bytes(row.item)),
             consumed_capacity: capacity::of_writes(&table, wanted, &outcome.units),
-            item_collection_metrics: capacity::collection(&table, metrics, input.key.map()),
+            item_collection_metrics: collections::metrics(tx, &table, metrics, input.key.map())?,
         })
     }
 
@@ -191,7 +195,7 @@ impl DynamoDb {
         Ok(UpdateItemOutput {
             attributes: attributes.map(Item::from_bytes),
             consumed_capacity: capacity::of_writes(&table, wanted, &outcome.units),
-            item_collection_metrics: capacity::collection(&table, metrics, input.key.map()),
+            item_collection_metrics: collections::metrics(tx, &table, metrics, input.key.map())?,
         })
     }
 

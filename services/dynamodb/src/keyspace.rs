@@ -13,6 +13,8 @@ use item::{Builder, Kind, Map, Value, write_key};
 pub(crate) const TABLE_SPACE: u16 = 0;
 /// Times at which items expire.
 pub(crate) const TTL_SPACE: u16 = 0xffff;
+/// Sizes of item collections.
+pub(crate) const COLLECTION_SPACE: u16 = 0xfffe;
 
 const HASH_BYTES_MAX: usize = 2048;
 const RANGE_BYTES_MAX: usize = 1024;
@@ -73,6 +75,26 @@ pub(crate) fn segment(table: u64, space: u16, number: u32, total: u32) -> Option
     Some(RawKey(out))
 }
 
+/// The last hash before that of a key where a segment begins.
+pub(crate) fn before(key: &RawKey) -> RawKey {
+    let mut out = key.0.clone();
+    for byte in out.iter_mut().skip(10).rev() {
+        let (less, borrows) = byte.overflowing_sub(1);
+        *byte = less;
+        if !borrows {
+            break;
+        }
+    }
+    RawKey(out)
+}
+
+/// Which of so many equal parts of the hashes a key is in.
+pub(crate) fn partition_of(key: &RawKey, total: u32) -> u32 {
+    let hash =
+        key.0.get(10..14).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
+    ((u64::from(hash) * u64::from(total)) >> 32) as u32
+}
+
 /// The first bytes after all that begin with these.
 pub(crate) fn after(mut bytes: Vec<u8>) -> RawKey {
     while bytes.last() == Some(&0xff) {
@@ -91,6 +113,11 @@ pub(crate) fn item_key(table: &Table, item: Map<'_>) -> RawKey {
         write_key(value, &mut out);
     }
     RawKey(out)
+}
+
+/// Where the size of an item's collection stands.
+pub(crate) fn collection_key(table: &Table, item: Map<'_>) -> RawKey {
+    RawKey(partition(table.number, COLLECTION_SPACE, item.get(&table.hash).into_iter()))
 }
 
 /// The key of an item's entry in an index; `None` if it lacks one of the index's attributes.

@@ -236,10 +236,19 @@ pub(crate) fn key_conditions(
         };
         found.push(KeyCondition { name: name.clone(), test });
     }
-    if !(1..=2).contains(&found.len()) {
-        return Err(invalid("Conditions can be of length 1 or 2 only"));
-    }
     Ok(found)
+}
+
+/// As many as a key has parts.
+pub(crate) fn check_key_conditions(
+    conditions: &[KeyCondition],
+    composite: bool,
+) -> Result<(), Error> {
+    match conditions.len() {
+        1 | 2 => Ok(()),
+        3.. if composite => Ok(()),
+        _ => Err(invalid("Conditions can be of length 1 or 2 only")),
+    }
 }
 
 /// `AttributeUpdates`.

@@ -17,6 +17,7 @@ mod ask;
 mod backups;
 mod batch;
 mod capacity;
+mod collections;
 mod copy;
 mod create_table;
 mod describe;
@@ -43,6 +44,7 @@ mod settings;
 mod streams;
 mod table;
 mod tags;
+mod throttle;
 mod transact;
 mod transfer;
 mod update_table;
@@ -63,6 +65,21 @@ use gen_dynamodb::*;
 pub struct DynamoDb {
     tables: table::Tables,
     parsed: params::Parsed,
+}
+
+/// What the service holds its users to.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Limits {
+    /// Whether throughput is enforced.
+    pub throttling: bool,
+    /// In place of AWS's 10 GB for an item collection.
+    pub collection_bytes_max: Option<u64>,
+}
+
+impl DynamoDb {
+    pub fn with_limits(limits: Limits) -> DynamoDb {
+        DynamoDb { tables: table::Tables::new(limits), parsed: params::Parsed::default() }
+    }
 }
 
 /// `authorize_x x(transaction, input) -> output: what must be allowed;`

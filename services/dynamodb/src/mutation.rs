@@ -7,8 +7,9 @@ use crate::names::TableName;
 use crate::params::{check_condition, check_path};
 use crate::rows::ItemRow;
 use crate::table::Table;
+use crate::throttle::{Use, Way, take_write};
 use crate::write::{
-    Change, ITEM_BYTES_MAX, WriteUnits, change_item, key_of, read_item, write_units,
+    Change, ITEM_BYTES_MAX, WriteUnits, change_item, key_of, read_item, touches, write_units,
 };
 use api::{Cx, Error, Tx};
 use bytes::Bytes;
@@ -93,6 +94,16 @@ impl Mutation {
         }
     }
 
+    /// What it brings with it, which is what a transaction is measured by: items that are there already
+    /// do not count.
+    pub fn payload_bytes(&self) -> usize {
+        let operands = match &self.deed {
+            Deed::Update(_, update) => update.value_bytes(),
+            _ => 0,
+        };
+        item_size(self.subject().map()) + operands
+    }
+
     /// Refuses what does not fit the table, before anything is read.
     pub fn check(&self, table: &Table) -> Result<(), Error> {
         match &self.deed {
@@ -109,6 +120,7 @@ impl Mutation {
     /// Does it, if its condition holds.
     pub fn run(&self, tx: &mut Tx, cx: &Cx, table: &Table) -> Result<Outcome, Failure> {
         self.check(table)?;
+        Use::new(table, None, Way::Write).admit(tx)?;
         let key = key_of(table, self.subject().map());
         let reads = self.condition.is_some()
             || self.wants_old
@@ -119,6 +131,7 @@ impl Mutation {
         if let Some(condition) = &self.condition
             && !condition.holds(before)
         {
+            take_write(tx, table, &one_unit(old.as_ref()));
             let shown = old.filter(|_| self.show_old).map(|row| Item::from_bytes(row.item));
             return Err(Failure::Condition(shown));
         }
@@ -138,10 +151,31 @@ impl Mutation {
                 return Ok(Outcome { old, new: None, units });
             }
         };
+        admit_indexes(tx, table, old.as_ref(), new.as_ref())?;
         let change = Change { key: &key, old: old.as_ref(), new: new.clone(), by_ttl: false };
         let units = change_item(tx, table, &*cx.entropy, change)?;
+        take_write(tx, table, &units);
         Ok(Outcome { old, new, units })
     }
+}
+
+/// Whether the global indexes that a change reaches have throughput left: if one has not, nothing is
+/// written at all.
+fn admit_indexes(
+    tx: &Tx,
+    table: &Table,
+    old: Option<&ItemRow>,
+    new: Option<&Bytes>,
+) -> Result<(), Error> {
+    if table.throttle.is_none() {
+        return Ok(());
+    }
+    let (old, new) = (old.map(|row| Map::of(&row.item)), new.map(|item| Map::of(item)));
+    let global = table.indexes.iter().filter(|index| !index.local);
+    for index in global.filter(|index| touches(table, index, old, new)) {
+        Use::new(table, Some(index), Way::Write).admit(tx)?;
+    }
+    Ok(())
 }
 
 /// Of an operation that changes nothing.
@@ -168,10 +202,13 @@ fn updated(
     update: &Update,
     old: Option<&ItemRow>,
 ) -> Result<Option<Bytes>, Error> {
-    let takes = |action: &Action| matches!(action, Action::Remove(_) | Action::Delete(..));
+    let removes = |action: &Action| matches!(action, Action::Remove(_));
+    let takes = |action: &Action| removes(action) || matches!(action, Action::Delete(..));
     if old.is_none() && !update.actions.is_empty() && update.actions.iter().all(takes) {
-        // Paths are held against what is there all the same.
-        update.apply(key.bytes()).map_err(invalid)?;
+        // Where nothing is, REMOVE takes any path; others are held against what is there all the same.
+        if !update.actions.iter().all(removes) {
+            update.apply(key.bytes()).map_err(invalid)?;
+        }
         return Ok(None);
     }
     let before = old.map_or(key.bytes(), |row| &row.item);

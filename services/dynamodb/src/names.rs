@@ -24,7 +24,7 @@ impl TableName {
     /// The member `TableName` of a request.
     pub fn parse(cx: &Cx, text: &str) -> Result<TableName, Error> {
         if text.starts_with("arn:") {
-            let parts = split_arn(text).filter(|(_, sub)| sub.is_empty());
+            let parts = split_arn(text).filter(|(table, sub)| sub.is_empty() && table.is_here(cx));
             return parts.map(|(table, _)| table).ok_or_else(|| bad_arn(text));
         }
         if !(3..=255).contains(&text.len()) {
@@ -38,6 +38,11 @@ impl TableName {
             )));
         }
         Ok(TableName { account: cx.account, region: cx.region.clone(), name: text.to_owned() })
+    }
+
+    /// Whether it is in the region that was asked; an endpoint knows no tables of others.
+    pub fn is_here(&self, cx: &Cx) -> bool {
+        self.region == cx.region
     }
 
     pub fn scope(&self) -> Scope {
@@ -79,7 +84,7 @@ pub(crate) fn split_arn(text: &str) -> Option<(TableName, String)> {
     }
     let table = TableName {
         account: AccountId::parse(&arn.account)?,
-        region: Region::parse(&arn.region)?,
+        region: Region::parse(&arn.region).filter(|r| r.partition().as_str() == arn.partition)?,
         name: name.to_owned(),
     };
     Some((table, sub.to_owned()))

@@ -2,9 +2,10 @@
 
 use crate::capacity::{ReadUnits, read_units};
 use crate::error::{bad_parameter, invalid};
-use crate::keyspace::{index_key, item_key, pick};
+use crate::keyspace::{index_key, item_key, partition_of, pick};
 use crate::rows::{ITEMS, IndexRow, ItemRow, RawKey};
 use crate::table::Table;
+use crate::throttle::{Use, Way};
 use crate::write::read_item;
 use api::{Error, Tx};
 use expression::{Condition, Projection};
@@ -51,6 +52,19 @@ impl<'t> Source<'t> {
         Ok(Source { table, index: Some(index) })
     }
 
+    /// The throughput that reads of it are held to.
+    pub fn reads(&self) -> Use<'t> {
+        Use::new(self.table, self.index, Way::Read)
+    }
+
+    /// Takes what a read has cost.
+    pub fn take(&self, tx: &Tx, units: &ReadUnits) {
+        if let Some((_, units)) = &units.index {
+            self.reads().take(tx, *units);
+        }
+        Use::new(self.table, None, Way::Read).take(tx, units.table);
+    }
+
     pub fn space(&self) -> u16 {
         self.index.map_or(crate::keyspace::TABLE_SPACE, |index| index.number as u16)
     }
@@ -69,6 +83,11 @@ impl<'t> Source<'t> {
             Some(index) => index.range.iter().map(String::as_str).collect(),
             None => self.table.range.iter().map(String::as_str).collect(),
         }
+    }
+
+    /// Whether a part of its key has several attributes, as global indexes can have.
+    pub fn is_composite(&self) -> bool {
+        self.index.is_some_and(|index| index.hash.len() > 1 || index.range.len() > 1)
     }
 
     /// All attributes that say where a page ended.
@@ -195,6 +214,9 @@ pub(crate) struct Reading<'r> {
     pub needs_items: bool,
     pub limit: Option<usize>,
     pub consistent: bool,
+    /// Reads whatever is there, from this partition of the storage to that: what each has is rounded up
+    /// by itself.
+    pub partitions: Option<(u32, u32)>,
 }
 
 #[derive(Debug, Default)]
@@ -216,9 +238,13 @@ pub(crate) fn read_page(
 ) -> Result<Page, Error> {
     let mut page = Page::default();
     let (mut size, mut fetched) = (0, 0.0);
-    while let Some(row) = scan.next().transpose()?.map(|(_, row)| row) {
+    let mut tally = reading.partitions.map(Partitions::new);
+    while let Some((key, row)) = scan.next().transpose()? {
         page.scanned += 1;
         size += row.size_bytes as usize;
+        if let Some(tally) = &mut tally {
+            tally.add(&key, row.size_bytes as usize);
+        }
         let item = match reading.needs_items {
             true => {
                 let key = item_key(source.table, Map::of(&row.item));
@@ -243,13 +269,52 @@ pub(crate) fn read_page(
             break;
         }
     }
-    let units = read_units(size, reading.consistent);
+    let units = match tally {
+        Some(tally) => tally.units(page.last.is_none(), reading.consistent),
+        None => read_units(size, reading.consistent),
+    };
     page.size_bytes = size;
     page.units = match source.index {
         Some(index) => ReadUnits { table: fetched, index: Some((index.name.clone(), units)) },
         None => ReadUnits { table: units, index: None },
     };
     Ok(page)
+}
+
+/// How many partitions of the storage a table has. Tables on demand begin with four; what others are
+/// given is little enough for one.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/HowItWorks.Partitions.html>
+pub(crate) fn partitions(table: &Table) -> u32 {
+    if table.on_demand { 4 } else { 1 }
+}
+
+/// Bytes read, by partition of the storage.
+struct Partitions {
+    first: u32,
+    last: u32,
+    /// Where the scan is.
+    at: u32,
+    bytes: [usize; 4],
+}
+
+impl Partitions {
+    fn new((first, last): (u32, u32)) -> Partitions {
+        Partitions { first, last, at: first, bytes: [0; 4] }
+    }
+
+    fn add(&mut self, key: &RawKey, bytes: usize) {
+        if self.last > self.first {
+            self.at = partition_of(key, 4).clamp(self.first, self.last);
+        }
+        self.bytes[self.at.min(3) as usize] += bytes;
+    }
+
+    /// What was read of each, up to where the scan ended.
+    fn units(&self, whole: bool, consistent: bool) -> f64 {
+        let last = if whole { self.last } else { self.at };
+        let parts = self.bytes[self.first.min(3) as usize..=last.min(3) as usize].iter();
+        parts.map(|bytes| read_units(*bytes, consistent)).sum()
+    }
 }
 
 /// The table for a scan of rows, which must outlive it.

@@ -10,7 +10,7 @@ use api::{Cx, Error, NamedPolicy, Tx};
 use directory::{principal_ids, principals_for, principals_now};
 use gen_dynamodb::errors as e;
 use gen_dynamodb::*;
-use policy::{Kind, Policy};
+use policy::{Foreign, Kind, Policy, foreign_partition};
 use std::collections::BTreeMap;
 
 const POLICY_BYTES_MAX: usize = 20 * 1024;
@@ -19,7 +19,7 @@ const POLICY_BYTES_MAX: usize = 20 * 1024;
 type Ids = BTreeMap<String, String>;
 
 /// The ids of whom the text names, if it is a policy that a table can have.
-pub(crate) fn check(tx: &Tx, text: &str) -> Result<Ids, Error> {
+pub(crate) fn check(tx: &Tx, cx: &Cx, text: &str) -> Result<Ids, Error> {
     if text.len() > POLICY_BYTES_MAX {
         return Err(invalid(format!(
             "Resource policy size exceeds the limit of {POLICY_BYTES_MAX} bytes"
@@ -27,8 +27,11 @@ pub(crate) fn check(tx: &Tx, text: &str) -> Result<Ids, Error> {
     }
     let policy = Policy::parse(Kind::Resource, text)
         .map_err(|error| invalid(format!("Invalid policy document: {error}")))?;
-    principal_ids(tx, &policy)?
-        .map_err(|arn| invalid(format!("Invalid policy document: Invalid principal {arn}")))
+    let nobody = |arn| invalid(format!("Invalid policy document: Invalid principal {arn}"));
+    match foreign_partition(text, cx.partition().as_str()) {
+        Some(Foreign::Principal(arn)) => Err(nobody(arn)),
+        _ => principal_ids(tx, &policy)?.map_err(nobody),
+    }
 }
 
 /// The policy as it is to be read for the caller; `parsed` is the one that was put.
@@ -113,13 +116,13 @@ impl Holder {
 }
 
 impl DynamoDb {
-    fn holder(&self, tx: &Tx, arn: &str) -> Result<Holder, Error> {
+    fn holder(&self, tx: &Tx, cx: &Cx, arn: &str) -> Result<Holder, Error> {
         if arn.contains("/stream/") {
-            let named = Named::parse(arn)?;
+            let named = Named::here(cx, arn)?;
             let row = named.find(tx)?;
             return Ok(Holder::Stream(named, Box::new(row)));
         }
-        Ok(Holder::Table(Box::new(self.by_arn(tx, arn)?.row.clone())))
+        Ok(Holder::Table(Box::new(self.by_arn(tx, cx, arn)?.row.clone())))
     }
 
     pub(crate) fn put_resource_policy(
@@ -128,8 +131,8 @@ impl DynamoDb {
         cx: &Cx,
         input: &PutResourcePolicyInput,
     ) -> Result<PutResourcePolicyOutput, Error> {
-        let ids = check(tx, &input.policy)?;
-        let holder = self.holder(tx, &input.resource_arn)?;
+        let ids = check(tx, cx, &input.policy)?;
+        let holder = self.holder(tx, cx, &input.resource_arn)?;
         let wanted = input.expected_revision_id.as_ref();
         check_revision(holder.revision(), wanted, &input.resource_arn)?;
         let mut revision = holder.revision().unwrap_or_default().to_owned();
@@ -143,10 +146,10 @@ impl DynamoDb {
     pub(crate) fn get_resource_policy(
         &self,
         tx: &Tx,
-        _: &Cx,
+        cx: &Cx,
         input: &GetResourcePolicyInput,
     ) -> Result<GetResourcePolicyOutput, Error> {
-        let holder = self.holder(tx, &input.resource_arn)?;
+        let holder = self.holder(tx, cx, &input.resource_arn)?;
         let policy = holder.policy().ok_or_else(|| missing(&input.resource_arn))?;
         let policy = principals_now(tx, policy, holder.ids())?.into_owned();
         let revision_id = holder.revision().map(str::to_owned);
@@ -156,10 +159,10 @@ impl DynamoDb {
     pub(crate) fn delete_resource_policy(
         &self,
         tx: &mut Tx,
-        _: &Cx,
+        cx: &Cx,
         input: &DeleteResourcePolicyInput,
     ) -> Result<DeleteResourcePolicyOutput, Error> {
-        let holder = self.holder(tx, &input.resource_arn)?;
+        let holder = self.holder(tx, cx, &input.resource_arn)?;
         let wanted = input.expected_revision_id.as_ref();
         let Some(revision) = holder.revision().map(str::to_owned) else {
             return match wanted {

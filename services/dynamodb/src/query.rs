@@ -78,6 +78,9 @@ impl DynamoDb {
         };
         let (select, needs_items) =
             source.check_select(input.select.as_ref(), projection.as_ref(), by_name)?;
+        if input.key_conditions.is_some() {
+            legacy::check_key_conditions(&conditions, source.is_composite())?;
+        }
         let range = range(source, conditions)?;
         check_filter(source, filter.as_ref(), input.query_filter.is_some())?;
         let forward = input.scan_index_forward != Some(false);
@@ -96,8 +99,11 @@ impl DynamoDb {
             needs_items,
             limit: input.limit.map(|limit| limit as usize),
             consistent,
+            partitions: None,
         };
+        source.reads().admit(tx)?;
         let page = read_page(tx, source, scan, &reading)?;
+        source.take(tx, &page.units);
         let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
         Ok(QueryOutput {
             items: (select != Select::Count).then_some(page.items),
@@ -170,9 +176,43 @@ fn check_test(source: Source<'_>, condition: &KeyCondition) -> Result<(), Error>
     Ok(())
 }
 
+fn is_equality(condition: &KeyCondition) -> bool {
+    matches!(condition.test, KeyTest::Compare(Comparator::Eq, _))
+}
+
+/// Keys of several attributes: all of the partition key by equality, those of the sort key from the left,
+/// by equality but for the last.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/GSI.html#GSI.MultiAttributeKeys>
+fn check_composite(source: Source<'_>, conditions: &[KeyCondition]) -> Result<(), Error> {
+    let of = |name: &str| conditions.iter().find(|condition| condition.name == name);
+    let unequal: Vec<&str> =
+        source.hash().into_iter().filter(|name| !of(name).is_some_and(is_equality)).collect();
+    if !unequal.is_empty() {
+        return Err(invalid(format!(
+            "HASH key attributes {} must have equality conditions specified in the query",
+            unequal.join(", ")
+        )));
+    }
+    let sort = source.range();
+    let Some(last) = sort.iter().rposition(|name| of(name).is_some()) else { return Ok(()) };
+    let unequal: Vec<&str> =
+        sort[..last].iter().copied().filter(|name| !of(name).is_some_and(is_equality)).collect();
+    match unequal.is_empty() {
+        true => Ok(()),
+        false => Err(invalid(format!(
+            "RANGE key attributes {} must have equality conditions specified in the query because a condition is present on key attribute {}",
+            unequal.join(", "),
+            sort[last]
+        ))),
+    }
+}
+
 /// The partition and the rest of the key that the conditions ask for.
 fn range(source: Source<'_>, mut conditions: Vec<KeyCondition>) -> Result<Range, Error> {
     let (hash, sort) = (source.hash(), source.range());
+    if source.is_composite() {
+        check_composite(source, &conditions)?;
+    }
     let mut take = |name: &str| {
         let at = conditions.iter().position(|condition| condition.name == name)?;
         Some(conditions.swap_remove(at))
@@ -260,6 +300,14 @@ impl Range {
     /// Where a page goes on, if that is within the range.
     fn start(&self, source: Source<'_>, start: &Item) -> Result<RawKey, Error> {
         let key = source.start(start)?;
+        // A partition of one item has nothing after it.
+        if source.index.is_none() && source.range().is_empty() {
+            let shown = start.get(&source.table.hash).map_or_else(String::new, Value::shown);
+            return Err(invalid(format!(
+                "The provided exclusive start key is invalid: ExclusiveStartKey: {{{}=AttributeValue: {}}}",
+                source.table.hash, shown
+            )));
+        }
         if !key.0.starts_with(&self.prefix) {
             return Err(invalid(
                 "The provided starting key is outside query boundaries based on provided conditions",

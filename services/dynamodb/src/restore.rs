@@ -85,6 +85,7 @@ fn new_row(
     };
     row.indexes.retain(kept);
     row.indexes.iter_mut().for_each(|index| index.filling = false);
+    row.measures_collections = row.indexes.iter().any(|index| index.local);
     for one in overrides.locals.into_iter().flatten() {
         same_index(&mut row, &one.index_name, &one.key_schema, &one.projection, None)?;
     }

@@ -93,6 +93,8 @@ row! {
         39 => coming: bool,
         /// The unique ids of the users and roles that the policy names, by their ARNs.
         40 => policy_ids: BTreeMap<String, String>,
+        /// The sizes of its item collections have been kept from its first item on.
+        41 => measures_collections: bool,
     }
 
     #[derive(Default)]

@@ -3,11 +3,12 @@
 use crate::DynamoDb;
 use crate::capacity::{self, Wanted};
 use crate::error::invalid;
-use crate::keyspace::{segment, space};
+use crate::keyspace::{before, partition_of, segment, space};
 use crate::legacy;
 use crate::names::TableName;
-use crate::page::{Reading, Select, Source, read_page, rows};
+use crate::page::{Reading, Select, Source, partitions, read_page, rows};
 use crate::params::{Params, attributes_to_get, check_condition, check_projection};
+use crate::rows::RawKey;
 use api::{Cx, Error, Tx};
 use gen_dynamodb::*;
 
@@ -79,8 +80,14 @@ impl DynamoDb {
         if let Some(high) = &bounds.1 {
             scan = scan.to(high);
         }
+        let total = partitions(&table);
+        let of = |key: &RawKey| partition_of(key, total);
+        let mut first = bounds.0.as_ref().map_or(0, of);
+        // A segment ends where the next one begins.
+        let last = bounds.1.as_ref().map_or(total - 1, |high| of(&before(high)));
         if let Some(start) = &input.exclusive_start_key {
             let key = source.start(start)?;
+            first = of(&key);
             let outside =
                 bounds.0.is_some_and(|low| key < low) || bounds.1.is_some_and(|high| key >= high);
             if outside && let Some((segment, total)) = segments {
@@ -97,8 +104,11 @@ impl DynamoDb {
             needs_items,
             limit: input.limit.map(|limit| limit as usize),
             consistent,
+            partitions: Some((first, last.max(first))),
         };
+        source.reads().admit(tx)?;
         let page = read_page(tx, source, scan, &reading)?;
+        source.take(tx, &page.units);
         let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
         Ok(ScanOutput {
             items: (select != Select::Count).then_some(page.items),

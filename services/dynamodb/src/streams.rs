@@ -89,6 +89,17 @@ impl Named {
         Ok(Named { table, label })
     }
 
+    /// One of the region that was asked.
+    pub fn here(cx: &Cx, text: &str) -> Result<Named, Error> {
+        let named = Named::parse(text)?;
+        match named.table.is_here(cx) {
+            true => Ok(named),
+            false => Err(invalid(format!(
+                "Invalid StreamArn: Invalid ResourceArn provided as input {text}"
+            ))),
+        }
+    }
+
     fn arn(&self) -> String {
         format!("{}/stream/{}", self.table.arn(), self.label)
     }
@@ -174,6 +185,10 @@ impl Hooks for Streams {
     fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
         grants(tx, cx, &ask.resource)
     }
+
+    fn door_rules(&self) -> api::DoorRules {
+        crate::ask::DOOR
+    }
 }
 
 impl DynamoDBStreamsApi for Streams {
@@ -182,7 +197,7 @@ impl DynamoDBStreamsApi for Streams {
         cx: &Cx,
         input: &DescribeStreamInput,
     ) -> Result<Vec<Ask>, Error> {
-        ask(cx, Named::parse(&input.stream_arn)?.arn())
+        ask(cx, Named::here(cx, &input.stream_arn)?.arn())
     }
 
     fn authorize_get_shard_iterator(
@@ -190,7 +205,7 @@ impl DynamoDBStreamsApi for Streams {
         cx: &Cx,
         input: &GetShardIteratorInput,
     ) -> Result<Vec<Ask>, Error> {
-        ask(cx, Named::parse(&input.stream_arn)?.arn())
+        ask(cx, Named::here(cx, &input.stream_arn)?.arn())
     }
 
     fn authorize_get_records(&self, cx: &Cx, input: &GetRecordsInput) -> Result<Vec<Ask>, Error> {
@@ -210,7 +225,13 @@ impl DynamoDBStreamsApi for Streams {
         input: &ListStreamsInput,
     ) -> Result<ListStreamsOutput, Error> {
         let scope = Scope::AccountRegion(cx.account, cx.region.clone());
-        let limit = input.limit.unwrap_or(STREAMS_MAX).min(STREAMS_MAX) as usize;
+        let limit = input.limit.unwrap_or(STREAMS_MAX);
+        if limit > STREAMS_MAX {
+            return Err(invalid(format!(
+                "1 validation error detected: Value '{limit}' at 'limit' failed to satisfy constraint: Member must have value less than or equal to {STREAMS_MAX}"
+            )));
+        }
+        let limit = limit as usize;
         let mut scan = tx.scan(&STREAMS, &scope);
         let name = match &input.table_name {
             Some(name) => Some(TableName::parse(cx, name)?.name),
@@ -220,7 +241,7 @@ impl DynamoDBStreamsApi for Streams {
             scan = scan.prefix(&(name.as_str(),));
         }
         if let Some(start) = &input.exclusive_start_stream_arn {
-            let start = Named::parse(start)?;
+            let start = Named::here(cx, start)?;
             scan = scan.after(&(start.table.name.as_str(), start.label.as_str()));
         }
         let mut keys: Vec<(String, String)> =
@@ -245,10 +266,10 @@ impl DynamoDBStreamsApi for Streams {
     fn describe_stream(
         &self,
         tx: &Tx,
-        _: &Cx,
+        cx: &Cx,
         input: &DescribeStreamInput,
     ) -> Result<DescribeStreamOutput, Error> {
-        let named = Named::parse(&input.stream_arn)?;
+        let named = Named::here(cx, &input.stream_arn)?;
         let stream = named.find(tx)?;
         let id = shard_id(&stream);
         let element = |name: &String, kind: &str| KeySchemaElement {
@@ -306,7 +327,7 @@ impl DynamoDBStreamsApi for Streams {
         cx: &Cx,
         input: &GetShardIteratorInput,
     ) -> Result<GetShardIteratorOutput, Error> {
-        let named = Named::parse(&input.stream_arn)?;
+        let named = Named::here(cx, &input.stream_arn)?;
         let stream = named.find(tx)?;
         if input.shard_id != shard_id(&stream) {
             return Err(no_shard(&input.shard_id));

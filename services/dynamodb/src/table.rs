@@ -1,8 +1,11 @@
 //! A table as operations see it: its description, found by name and kept while it does not change.
 
+use crate::Limits;
+use crate::collections;
 use crate::error::{in_use, no_table, not_found};
 use crate::names::TableName;
 use crate::rows::{HEADS, IndexRow, ProjectionKind, TABLES, TableRow};
+use crate::throttle::Throttle;
 use api::{Error, NamedPolicy, Tx};
 use base::AccountId;
 use item::Kind;
@@ -21,6 +24,9 @@ pub(crate) struct Table {
     pub row: TableRow,
     pub scope: Scope,
     pub policy: Option<NamedPolicy>,
+    /// Where throughput is enforced.
+    pub throttle: Option<Arc<Throttle>>,
+    pub collection_bytes_max: u64,
 }
 
 /// The policy of a table or stream. It was checked when it was put, so what is wrong with it is damage or
@@ -43,7 +49,8 @@ impl Table {
     pub fn new(row: TableRow) -> Result<Table, Error> {
         let scope = Scope::AccountRegion(row.account, row.region.clone());
         let policy = row.policy.as_deref().map(named_policy).transpose()?;
-        Ok(Table { row, scope, policy })
+        let collection_bytes_max = collections::BYTES_MAX;
+        Ok(Table { row, scope, policy, throttle: None, collection_bytes_max })
     }
 
     pub fn arn(&self) -> String {
@@ -87,27 +94,43 @@ impl IndexRow {
 
 /// Tables by account, number and generation, both of which never mean anything else.
 #[derive(Debug, Default)]
-pub(crate) struct Tables(Mutex<BTreeMap<(AccountId, u64), Kept>>);
+pub(crate) struct Tables {
+    known: Mutex<BTreeMap<(AccountId, u64), Kept>>,
+    throttle: Option<Arc<Throttle>>,
+    collection_bytes_max: Option<u64>,
+}
 
 /// A table with the generation of its description.
 type Kept = (u64, Arc<Table>);
 
 impl Tables {
+    pub fn new(limits: Limits) -> Tables {
+        let throttle = limits.throttling.then(Arc::<Throttle>::default);
+        Tables {
+            known: Mutex::default(),
+            throttle,
+            collection_bytes_max: limits.collection_bytes_max,
+        }
+    }
+
     pub fn find(&self, tx: &Tx, name: &TableName) -> Result<Option<Arc<Table>>, Error> {
         let scope = name.scope();
         let Some(head) = tx.get(&HEADS, &scope, name.name.as_str())? else { return Ok(None) };
         let key = (name.account, head.number);
-        if let Some((generation, table)) = self.0.lock().get(&key)
+        if let Some((generation, table)) = self.known.lock().get(&key)
             && *generation == head.generation
         {
             return Ok(Some(table.clone()));
         }
         let row = tx.get(&TABLES, &scope, &head.number)?;
         let row = row.ok_or_else(|| Error::internal(format!("no row for {name:?}")))?;
-        let table = Arc::new(Table::new(row)?);
+        let mut table = Table::new(row)?;
+        table.throttle.clone_from(&self.throttle);
+        table.collection_bytes_max = self.collection_bytes_max.unwrap_or(collections::BYTES_MAX);
+        let table = Arc::new(table);
         // What this transaction itself has changed may never be committed.
         if head.generation <= tx.version() {
-            let mut cached = self.0.lock();
+            let mut cached = self.known.lock();
             if cached.len() >= CACHED_MAX {
                 cached.clear();
             }

@@ -54,9 +54,9 @@ fn add(all: &mut BTreeMap<String, String>, tags: &[Tag]) -> Result<(), Error> {
 
 impl DynamoDb {
     /// The table that an ARN names.
-    pub(crate) fn by_arn(&self, tx: &Tx, arn: &str) -> Result<Arc<Table>, Error> {
+    pub(crate) fn by_arn(&self, tx: &Tx, cx: &Cx, arn: &str) -> Result<Arc<Table>, Error> {
         let (name, sub) = split_arn(arn).ok_or_else(|| bad_arn(arn))?;
-        if !sub.is_empty() {
+        if !sub.is_empty() || !name.is_here(cx) {
             return Err(bad_arn(arn));
         }
         self.tables.find(tx, &name)?.ok_or_else(|| {
@@ -68,13 +68,13 @@ impl DynamoDb {
     pub(crate) fn tag_resource(
         &self,
         tx: &mut Tx,
-        _: &Cx,
+        cx: &Cx,
         input: &TagResourceInput,
     ) -> Result<TagResourceOutput, Error> {
         if input.tags.is_empty() {
             return Err(invalid("Atleast one Tag needs to be provided as Input."));
         }
-        let table = self.by_arn(tx, &input.resource_arn)?;
+        let table = self.by_arn(tx, cx, &input.resource_arn)?;
         let mut row = table.row.clone();
         add(&mut row.tags, &input.tags)?;
         save(tx, &row)?;
@@ -84,13 +84,13 @@ impl DynamoDb {
     pub(crate) fn untag_resource(
         &self,
         tx: &mut Tx,
-        _: &Cx,
+        cx: &Cx,
         input: &UntagResourceInput,
     ) -> Result<UntagResourceOutput, Error> {
         if input.tag_keys.is_empty() {
             return Err(invalid("Atleast one Tag Key needs to be provided as Input."));
         }
-        let table = self.by_arn(tx, &input.resource_arn)?;
+        let table = self.by_arn(tx, cx, &input.resource_arn)?;
         let mut row = table.row.clone();
         row.tags.retain(|key, _| !input.tag_keys.contains(key));
         save(tx, &row)?;
@@ -103,7 +103,7 @@ impl DynamoDb {
         cx: &Cx,
         input: &ListTagsOfResourceInput,
     ) -> Result<ListTagsOfResourceOutput, Error> {
-        let table = self.by_arn(tx, &input.resource_arn)?;
+        let table = self.by_arn(tx, cx, &input.resource_arn)?;
         let place = cx.token_place(&[&input.resource_arn]);
         let start = match &input.next_token {
             None => None,

@@ -1,7 +1,6 @@
 //! TransactGetItems and TransactWriteItems: all or nothing, and every condition is looked at, so that
 //! the answer tells all that failed.
 
-use crate::DynamoDb;
 use crate::capacity::{self, ReadUnits, Wanted, in_transaction, read_units};
 use crate::error::invalid;
 use crate::item_ops::shows_old;
@@ -11,11 +10,13 @@ use crate::names::TableName;
 use crate::params::{Params, check_projection};
 use crate::rows::{RawKey, TOKENS, TokenRow};
 use crate::table::Table;
+use crate::throttle::{self, Use, Way, take_write};
 use crate::write::{WriteUnits, key_of, read_item};
+use crate::{DynamoDb, collections};
 use api::{Cx, Error, Tx};
 use gen_dynamodb::errors as e;
 use gen_dynamodb::*;
-use item::{Item, Map, item_size};
+use item::{Item, Map};
 use smithy::json::Writer;
 use smithy::value::Custom as _;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,9 +110,18 @@ impl DynamoDb {
             if !keys.insert(raw.clone()) {
                 return Err(invalid(SAME_ITEM));
             }
+            let reads = Use::new(&table, None, Way::Read);
+            if let Err(error) = reads.admit(tx) {
+                let Some(code) = cancellation_code(&error) else { return Err(error) };
+                reasons.pop();
+                reasons.push(reason(code, Some(error.message().to_owned()), None));
+                failed = true;
+                continue;
+            }
             let row = read_item(tx, &table, &raw)?;
             let item_bytes = row.as_ref().map_or(0, |row| row.size_bytes as usize);
             size += item_bytes;
+            reads.take(tx, 2.0 * read_units(item_bytes, true));
             units.entry(name).or_insert((table, 0.0)).1 += 2.0 * read_units(item_bytes, true);
             let item = row.map(|row| match &projection {
                 Some(projection) => Item::from_bytes(projection.apply(Map::of(&row.item))),
@@ -181,7 +191,12 @@ impl DynamoDb {
         for ((mutation, table), outcome) in mutations.iter().zip(&tables).zip(&outcomes) {
             let entry = units.entry(&mutation.table).or_insert((table, WriteUnits::default()));
             entry.1.add(&doubled(&outcome.units));
-            if let Some(one) = capacity::collection(table, metrics, mutation.subject().map()) {
+            // Such a request takes as much again.
+            if !repeated {
+                take_write(tx, table, &outcome.units);
+            }
+            let one = collections::metrics(tx, table, metrics, mutation.subject().map())?;
+            if let Some(one) = one {
                 collections.entry(table.name.clone()).or_default().push(one);
             }
         }
@@ -352,7 +367,7 @@ fn run_all(
 ) -> Result<Vec<Outcome>, Error> {
     let mut keys: BTreeSet<RawKey> = BTreeSet::new();
     let (mut outcomes, mut reasons) = (Vec::new(), Vec::new());
-    let (mut failed, mut size) = (false, 0);
+    let mut failed = false;
     // Keys first: two operations on one item are refused whatever else is wrong.
     for (mutation, table) in mutations.iter().zip(tables) {
         let key = mutation.subject().map();
@@ -361,12 +376,10 @@ fn run_all(
             return Err(invalid(SAME_ITEM));
         }
     }
+    check_members(mutations, tables)?;
     for (mutation, table) in mutations.iter().zip(tables) {
         match mutation.run(tx, cx, table) {
             Ok(outcome) => {
-                let row = |row: &bytes::Bytes| item_size(Map::of(row));
-                let old = outcome.old.as_ref().map_or(0, |row| row.size_bytes as usize);
-                size += outcome.new.as_ref().map_or(0, row).max(old);
                 outcomes.push(outcome);
                 reasons.push(none());
             }
@@ -379,20 +392,43 @@ fn run_all(
                 failed = true;
                 reasons.push(reason("DuplicateItem", Some(DUPLICATE.to_owned()), item));
             }
-            Err(Failure::Error(error)) if error.code() == "ValidationException" => {
+            Err(Failure::Error(error)) => {
+                let Some(code) = cancellation_code(&error) else { return Err(error) };
                 failed = true;
-                reasons.push(reason("ValidationError", Some(error.message().to_owned()), None));
+                reasons.push(reason(code, Some(error.message().to_owned()), None));
             }
-            Err(Failure::Error(error)) => return Err(error),
         }
     }
     if failed {
         return Err(canceled(reasons));
     }
-    if size > TRANSACTION_BYTES_MAX {
-        return Err(invalid(
-            "Collection size of items in the transaction has exceeded limit: Aggregated size of all items in the transaction cannot exceed 4MB",
-        ));
-    }
     Ok(outcomes)
+}
+
+/// What an error that is a member's own is called among the reasons.
+fn cancellation_code(error: &Error) -> Option<&'static str> {
+    match error.code() {
+        "ValidationException" => Some("ValidationError"),
+        "ItemCollectionSizeLimitExceededException" => Some("ItemCollectionSizeLimitExceeded"),
+        _ => throttle::cancellation_code(error),
+    }
+}
+
+/// What can be seen without the items: the whole is not too large, and the first member that does not fit
+/// its table is told alone, before any condition is looked at.
+fn check_members(mutations: &[Mutation], tables: &[Arc<Table>]) -> Result<(), Error> {
+    let size: usize = mutations.iter().map(Mutation::payload_bytes).sum();
+    if size > TRANSACTION_BYTES_MAX {
+        return Err(invalid("Transaction payload size cannot exceed 4194304 bytes"));
+    }
+    for (at, (mutation, table)) in mutations.iter().zip(tables).enumerate() {
+        let Err(error) = mutation.check(table) else { continue };
+        if error.code() != "ValidationException" {
+            return Err(error);
+        }
+        let mut reasons: Vec<_> = mutations.iter().map(|_| none()).collect();
+        reasons[at] = reason("ValidationError", Some(error.message().to_owned()), None);
+        return Err(canceled(reasons));
+    }
+    Ok(())
 }

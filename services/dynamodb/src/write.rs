@@ -1,6 +1,7 @@
 //! Changing one item: its row, its entries in the indexes, its record in the stream, all in the
 //! transaction at hand.
 
+use crate::collections;
 use crate::error::invalid;
 use crate::history;
 use crate::keyspace::{index_key, item_key, pick, ttl_key};
@@ -73,11 +74,20 @@ pub(crate) fn change_item(
     };
     let old_item = old.map(|row| Map::of(&row.item));
     let new_item = new_row.as_ref().map(|row| Map::of(&row.item));
+    let mut grown = size(new_row.as_ref()) as i64 - size(old) as i64;
     for index in &table.indexes {
-        let taken = change_entry(tx, table, index, old_item, new_item)?;
+        let (taken, more) = change_entry(tx, table, index, old_item, new_item)?;
         if taken > 0.0 {
             units.indexes.insert(index.name.clone(), taken);
         }
+        if index.local {
+            grown += more;
+        }
+    }
+    if table.measures_collections
+        && let Some(item) = new_item.or(old_item)
+    {
+        collections::grow(tx, table, item, grown, Some(table.collection_bytes_max))?;
     }
     change_expiry(tx, table, old_item, new_item)?;
     if table.keeps_past() {
@@ -105,20 +115,40 @@ pub(crate) fn projected(table: &Table, index: &IndexRow, item: Map<'_>) -> ItemR
     ItemRow { size_bytes: item_size(Map::of(&item)) as u32, item }
 }
 
-/// Puts an item's entry into an index where it is not what it was; the units that this takes.
+/// Whether an item's entry in an index has to change.
+pub(crate) fn touches(
+    table: &Table,
+    index: &IndexRow,
+    old: Option<Map<'_>>,
+    new: Option<Map<'_>>,
+) -> bool {
+    let entry = |item| entry(table, index, item);
+    old.and_then(entry) != new.and_then(entry)
+}
+
+/// What an index has of an item, if anything, and where.
+fn entry(table: &Table, index: &IndexRow, item: Map<'_>) -> Option<(RawKey, ItemRow)> {
+    Some((index_key(table, index, item)?, projected(table, index, item)))
+}
+
+/// Puts an item's entry into an index where it is not what it was; the units that this takes, and how much
+/// larger the index becomes.
 fn change_entry(
     tx: &mut Tx,
     table: &Table,
     index: &IndexRow,
     old: Option<Map<'_>>,
     new: Option<Map<'_>>,
-) -> Result<f64, Error> {
-    let entry =
-        |item: Map<'_>| Some((index_key(table, index, item)?, projected(table, index, item)));
+) -> Result<(f64, i64), Error> {
+    let entry = |item| entry(table, index, item);
     let (old, new) = (old.and_then(entry), new.and_then(entry));
     if old == new {
-        return Ok(0.0);
+        return Ok((0.0, 0));
     }
+    let size = |entry: &Option<(RawKey, ItemRow)>| {
+        entry.as_ref().map_or(0, |(_, row)| i64::from(row.size_bytes))
+    };
+    let more = size(&new) - size(&old);
     let mut units = 0.0;
     let same_key = old.as_ref().zip(new.as_ref()).is_some_and(|((a, _), (b, _))| a == b);
     if let Some((key, row)) = &old
@@ -132,7 +162,7 @@ fn change_entry(
         let before = old.as_ref().filter(|_| same_key).map_or(0, |(_, row)| row.size_bytes);
         units += write_units(row.size_bytes.max(before) as usize);
     }
-    Ok(units)
+    Ok((units, more))
 }
 
 fn change_expiry(

@@ -10,6 +10,7 @@ use crate::params::{check_condition, check_path};
 use crate::query::Range;
 use crate::rows::RawKey;
 use crate::table::Table;
+use crate::throttle::{Use, Way};
 use crate::write::{key_of, read_item};
 use api::{Cx, Error, Tx};
 use base::hex;
@@ -73,8 +74,11 @@ pub(super) fn one(
     key: &Item,
     consistent: bool,
 ) -> Result<(Option<Item>, f64), Error> {
+    let reads = Use::new(table, None, Way::Read);
+    reads.admit(tx)?;
     let row = read_item(tx, table, &key_of(table, key.map()))?;
     let units = read_units(row.as_ref().map_or(0, |row| row.size_bytes as usize), consistent);
+    reads.take(tx, units);
     let item = row.map(|row| match select.is_whole() {
         true => Item::from_bytes(row.item),
         false => Item::from_bytes(select.row(Map::of(&row.item))),
@@ -313,6 +317,12 @@ impl DynamoDb {
         let (kind, needs_items) = source.check_select(None, projection.as_ref(), "")?;
         let plan = plan(source, select)?;
         let place = place.unwrap_or(Place { partition: 0, after: None });
+        let storage = crate::page::partitions(source.table);
+        let first = |key: &RawKey| crate::keyspace::partition_of(key, storage);
+        let partitions = plan
+            .partitions
+            .is_empty()
+            .then(|| (place.after.as_ref().map_or(0, first), storage - 1));
         let reading = Reading {
             filter: select.condition.as_ref(),
             projection: None,
@@ -320,6 +330,7 @@ impl DynamoDb {
             needs_items,
             limit: limit.map(|limit| limit as usize),
             consistent: prepared.consistent,
+            partitions,
         };
         let (page, next) = read_all(tx, source, &plan, place, reading)?;
         let rows = page.items.into_iter().map(|item| match select.is_whole() {
@@ -367,7 +378,9 @@ fn read_all(
             (None, true) => scan.reverse(),
             (None, false) => scan,
         };
+        source.reads().admit(tx)?;
         let page = read_page(tx, source, scan, &reading)?;
+        source.take(tx, &page.units);
         all.items.extend(page.items);
         all.scanned += page.scanned;
         all.size_bytes += page.size_bytes;

@@ -1,6 +1,7 @@
 //! Operations as a client sees them: JSON in, JSON or an error out, on a store in memory.
 
 mod backups;
+mod collections;
 mod expire;
 mod indexes;
 mod items;
@@ -11,6 +12,7 @@ mod queries;
 mod reference;
 mod streams;
 mod tables;
+mod throttle;
 mod transactions;
 mod transfer;
 

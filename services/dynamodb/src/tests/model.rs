@@ -52,10 +52,14 @@ impl Change {
             Change::Delete(_) => None,
             Change::Check(_) => old.cloned(),
             Change::Update(key, actions) => {
+                let all = |is: fn(&Action) -> bool| old.is_none() && actions.iter().all(is);
+                // Where nothing is, REMOVE takes any path.
+                if all(|action| matches!(action, Action::Remove(_))) {
+                    return Ok(None);
+                }
                 let before = old.cloned().unwrap_or_else(|| keys(*key));
                 let new = update(&before, actions)?;
-                let nothing = old.is_none() && actions.iter().all(Action::removes);
-                (!nothing).then_some(new)
+                (!all(Action::removes)).then_some(new)
             }
         };
         Ok(new)

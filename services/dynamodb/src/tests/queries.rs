@@ -220,3 +220,69 @@ fn batches() {
     let error = db.call("BatchWriteItem", &batch(&many)).unwrap_err();
     assert_eq!(error.code(), "ValidationException");
 }
+
+#[test]
+fn keys_of_several_attributes() {
+    let db = Db::new();
+    let names = ["p", "h", "i", "a", "b", "c"];
+    let attributes: Vec<String> = names
+        .iter()
+        .map(|name| format!(r#"{{"AttributeName":"{name}","AttributeType":"S"}}"#))
+        .collect();
+    let key =
+        |name: &str, kind: &str| format!(r#"{{"AttributeName":"{name}","KeyType":"{kind}"}}"#);
+    let hash = ["h", "i"].iter().map(|name| key(name, "HASH"));
+    let range = ["a", "b", "c"].iter().map(|name| key(name, "RANGE"));
+    let keys: Vec<String> = hash.chain(range).collect();
+    db.ok(
+        "CreateTable",
+        &format!(
+            r#"{{"TableName":"tab","BillingMode":"PAY_PER_REQUEST","KeySchema":[{}],"AttributeDefinitions":[{}],
+            "GlobalSecondaryIndexes":[{{"IndexName":"all","KeySchema":[{}],"Projection":{{"ProjectionType":"ALL"}}}}]}}"#,
+            key("p", "HASH"),
+            attributes.join(","),
+            keys.join(",")
+        ),
+    );
+    for (p, a, b, c) in
+        [("1", "x", "y", "z"), ("2", "x", "y", "a"), ("3", "x", "q", "z"), ("4", "w", "y", "z")]
+    {
+        db.put(&format!(
+            r#"{{"p":{{"S":"{p}"}},"h":{{"S":"v"}},"i":{{"S":"v"}},"a":{{"S":"{a}"}},"b":{{"S":"{b}"}},"c":{{"S":"{c}"}}}}"#
+        ));
+    }
+    let query = |condition: &str| {
+        let used = [("v", "v"), ("x", "x"), ("y", "y"), ("z", "z")]
+            .iter()
+            .filter(|(name, _)| condition.contains(&format!(":{name}")));
+        let values: Vec<String> =
+            used.map(|(name, value)| format!(r#"":{name}":{{"S":"{value}"}}"#)).collect();
+        let json = format!(
+            r#"{{"TableName":"tab","IndexName":"all","KeyConditionExpression":"{condition}","ExpressionAttributeValues":{{{}}}}}"#,
+            values.join(",")
+        );
+        match db.call("Query", &json) {
+            Ok(answer) => answer.split(r#""p":{"S":""#).skip(1).map(|rest| &rest[..1]).collect(),
+            Err(error) => error.message().to_owned(),
+        }
+    };
+    assert_eq!(query("h = :v AND i = :v"), "4321");
+    assert_eq!(query("h = :v AND a = :x AND i = :v"), "321");
+    assert_eq!(query("h = :v AND i = :v AND a = :x AND b = :y AND begins_with(c, :z)"), "1");
+    assert_eq!(query("h = :v AND i = :v AND a = :x AND b < :y"), "3");
+    let hash = |names: &str| {
+        format!("HASH key attributes {names} must have equality conditions specified in the query")
+    };
+    assert_eq!(query("h = :v"), hash("i"));
+    assert_eq!(query("a = :x"), hash("h, i"));
+    assert_eq!(query("h = :v AND i > :v"), hash("i"));
+    let range = |names: &str, last: &str| {
+        format!(
+            "RANGE key attributes {names} must have equality conditions specified in the query because a condition is present on key attribute {last}"
+        )
+    };
+    assert_eq!(query("h = :v AND i = :v AND b = :y"), range("a", "b"));
+    assert_eq!(query("h = :v AND i = :v AND a = :x AND c = :z"), range("b", "c"));
+    assert_eq!(query("h = :v AND i = :v AND a = :x AND b > :y AND c = :z"), range("b", "c"));
+    assert_eq!(query("h = :v AND i = :v AND c = :z"), range("a, b", "c"));
+}

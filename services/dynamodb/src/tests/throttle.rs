@@ -1,0 +1,190 @@
+//! Throughput that is enforced, on a clock that only the tests move.
+
+use super::Db;
+use crate::{DynamoDb, Limits};
+
+const PROVISIONED: &str = "ProvisionedThroughputExceededException: The level of configured provisioned throughput for the table was exceeded. Consider increasing your provisioning level with the UpdateTable API.";
+
+fn throttling() -> Db {
+    let limits = Limits { throttling: true, ..Limits::default() };
+    Db { tables: gen_dynamodb::Handler(DynamoDb::with_limits(limits)), ..Db::new() }
+}
+
+/// A table that was just made, with these members of its description and key `p`.
+fn table(db: &Db, members: &str, attributes: &str) {
+    db.ok(
+        "CreateTable",
+        &format!(
+            r#"{{"TableName":"tab","KeySchema":[{{"AttributeName":"p","KeyType":"HASH"}}],
+            "AttributeDefinitions":[{{"AttributeName":"p","AttributeType":"S"}}{attributes}],{members}}}"#
+        ),
+    );
+}
+
+const FIVE: &str = r#""ProvisionedThroughput":{"ReadCapacityUnits":2,"WriteCapacityUnits":5}"#;
+
+fn put(db: &Db) -> bool {
+    let put = r#"{"TableName":"tab","Item":{"p":{"S":"a"}}}"#;
+    match db.call("PutItem", put) {
+        Ok(_) => true,
+        Err(error) => {
+            assert_eq!(error.code(), "ProvisionedThroughputExceededException", "{error}");
+            false
+        }
+    }
+}
+
+/// How many of the writes at this moment are let in.
+fn puts(db: &Db, most: usize) -> usize {
+    (0..most).take_while(|_| put(db)).count()
+}
+
+fn wait(db: &Db, millis: u32) {
+    db.world.clock.advance_ms(millis);
+}
+
+#[test]
+fn a_second_has_what_is_provisioned_and_five_minutes_are_saved() {
+    let db = throttling();
+    table(&db, FIVE, "");
+    assert_eq!(puts(&db, 100), 5);
+    wait(&db, 200);
+    assert_eq!(puts(&db, 100), 1);
+    wait(&db, 10_000);
+    assert_eq!(puts(&db, 100), 50);
+    wait(&db, 3_600_000);
+    assert_eq!(puts(&db, 5_000), 1_500);
+    db.check("PutItem", r#"{"TableName":"tab","Item":{"p":{"S":"a"}}}"#, PROVISIONED);
+    // Reads have a bucket of their own; what one costs may be more than is left.
+    let get = r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#;
+    (0..4).for_each(|_| drop(db.ok("GetItem", get)));
+    assert!(
+        db.call("GetItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"}},"ConsistentRead":true}"#)
+            .is_ok()
+    );
+    wait(&db, 3_600_000);
+    let scan = r#"{"TableName":"tab","ConsistentRead":true}"#;
+    assert_eq!((0..2_000).take_while(|_| db.call("Scan", scan).is_ok()).count(), 600);
+    db.check("Scan", scan, PROVISIONED);
+    db.check("GetItem", get, PROVISIONED);
+}
+
+#[test]
+fn what_failed_a_condition_or_was_too_much_is_paid_too() {
+    let db = throttling();
+    table(&db, FIVE, "");
+    let held =
+        r#"{"TableName":"tab","Item":{"p":{"S":"a"}},"ConditionExpression":"attribute_exists(p)"}"#;
+    for _ in 0..5 {
+        db.check(
+            "PutItem",
+            held,
+            "ConditionalCheckFailedException: The conditional request failed",
+        );
+    }
+    db.check("PutItem", held, PROVISIONED);
+    wait(&db, 1_000);
+    let large = format!(
+        r#"{{"TableName":"tab","Item":{{"p":{{"S":"a"}},"x":{{"S":"{}"}}}}}}"#,
+        "y".repeat(20_000)
+    );
+    db.ok("PutItem", &large);
+    wait(&db, 2_000);
+    assert!(!put(&db), "twenty units less five, and ten that came");
+    wait(&db, 1_200);
+    assert!(put(&db));
+}
+
+#[test]
+fn an_index_holds_up_its_table() {
+    let db = throttling();
+    let index = r#""GlobalSecondaryIndexes":[{"IndexName":"byx","KeySchema":[{"AttributeName":"x","KeyType":"HASH"}],
+        "Projection":{"ProjectionType":"ALL"},"ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":1}}]"#;
+    table(&db, &format!("{FIVE},{index}"), r#",{"AttributeName":"x","AttributeType":"S"}"#);
+    let with = |key: &str| {
+        format!(r#"{{"TableName":"tab","Item":{{"p":{{"S":"{key}"}},"x":{{"S":"1"}}}}}}"#)
+    };
+    db.ok("PutItem", &with("a"));
+    let error = db.call("PutItem", &with("b")).unwrap_err();
+    assert!(error.message().contains("one or more global secondary indexes"), "{error}");
+    assert!(!db.ok("GetItem", r#"{"TableName":"tab","Key":{"p":{"S":"b"}}}"#).contains("Item"));
+    // What does not reach the index goes on.
+    db.ok("PutItem", r#"{"TableName":"tab","Item":{"p":{"S":"c"}}}"#);
+    let query = r#"{"TableName":"tab","IndexName":"byx","KeyConditionExpression":"x = :x","ExpressionAttributeValues":{":x":{"S":"1"}}}"#;
+    assert_eq!((0..9).take_while(|_| db.call("Query", query).is_ok()).count(), 2);
+}
+
+#[test]
+fn batches_leave_what_was_not_let_in_and_transactions_say_so() {
+    let db = throttling();
+    table(&db, FIVE, "");
+    let puts: Vec<String> =
+        (0..8).map(|n| format!(r#"{{"PutRequest":{{"Item":{{"p":{{"S":"{n}"}}}}}}}}"#)).collect();
+    let batch = format!(r#"{{"RequestItems":{{"tab":[{}]}}}}"#, puts.join(","));
+    let told = db.ok("BatchWriteItem", &batch);
+    assert_eq!(told.matches("PutRequest").count(), 3, "{told}");
+    db.check("BatchWriteItem", &batch, PROVISIONED);
+    let keys: Vec<String> = (0..6).map(|n| format!(r#"{{"p":{{"S":"{n}"}}}}"#)).collect();
+    let batch = format!(r#"{{"RequestItems":{{"tab":{{"Keys":[{}]}}}}}}"#, keys.join(","));
+    let told = db.ok("BatchGetItem", &batch);
+    assert_eq!(told.split("UnprocessedKeys").nth(1).unwrap().matches("\"S\"").count(), 2, "{told}");
+    db.check("BatchGetItem", &batch, PROVISIONED);
+    let error = db
+        .call(
+            "TransactWriteItems",
+            r#"{"TransactItems":[{"Put":{"TableName":"tab","Item":{"p":{"S":"a"}}}}]}"#,
+        )
+        .unwrap_err();
+    assert!(error.message().ends_with("[ProvisionedThroughputExceeded]"), "{error}");
+    let error = db
+        .call(
+            "TransactGetItems",
+            r#"{"TransactItems":[{"Get":{"TableName":"tab","Key":{"p":{"S":"a"}}}}]}"#,
+        )
+        .unwrap_err();
+    assert!(error.message().ends_with("[ProvisionedThroughputExceeded]"), "{error}");
+    let error = db
+        .call("ExecuteStatement", r#"{"Statement":"SELECT * FROM tab WHERE p = '1'"}"#)
+        .unwrap_err();
+    assert_eq!(error.code(), "ProvisionedThroughputExceededException");
+}
+
+#[test]
+fn tables_on_demand_are_held_to_their_maximum_alone() {
+    let db = throttling();
+    table(&db, r#""BillingMode":"PAY_PER_REQUEST""#, "");
+    assert_eq!(puts(&db, 3_000), 3_000);
+    let db = throttling();
+    let limits = r#""OnDemandThroughput":{"MaxReadRequestUnits":1,"MaxWriteRequestUnits":3}"#;
+    table(&db, &format!(r#""BillingMode":"PAY_PER_REQUEST",{limits}"#), "");
+    wait(&db, 600_000);
+    assert_eq!(
+        (0..100)
+            .take_while(|_| db
+                .call("PutItem", r#"{"TableName":"tab","Item":{"p":{"S":"a"}}}"#)
+                .is_ok())
+            .count(),
+        3
+    );
+    db.check(
+        "PutItem",
+        r#"{"TableName":"tab","Item":{"p":{"S":"a"}}}"#,
+        "ThrottlingException: Throughput exceeds the maximum OnDemandThroughput configured on table or index.",
+    );
+}
+
+#[test]
+fn more_is_had_once_more_is_provisioned_and_nothing_is_held_by_default() {
+    let db = throttling();
+    table(&db, FIVE, "");
+    assert_eq!(puts(&db, 100), 5);
+    db.ok(
+        "UpdateTable",
+        r#"{"TableName":"tab","ProvisionedThroughput":{"ReadCapacityUnits":2,"WriteCapacityUnits":50}}"#,
+    );
+    wait(&db, 1_000);
+    assert_eq!(puts(&db, 100), 50);
+    let free = Db::new();
+    table(&free, FIVE, "");
+    assert_eq!(puts(&free, 100), 100);
+}
