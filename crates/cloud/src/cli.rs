@@ -9,7 +9,7 @@ use std::path::PathBuf;
 pub fn command() -> Command {
     Command::new("cumulet")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("A small cloud in one program: keeps files and users as AWS does, durably, on this machine")
+        .about("A small cloud in one program: files, tables, users and containers for the clients of AWS and Docker, kept durably on this machine")
         .after_help(exit::TEXT)
         .args(up_args())
         .subcommand(

@@ -15,13 +15,34 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     println!("data in {data}");
     let client = Client::new(config);
     let (status, body) = client.health()?;
-    println!("health {status} {}", String::from_utf8_lossy(&body));
+    println!("{}", health(status, &body));
     show_jobs(&client);
     if status == 200 {
         Ok(())
     } else {
         Err(Failure::new(exit::FAILED, format!("{} is not well", client.address())))
     }
+}
+
+/// What the cloud says of itself, in words.
+fn health(status: u16, body: &[u8]) -> String {
+    let Ok(document @ Document::Map(_)) = smithy::json::parse_document(body) else {
+        return format!("health: {status}, and nothing that can be read");
+    };
+    let mut line = format!("health: {}", text(&document, "status").unwrap_or("unknown"));
+    if let Some(why) = text(&document, "reason") {
+        line.push_str(&format!(" ({why})"));
+    }
+    let Document::Map(own) = &document else { return line };
+    if let Some(Document::Map(jobs)) = own.get("jobs") {
+        let count = |name| match jobs.get(name) {
+            Some(Document::Integer(count)) => *count,
+            _ => 0,
+        };
+        let (waiting, parked) = (count("waiting"), count("parked"));
+        line.push_str(&format!("; jobs: {waiting} waiting, {parked} parked"));
+    }
+    line
 }
 
 /// Jobs that failed too often, and why. Whoever may not see them is told of their number alone.
@@ -37,5 +58,19 @@ fn show_jobs(client: &Client) {
             own("enqueued"),
             own("error")
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::health;
+
+    #[test]
+    fn health_in_words() {
+        let well = br#"{"status":"ok","jobs":{"waiting":2,"parked":0}}"#;
+        assert_eq!(health(200, well), "health: ok; jobs: 2 waiting, 0 parked");
+        let ill = br#"{"status":"stopped","reason":"no disk"}"#;
+        assert_eq!(health(503, ill), "health: stopped (no disk)");
+        assert_eq!(health(502, b"<html>"), "health: 502, and nothing that can be read");
     }
 }
