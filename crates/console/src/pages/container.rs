@@ -254,7 +254,7 @@ pub(crate) fn view(data: Data, session: &Session) -> Page {
                 ("Ended", ended.unwrap_or_default()),
                 ("Networks", html(networks)),
                 ("Labels", labels(&of)),
-                ("Id", html(layout::code(&data.id))),
+                ("Id", html(layout::code(text(own, "Id").unwrap_or(&data.id)))),
             ]),
             layout::panel(("Log ", with("span", "live", "live")), said),
             layout::danger("Remove the container", question, remove),

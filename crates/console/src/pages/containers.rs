@@ -74,7 +74,7 @@ pub(crate) fn view(all: &[Container], session: &Session) -> Page {
             cell(&own.image),
             cell((state(&own.state), " ", with("span", "hint", &own.status))),
             cell(own.ports.join(", ")),
-            with("td", "acts", actions(&own.id, &own.state, "/containers", session)),
+            cell(with("div", "acts", actions(&own.id, &own.state, "/containers", session))),
         ))
     };
     let list = match all.is_empty() {
@@ -155,12 +155,14 @@ pub(crate) fn images_view(all: &[Image]) -> Page {
             true => html(with("span", "hint", "no name")),
             false => html(own.tags.iter().map(|tag| with("div", "name", tag)).collect::<Vec<_>>()),
         };
-        let created = base::Timestamp::from_secs(own.created).iso8601_secs();
+        // Images that are made the same each time have no time of their own.
+        let created = (own.created > 0)
+            .then(|| layout::time(&base::Timestamp::from_secs(own.created).iso8601_secs()));
         el("tr").put((
             cell(name),
             cell(layout::code(short)),
             with("td", "n", layout::size(own.bytes.max(0) as u64)),
-            cell(layout::time(&created)),
+            cell(created),
             cell(labels(&own.labels)),
         ))
     };

@@ -171,16 +171,16 @@ fn draw_node(node: &Node, at: usize) -> El {
     }
 }
 
-fn draw_edge(from: &Node, to: &Node, at: usize, traffic: &Traffic) -> El {
+/// A line between the columns `at` and the next; what belongs together without traffic has a thin one.
+fn draw_edge(from: &Node, to: &Node, at: usize, traffic: Option<&Traffic>) -> El {
     let x1 = COLUMNS[at].0 + COLUMNS[at].1;
     let x2 = COLUMNS[at + 1].0;
     let (y1, y2) = (from.y + NODE_HEIGHT / 2.0, to.y + NODE_HEIGHT / 2.0);
     let half = (x2 - x1) / 2.0;
-    let path = format!(
-        "M{x1:.0} {y1:.1}C{:.0} {y1:.1} {:.0} {y2:.1} {x2:.0} {y2:.1}",
-        x1 + half,
-        x2 - half
-    );
+    let (c1, c2) = (x1 + half, x2 - half);
+    let path = format!("M{x1:.0} {y1:.1}C{c1:.0} {y1:.1} {c2:.0} {y2:.1} {x2:.0} {y2:.1}");
+    let line = el("path").attr("d", path);
+    let Some(traffic) = traffic else { return line.class("tie") };
     let class = match (traffic.denied, traffic.fresh) {
         (0, false) => "edge",
         (0, true) => "edge fresh",
@@ -188,13 +188,12 @@ fn draw_edge(from: &Node, to: &Node, at: usize, traffic: &Traffic) -> El {
         (_, true) => "edge bad fresh",
     };
     let width = 1.2 + f64::from(traffic.count).ln_1p() * 1.1;
-    let said = match traffic.denied {
-        0 => format!("{} → {}: {} requests", from.name, to.name, traffic.count),
-        denied => {
-            format!("{} → {}: {} requests, {denied} denied", from.name, to.name, traffic.count)
-        }
+    let denied = match traffic.denied {
+        0 => String::new(),
+        denied => format!(", {denied} denied"),
     };
-    el("path").class(class).attr("d", path).number("stroke-width", width).put(el("title").put(said))
+    let said = format!("{} → {}: {} requests{denied}", from.name, to.name, traffic.count);
+    line.class(class).number("stroke-width", width).put(el("title").put(said))
 }
 
 /// The drawing; `fresh` of the newest events have just come.
@@ -239,7 +238,7 @@ pub(crate) fn draw(map: &Map, fresh: usize) -> Html {
         };
         let line = |((from, to), traffic): (&(String, String), &Traffic)| {
             let service = (at == 1).then_some(from.as_str());
-            Some(draw_edge(find(at, from, None)?, find(at + 1, to, service)?, at, traffic))
+            Some(draw_edge(find(at, from, None)?, find(at + 1, to, service)?, at, Some(traffic)))
         };
         map.iter().filter_map(line).collect()
     };
@@ -247,7 +246,7 @@ pub(crate) fn draw(map: &Map, fresh: usize) -> Html {
     let ties = columns[2].iter().filter_map(|node| {
         let service = columns[1].iter().find(|own| own.name == node.service)?;
         let asked = edges.to.contains_key(&(node.service.clone(), node.name.clone()));
-        (!asked).then(|| draw_edge(service, node, 1, &Traffic::default()).class("tie"))
+        (!asked).then(|| draw_edge(service, node, 1, None))
     });
     let ties: Vec<El> = ties.collect();
     let heading = |at: usize, text: String| {

@@ -212,7 +212,7 @@ fn filter_form(data: &Data) -> El {
         text("operation", "operation"),
         check("denied", "denied only", !given("denied").is_empty()),
         check("no_reads", "without reads", !given("no_reads").is_empty()),
-        check("own", "looks of the console too", data.own),
+        check("own", "the console's reads", data.own),
         el("button").put("Filter"),
     ))
 }
