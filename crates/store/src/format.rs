@@ -5,8 +5,9 @@ use crate::error::OpenError;
 use std::io::ErrorKind;
 
 /// Raised whenever an older build could not read what this one writes; once between two releases
-/// is enough. 2: rows of S3 and IAM have fields that 1 does not know.
-pub(crate) const FORMAT: u32 = 2;
+/// is enough. 2: rows of S3 and IAM have fields that 1 does not know. 3: a short blob stands in the
+/// reference to it.
+pub(crate) const FORMAT: u32 = 3;
 
 const FILE: &str = "FORMAT";
 const WORDS: &str = "cumulet store, format ";

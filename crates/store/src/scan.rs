@@ -112,6 +112,14 @@ impl<'a, K: Key, R: Row> Scan<'a, K, R> {
         }
     }
 
+    /// The next row without its key.
+    pub fn next_row(&mut self) -> Result<Option<R>, StoreError> {
+        match self.rows().next()? {
+            Some((raw, value)) => self.tx.decode(self.table, &raw, value).map(Some),
+            None => Ok(None),
+        }
+    }
+
     fn decode_key(&self, raw: &[u8]) -> Result<K, StoreError> {
         let mut from = KeyReader::new(&raw[self.head..]);
         K::read(&mut from)
@@ -163,7 +171,7 @@ impl<K: Key, R: Row> Iterator for Scan<'_, K, R> {
             Err(error) => return Some(Err(error)),
         };
         Some(self.decode_key(&raw).and_then(|key| {
-            let row = self.tx.decode(self.table, &raw, &value)?;
+            let row = self.tx.decode(self.table, &raw, value)?;
             Ok((key, row))
         }))
     }

@@ -12,7 +12,7 @@ use crate::store::Reader;
 use crate::table::{Scope, Table};
 use base::Timestamp;
 use base::limits::TRANSACTION_BYTES_MAX;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -108,7 +108,7 @@ impl Tx {
     {
         let raw = table.raw_key(scope, key);
         let Some(value) = self.raw_get(raw.as_slice())? else { return Ok(None) };
-        self.decode(table, raw.as_slice(), &value).map(Some)
+        self.decode(table, raw.as_slice(), value).map(Some)
     }
 
     /// The same for a row that nearly every request reads: decoded once for all of them.
@@ -141,7 +141,7 @@ impl Tx {
                 None => return Ok(None),
             },
         };
-        let row = Arc::new(self.decode(table, raw, &value)?);
+        let row = Arc::new(self.decode(table, raw, value.clone())?);
         if known.is_some() {
             self.reader.hot.keep_decoded(raw, &value, row.clone());
         }
@@ -301,13 +301,16 @@ impl Tx {
         &self,
         table: &Table<K, R>,
         raw: &[u8],
-        value: &Bytes,
+        mut value: Bytes,
     ) -> Result<R, StoreError> {
         let corrupt = |error| StoreError::Corrupt { table: table.name, error };
         match value.first() {
-            Some(&WHOLE) => row::decode(&value.slice(1..)).map_err(corrupt),
+            Some(&WHOLE) => {
+                value.advance(1);
+                row::decode(&value).map_err(corrupt)
+            }
             Some(&PIECES) => {
-                let whole = self.gather(table.name, raw, value)?;
+                let whole = self.gather(table.name, raw, &value)?;
                 row::decode(&whole).map_err(corrupt)
             }
             _ => Err(corrupt(DecodeError::Malformed)),

@@ -239,20 +239,31 @@ pub(crate) fn read_page(
     let mut page = Page::default();
     let (mut size, mut fetched) = (0, 0.0);
     let mut tally = reading.partitions.map(Partitions::new);
-    while let Some((key, row)) = scan.next().transpose()? {
+    loop {
+        // A key is made only where somebody looks at it.
+        let row = match &mut tally {
+            None => scan.next_row()?,
+            Some(tally) => scan.next().transpose()?.map(|(key, row)| {
+                tally.add(&key, row.size_bytes as usize);
+                row
+            }),
+        };
+        let Some(row) = row else { break };
         page.scanned += 1;
         size += row.size_bytes as usize;
-        if let Some(tally) = &mut tally {
-            tally.add(&key, row.size_bytes as usize);
+        let is_last = reading.limit == Some(page.scanned) || size >= PAGE_BYTES_MAX;
+        if is_last {
+            let keys = source.keys();
+            page.last = Some(Item::from_bytes(pick(Map::of(&row.item), keys.into_iter())));
         }
         let item = match reading.needs_items {
             true => {
                 let key = item_key(source.table, Map::of(&row.item));
-                let whole = read_item(tx, source.table, &key)?.unwrap_or(row.clone());
+                let whole = read_item(tx, source.table, &key)?.unwrap_or(row);
                 fetched += read_units(whole.size_bytes as usize, reading.consistent);
                 whole.item
             }
-            false => row.item.clone(),
+            false => row.item,
         };
         if reading.filter.is_none_or(|filter| filter.holds(Map::of(&item))) {
             page.count += 1;
@@ -263,9 +274,7 @@ pub(crate) fn read_page(
                 }));
             }
         }
-        if reading.limit == Some(page.scanned) || size >= PAGE_BYTES_MAX {
-            let keys = source.keys();
-            page.last = Some(Item::from_bytes(pick(Map::of(&row.item), keys.into_iter())));
+        if is_last {
             break;
         }
     }

@@ -389,7 +389,11 @@ pub fn complete(
         modified: tx.now(),
         size_bytes,
         e_tag: format!("{}-{}", base::hex::encode(&md5.finalize()), parts.len()),
-        blobs: parts.iter().filter(|(_, p)| p.size_bytes > 0).map(|(_, p)| p.blob).collect(),
+        blobs: parts
+            .iter()
+            .filter(|(_, p)| p.size_bytes > 0)
+            .map(|(_, p)| p.blob.clone())
+            .collect(),
         meta: upload.meta.clone(),
         owner: upload.owner,
         acl: upload.acl.clone(),

@@ -119,8 +119,7 @@ impl Blobs {
                     found.problems.push(format!("blob {id}: its segment does not know of it"));
                 }
             }
-            let row = std::iter::once(Ok::<_, StoreError>((id, row)));
-            batch.push((id, BlobReader::build(&self.0, row)?));
+            batch.push((id, BlobReader::of_row(&self.0, id, &row)));
         }
         Ok(batch)
     }

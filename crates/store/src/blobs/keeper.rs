@@ -359,8 +359,7 @@ impl BlobKeeper {
                     continue;
                 }
                 let Some(row) = tx.get(&BLOBS, &SCOPE, &id)? else { continue };
-                let row = std::iter::once(Ok::<_, StoreError>((id, row)));
-                let reader = BlobReader::build(&self.core, row)?;
+                let reader = BlobReader::of_row(&self.core, id, &row);
                 let from = SegmentPlace { number, offset };
                 moves.push(Move { id, size_bytes, from, reader });
                 bytes += size_bytes;

@@ -2,6 +2,8 @@
 //!
 //! Where the bytes stand is decided by size and hidden from services, which keep a [`BlobRef`] in
 //! their own rows:
+//! - *inline* (up to 2 KiB): in the [`BlobRef`] itself, so in the service's row: found with it, gone with
+//!   it, and not counted.
 //! - *row* (up to 16 KiB): a value in the store's own table. No I/O of its own: durable with the
 //!   commit that adopts it.
 //! - *segment* (up to 1 MiB): a record in a file shared by many, one sync for all who wait.
@@ -56,6 +58,9 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// The largest content that is kept in the reference. More would make walks over the rows that have them
+/// dear.
+pub const INLINE_BLOB_BYTES_MAX: usize = 2 * 1024;
 /// The largest content that is kept in a row.
 pub const ROW_BLOB_BYTES_MAX: usize = 16 * 1024;
 /// The largest content that is kept in a shared segment.
@@ -113,10 +118,12 @@ impl PrefixOf<BlobId> for BlobId {
 
 crate::row! {
     /// What a service keeps of a blob in its own row.
-    #[derive(Copy, Eq)]
+    #[derive(Eq)]
     pub struct BlobRef {
         1 => id: BlobId,
         2 => size_bytes: u64,
+        /// All of it, where it is short: then no other row knows of it.
+        3 => content: Option<Bytes>,
     }
 }
 

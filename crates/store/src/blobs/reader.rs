@@ -12,7 +12,6 @@ use crate::error::StoreError;
 use crate::tx::Tx;
 use bytes::Bytes;
 use parking_lot::Mutex;
-use std::borrow::Borrow;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
@@ -39,6 +38,42 @@ struct Inner {
     core: Arc<Core>,
     parts: Vec<Part>,
     size_bytes: u64,
+}
+
+impl Inner {
+    fn new(core: &Arc<Core>, parts: usize) -> Inner {
+        Inner { core: Arc::clone(core), parts: Vec::with_capacity(parts), size_bytes: 0 }
+    }
+
+    fn add(&mut self, id: BlobId, size_bytes: u64, source: Source) {
+        self.parts.push(Part { id, start: self.size_bytes, size_bytes, source });
+        self.size_bytes = self.size_bytes.saturating_add(size_bytes);
+    }
+
+    fn add_row(&mut self, id: BlobId, row: &BlobRow) {
+        let (size_bytes, source) = match &row.place {
+            Place::Row => (row.content.len() as u64, Source::Row(row.content.clone())),
+            Place::Segment(place) => {
+                let source = Source::Segment(SegmentSource {
+                    number: place.number,
+                    offset: place.offset.saturating_add(HEADER_BYTES as u64),
+                    sums: row.sums.clone(),
+                    handle: OnceLock::new(),
+                    _pin: self.core.pins.pin(Target::Segment(place.number)),
+                });
+                (row.size_bytes, source)
+            }
+            Place::File => {
+                let source = Source::File(FileSource {
+                    handle: OnceLock::new(),
+                    sums: Mutex::default(),
+                    _pin: self.core.pins.pin(Target::File(id)),
+                });
+                (row.size_bytes, source)
+            }
+        };
+        self.add(id, size_bytes, source);
+    }
 }
 
 #[derive(Debug)]
@@ -81,52 +116,28 @@ impl BlobReader {
         tx: &Tx,
         blobs: &[BlobRef],
     ) -> Result<BlobReader, StoreError> {
-        let rows = blobs.iter().map(|blob| Ok((blob.id, tx.shared_blob_row(blob)?)));
-        BlobReader::build(core, rows)
+        let mut inner = Inner::new(core, blobs.len());
+        for blob in blobs {
+            match &blob.content {
+                Some(content) => {
+                    inner.add(blob.id, content.len() as u64, Source::Row(content.clone()))
+                }
+                None => inner.add_row(blob.id, &*tx.shared_blob_row(blob)?),
+            }
+        }
+        Ok(BlobReader(Arc::new(inner)))
     }
 
     pub(super) fn open_pinned(core: &Arc<Core>, blob: &PinnedBlob) -> BlobReader {
-        let rows = std::iter::once(Ok::<_, std::convert::Infallible>((blob.blob().id, blob.row())));
-        match BlobReader::build(core, rows) {
-            Ok(reader) => reader,
-            Err(never) => match never {},
-        }
+        BlobReader::of_row(core, blob.id(), &blob.row())
     }
 
-    /// The pins are taken within the transaction that read the rows: until it ends, nothing that
-    /// they point at is removed.
-    pub(super) fn build<E>(
-        core: &Arc<Core>,
-        rows: impl Iterator<Item = Result<(BlobId, impl Borrow<BlobRow>), E>>,
-    ) -> Result<BlobReader, E> {
-        let mut size_bytes = 0u64;
-        let mut parts = Vec::with_capacity(rows.size_hint().0);
-        for row in rows {
-            let (id, row) = row?;
-            let row: &BlobRow = row.borrow();
-            let mut length = row.size_bytes;
-            let source = match &row.place {
-                Place::Row => {
-                    length = row.content.len() as u64;
-                    Source::Row(row.content.clone())
-                }
-                Place::Segment(place) => Source::Segment(SegmentSource {
-                    number: place.number,
-                    offset: place.offset.saturating_add(HEADER_BYTES as u64),
-                    sums: row.sums.clone(),
-                    handle: OnceLock::new(),
-                    _pin: core.pins.pin(Target::Segment(place.number)),
-                }),
-                Place::File => Source::File(FileSource {
-                    handle: OnceLock::new(),
-                    sums: Mutex::default(),
-                    _pin: core.pins.pin(Target::File(id)),
-                }),
-            };
-            parts.push(Part { id, start: size_bytes, size_bytes: length, source });
-            size_bytes = size_bytes.saturating_add(length);
-        }
-        Ok(BlobReader(Arc::new(Inner { core: Arc::clone(core), parts, size_bytes })))
+    /// The pin is taken within the transaction that read the row: until it ends, nothing that it
+    /// points at is removed.
+    pub(super) fn of_row(core: &Arc<Core>, id: BlobId, row: &BlobRow) -> BlobReader {
+        let mut inner = Inner::new(core, 1);
+        inner.add_row(id, row);
+        BlobReader(Arc::new(inner))
     }
 
     pub fn size_bytes(&self) -> u64 {

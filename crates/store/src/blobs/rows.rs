@@ -59,7 +59,10 @@ impl Tx {
     /// Makes a finished blob part of this transaction, with one reference. Keep `blob` until the
     /// transaction is committed: what is pinned by nobody and named by no row is removed.
     pub fn adopt_blob(&mut self, blob: &PinnedBlob) -> Result<BlobRef, StoreError> {
-        let reference = blob.blob();
+        let reference = blob.reference();
+        if reference.content.is_some() {
+            return Ok(reference);
+        }
         if blob.offer() {
             if self.exists(&BLOBS, &SCOPE, &reference.id)? {
                 self.retain_blob(&reference)?;
@@ -81,6 +84,9 @@ impl Tx {
 
     /// Counts one more reference: a copy moves no bytes.
     pub fn retain_blob(&mut self, blob: &BlobRef) -> Result<(), StoreError> {
+        if blob.content.is_some() {
+            return Ok(());
+        }
         let mut row = self.blob_row(blob)?;
         row.references += 1;
         self.put(&BLOBS, &SCOPE, &blob.id, &row)
@@ -89,6 +95,9 @@ impl Tx {
     /// Counts one reference less. With the last one the blob is gone, as far as this and later
     /// transactions are concerned; its bytes go when nobody can be reading them.
     pub fn release_blob(&mut self, blob: &BlobRef) -> Result<(), StoreError> {
+        if blob.content.is_some() {
+            return Ok(());
+        }
         let mut row = self.blob_row(blob)?;
         if row.references > 1 {
             row.references -= 1;

@@ -5,7 +5,10 @@ use super::file::{CHUNK_BYTES, Chunk, Lane};
 use super::pins::PinGuard;
 use super::rows::{BlobRow, Place, SegmentPlace};
 use super::segment::HEADER_BYTES;
-use super::{BlobId, BlobRef, Core, Counters, ROW_BLOB_BYTES_MAX, SEGMENT_BLOB_BYTES_MAX};
+use super::{
+    BlobId, BlobRef, Core, Counters, INLINE_BLOB_BYTES_MAX, ROW_BLOB_BYTES_MAX,
+    SEGMENT_BLOB_BYTES_MAX,
+};
 use bytes::Bytes;
 use std::future::poll_fn;
 use std::io;
@@ -122,7 +125,7 @@ impl BlobWriter {
         if self.is_torn {
             return Err(io::Error::other("an earlier write failed or was given up"));
         }
-        let blob = BlobRef { id: self.id, size_bytes: self.size_bytes };
+        let blob = BlobRef { id: self.id, size_bytes: self.size_bytes, content: None };
         if let Some(lane) = self.lane.clone() {
             return self.finish_file(blob, lane).await;
         }
@@ -231,13 +234,24 @@ impl PinnedBlob {
 
     pub(super) fn of_row(id: BlobId, content: Bytes) -> Option<PinnedBlob> {
         (content.len() <= ROW_BLOB_BYTES_MAX).then(|| {
-            let blob = BlobRef { id, size_bytes: content.len() as u64 };
+            let blob = BlobRef { id, size_bytes: content.len() as u64, content: None };
             PinnedBlob::new(blob, Content::Row(content))
         })
     }
 
-    pub fn blob(&self) -> BlobRef {
-        self.0.blob
+    /// What a row keeps of it; with its content where it is short.
+    pub(super) fn reference(&self) -> BlobRef {
+        let mut blob = self.0.blob.clone();
+        if let Content::Row(content) = &self.0.content
+            && content.len() <= INLINE_BLOB_BYTES_MAX
+        {
+            blob.content = Some(content.clone());
+        }
+        blob
+    }
+
+    pub(super) fn id(&self) -> BlobId {
+        self.0.blob.id
     }
 
     /// Whether this was asked before. The first transaction to adopt a blob need not look for it.

@@ -21,7 +21,8 @@ crate::row! {
 
 const OWNERS: Table<u64, OwnerRow> = Table::new(0x0109, "test.owner");
 const JOB: JobKind<String> = JobKind::new(0x0101, "test.job");
-const SIZES: [usize; 3] = [10, 20_000, 1_100_000];
+/// Of blobs; the last not in the first two formats.
+const SIZES: [usize; 4] = [10, 20_000, 1_100_000, 10_000];
 
 fn folder(format: u32) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/format-{format}"))
@@ -69,8 +70,10 @@ fn fill(store: &Store, drivers: &mut Drivers) {
     last.now().unwrap().unwrap_or_else(|error: StoreError| panic!("{error}"));
 }
 
-fn check(store: &Store) {
+fn check(store: &Store, format: u32) {
+    let sizes = if format < 3 { &SIZES[..3] } else { &SIZES[..] };
     let found = store.check().unwrap();
+    // Since the third format the first one stands in its owner's row.
     assert_eq!((found.blobs, found.problems), (3, vec![]));
     store.read(|tx| {
         for scope in scopes() {
@@ -81,7 +84,7 @@ fn check(store: &Store) {
         let long = tx.get(&THINGS, &Scope::Host, &("long", "")).unwrap().unwrap();
         assert_eq!(long.name.len(), 250_000);
         assert_eq!(tx.get(&THINGS, &Scope::Global, &("last", "")).unwrap(), Some(thing(1)));
-        for (size, n) in SIZES.into_iter().zip(0..) {
+        for (&size, n) in sizes.iter().zip(0..) {
             let row = tx.get(&OWNERS, &Scope::Global, &n).unwrap().unwrap();
             let reader = store.blobs().open(tx, &row.blob).unwrap();
             assert_eq!(block_on(reader.read(0..u64::MAX)).unwrap(), vec![n as u8; size]);
@@ -113,7 +116,7 @@ fn every_format_opens() {
         let fixture: Arc<dyn Disk> = Arc::new(FsDisk::open_to_read(&folder(format)).unwrap());
         copy(&fixture, &*disk, "");
         for _ in 0..2 {
-            check(&Store::inline(disk.clone(), model::options(2)).unwrap());
+            check(&Store::inline(disk.clone(), model::options(2)).unwrap(), format);
         }
         let found = crate::format::read(&*disk).unwrap();
         assert_eq!(found, Some(crate::format::FORMAT), "older builds keep away from it now");

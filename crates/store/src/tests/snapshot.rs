@@ -40,7 +40,10 @@ fn check(disk: Arc<dyn Disk>, snapshot: &dyn Fn() -> Arc<dyn Disk>, to: Arc<dyn 
     let mut model = Model::new();
     let store = Store::inline(disk, model::options(1)).unwrap();
     fill(&store, 60, 1, &mut model);
-    [10, 30_000, 2_000_000].into_iter().zip(1..).for_each(|(size, n)| add_blob(&store, n, size));
+    [10_000, 30_000, 2_000_000]
+        .into_iter()
+        .zip(1..)
+        .for_each(|(size, n)| add_blob(&store, n, size));
     let saved = store.snapshot_save("one").unwrap();
     let state = model::read(&store);
     assert_eq!(saved.version, state.0);

@@ -240,7 +240,8 @@ impl Run {
             rows.collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())
         })?;
         let mut references: BTreeMap<BlobId, u64> = BTreeMap::new();
-        for blob in rows.iter().flat_map(|(_, row)| &row.blobs) {
+        let blobs = rows.iter().flat_map(|(_, row)| &row.blobs);
+        for blob in blobs.filter(|blob| blob.content.is_none()) {
             *references.entry(blob.id).or_default() += 1;
         }
         let found = self.store.blobs().check(&self.store).map_err(|error| error.to_string())?;

@@ -15,7 +15,16 @@ fn check<R: Value + PartialEq + fmt::Debug>(row: R, golden: &str) {
 #[test]
 fn rows() {
     let id = BlobId([7; 16]);
-    check(BlobRef { id, size_bytes: 300 }, "06100707070707070707070707070707070708ac02");
+    let reference = BlobRef { id, size_bytes: 300, content: None };
+    check(reference.clone(), "06100707070707070707070707070707070708ac02");
+    let content = Some(Bytes::from_static(b"abc"));
+    let golden = "0610070707070707070707070707070707070803";
+    check(BlobRef { size_bytes: 3, content, ..reference.clone() }, &format!("{golden}0e03616263"));
+    let content = Some(Bytes::new());
+    check(
+        BlobRef { size_bytes: 0, content, ..reference },
+        "0610070707070707070707070707070707070e00",
+    );
     let in_row = BlobRow {
         references: 1,
         size_bytes: 3,
@@ -62,7 +71,7 @@ fn records_and_files() {
     let mut magic = [0; 4];
     open("blobs/segment/0000000000000001").read_exact_at(&mut magic, 0).expect("reads");
     assert_eq!(&magic, b"CBR1");
-    let name = in_file.blob().id.to_string();
+    let name = in_file.id().to_string();
     let file = open(&format!("blobs/file/{}/{name}", &name[30..]));
     assert_eq!(file.len().expect("counts"), (1 << 20) + 1 + 5 * 4 + 48);
     drop((in_segment, in_file));

@@ -50,7 +50,7 @@ fn a_failed_transaction_adopts_nothing() {
         Err::<(), _>(StoreError::Busy)
     });
     assert!(failed.now().expect("inline").is_err());
-    let reference = blob.blob();
+    let reference = blob.reference();
     drop(blob);
     settle(&store);
     assert_eq!(paths(&store), [""; 0]);

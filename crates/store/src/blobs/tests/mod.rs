@@ -160,12 +160,38 @@ fn several_blobs_read_as_one() {
 }
 
 #[test]
+fn what_is_short_stands_in_the_reference_and_is_not_counted() {
+    let store = memory();
+    for size in [0, 1, INLINE_BLOB_BYTES_MAX, INLINE_BLOB_BYTES_MAX + 1] {
+        let bytes = content(1, size);
+        for blob in
+            [written(&store, &bytes, None), store.blobs().small(bytes.clone().into()).unwrap()]
+        {
+            let mut reference = None;
+            commit(&store, |tx| {
+                reference = Some(tx.adopt_blob(&blob)?);
+                Ok(())
+            });
+            let reference = reference.unwrap();
+            assert_eq!(reference.content.is_some(), size <= INLINE_BLOB_BYTES_MAX, "{size}");
+            let rows = store.read(|tx| tx.scan(&rows::BLOBS, &rows::SCOPE).count());
+            assert_eq!(rows, usize::from(size > INLINE_BLOB_BYTES_MAX), "{size}");
+            commit(&store, |tx| tx.retain_blob(&reference));
+            let reader = store.read(|tx| store.blobs().open(tx, &reference)).unwrap();
+            assert_eq!(all(&reader), bytes);
+            commit(&store, |tx| tx.release_blob(&reference));
+            commit(&store, |tx| tx.release_blob(&reference));
+        }
+    }
+}
+
+#[test]
 fn references_are_counted() {
     let store = memory();
-    for size in [10, 100_000, 2_000_000] {
+    for size in [10_000, 100_000, 2_000_000] {
         let blob = written(&store, &content(1, size), None);
         put(&store, "a", &[&blob]);
-        let reference = blob.blob();
+        let reference = blob.reference();
         commit(&store, |tx| tx.retain_blob(&reference));
         commit(&store, |tx| tx.release_blob(&reference));
         store.read(|tx| store.blobs().open(tx, &reference)).expect("one is left");

@@ -109,9 +109,9 @@ fn many(store: &Store, root: &std::path::Path, size: usize, count: usize, thread
         mib / took.as_secs_f64()
     );
     for blob in blobs {
-        block_on(store.write(|tx| tx.release_blob(&blob.blob()))).expect("commits");
+        block_on(store.write(|tx| tx.release_blob(&blob.reference()))).expect("commits");
         // What the keeper does: it does not run here, so as not to disturb the measure.
-        let _ = std::fs::remove_file(root.join("data").join(file::path(blob.blob().id)));
+        let _ = std::fs::remove_file(root.join("data").join(file::path(blob.id())));
     }
     // The same with plain files, each synced.
     let plain = root.join("plain");
