@@ -12,6 +12,11 @@ pub trait ByteStream: Send {
     /// The next piece, never empty; `None` at the end; nothing more after an error.
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>>;
 
+    /// Hands the check of the signed hash over: see [`RequestBody::take_hash`].
+    fn take_hash(self: Pin<&mut Self>) -> Option<SignedHash> {
+        None
+    }
+
     /// Names of the trailing fields to come, known from the beginning.
     fn announced(&self) -> &[String] {
         &[]
@@ -20,6 +25,28 @@ pub trait ByteStream: Send {
     /// Trailing fields, known after the end: checksums of a chunked upload.
     fn trailers(&self) -> &[(String, String)] {
         &[]
+    }
+}
+
+/// The SHA-256 that was signed for a body.
+#[derive(Debug)]
+#[must_use = "a body whose hash nobody checks may be anybody's"]
+pub struct SignedHash {
+    wanted: [u8; 32],
+    refuse: fn(&[u8; 32], &[u8; 32]) -> Error,
+}
+
+impl SignedHash {
+    /// `refuse` is given the signed hash and the computed one.
+    pub fn new(wanted: [u8; 32], refuse: fn(&[u8; 32], &[u8; 32]) -> Error) -> SignedHash {
+        SignedHash { wanted, refuse }
+    }
+
+    pub fn check(self, computed: &[u8; 32]) -> Result<(), Error> {
+        match *computed == self.wanted {
+            true => Ok(()),
+            false => Err((self.refuse)(&self.wanted, computed)),
+        }
     }
 }
 
@@ -83,6 +110,12 @@ impl RequestBody {
             Some(stream) => stream.as_mut().poll_next(cx),
             None => Poll::Ready(None),
         }
+    }
+
+    /// The hash that was signed for the whole body. From now on the stream does not check it: whoever
+    /// takes it does, at the end, beside digests of its own. To be taken before the first piece.
+    pub fn take_hash(&mut self) -> Option<SignedHash> {
+        self.stream.as_mut()?.as_mut().take_hash()
     }
 
     /// Names of the trailing fields to come, in lower case; to be asked before the first piece.

@@ -21,7 +21,7 @@ pub mod testing;
 
 pub use access::{Access, Tls, Touched};
 pub use background::{Background, Outgoing, Sent};
-pub use body::{Body, ByteStream, RequestBody};
+pub use body::{Body, ByteStream, RequestBody, SignedHash};
 pub use console::{
     ConsoleAnswer, ConsoleCall, ConsoleDoor, ConsoleReply, EngineDoor, Inside, InsideAnswer,
     InsideReply, InsideRequest,

@@ -12,6 +12,9 @@ const FOLDER: &str = "audit";
 /// Four files of this size at most: enough for some hundred thousand records.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 const FILES_MAX: usize = 4;
+/// Written at once. A busy second brings megabytes, and memory that is new each time costs more than the
+/// writing does.
+const WRITE_BYTES: usize = 64 << 10;
 
 /// Writes to the newest file and removes the oldest.
 #[derive(Debug)]
@@ -33,12 +36,7 @@ impl AuditLog {
         if !audit.has_unwritten() {
             return;
         }
-        let mut text = String::new();
-        for event in audit.unwritten() {
-            text.push_str(&event.json());
-            text.push('\n');
-        }
-        match self.append(text.as_bytes()) {
+        match self.write_all(audit) {
             Ok(()) => self.failed = false,
             Err(error) if !self.failed => {
                 self.failed = true;
@@ -46,6 +44,19 @@ impl AuditLog {
             }
             Err(_) => {}
         }
+    }
+
+    fn write_all(&mut self, audit: &Audit) -> io::Result<()> {
+        let mut text = String::with_capacity(WRITE_BYTES + WRITE_BYTES / 4);
+        for event in audit.unwritten() {
+            text.push_str(&event.json());
+            text.push('\n');
+            if text.len() >= WRITE_BYTES {
+                self.append(text.as_bytes())?;
+                text.clear();
+            }
+        }
+        self.append(text.as_bytes())
     }
 
     /// The same files for whoever looks at the trail.

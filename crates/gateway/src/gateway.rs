@@ -45,6 +45,9 @@ use store::{Jobs, Store};
 /// Of a path, in the trail.
 const PATH_BYTES_MAX: usize = 1024;
 
+/// Of a body that an operation takes before anybody was asked whether it may, if it does not ask first.
+const SHORT_BODY_BYTES_MAX: u64 = 16 << 10;
+
 /// Bodies that are decoded as a whole, all together while they arrive.
 const ARRIVING_BYTES_MAX: u64 = 256 << 20;
 
@@ -512,8 +515,8 @@ impl Gateway {
                 (Reply::new(output), Context::Plain(cx))
             }
             Kind::Async => {
-                if body.as_ref().is_some_and(|body| !body.is_empty()) {
-                    // Refused before anything is read, then asked again where it counts.
+                if body.as_ref().is_some_and(|body| !body.is_short()) {
+                    // Refused before all that is read, then asked again where it counts.
                     self.store.read(|tx| guard::authorize_all(tx, &cx, &asks))?;
                 }
                 let body = match body {
@@ -640,11 +643,14 @@ pub(crate) enum Flow {
 }
 
 impl Flow {
-    fn is_empty(&self) -> bool {
-        match self {
-            Flow::Checked(body) => body.is_empty(),
-            Flow::Ready(body) => body.length() == Some(0),
-        }
+    /// Most of it has come with the head: to take it costs less than to ask for permission once more.
+    fn is_short(&self) -> bool {
+        let length = match self {
+            Flow::Checked(body) if body.is_empty() => Some(0),
+            Flow::Checked(body) => body.length(),
+            Flow::Ready(body) => body.length(),
+        };
+        length.is_some_and(|length| length <= SHORT_BODY_BYTES_MAX)
     }
 }
 

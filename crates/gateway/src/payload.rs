@@ -3,7 +3,7 @@
 //!
 //! A wrong one comes as an error in place of the end, so nothing may be kept before the end was seen.
 
-use api::{ByteStream, Error, RequestBody};
+use api::{ByteStream, Error, RequestBody, SignedHash};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 use sigv4::{AuthError, ChunkDecoder, Dialect, EMPTY_SHA256, Payload, Trailers};
@@ -111,6 +111,18 @@ impl ByteStream for Plain {
             hasher.update(&piece);
         }
         Poll::Ready(Some(Ok(piece)))
+    }
+
+    fn take_hash(mut self: Pin<&mut Self>) -> Option<SignedHash> {
+        let refuse = match self.dialect {
+            Dialect::S3 => |wanted: &_, computed: &_| {
+                refusal(AuthError::body_hash(wanted, computed), Dialect::S3)
+            },
+            // Only S3 has bodies that flow to it.
+            _ => return None,
+        };
+        let (_, wanted) = self.hash.take()?;
+        Some(SignedHash::new(wanted, refuse))
     }
 }
 
@@ -223,6 +235,11 @@ impl Checked {
 
     pub fn is_empty(&self) -> bool {
         self.raw.is_empty() && self.decoder.is_none()
+    }
+
+    /// As it comes on the wire, with the framing of chunks.
+    pub fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// An empty body that was signed as something else will never be polled by most operations.
@@ -391,6 +408,35 @@ mod tests {
             _: &mut Context<'_>,
         ) -> Poll<Option<Result<Bytes, Error>>> {
             self.0.lock().unwrap().pop().map_or(Poll::Pending, |next| Poll::Ready(next.map(Ok)))
+        }
+    }
+
+    #[test]
+    fn whoever_takes_the_signed_hash_checks_it() {
+        let content = Bytes::from_static(b"content");
+        let hash: [u8; 32] = Sha256::digest(&content).into();
+        let body = |wanted, dialect| {
+            let raw = RequestStream::Whole(content.clone());
+            let checked = Checked::new(raw, Some(7), Payload::Sha256(wanted), dialect);
+            checked.into_stream().unwrap()
+        };
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut read = |mut body: RequestBody| {
+            let mut last = None;
+            while let Poll::Ready(Some(piece)) = Box::pin(body.next()).as_mut().poll(&mut cx) {
+                last = Some(piece);
+            }
+            last.unwrap()
+        };
+        for (wanted, fits) in [(hash, true), ([1; 32], false)] {
+            assert_eq!(read(body(wanted, Dialect::S3)).is_ok(), fits);
+            let mut taken = body(wanted, Dialect::S3);
+            let signed = taken.take_hash().expect("a hash was signed");
+            assert!(taken.take_hash().is_none() && read(taken).is_ok());
+            let refused = signed.check(&hash).err();
+            let code = refused.as_ref().map(Error::code);
+            assert_eq!(code, (!fits).then_some("XAmzContentSHA256Mismatch"));
+            assert!(body(wanted, Dialect::Json).take_hash().is_none());
         }
     }
 

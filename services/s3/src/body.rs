@@ -43,7 +43,10 @@ pub async fn receive(
         return Err(too_large(length.unwrap_or_default()));
     }
     declared.announce(body.announced());
-    let digests = Digests::new(declared.algorithm());
+    let (mut digests, signed) = (Digests::new(declared.algorithm()), body.take_hash());
+    if signed.is_some() {
+        digests = digests.with_sha256();
+    }
     let small = length.is_some_and(|length| length <= ROW_BLOB_BYTES_MAX as u64);
     let taken = match small && key.is_none() {
         true => take_small(&mut body, digests, length).await?,
@@ -51,6 +54,9 @@ pub async fn receive(
     };
     declared.take_trailers(body.trailers())?;
     let digested = taken.digests.finish();
+    if let Some(signed) = signed {
+        signed.check(&digested.sha256.unwrap_or_default())?;
+    }
     declared.check(&digested)?;
     match taken.content {
         Content::Writer(keeping) => keeping.finish(digested).await,

@@ -17,6 +17,8 @@ use std::task::{Poll, Waker};
 
 /// What may wait before feeding waits too.
 const WAITING_BYTES_MAX: usize = 512 * 1024;
+/// Whoever waits goes on when there is so much less: each piece would wake it otherwise.
+const RESUME_BYTES: usize = WAITING_BYTES_MAX / 2;
 /// What one job works on before it lets others have the thread.
 const TURN_BYTES: usize = 4 * 1024 * 1024;
 
@@ -127,7 +129,8 @@ impl<T: Send + 'static> Inner<T> {
             done_bytes += piece.len();
             let mut line = inner.line.lock();
             line.waiting_bytes = line.waiting_bytes.saturating_sub(piece.len());
-            let waker = line.waker.take();
+            let is_low = line.waiting_bytes <= RESUME_BYTES;
+            let waker = if is_low { line.waker.take() } else { None };
             drop(line);
             if let Some(waker) = waker {
                 waker.wake();
