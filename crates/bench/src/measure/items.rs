@@ -22,6 +22,7 @@ const RAW_LOG: &str = "raw log";
 const WALK: &str = "a BTreeMap walked, the same encoder";
 const GET_CONNECTIONS: usize = 32;
 const PUT_CONNECTIONS: usize = 64;
+const QUERY_CONNECTIONS: usize = 8;
 const FEW_ITEMS: u64 = 1_000;
 const SOME_ITEMS: u64 = 10_000;
 const REQUESTS: u64 = 100_000;
@@ -314,7 +315,7 @@ pub fn queries(bench: &Bench) -> Result<Table, String> {
             let bodies = chosen(round as u64, 10_000, SOME_ITEMS / PARTITION).map(query_body);
             let requests = requests(server, "Query", bodies);
             let until = Until::Passed(bench.scale.time);
-            let outcome = client::drive(server, requests, 8, until)?;
+            let outcome = client::drive(server, requests, QUERY_CONNECTIONS, until)?;
             if round > 0 {
                 let items = outcome.answers * PARTITION;
                 samples.add(server.name, RATE, items as f64 * 1e6 / outcome.cpu_us.max(1) as f64);
@@ -332,6 +333,30 @@ pub fn queries(bench: &Bench) -> Result<Table, String> {
         verdicts: vec![Verdict::at_least("of the walk's", rate(CUMULET) / rate(WALK), 0.4)],
         remarks: field.remarks,
     })
+}
+
+/// One kind of load on a running server: see [`super::load`]. `None` for what is none of items.
+pub fn load_of(server: &Server, what: &str, until: Until) -> Result<Option<Outcome>, String> {
+    if !matches!(what, "item-get" | "item-put" | "query") {
+        return Ok(None);
+    }
+    // It may be there from the last time.
+    let _ = make_table(server, "bench", false);
+    if what != "item-put" {
+        fill(server, "bench", 0..SOME_ITEMS)?;
+    }
+    let (requests, connections) = match what {
+        "item-get" => {
+            let bodies = chosen(1, REQUESTS, FEW_ITEMS).map(get_body);
+            (requests(server, "GetItem", bodies), GET_CONNECTIONS)
+        }
+        "item-put" => (requests(server, "PutItem", (0..REQUESTS).map(put_body)), PUT_CONNECTIONS),
+        _ => {
+            let bodies = chosen(1, 10_000, SOME_ITEMS / PARTITION).map(query_body);
+            (requests(server, "Query", bodies), QUERY_CONNECTIONS)
+        }
+    };
+    client::drive(server, requests, connections, until).map(Some)
 }
 
 /// A table loaded full: how fast, how large; what a read costs then; how soon it is back.

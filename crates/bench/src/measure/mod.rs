@@ -118,15 +118,19 @@ pub fn run(options: &Options) -> Result<(), String> {
 const MANY: u64 = 200_000;
 
 /// One kind of load on a running server, so that a profiler can watch it:
-/// `bench load 127.0.0.1:4566 PID get|any-get|put|big-get|big-put SECONDS`.
+/// `bench load 127.0.0.1:4566 PID get|any-get|put|big-get|big-put|item-get|item-put|query SECONDS`.
 pub fn load(address: &str, pid: &str, what: &str, seconds: &str) -> Result<(), String> {
     let address = address.parse().map_err(|_| "an address is 127.0.0.1:4566".to_owned())?;
     let pid = pid.parse().map_err(|_| "the server's process number is a number".to_owned())?;
     let seconds = seconds.parse().map_err(|_| "seconds are a number".to_owned())?;
     let server = Server::attach(address, pid);
+    let until = client::Until::Passed(Duration::from_secs(seconds));
+    if let Some(outcome) = items::load_of(&server, what, until)? {
+        print_load(what, &outcome);
+        return Ok(());
+    }
     // It may be there from the last time.
     let _ = make_bucket(&server);
-    let until = client::Until::Passed(Duration::from_secs(seconds));
     let paths = |count| (0..count).map(crate::request::object);
     let big = || std::iter::once(big::path());
     let (small, large) = (small::object_body, big::body);
@@ -154,9 +158,13 @@ pub fn load(address: &str, pid: &str, what: &str, seconds: &str) -> Result<(), S
         "big-put" => client::drive(&server, sign("PUT", &mut big(), large()), 1, until)?,
         other => return Err(format!("no such load: {other}")),
     };
+    print_load(what, &outcome);
+    Ok(())
+}
+
+fn print_load(what: &str, outcome: &client::Outcome) {
     let (rate, cpu_us) = (outcome.per_second(), outcome.cpu_us_each());
     println!("{what}: {rate:.1} requests/s, {cpu_us:.1} us of server CPU each");
-    Ok(())
 }
 
 fn section(group: Group, tables: &[Table], options: &Options) -> String {
