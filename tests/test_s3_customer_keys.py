@@ -35,7 +35,7 @@ def test_sealed_and_opened(account, bucket, size):
     assert s3.head_object(Bucket=bucket, Key="k", **with_key())["ContentLength"] == size
     with refused("InvalidRequest", 400, part="The object was stored using a form of Server Side"):
         s3.get_object(Bucket=bucket, Key="k")
-    with refused("AccessDenied", 403):
+    with refused("AccessDenied", 403, part="must provide the correct secret key."):
         s3.get_object(Bucket=bucket, Key="k", **with_key(OTHER))
     with refused("400", 400):
         s3.head_object(Bucket=bucket, Key="k")

@@ -138,7 +138,10 @@ pub fn check_reading(meta: &Meta, key: Option<&CustomerKey>) -> Result<(), Error
     match (&meta.customer, key) {
         (None, None) => Ok(()),
         (Some(row), Some(key)) if key.is_of(row) => Ok(()),
-        (Some(_), Some(_)) => Err(Error::new(&e::ACCESS_DENIED, "Access Denied")),
+        (Some(_), Some(_)) => Err(Error::new(
+            &e::ACCESS_DENIED,
+            "Requests specifying Server Side Encryption with Customer provided keys must provide the correct secret key.",
+        )),
         (Some(_), None) => Err(Error::new(
             &e::INVALID_REQUEST,
             "The object was stored using a form of Server Side Encryption. The correct parameters must be provided to retrieve the object.",

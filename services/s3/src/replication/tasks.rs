@@ -1,6 +1,6 @@
 //! What waits to be replicated.
 
-use super::rules::{self, TargetRow};
+use super::rules::{self, ReplicationRow, TargetRow};
 use crate::bucket::scope;
 use crate::rows::*;
 use api::{Error, Tx};
@@ -53,10 +53,7 @@ pub fn made(
     if to.is_empty() {
         return Ok(());
     }
-    let (key, sequence, role) = (key.to_owned(), version.sequence, rules.role.clone());
-    let task = TaskRow { key, sequence, is_change: false, role, to };
-    let kept = put(tx, bucket, &rules.name, &task)?;
-    version.meta.replication = Some(if kept { Replicated::Pending } else { Replicated::Failed });
+    version.meta.replication = Some(wait(tx, bucket, &rules, (key, &*version), to, false)?);
     Ok(())
 }
 
@@ -74,29 +71,35 @@ pub fn changed(
     if to.is_empty() {
         return Ok(());
     }
-    let (key, sequence, role) = (key.to_owned(), version.sequence, rules.role.clone());
-    let task = TaskRow { key, sequence, is_change: true, role, to };
-    let kept = put(tx, bucket, &rules.name, &task)?;
+    let waits = wait(tx, bucket, &rules, (key, &*version), to, true)?;
     if standing == Replicated::Completed {
-        version.meta.replication =
-            Some(if kept { Replicated::Pending } else { Replicated::Failed });
+        version.meta.replication = Some(waits);
     }
     Ok(())
 }
 
-/// Whether there was room.
-fn put(tx: &mut Tx, bucket: &BucketRow, name: &str, task: &TaskRow) -> Result<bool, Error> {
+/// Leaves a task, and says how the version stands by that: FAILED where there was no room for it.
+fn wait(
+    tx: &mut Tx,
+    bucket: &BucketRow,
+    rules: &ReplicationRow,
+    (key, version): (&str, &ObjectRow),
+    to: Vec<TargetRow>,
+    is_change: bool,
+) -> Result<Replicated, Error> {
     let (scope, number) = (scope(bucket), bucket.number);
     let mut state = tx.get(&STATES, &scope, &number)?.unwrap_or_default();
     if state.waiting >= WAITING_MAX {
-        return Ok(false);
+        return Ok(Replicated::Failed);
     }
-    tx.put(&TASKS, &scope, &(number, state.next), task)?;
+    let (key, sequence, role) = (key.to_owned(), version.sequence, rules.role.clone());
+    let task = TaskRow { key, sequence, is_change, role, to };
+    tx.put(&TASKS, &scope, &(number, state.next), &task)?;
     state.next += 1;
     state.waiting += 1;
     tx.put(&STATES, &scope, &number, &state)?;
-    tx.enqueue(&DELIVER, &(bucket.owner, number, name))?;
-    Ok(true)
+    tx.enqueue(&DELIVER, &(bucket.owner, number, rules.name.as_str()))?;
+    Ok(Replicated::Pending)
 }
 
 /// Takes away what a bucket that is gone leaves; whether there is more.
