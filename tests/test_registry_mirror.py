@@ -4,11 +4,12 @@ import json
 import re
 import secrets
 
+import boto3
 import pytest
 
 from cloud import cumulet
 from containers import Engine
-from test_registry import own_name
+from test_registry import Registry, digest_of, own_name
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,61 @@ def test_mirrors_of_docker_hub(far, tmp_path):
     assert "Untagged: here@sha256:" in engine.docker("rmi", "here:2")
     assert engine.inspect("kept")["RepoDigests"] == []
     engine.close()
+
+
+def test_a_copy_of_another_registry(far, tmp_path):
+    name = own_name(far, "library/copied")
+    far.docker("build", "-t", name, "-", stdin="FROM busybox\nRUN dd if=/dev/urandom of=/noise bs=1M count=2\n")
+    far.docker("push", name)
+    engine = Engine(tmp_path)
+    key = f"http://mirror:long-enough-secret@{own_name(far, '')[:-1]}"
+    engine.cloud.args += ["--registry-upstream", f"far={key}"]
+    engine.start()
+    assert "long-enough-secret" not in engine.cloud.log()
+    copy = own_name(engine, "far/library/copied")
+    registry = Registry(engine.cloud.endpoint, "test")
+    assert registry.call("GET", "/v2/far/library/none/manifests/latest")[0] == 404
+    status, head, content = registry.call("GET", "/v2/far/library/copied/manifests/latest")
+    assert status == 200
+    layers = [layer["digest"] for layer in json.loads(content)["layers"]]
+    blob = registry.call("GET", f"/v2/far/library/copied/blobs/{layers[0]}")
+    assert blob[0] == 200 and digest_of(blob[2]) == layers[0]
+    assert "Downloaded newer image" in engine.docker("pull", copy)
+    assert engine.docker("run", "--rm", copy, "stat", "-c", "%s", "/noise") == str(2 << 20)
+    # Who may read but not import gets what is here, and nothing else.
+    other = far_only(far)
+    iam = boto3.client(
+        "iam", endpoint_url=engine.cloud.endpoint, region_name="us-east-1",
+        aws_access_key_id="test", aws_secret_access_key="test",
+    )
+    iam.create_user(UserName="reader")
+    policy = {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], "Resource": "*"}]}
+    iam.put_user_policy(UserName="reader", PolicyName="p", PolicyDocument=json.dumps(policy))
+    made = iam.create_access_key(UserName="reader")["AccessKey"]
+    reader = Registry(engine.cloud.endpoint, made["AccessKeyId"], made["SecretAccessKey"])
+    assert reader.call("GET", "/v2/far/library/copied/manifests/latest")[0] == 200
+    assert reader.call("GET", f"/v2/far/{other}/manifests/latest")[0] == 404
+    assert registry.call("GET", f"/v2/far/{other}/manifests/latest")[0] == 200
+    assert reader.call("GET", f"/v2/far/{other}/manifests/latest")[0] == 200
+    # With the other registry gone it is here.
+    assert far.cloud.terminate() == 0
+    try:
+        engine.docker("rmi", copy)
+        engine.docker("pull", copy)
+        status, _, content = registry.call("GET", "/v2/far/library/new/manifests/latest")
+        assert status == 502 and "a copy of" in json.loads(content)["errors"][0]["message"]
+    finally:
+        far.cloud.start()
+    engine.close()
+
+
+def far_only(far):
+    """An image that nobody has fetched yet."""
+    name = "library/" + secrets.token_hex(4)
+    far.docker("tag", "busybox", own_name(far, name))
+    far.docker("push", own_name(far, name))
+    return name
 
 
 @pytest.mark.parametrize("url", ["localhost:5000", "ftp://a", "http://", "http://a/b"])

@@ -123,6 +123,11 @@ pub const KEYS: &[Key] = &[
         "URL",
         "A registry that is asked for images of Docker Hub first; with a key: http://ID:SECRET@host:port",
     ),
+    keys(
+        "registry_upstream",
+        "NAME=URL",
+        "Repositories below NAME/ in our registry are copies of that one, fetched when asked for",
+    ),
     key(
         "docker_listen",
         "ADDR:PORT",
@@ -283,6 +288,8 @@ impl Settings {
                 .iter()
                 .map(|value| match key.name {
                     "root_key" => format!("{}:***", value.split(':').next().unwrap_or("")),
+                    "registry_upstream" => registry::Upstream::parse(value)
+                        .map_or_else(|| "***".to_owned(), |upstream| upstream.shown()),
                     "registry_mirror" => registry::Mirror::parse(value)
                         .map_or_else(|| "***".to_owned(), |mirror| mirror.url().to_owned()),
                     _ => value.clone(),
@@ -367,6 +374,7 @@ pub struct Config {
     pub docker_sockets: Vec<PathBuf>,
     pub docker_tls: Option<DockerTls>,
     pub mirrors: Vec<registry::Mirror>,
+    pub upstreams: Vec<registry::Upstream>,
     /// Whether this is the cloud that a user has without saying which.
     pub is_default: bool,
     pub ready_file: Option<PathBuf>,
@@ -507,6 +515,16 @@ impl Config {
             is_default: path("data").is_none(),
             docker_sockets: settings.all("docker_socket").iter().map(PathBuf::from).collect(),
             docker_tls: docker_tls(settings)?,
+            upstreams: settings
+                .all("registry_upstream")
+                .iter()
+                .map(|text| match registry::Upstream::parse(text) {
+                    Some(upstream) => Ok(upstream),
+                    None => wrong(format!(
+                        "registry_upstream is {text:?}, but must be as docker.io=https://host"
+                    )),
+                })
+                .collect::<Result<_, _>>()?,
             mirrors: settings
                 .all("registry_mirror")
                 .iter()

@@ -70,7 +70,7 @@ async fn serve(
     let (store, mut upkeep) = open_store(config, disk.clone(), clock.clone())?;
     let progress = Arc::new(init::Progress::default());
     let pages = DropInPages::new(progress.clone(), OsEntropy.uuid());
-    let registry = Arc::new(registry_of(config, &store));
+    let registry = Arc::new(registry_of(config, &store)?);
     let console = console_parts::console(config, clock.clone());
     let front =
         Front { pages: pages.clone(), registry: registry.clone(), console: console.clone() };
@@ -181,10 +181,17 @@ fn open_disk(config: &Config) -> Result<Arc<FsDisk>, Failure> {
 }
 
 /// The registry of images, which has the engine's layers for its own.
-fn registry_of(config: &Config, store: &Store) -> Registry {
+fn registry_of(config: &Config, store: &Store) -> Result<Registry, Failure> {
     let root = config.data.join("engine");
     let images = engine::image::Images::open(store.clone(), &root, Arc::new(OsEntropy));
-    Registry::new(store.clone(), Arc::new(OsEntropy), images)
+    let registry = Registry::new(store.clone(), Arc::new(OsEntropy), images);
+    if config.upstreams.is_empty() {
+        return Ok(registry);
+    }
+    let http = registry::Http::new(&services::trusted())
+        .map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
+    let upstreams = config.upstreams.iter().cloned().map(|one| one.over(&http));
+    Ok(registry.with_upstreams(upstreams.collect()))
 }
 
 /// What the gateway has besides services.

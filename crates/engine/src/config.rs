@@ -464,7 +464,8 @@ pub struct ExecConfig {
     pub attach_stdout: bool,
     #[serde(deserialize_with = "nullable")]
     pub attach_stderr: bool,
-    #[serde(deserialize_with = "nullable")]
+    /// Go takes names of members in any case, and docker-py writes this one so.
+    #[serde(alias = "detachKeys", deserialize_with = "nullable")]
     pub detach_keys: String,
     pub console_size: Option<[u16; 2]>,
     #[serde(deserialize_with = "nullable")]
@@ -478,6 +479,13 @@ pub struct ExecConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_member_in_another_case() {
+        for text in [r#"{"detachKeys":"a"}"#, r#"{"DetachKeys":"a"}"#] {
+            assert_eq!(serde_json::from_str::<ExecConfig>(text).unwrap().detach_keys, "a");
+        }
+    }
 
     #[test]
     fn null_and_words() {

@@ -2,6 +2,7 @@
 
 use crate::answer::{Answered, Refusal, json};
 use crate::path::{self, Place};
+use crate::upstream::{IMPORT, Upstream};
 use api::{Caller, RegistryCall, RegistryDoor, RegistryReply};
 use base::{AccountId, Entropy};
 use base64::Engine as _;
@@ -23,6 +24,7 @@ pub struct Registry {
     pub(crate) images: Images,
     /// Of uploads that are under way: how far, and the hash so far.
     pub(crate) hashers: Mutex<BTreeMap<String, (u64, Hasher)>>,
+    pub(crate) upstreams: Vec<Upstream>,
 }
 
 impl std::fmt::Debug for Registry {
@@ -59,7 +61,15 @@ impl RegistryDoor for Registry {
 
 impl Registry {
     pub fn new(store: Store, entropy: Arc<dyn Entropy>, images: Images) -> Registry {
-        Registry { store, entropy, images, hashers: Mutex::default() }
+        let hashers = Mutex::default();
+        Registry { store, entropy, images, hashers, upstreams: Vec::new() }
+    }
+
+    /// Copies of other registries.
+    #[must_use]
+    pub fn with_upstreams(mut self, upstreams: Vec<Upstream>) -> Registry {
+        self.upstreams = upstreams;
+        self
     }
 
     async fn serve(&self, call: &mut RegistryCall<'_>) -> Answered {
@@ -128,6 +138,12 @@ impl Registry {
             _ => return Err(Refusal::unsupported("The operation is unsupported.")),
         };
         let repository = repository(call, caller, action, name)?;
+        if matches!(call.method, "GET" | "HEAD")
+            && self.is_copy(name)
+            && allow(call, caller, IMPORT, name).is_ok()
+        {
+            self.fetch_manifest(&repository, reference).await?;
+        }
         match call.method {
             "PUT" => self.put_manifest(call, &repository, reference).await,
             "DELETE" => self.delete_manifest(&repository, reference).await,
@@ -150,6 +166,12 @@ impl Registry {
         };
         let repository = repository(call, caller, action, name)?;
         let digest = checked(digest)?;
+        if matches!(call.method, "GET" | "HEAD")
+            && self.is_copy(name)
+            && allow(call, caller, IMPORT, name).is_ok()
+        {
+            self.fetch_blob(&repository, &digest).await?;
+        }
         match call.method {
             "DELETE" => self.delete_blob(&repository, &digest).await,
             _ => self.get_blob(call, &repository, &digest),

@@ -28,6 +28,7 @@ mod rows;
 mod search;
 mod transfer;
 mod uploads;
+mod upstream;
 
 pub use client::http::Http;
 pub use client::{Credentials, Origin};
@@ -37,3 +38,4 @@ pub use local::Local;
 pub use pull::Pull;
 pub use search::Found;
 pub use transfer::{Client, Mirror, Progress};
+pub use upstream::Upstream;

@@ -7,6 +7,7 @@ use crate::client::{Credentials, Fetched};
 use crate::door::{Registry, Repository};
 use crate::manifests::parse;
 use crate::rows::TAGS;
+use crate::upstream::IMPORT;
 use api::{ByteStream, RegistryAccess, RegistryKeys};
 use bytes::Bytes;
 use engine::{Error, Kind};
@@ -109,14 +110,26 @@ impl LocalRepository {
 
     pub async fn manifest(&self, reference: &str) -> Result<Fetched, Error> {
         self.allow("ecr:BatchGetImage")?;
+        if self.registry.is_copy(&self.repository.name) && self.allow(IMPORT).is_ok() {
+            let fetched = self.registry.fetch_manifest(&self.repository, reference).await;
+            fetched.map_err(failed)?;
+        }
         let (digest, row) = self.registry.resolve(&self.repository, reference).map_err(failed)?;
         let bytes = self.registry.manifest_content(&row).await.map_err(failed)?;
         let digest = Digest::parse(&digest).ok_or_else(|| Error::failed("a digest is damaged"))?;
         Ok(Fetched { digest, media_type: row.media_type, bytes })
     }
 
-    pub fn blob(&self, digest: &Digest, from: u64) -> Result<Pin<Box<dyn ByteStream>>, Error> {
+    pub async fn blob(
+        &self,
+        digest: &Digest,
+        from: u64,
+    ) -> Result<Pin<Box<dyn ByteStream>>, Error> {
         self.allow("ecr:GetDownloadUrlForLayer")?;
+        if self.registry.is_copy(&self.repository.name) && self.allow(IMPORT).is_ok() {
+            let fetched = self.registry.fetch_blob(&self.repository, &digest.to_string()).await;
+            fetched.map_err(failed)?;
+        }
         let blob = self.registry.blob(&self.repository, &digest.to_string());
         let (row, content) = blob.map_err(failed)?;
         Ok(self.registry.flow(content, from.min(row.size)..row.size))

@@ -365,7 +365,7 @@ impl Pieces {
                 };
                 Ok(Pieces::Http(response.into_body(), skip))
             }
-            Side::Local(local) => Ok(Pieces::Local(local.blob(digest, from)?)),
+            Side::Local(local) => Ok(Pieces::Local(local.blob(digest, from).await?)),
         }
     }
 

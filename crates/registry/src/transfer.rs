@@ -49,6 +49,10 @@ impl Mirror {
         Some(Mirror { url, domain: domain.to_owned(), credentials })
     }
 
+    pub(crate) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
     /// Without its key.
     pub fn url(&self) -> &str {
         &self.url
