@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use store::Store;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -23,6 +24,10 @@ const OWN: &str = "run/docker.sock";
 const NONE: &str = "none";
 /// Who may use Docker on this machine, if there is such a group.
 const GROUP: &str = "docker";
+/// For a client to say who it is.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// After an error in accepting.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 pub struct Docker {
     engine: Option<Engine>,
@@ -164,7 +169,42 @@ fn listen_tls(tls: &DockerTls) -> Result<(docker::Listener, SocketAddr), Failure
     let address = listener.local_addr().map_err(failed)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(failed)?;
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    Ok((docker::Listener::Tls(listener, acceptor), address))
+    let (known, streams) = tokio::sync::mpsc::channel(8);
+    engine::task(accept_known(listener, acceptor, known));
+    Ok((docker::Listener::Known(streams), address))
+}
+
+type Known = tokio::sync::mpsc::Sender<Box<dyn docker::Stream>>;
+
+/// Gives on those who have shown a certificate, until nobody takes them any more.
+async fn accept_known(
+    listener: tokio::net::TcpListener,
+    acceptor: tokio_rustls::TlsAcceptor,
+    known: Known,
+) {
+    loop {
+        let accepted = match engine::first(listener.accept(), known.closed()).await {
+            engine::First::Left(accepted) => accepted,
+            engine::First::Right(()) => return,
+        };
+        let (stream, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a Docker client could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let (acceptor, known) = (acceptor.clone(), known.clone());
+        engine::task(async move {
+            match tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => drop(known.send(Box::new(stream)).await),
+                Ok(Err(error)) => tracing::info!(%error, %from, "a client is not known"),
+                Err(_) => tracing::info!(%from, "a client took too long to say who it is"),
+            }
+        });
+    }
 }
 
 /// A socket that is there but answers nobody is replaced; one that answers is somebody's.

@@ -31,7 +31,7 @@ mod view;
 mod volumes;
 mod websocket;
 
-pub use server::{Docker, Listener, serve};
+pub use server::{Docker, Listener, Stream, serve};
 
 /// The newest version of the API that is spoken.
 pub const VERSION: &str = "1.51";

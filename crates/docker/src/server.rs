@@ -1,4 +1,4 @@
-//! The listener: connections over a unix socket or over TLS, versions, and one answer for each request.
+//! The listener: connections over a unix socket or from elsewhere, versions, and one answer for each request.
 
 use crate::body::Answer;
 use crate::reply;
@@ -14,14 +14,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::watch;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::UnixListener;
+use tokio::sync::{mpsc, watch};
 
 /// Between two requests of one connection there may be any time; for one head there may not.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 const HEAD_BYTES_MAX: usize = 64 * 1024;
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an error in accepting.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -34,12 +32,17 @@ pub struct Docker {
     pub version: &'static str,
 }
 
+/// A connection, however it was made safe.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
+
 /// Where clients come in.
 pub enum Listener {
     /// Who may open the socket is root.
     Unix(UnixListener),
-    /// Who has a certificate that the acceptor asks for is root; it asks everybody.
-    Tls(TcpListener, TlsAcceptor),
+    /// Connections of those who have shown to somebody else that they may be root.
+    Known(mpsc::Receiver<Box<dyn Stream>>),
 }
 
 impl std::fmt::Debug for Listener {
@@ -49,38 +52,31 @@ impl std::fmt::Debug for Listener {
 }
 
 impl Listener {
-    async fn accept(&self, docker: &Arc<Docker>) -> std::io::Result<()> {
+    /// `false` when no more will come.
+    async fn accept(&mut self, docker: &Arc<Docker>) -> std::io::Result<bool> {
         let docker = docker.clone();
         match self {
             Listener::Unix(listener) => {
                 let (stream, _) = listener.accept().await?;
                 engine::task(connection(docker, stream));
             }
-            Listener::Tls(listener, acceptor) => {
-                let (stream, from) = listener.accept().await?;
-                let _ = stream.set_nodelay(true);
-                let acceptor = acceptor.clone();
-                engine::task(async move {
-                    let shaking = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
-                    match shaking.await {
-                        Ok(Ok(stream)) => connection(docker, stream).await,
-                        Ok(Err(error)) => tracing::info!(%error, %from, "a client is not known"),
-                        Err(_) => tracing::info!(%from, "a client took too long to say who it is"),
-                    }
-                });
-            }
+            Listener::Known(streams) => match streams.recv().await {
+                Some(stream) => engine::task(connection(docker, stream)),
+                None => return Ok(false),
+            },
         }
-        Ok(())
+        Ok(true)
     }
 }
 
 /// Answers until `stop` becomes true. Streams end with the process.
-pub async fn serve(docker: Docker, listener: Listener, mut stop: watch::Receiver<bool>) {
+pub async fn serve(docker: Docker, mut listener: Listener, mut stop: watch::Receiver<bool>) {
     let docker = Arc::new(docker);
     loop {
         let stopped = async { drop(stop.wait_for(|stop| *stop).await) };
         match engine::first(listener.accept(&docker), stopped).await {
-            engine::First::Left(Ok(())) => {}
+            engine::First::Left(Ok(true)) => {}
+            engine::First::Left(Ok(false)) => return,
             engine::First::Left(Err(error)) => {
                 tracing::warn!(%error, "a Docker client could not be accepted");
                 tokio::time::sleep(PAUSE).await;
