@@ -1,7 +1,7 @@
 //! The way of a browser's requests to the web console, and the console's way back in: by the front door,
 //! like everybody's.
 
-use crate::encode::{Ids, Response, ResponseStream};
+use crate::encode::{self, Ids, Response, ResponseStream};
 use crate::gateway::{Gateway, Peer, Seen};
 use crate::head::Head;
 use crate::host::{self, HostStyle};
@@ -12,8 +12,7 @@ use api::{
     InsideReply, InsideRequest, RequestBody,
 };
 use bytes::Bytes;
-use http::StatusCode;
-use http::header::{HeaderName, HeaderValue};
+use http::header::HeaderValue;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -111,11 +110,7 @@ impl Gateway {
         // What it does on behalf of a person is recorded one by one.
         seen.recorded = true;
         seen.ids = Some(Ids::new(&*self.entropy, false));
-        let query: Vec<(String, String)> = head
-            .query
-            .iter()
-            .map(|(name, value)| (name.clone().into_owned(), value.clone().into_owned()))
-            .collect();
+        let query = head.owned_query();
         let header = |name: &str| head.text(name).map(str::to_owned);
         let name = match head.host.contains(':') {
             true => format!("[{}]", head.host),
@@ -141,14 +136,6 @@ impl Gateway {
             inside: Arc::new(Front { gateway, peer: *peer }),
         };
         let ConsoleAnswer { status, headers, body } = console.answer(call, body).await;
-        let mut response = Response::new(ResponseStream::from(body));
-        *response.status_mut() =
-            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                response.headers_mut().append(HeaderName::from_static(name), value);
-            }
-        }
-        Ok(response)
+        Ok(encode::relayed(status, headers, body))
     }
 }

@@ -159,6 +159,19 @@ pub(crate) fn response(
     Ok(response)
 }
 
+/// The answer of one who speaks a protocol of their own. A header that cannot be sent is left out.
+pub(crate) fn relayed(status: u16, headers: Vec<(&'static str, String)>, body: Body) -> Response {
+    let mut response = Response::new(ResponseStream::from(body));
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    for (name, value) in headers {
+        if let Some(value) = header_value(value) {
+            response.headers_mut().append(HeaderName::from_static(name), value);
+        }
+    }
+    response
+}
+
 fn header_value(text: String) -> Option<HeaderValue> {
     HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
 }

@@ -79,6 +79,12 @@ impl<'a> Head<'a> {
         self.query.iter().find(|(own, _)| own == name).map(|(_, value)| &**value)
     }
 
+    /// The query for those who outlive the head.
+    pub fn owned_query(&self) -> Vec<(String, String)> {
+        let own = |(name, value): &Pair<'_>| (name.to_string(), value.to_string());
+        self.query.iter().map(own).collect()
+    }
+
     /// Whether the body, if any, is an HTML form's fields.
     pub fn is_form(&self) -> bool {
         self.has_media_type("application/x-www-form-urlencoded")

@@ -6,7 +6,7 @@
 
 use crate::admin;
 use crate::authenticate::{Received, Signed};
-use crate::encode::{Ids, Response, ResponseStream};
+use crate::encode::{self, Ids, Response};
 use crate::gateway::{Gateway, Peer, Seen};
 use crate::head::Head;
 use crate::host::HostStyle;
@@ -18,7 +18,6 @@ use api::{
 };
 use base::AccountId;
 use bytes::Bytes;
-use http::header::{HeaderName, HeaderValue};
 use sigv4::Cause;
 use smithy::model::{Operation, Protocol};
 use std::pin::Pin;
@@ -198,11 +197,7 @@ impl Gateway {
         seen.operation = operation();
         seen.ids = Some(Ids::new(&*self.entropy, false));
         let access = Access { gateway: self, peer: *peer, head };
-        let query: Vec<(String, String)> = head
-            .query
-            .iter()
-            .map(|(name, value)| (name.clone().into_owned(), value.clone().into_owned()))
-            .collect();
+        let query = head.owned_query();
         let header = |name: &str| head.text(name).map(str::to_owned);
         let scheme = if peer.is_secure() { "https" } else { "http" };
         let host = head.text("host").unwrap_or("localhost");
@@ -221,15 +216,7 @@ impl Gateway {
             body,
         };
         let RegistryAnswer { status, headers, body } = registry.answer(call).await;
-        let mut response = http::Response::new(ResponseStream::from(body));
-        *response.status_mut() =
-            http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                response.headers_mut().append(HeaderName::from_static(name), value);
-            }
-        }
-        Ok(response)
+        Ok(encode::relayed(status, headers, body))
     }
 
     /// Whether a request is the registry's: to a plain name, and not signed.

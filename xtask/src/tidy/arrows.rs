@@ -41,7 +41,7 @@ const AT_HOME: &[(&str, &[&str])] = &[
     ("hyper", &["gateway", "cloud", "docker", "registry", "bench", "sim"]),
     ("hyper-util", &["gateway", "cloud", "docker", "registry", "bench", "sim"]),
     ("rustls", &["authority", "gateway", "cloud", "registry", "bench"]),
-    ("tokio-rustls", &["gateway", "cloud", "registry", "bench"]),
+    ("tokio-rustls", &["gateway", "cloud", "docker", "registry", "bench"]),
     ("clap", &["cloud", "bench"]),
     ("clap_complete", &["cloud"]),
 ];

@@ -6,7 +6,7 @@ use crate::form::Form;
 use crate::html::{El, Html, el, html, url, with};
 use crate::layout::{self, CONTAINERS, Page};
 use crate::live::{self, Events, Lines};
-use crate::pages::containers::{ENGINE, labels, state};
+use crate::pages::containers::{ENGINE, labels, labels_of, state};
 use crate::session::Session;
 use api::ConsoleAnswer;
 use smithy::Document;
@@ -191,16 +191,6 @@ pub(crate) fn view(data: Data, session: &Session) -> Page {
     let (now, config, network) = (part("State"), part("Config"), part("NetworkSettings"));
     let name = text(own, "Name").unwrap_or(&data.id).trim_start_matches('/').to_owned();
     let status = text(now, "Status").unwrap_or_default();
-    let of = match get(config, "Labels") {
-        Some(Document::Map(map)) => map
-            .iter()
-            .filter_map(|(name, value)| match value {
-                Document::String(value) => Some((name.clone(), value.clone())),
-                _ => None,
-            })
-            .collect(),
-        _ => Vec::new(),
-    };
     let ended = (status == "exited").then(|| html(("with ", integer(now, "ExitCode"))));
     let networks = match get(network, "Networks") {
         Some(Document::Map(map)) => map
@@ -253,7 +243,7 @@ pub(crate) fn view(data: Data, session: &Session) -> Page {
                 ("Started", html(layout::time(text(now, "StartedAt").unwrap_or_default()))),
                 ("Ended", ended.unwrap_or_default()),
                 ("Networks", html(networks)),
-                ("Labels", labels(&of)),
+                ("Labels", labels(&labels_of(config))),
                 ("Id", html(layout::code(text(own, "Id").unwrap_or(&data.id)))),
             ]),
             layout::panel(("Log ", with("span", "live", "live")), said),

@@ -109,6 +109,16 @@ pub(crate) struct Image {
     pub labels: Vec<(String, String)>,
 }
 
+/// Of a container's configuration, or of an image.
+pub(crate) fn labels_of(own: &Document) -> Vec<(String, String)> {
+    let Some(Document::Map(labels)) = get(own, "Labels") else { return Vec::new() };
+    let texts = labels.iter().filter_map(|(name, value)| match value {
+        Document::String(value) => Some((name.clone(), value.clone())),
+        _ => None,
+    });
+    texts.collect()
+}
+
 pub(crate) async fn all_images(visit: &Visit<'_>) -> Told<Vec<Image>> {
     let answer = visit.cloud.own("GET", &format!("{ENGINE}/images/json"), &[]).await?;
     let Document::List(found) = answer else { return Ok(Vec::new()) };
@@ -117,22 +127,12 @@ pub(crate) async fn all_images(visit: &Visit<'_>) -> Told<Vec<Image>> {
             Document::String(tag) => Some(tag.clone()),
             _ => None,
         });
-        let labels = match get(own, "Labels") {
-            Some(Document::Map(labels)) => labels
-                .iter()
-                .filter_map(|(name, value)| match value {
-                    Document::String(value) => Some((name.clone(), value.clone())),
-                    _ => None,
-                })
-                .collect(),
-            _ => Vec::new(),
-        };
         Image {
             id: text(own, "Id").unwrap_or_default().to_owned(),
             tags: tags.collect(),
             bytes: integer(own, "Size"),
             created: integer(own, "Created"),
-            labels,
+            labels: labels_of(own),
         }
     };
     Ok(found.iter().map(image).collect())
