@@ -6,6 +6,7 @@ use base::AccountId;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use store::{StoreError, Tx};
 
 /// A request, taken apart.
 pub struct RegistryCall<'a> {
@@ -45,6 +46,13 @@ pub type RegistryReply<'a> = Pin<Box<dyn Future<Output = RegistryAnswer> + Send 
 
 pub trait RegistryDoor: Send + Sync + 'static {
     fn answer<'a>(&'a self, call: RegistryCall<'a>) -> RegistryReply<'a>;
+
+    /// Part of the transaction that empties an account: gives up its bytes. Its rows go with that commit.
+    /// Gives layers that nothing has any more, for [`RegistryDoor::remove_layers`] after that commit.
+    fn forget_account(&self, tx: &mut Tx, account: AccountId) -> Result<Vec<String>, StoreError>;
+
+    /// Blocks for a moment.
+    fn remove_layers(&self, layers: &[String]);
 }
 
 /// Who may do what, for a part of this program that was given a key, or acts for who owns the machine.

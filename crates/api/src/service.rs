@@ -237,6 +237,14 @@ pub trait Hooks: Send + Sync {
     #[allow(unused_variables)]
     fn jobs(&self, jobs: &mut Jobs, with: &Background) {}
 
+    /// Part of the transaction that empties an account: removes what stands elsewhere than in the
+    /// account's own scopes. All in those goes with that commit, but for rows of the tables whose numbers
+    /// are given back: those the service's jobs take away, since they refer to bytes.
+    #[allow(unused_variables)]
+    fn forget_account(&self, tx: &mut Tx, account: AccountId) -> Result<Vec<u16>, Error> {
+        Ok(Vec::new())
+    }
+
     /// The access point (S3) that is meant by what stands where a bucket's name would; `None` if it is
     /// a bucket's name after all.
     #[allow(unused_variables)]

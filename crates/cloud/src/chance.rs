@@ -2,7 +2,8 @@
 
 use base::{Clock, Entropy, Timestamp};
 use std::cell::RefCell;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::pin::Pin;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 #[derive(Debug)]
 pub struct SystemClock {
@@ -63,6 +64,15 @@ impl Entropy for OsEntropy {
             fresh.fill(0);
             block.used += out.len();
         });
+    }
+}
+
+/// Lets time pass for faults that make requests slow.
+pub struct Sleep;
+
+impl gateway::Timer for Sleep {
+    fn wait(&self, ms: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(tokio::time::sleep(Duration::from_millis(ms)))
     }
 }
 

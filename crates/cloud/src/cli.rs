@@ -75,6 +75,8 @@ pub fn command() -> Command {
         .subcommand(events())
         .subcommand(snapshot())
         .subcommand(clock())
+        .subcommand(fault())
+        .subcommand(reset())
         .subcommand(images())
         .subcommand(Command::new("version").about("Print the version"))
         .subcommand(
@@ -298,6 +300,69 @@ fn clock() -> Command {
                 .args(whose()),
         )
         .subcommand(Command::new("run").about("Let it go on from where it stands").args(whose()))
+}
+
+fn fault() -> Command {
+    let whose = || of_names(&["data", "listen", "region", "root_key"]);
+    let option = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    Command::new("fault")
+        .about("Let operations fail or be slow, to see what a client does about it")
+        .long_about(
+            "Let operations of the running cloud fail or be slow, after the caller was found to be \
+             allowed, in place of being done. The errors are those that the service has; the answer \
+             says in x-cumulet-fault which fault it was. Kept over a restart, until removed or reset.\n\n\
+             Needs the permissions cumulet:CreateFault, cumulet:ListFaults, cumulet:DeleteFault.",
+        )
+        .subcommand_required(true)
+        .subcommand(
+            Command::new("add")
+                .about("Add one: cumulet fault add dynamodb:PutItem --error ThrottlingException --rate 0.2")
+                .arg(
+                    Arg::new("selector")
+                        .value_name("SERVICE:OPERATION")
+                        .required(true)
+                        .help("What it is about: s3:GetObject, s3:Get*, s3:*"),
+                )
+                .args([
+                    option("error", "CODE", "Answer with this error, as SlowDown"),
+                    option("rate", "SHARE", "Of so many requests, chosen by chance: 0.2 [default: 1]"),
+                    option("latency", "DURATION", "Wait so long first: 200ms"),
+                    option("times", "N", "End after so many"),
+                    option("seed", "N", "The same requests each time"),
+                    option("partition", "A,B", "Between two containers; not done yet"),
+                ])
+                .args(whose()),
+        )
+        .subcommand(Command::new("list").about("Say which there are").args(whose()))
+        .subcommand(
+            Command::new("remove")
+                .about("Remove one, or all")
+                .arg(Arg::new("id").value_name("ID|all").required(true))
+                .args(whose()),
+        )
+}
+
+fn reset() -> Command {
+    let yes = Arg::new("yes").long("yes").short('y').action(ArgAction::SetTrue);
+    Command::new("reset")
+        .about("Empty the running cloud, or an account of it, all at once")
+        .long_about(
+            "Empty the running cloud all at once: objects, tables, users, containers with their volumes and \
+             networks, images. What stays are the audit trail, the clock, snapshots and the local \
+             authority. With --account, only what belongs to that account, so no containers.\n\nNeeds the \
+             permission cumulet:ResetCloud, or cumulet:ResetAccount, which every account's root has for \
+             its own.",
+        )
+        .arg(
+            Arg::new("account")
+                .long("account")
+                .value_name("ACCOUNT")
+                .help("Only this 12-digit account"),
+        )
+        .arg(yes.help("Do not ask first"))
+        .args(of_names(&["data", "listen", "region", "root_key"]))
 }
 
 fn images() -> Command {

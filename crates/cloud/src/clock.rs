@@ -33,7 +33,7 @@ pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
 }
 
 /// `31d`, `1h30m`, `250ms`: numbers with units, added up.
-fn milliseconds(text: &str) -> Result<i64, String> {
+pub fn milliseconds(text: &str) -> Result<i64, String> {
     let bad = || format!("{text:?} is no duration; write 31d, 12h, 15m, 90s, 250ms or 1d12h");
     let mut rest = text;
     let mut total: i64 = 0;

@@ -20,10 +20,12 @@ mod env;
 mod ephemeral;
 mod events;
 mod exit;
+mod fault;
 mod images;
 mod import;
 mod init;
 mod lab;
+mod reset;
 mod services;
 mod settings;
 mod shell;
@@ -85,6 +87,8 @@ fn run() -> Result<(), Failure> {
                 "lab" => lab::run(&config, matches),
                 "import" => import::run(&config, matches),
                 "clock" => clock::run(&config, matches),
+                "reset" => reset::run(&config, matches),
+                "fault" => fault::run(&config, matches),
                 "status" => status::run(&config),
                 "events" => events::run(&config, matches),
                 "snapshot" => snapshot::run(&config, matches),

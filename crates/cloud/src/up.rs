@@ -1,7 +1,7 @@
 //! `cumulet up`: opens the data, starts the threads, listens, and ends in good order.
 
 use crate::audit_log::AuditLog;
-use crate::chance::{OsEntropy, SystemClock};
+use crate::chance::{OsEntropy, Sleep, SystemClock};
 use crate::console_parts;
 use crate::docker_socket;
 use crate::doors::{self, Doors};
@@ -11,6 +11,7 @@ use crate::env::quoted;
 use crate::ephemeral;
 use crate::exit::{self, Failure};
 use crate::init;
+use crate::reset::OfEngine;
 use crate::services;
 use crate::settings::{Config, Settings};
 use crate::threads::{Upkeep, Waiters};
@@ -107,6 +108,9 @@ async fn serve(
     let docker = docker_socket::Docker::open(config, &store, address, local, stopping).await?;
     if let Some(path) = docker.paths.first() {
         gateway.open_engine(Arc::new(AtSocket(path.clone())));
+    }
+    if let Some(engine) = docker.engine() {
+        gateway.see_to_leftovers(Arc::new(OfEngine(engine.clone())));
     }
     if is_ephemeral {
         ephemeral::end_with_parent(stop).map_err(failed)?;
@@ -225,7 +229,12 @@ fn gateway(
     let gateway = Gateway::new(parts).and_then(|gateway| gateway.with_movable_clock(clock));
     let Front { pages, registry, console } = front;
     let gateway = gateway.map(|gateway| {
-        gateway.with_pages(pages).with_registry(registry).with_console(console).shared()
+        gateway
+            .with_pages(pages)
+            .with_registry(registry)
+            .with_console(console)
+            .with_timer(Arc::new(Sleep))
+            .shared()
     });
     gateway.map_err(|error| Failure::new(exit::DATA, format!("{error:?}")))
 }

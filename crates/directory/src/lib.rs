@@ -16,6 +16,7 @@
 
 mod account;
 mod devices;
+mod forget;
 mod ids;
 mod lookup;
 mod managed;
@@ -28,6 +29,7 @@ mod uses;
 
 pub use account::*;
 pub use devices::*;
+pub use forget::forget_account;
 pub use ids::{Kind, access_key_account, new_access_key_id, new_secret, new_unique_id};
 pub use lookup::Directory;
 pub use managed::{MANAGED, ManagedPolicy, managed};

@@ -7,13 +7,14 @@ use crate::claim::{self, Claim};
 use crate::container::{Container, Exec};
 use crate::error::Error;
 use crate::events::{Event, Events};
+use crate::forget::CONTAINER;
 use crate::helper::client::{self, Client};
 use crate::helper::protocol::Ended;
 use crate::hierarchy::Hierarchies;
 use crate::image::Images;
 use crate::names::{self, Found};
 use crate::network::Networks;
-use crate::rows::CONTAINERS;
+use crate::rows::{CONTAINERS, FORGOTTEN};
 use crate::time;
 use base::Entropy;
 use parking_lot::{Mutex, RwLock};
@@ -94,6 +95,7 @@ impl Engine {
         }));
         engine.claim().await;
         engine.restore().await?;
+        engine.remove_forgotten().await?;
         Ok(engine)
     }
 
@@ -289,12 +291,21 @@ impl Engine {
         Ok(())
     }
 
+    /// What the helper says runs. Containers that went with a reset are killed.
     async fn find_running(&self) -> BTreeMap<String, i32> {
         let Ok(socket) = client::find(&self.0.run) else { return BTreeMap::new() };
         let mut helper = self.0.helper.lock().await;
         let Ok(client) = self.converse(&mut helper, socket).await else { return BTreeMap::new() };
         let list = client.list().await.unwrap_or_default();
-        list.into_iter().map(|running| (running.key, running.pid)).collect()
+        let mut found = BTreeMap::new();
+        for running in list {
+            let row = (CONTAINER, running.key.as_str());
+            if self.0.store.read(|tx| tx.exists(&FORGOTTEN, &SCOPE, &row)).unwrap_or(false) {
+                let _ = client.signal(&running.key, libc::SIGKILL).await;
+            }
+            found.insert(running.key, running.pid);
+        }
+        found
     }
 
     /// As the helper wrote it down; if it could not, nobody knows.

@@ -19,6 +19,7 @@ mod engine;
 pub mod error;
 pub mod events;
 mod first;
+mod forget;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod helper;

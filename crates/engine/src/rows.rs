@@ -19,6 +19,8 @@ pub const LAYERS: Table<String, LayerRow> = Table::new(0x4004, "engine.layer");
 pub const VOLUMES: Table<String, VolumeRow> = Table::new(0x4005, "engine.volume");
 /// By id.
 pub const NETWORKS: Table<String, NetworkRow> = Table::new(0x4006, "engine.network");
+/// By what it is and its name: folders and bridges without a row of their own since a reset.
+pub const FORGOTTEN: Table<(String, String), ()> = Table::new(0x4007, "engine.forgotten");
 
 row! {
     pub struct ContainerRow {

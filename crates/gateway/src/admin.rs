@@ -1,9 +1,9 @@
-//! Pages for whoever runs the cloud, below `/_cumulet/`: the audit trail, jobs, snapshots, and some of
-//! the engine's ([`engine`]). Signed like
+//! Pages for whoever runs the cloud, below `/_cumulet/`: the audit trail, jobs, snapshots, the clock, faults
+//! and resets, and some of the engine's ([`engine`]). Signed like
 //! every other request (service `cumulet`) and authorised as `cumulet:*` actions.
 //!
 //! Principals of the default account run the cloud; those of other accounts see the events of their
-//! own and nothing else.
+//! own, may reset it, and nothing else.
 
 use crate::audit::Filter;
 use crate::authenticate::{Received, Signed, check_token};
@@ -54,22 +54,49 @@ static MODEL: ServiceModel = ServiceModel {
     routes: Routes::new(),
     // By name, in order.
     operations: &[
-        operation("DeleteSnapshot", 0),
-        operation("GetClock", 1),
-        operation("ListEvents", 2),
-        operation("ListJobs", 3),
-        operation("ListSnapshots", 4),
-        operation("ManageContainers", 5),
-        operation("ReadContainers", 6),
-        operation("SaveSnapshot", 7),
-        operation("SetClock", 8),
+        operation("CreateFault", 0),
+        operation("DeleteFault", 1),
+        operation("DeleteSnapshot", 2),
+        operation("GetClock", 3),
+        operation("ListEvents", 4),
+        operation("ListFaults", 5),
+        operation("ListJobs", 6),
+        operation("ListSnapshots", 7),
+        operation("ManageContainers", 8),
+        operation("ReadContainers", 9),
+        operation("ResetAccount", 10),
+        operation("ResetCloud", 11),
+        operation("SaveSnapshot", 12),
+        operation("SetClock", 13),
         // Requests to the registry of images, in the records.
-        operation("UseRegistry", 9),
+        operation("UseRegistry", 14),
     ],
 };
 
 pub(crate) fn known(name: &str) -> Option<&'static Operation> {
     MODEL.operation(name)
+}
+
+/// Those whose record stands in their own transaction.
+const RECORDED: [&str; 5] =
+    ["CreateFault", "DeleteFault", "ResetAccount", "ResetCloud", "SetClock"];
+
+fn operation_of(head: &Head<'_>, of_account: bool) -> Option<&'static str> {
+    Some(match (head.method, head.path) {
+        ("GET", "/_cumulet/clock") => "GetClock",
+        ("POST", "/_cumulet/clock") => "SetClock",
+        ("GET", "/_cumulet/events") => "ListEvents",
+        ("GET", "/_cumulet/faults") => "ListFaults",
+        ("POST", "/_cumulet/faults") => "CreateFault",
+        ("DELETE", "/_cumulet/faults") => "DeleteFault",
+        ("GET", "/_cumulet/jobs") => "ListJobs",
+        ("POST", "/_cumulet/reset") if of_account => "ResetAccount",
+        ("POST", "/_cumulet/reset") => "ResetCloud",
+        ("GET", "/_cumulet/snapshots") => "ListSnapshots",
+        ("POST", "/_cumulet/snapshots") => "SaveSnapshot",
+        ("DELETE", "/_cumulet/snapshots") => "DeleteSnapshot",
+        (method, path) => return engine::operation(method, path),
+    })
 }
 
 pub(crate) fn registry_operation() -> Option<&'static Operation> {
@@ -117,17 +144,10 @@ impl Gateway {
         seen.entry = Some(&self.admin);
         seen.protocol = Some(Protocol::RestJson1);
         seen.ids = Some(Ids::new(&*self.entropy, false));
-        let name = match (head.method, head.path) {
-            ("GET", "/_cumulet/clock") => "GetClock",
-            ("POST", "/_cumulet/clock") => "SetClock",
-            ("GET", "/_cumulet/events") => "ListEvents",
-            ("GET", "/_cumulet/jobs") => "ListJobs",
-            ("GET", "/_cumulet/snapshots") => "ListSnapshots",
-            ("POST", "/_cumulet/snapshots") => "SaveSnapshot",
-            ("DELETE", "/_cumulet/snapshots") => "DeleteSnapshot",
-            (method, path) => engine::operation(method, path)
-                .ok_or_else(|| Error::with_code("NotFound", 404, "There is no such page."))?,
-        };
+        let whose = head.query_value("account").filter(|value| !value.is_empty());
+        let name = operation_of(head, whose.is_some());
+        let name =
+            name.ok_or_else(|| Error::with_code("NotFound", 404, "There is no such page."))?;
         let operation = known(name).ok_or_else(|| Error::internal("no such operation"))?;
         seen.operation = Some(operation);
         let (signed, expires) = self.admin_signed(peer, head)?;
@@ -138,12 +158,19 @@ impl Gateway {
         let ask = Ask::new(format!("{SERVICE}:{name}"), "*");
         self.store.read(|tx| cx.authorize(tx, &ask))?;
         let runs = account == Some(AccountId::DEFAULT);
-        if !runs && name != "ListEvents" {
+        let wanted = whose.map(|text| AccountId::parse(text).ok_or_else(|| not_valid("account")));
+        let wanted = wanted.transpose()?;
+        let is_own = match name {
+            "ListEvents" => true,
+            "ResetAccount" => wanted == account,
+            _ => false,
+        };
+        if !runs && !is_own {
             let text = "Only principals of the default account may do this.";
             return Err(Error::with_code("AccessDeniedException", 403, text));
         }
         let snapshot = || head.query_value("name").unwrap_or("");
-        match name {
+        let answer = match name {
             "GetClock" => Ok(self.clock_page()),
             "SetClock" => self.set_clock(head, &cx).await,
             "ListEvents" => {
@@ -154,7 +181,11 @@ impl Gateway {
                 }
             }
             "ReadContainers" | "ManageContainers" => self.engine_page(head).await,
+            "ListFaults" => Ok(self.fault_page()),
+            "CreateFault" => self.create_fault(head, &cx).await,
+            "DeleteFault" => self.delete_fault(head, &cx).await,
             "ListJobs" => self.job_list(),
+            "ResetAccount" | "ResetCloud" => self.reset(&cx, wanted).await,
             "ListSnapshots" => self.snapshots(),
             "SaveSnapshot" => {
                 self.store.snapshot_save(snapshot()).map_err(snapshot_error)?;
@@ -164,7 +195,9 @@ impl Gateway {
                 self.store.snapshot_remove(snapshot()).map_err(snapshot_error)?;
                 self.snapshots()
             }
-        }
+        };
+        seen.recorded = answer.is_ok() && RECORDED.contains(&name);
+        answer
     }
 
     /// Who signed, and when their key ends.
@@ -337,6 +370,10 @@ fn filter(head: &Head<'_>, account: Option<AccountId>) -> Result<(Filter, usize)
         no_reads: flag(head, "no_reads"),
     };
     Ok((filter, limit))
+}
+
+fn not_valid(name: &str) -> Error {
+    Error::with_code("ValidationException", 400, format!("{name} is not valid"))
 }
 
 fn snapshot_error(error: SnapshotError) -> Error {

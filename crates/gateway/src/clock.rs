@@ -15,13 +15,13 @@ use smithy::json::Writer;
 use std::sync::Arc;
 use store::{Scope, Table, Tx, row};
 
-const CLOCK: Table<u32, ClockRow> = Table::new(0xf003, "gateway.clock");
+pub(crate) const CLOCK: Table<u32, ClockRow> = Table::new(0xf003, "gateway.clock");
 const ONLY: u32 = 1;
 /// Beyond it, times no longer fit into the forms in which AWS writes them.
 const LATEST: Timestamp = Timestamp::from_secs(253_402_300_799);
 
 row! {
-    struct ClockRow {
+    pub(crate) struct ClockRow {
         1 => ahead_ms: i64,
         2 => stopped_at: Option<Timestamp>,
     }

@@ -4,12 +4,12 @@ use api::Error;
 use base::Entropy;
 use store::{Scope, Store, Table, row};
 
-const SECRETS: Table<u32, SecretRow> = Table::new(0xf002, "gateway.secret");
+pub(crate) const SECRETS: Table<u32, SecretRow> = Table::new(0xf002, "gateway.secret");
 /// The number of the key under which paging tokens are made.
 const TOKEN_KEY: u32 = 1;
 
 row! {
-    struct SecretRow {
+    pub(crate) struct SecretRow {
         1 => bytes: [u8; 32],
     }
 }

@@ -105,6 +105,11 @@ pub fn unlink(
     }
     tx.mark_freeing();
     tx.delete(&LINKS, scope, &key)?;
+    release(tx, digest)
+}
+
+/// One repository less has a blob. Gives the layer whose files are to be removed.
+pub fn release(tx: &mut Tx, digest: &str) -> Result<Option<String>, StoreError> {
     let Some(mut row) = tx.get(&BLOBS, &HOST, digest)? else { return Ok(None) };
     row.uses = row.uses.saturating_sub(1);
     if row.uses > 0 {

@@ -1,6 +1,7 @@
 //! The way of a request: who asks, what for, and whether that is allowed.
 
 use crate::answer::{Answered, Refusal, json};
+use crate::forget;
 use crate::path::{self, Place};
 use crate::upstream::{IMPORT, Upstream};
 use api::{Caller, RegistryCall, RegistryDoor, RegistryReply};
@@ -11,7 +12,7 @@ use oci::digest::Hasher;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use store::Store;
+use store::{Store, StoreError, Tx};
 
 pub(crate) const SERVICE: &str = "cumulet";
 /// How long a token is good; what it allows is asked with each request anyway.
@@ -56,6 +57,14 @@ impl RegistryDoor for Registry {
             }
             answer
         })
+    }
+
+    fn forget_account(&self, tx: &mut Tx, account: AccountId) -> Result<Vec<String>, StoreError> {
+        forget::forget_account(tx, account)
+    }
+
+    fn remove_layers(&self, layers: &[String]) {
+        layers.iter().for_each(|layer| self.images.remove_layer_files(layer));
     }
 }
 

@@ -17,6 +17,7 @@ mod blobs;
 mod client;
 mod collect;
 mod door;
+mod forget;
 #[doc(hidden)]
 pub mod fuzz;
 mod local;

@@ -21,6 +21,7 @@
 
 pub mod blobs;
 mod check;
+mod clear;
 pub mod disk;
 pub mod engine;
 mod error;

@@ -6,6 +6,7 @@
 //! newest of all, and its answer waits until what it saw is durable.
 
 use crate::blobs::{BlobDrivers, BlobKeeper, Blobs, Blocking, Inline};
+use crate::clear;
 use crate::disk::{Disk, MemDisk};
 use crate::engine::{Batch, Engine, Step, Version};
 use crate::error::{OpenError, StoreError};
@@ -476,12 +477,17 @@ impl Shared {
         let batch: Box<Batch> = tx.into_changes();
         let charge = log::commit_bytes_max(&batch);
         self.admit(freeing, charge)?;
+        let spelled_out = clear::spelled_out(&*self.reader.engine, &batch, writer.version)?;
         if first_pieces {
             self.reader.whole.forget();
         }
         // The index first: once it is in the queue, the commit may be published at any moment.
-        self.reader.hot.apply(&batch, version);
-        self.reader.engine.apply(&batch, version);
+        let all = spelled_out.as_deref().unwrap_or(&batch);
+        self.reader.hot.apply(all, version);
+        self.reader.engine.apply(all, version);
+        if spelled_out.is_some() {
+            self.blobs.are_cleared(version);
+        }
         self.queue.push(&batch, version, time, charge);
         writer.version = version;
         writer.time = time;

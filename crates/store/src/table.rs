@@ -69,21 +69,23 @@ pub enum Scope {
     Host,
 }
 
+/// The beginning of all keys of an account.
+pub(crate) fn write_account(to: &mut KeyWriter, account: AccountId) {
+    to.raw(&[2]);
+    // Twelve digits fit in five bytes.
+    to.raw(&account.to_u64().to_be_bytes()[3..]);
+}
+
 impl Scope {
     pub(crate) fn write(&self, to: &mut KeyWriter) {
-        let account = |to: &mut KeyWriter, account: AccountId| {
-            to.raw(&[2]);
-            // Twelve digits fit in five bytes.
-            to.raw(&account.to_u64().to_be_bytes()[3..]);
-        };
         match self {
             Scope::Global => to.raw(&[1]),
             Scope::Account(id) => {
-                account(to, *id);
+                write_account(to, *id);
                 to.raw(&[0]);
             }
             Scope::AccountRegion(id, region) => {
-                account(to, *id);
+                write_account(to, *id);
                 // No region name contains a zero byte.
                 to.raw(region.as_str().as_bytes());
                 to.raw(&[0]);

@@ -3,6 +3,7 @@
 //! Reads take `&self`, writes `&mut self`, so that a handler that is given `&Tx` cannot write.
 //! Nothing is changed until the store commits [`Tx::into_changes`]; a dropped one never happened.
 
+use crate::clear::ClearRow;
 use crate::engine::{Batch, Version};
 use crate::error::{DecodeError, StoreError};
 use crate::key::{Key, KeyRef, PrefixOf};
@@ -10,8 +11,8 @@ use crate::row::{self, Row, RowWriter};
 use crate::scan::{RawScan, Scan};
 use crate::store::Reader;
 use crate::table::{Scope, Table};
-use base::Timestamp;
 use base::limits::TRANSACTION_BYTES_MAX;
+use base::{AccountId, Timestamp};
 use bytes::{Buf, Bytes};
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -25,9 +26,9 @@ const PACKED_BYTES_MAX: usize = 4 << 10;
 /// A reader that holds on to one row holds on to no more than this.
 const PACK_BYTES_MAX: usize = 16 << 10;
 /// The table of the pieces: scope, this, then the row's table and key and the number of the piece.
-const CHUNKS: u16 = 0xffff;
+pub(crate) const CHUNKS: u16 = 0xffff;
 /// Which tables have ever had a row in pieces: only there must a write look for old pieces.
-const CHUNKED: Table<u16, ()> = Table::internal(0x0001, "store.chunked");
+pub(crate) const CHUNKED: Table<u16, ()> = Table::internal(0x0001, "store.chunked");
 
 /// The first byte of a value: the row itself follows, or the number of its pieces.
 const WHOLE: u8 = 0;
@@ -71,6 +72,7 @@ pub struct Tx {
     enqueued: bool,
     /// The first row in pieces of a table is among the changes.
     first_pieces: bool,
+    cleared: Option<ClearRow>,
 }
 
 impl Tx {
@@ -84,6 +86,7 @@ impl Tx {
             freeing: false,
             enqueued: false,
             first_pieces: false,
+            cleared: None,
         }
     }
 
@@ -236,6 +239,12 @@ impl Tx {
         self.raw_change(raw, None)
     }
 
+    /// Removes all rows, or all of an account, with this commit, but for those of the tables with the
+    /// given numbers. What this transaction writes stays, and it goes on reading what was there before.
+    pub fn clear(&mut self, account: Option<AccountId>, kept: &[u16]) {
+        self.cleared = Some(ClearRow::new(account, kept));
+    }
+
     /// The rows of a table in the order of their keys; the transaction's own writes are among them.
     pub fn scan<'a, K: Key, R: Row>(
         &'a self,
@@ -273,18 +282,19 @@ impl Tx {
     }
 
     pub(crate) fn is_freeing(&self) -> bool {
-        self.freeing || self.changes.values().all(Option::is_none)
+        self.freeing || self.cleared.is_some() || self.changes.values().all(Option::is_none)
     }
 
     pub(crate) fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
+        !self.changes.is_empty() || self.cleared.is_some()
     }
 
     pub(crate) fn has_first_pieces(&self) -> bool {
         self.first_pieces
     }
 
-    pub(crate) fn into_changes(self) -> Box<Batch> {
+    pub(crate) fn into_changes(mut self) -> Box<Batch> {
+        self.changes.extend(self.cleared.map(|cleared| cleared.change()));
         packed(self.changes)
     }
 

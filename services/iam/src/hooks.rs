@@ -1,6 +1,7 @@
 //! What the store knows about a resource and the input does not: its path, its tags, its boundary.
 
 use api::{Ask, AskContext, Cx, Error, Grants, Hooks, Tx};
+use base::AccountId;
 use directory::{
     INSTANCE_PROFILES, MFA_DEVICES, POLICIES, SAML_PROVIDERS, SERVER_CERTIFICATES, TagRow, group,
     key_of, oidc_provider, role, user,
@@ -42,6 +43,10 @@ fn refuse_lesser_sessions(cx: &Cx) -> Result<(), Error> {
 }
 
 impl Hooks for Iam {
+    fn forget_account(&self, tx: &mut Tx, account: AccountId) -> Result<Vec<u16>, Error> {
+        directory::forget_account(tx, account).map(|()| Vec::new())
+    }
+
     fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
         let nothing = Grants::default();
         // What is about to be made has the ARN that was asked for.

@@ -5,6 +5,7 @@ use crate::names::check_bucket_name;
 use crate::rows::*;
 use crate::{config, control, events, lifecycle, public_access, replication};
 use api::{Cx, Error, Tx};
+use base::AccountId;
 use gen_s3::errors as e;
 use gen_s3::*;
 use policy::PrincipalKind;
@@ -281,6 +282,21 @@ pub fn delete(tx: &mut Tx, _: &Cx, input: &DeleteBucketInput) -> Result<DeleteBu
     tx.delete(&BUCKETS, &Scope::Global, name)?;
     tx.delete(&BUCKETS_OF_ACCOUNT, &scope, name)?;
     Ok(DeleteBucketOutput::default())
+}
+
+/// An account loses all its buckets, with all that is in them. The tables given back are left to jobs.
+pub fn forget_all(tx: &mut Tx, account: AccountId) -> Result<Vec<u16>, Error> {
+    let scope = Scope::Account(account);
+    let names: Vec<String> =
+        tx.scan(&BUCKETS_OF_ACCOUNT, &scope).keys().collect::<Result<_, _>>()?;
+    for name in &names {
+        if let Some(bucket) = tx.get(&BUCKETS, &Scope::Global, name)? {
+            tx.enqueue(&lifecycle::BUCKET, &(account, bucket.number))?;
+            tx.delete(&BUCKETS, &Scope::Global, name)?;
+        }
+    }
+    control::forget_all(tx, account)?;
+    Ok(vec![OBJECTS.id(), VERSIONS.id(), UPLOADS.id(), PARTS.id()])
 }
 
 pub fn head(tx: &Tx, cx: &Cx, input: &HeadBucketInput) -> Result<HeadBucketOutput, Error> {

@@ -9,7 +9,7 @@ use api::{
     Access, AccessPoint, Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy,
     OriginAnswer, Tx, WebAnswer, WebFailure, WebRequest,
 };
-use base::Region;
+use base::{AccountId, Region};
 use directory::principals_for;
 use gen_s3::errors as e;
 use gen_s3::{
@@ -196,6 +196,10 @@ impl Hooks for S3 {
         restore::jobs(jobs);
         logging::jobs(jobs, with);
         replication::jobs(jobs, with);
+    }
+
+    fn forget_account(&self, tx: &mut Tx, account: AccountId) -> Result<Vec<u16>, Error> {
+        bucket::forget_all(tx, account)
     }
 
     fn access_point(

@@ -264,7 +264,7 @@ pub fn remove(tx: &mut Tx, bucket: &BucketRow, key: &str, row: &ObjectRow) -> Re
 }
 
 /// Gives up the bytes of a version that goes.
-fn release(tx: &mut Tx, row: &ObjectRow) -> Result<(), Error> {
+pub(crate) fn release(tx: &mut Tx, row: &ObjectRow) -> Result<(), Error> {
     for blob in &row.blobs {
         tx.release_blob(blob)?;
     }

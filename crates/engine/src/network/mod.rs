@@ -457,6 +457,16 @@ impl Networks {
         Ok(network)
     }
 
+    /// Those whose rows went with a reset. Blocks.
+    pub fn forget(&self) -> Result<(), Error> {
+        for network in self.list().iter().filter(|network| !network.is_predefined()) {
+            if !self.0.store.read(|tx| tx.exists(&NETWORKS, &SCOPE, &network.id))? {
+                self.remove(&network.id)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Makes the bridge if it is not there. Kernel lock held.
     fn bring_up(&self, network: &mut Network) -> Result<(), Error> {
         if self.0.state.lock().up.contains(&network.id) {

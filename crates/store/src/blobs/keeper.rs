@@ -24,6 +24,7 @@ use crate::tx::Tx;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Rows changed or files removed in one step.
 const BATCH_MAX: usize = 64;
@@ -104,6 +105,16 @@ impl BlobKeeper {
         if self.core.pins.is_frozen() {
             return Ok(Step::Idle);
         }
+        let cleared = self.core.cleared.load(Ordering::Acquire);
+        if cleared != 0 {
+            // Until it is on the disk, a crash could bring back what it removed.
+            if !self.is_past(cleared) {
+                return Ok(Step::Idle);
+            }
+            self.begin_anew();
+            let _ =
+                self.core.cleared.compare_exchange(cleared, 0, Ordering::AcqRel, Ordering::Relaxed);
+        }
         let kinds = [
             BlobKeeper::settle_suspects,
             BlobKeeper::free,
@@ -118,6 +129,15 @@ impl BlobKeeper {
             }
         }
         Ok(Step::Idle)
+    }
+
+    /// As after a start: what no row knows is found on the disk.
+    fn begin_anew(&mut self) {
+        self.next_folder = 0;
+        self.surveyed_below = 0;
+        self.freed = FreedRound::default();
+        self.sparse.clear();
+        self.small.clear();
     }
 
     /// Whether nobody reads, or may come to read, a state before `version`, not even after a crash.

@@ -157,6 +157,8 @@ struct Core {
     buffers: Arc<reader::Buffers>,
     counters: Arc<Counters>,
     health: Arc<Health>,
+    /// The commit that removed rows without saying which, if it was not dealt with yet; else 0.
+    cleared: AtomicU64,
 }
 
 impl fmt::Debug for Core {
@@ -215,6 +217,7 @@ impl Blobs {
             buffers: Arc::default(),
             counters,
             health,
+            cleared: AtomicU64::new(0),
         })))
     }
 
@@ -247,6 +250,11 @@ impl Blobs {
     /// The content of a blob that no transaction has adopted yet.
     pub fn open_pinned(&self, blob: &PinnedBlob) -> BlobReader {
         BlobReader::open_pinned(&self.0, blob)
+    }
+
+    /// A commit removed rows, of blobs too, without saying which.
+    pub(crate) fn are_cleared(&self, version: u64) {
+        self.0.cleared.fetch_max(version, Ordering::AcqRel);
     }
 
     /// Why nothing is written any more; `None` in good health. The process should end.

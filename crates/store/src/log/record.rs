@@ -24,7 +24,8 @@
 //! | n | commits |
 //!
 //! A commit is its time (8 bytes), then as varints the number of changes and per change the length of
-//! the key, the key, the length of the value plus one (0: removed) and the value.
+//! the key, the key, the length of the value plus one (0: removed) and the value. A change of the empty key,
+//! always the first, is no row: it clears (see [`crate::clear`]).
 
 use crate::engine::{Batch, Version};
 use base::Timestamp;

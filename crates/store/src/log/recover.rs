@@ -7,6 +7,7 @@
 use super::record::{FRAME_HEADER, Frame, HEADER_BLOCK, Header, decode_commit};
 use super::slots::{FOLDER, Full, Slot, Slots};
 use super::{Current, Log};
+use crate::clear;
 use crate::disk::Disk;
 use crate::engine::{Engine, Version};
 use crate::error::OpenError;
@@ -137,7 +138,9 @@ impl Replay<'_> {
             self.version += 1;
             self.time = self.time.max(time);
             if self.version > self.flushed {
-                self.engine.apply(&batch, self.version);
+                let all = clear::spelled_out(self.engine, &batch, self.version - 1);
+                let all = all.map_err(|error| damaged(slot, &error.to_string()))?;
+                self.engine.apply(all.as_deref().unwrap_or(&batch), self.version);
             }
         }
         while self.engine.unflushed_bytes() > self.options.unflushed_bytes_max / 2 {

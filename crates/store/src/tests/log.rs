@@ -245,12 +245,14 @@ fn a_full_disk_takes_deletes_and_then_writes_again() {
     let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
     let chance = SeededEntropy::new(2);
     let put = || {
-        let mut change = model::random_change(&chance);
-        change.iter_mut().for_each(|(_, row)| *row = Some(row.take().unwrap_or_default()));
+        let mut change = model::random_rows(&chance);
+        change.rows.iter_mut().for_each(|(_, row)| *row = Some(row.take().unwrap_or_default()));
         model::write(&store, &change).now().expect("inline")
     };
     let delete = |n: u32| {
-        model::write(&store, &vec![((String::from("0"), n.to_string()), None)]).now().unwrap()
+        model::write(&store, &model::Change::deletion(String::from("0"), n.to_string()))
+            .now()
+            .unwrap()
     };
     put().expect("commits");
     disk.set_capacity(Some(0));

@@ -1,6 +1,7 @@
 //! The store from outside: one suite, run over every engine.
 
 mod basics;
+mod clear;
 mod crash;
 mod format;
 mod jobs;

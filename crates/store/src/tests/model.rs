@@ -10,8 +10,17 @@ use std::sync::Arc;
 
 pub type State = BTreeMap<(String, String), ThingRow>;
 
-/// What one transaction does: `None` deletes.
-pub type Change = Vec<((String, String), Option<ThingRow>)>;
+/// What one transaction does: `None` deletes. It may clear the store of all else.
+pub struct Change {
+    pub clears: bool,
+    pub rows: Vec<((String, String), Option<ThingRow>)>,
+}
+
+impl Change {
+    pub fn deletion(a: String, b: String) -> Change {
+        Change { clears: false, rows: vec![((a, b), None)] }
+    }
+}
 
 /// Every state since the beginning, by version.
 pub struct Model {
@@ -28,8 +37,11 @@ impl Model {
     }
 
     pub fn apply(&mut self, change: &Change) {
-        let mut state = self.states.last().unwrap().clone();
-        for (key, row) in change {
+        let mut state = match change.clears {
+            true => State::new(),
+            false => self.states.last().unwrap().clone(),
+        };
+        for (key, row) in &change.rows {
             match row {
                 Some(row) => state.insert(key.clone(), row.clone()),
                 None => state.remove(key),
@@ -45,8 +57,13 @@ impl Model {
 }
 
 pub fn random_change(chance: &SeededEntropy) -> Change {
+    Change { clears: chance.below(12) == 0, ..random_rows(chance) }
+}
+
+/// One that clears nothing.
+pub fn random_rows(chance: &SeededEntropy) -> Change {
     let sizes = [0, 10, 300, 2000];
-    (0..=chance.below(3))
+    let rows = (0..=chance.below(3))
         .map(|_| {
             let key = (chance.below(3).to_string(), chance.below(8).to_string());
             let size = sizes[chance.below(4) as usize];
@@ -54,12 +71,16 @@ pub fn random_change(chance: &SeededEntropy) -> Change {
             let row = ThingRow { name: letter.repeat(size), size: chance.below(1 << 40) };
             (key, (chance.below(4) != 0).then_some(row))
         })
-        .collect()
+        .collect();
+    Change { clears: false, rows }
 }
 
 pub fn write(store: &Store, change: &Change) -> Commit<u64, StoreError> {
     store.write(|tx: &mut Tx| {
-        for (key, row) in change {
+        if change.clears {
+            tx.clear(None, &[]);
+        }
+        for (key, row) in &change.rows {
             match row {
                 Some(row) => tx.put(&THINGS, &Scope::Global, key, row)?,
                 None => tx.delete(&THINGS, &Scope::Global, key)?,

@@ -29,7 +29,7 @@ fn add_blob(store: &Store, number: u64, size: usize) {
 fn fill(store: &Store, commits: u32, seed: u64, model: &mut Model) {
     let chance = SeededEntropy::new(seed);
     for _ in 0..commits {
-        let change = model::random_change(&chance);
+        let change = model::random_rows(&chance);
         model::write(store, &change).now().unwrap().unwrap();
         model.apply(&change);
     }

@@ -262,6 +262,17 @@ pub fn delete(
     Ok(DeleteAccessPointOutput::default())
 }
 
+/// An account loses all that it has; what stands in its own scope goes without this.
+pub fn forget_all(tx: &mut Tx, account: AccountId) -> Result<(), Error> {
+    let points: Vec<_> = tx.scan(&POINTS, &Scope::Account(account)).collect::<Result<_, _>>()?;
+    for ((region, name), row) in points {
+        tx.delete(&ALIASES, &Scope::Global, &row.alias)?;
+        let place = (row.bucket_number, account, region.as_str(), name.as_str());
+        tx.delete(&OF_BUCKET, &Scope::Account(row.bucket_owner), &place)?;
+    }
+    Ok(())
+}
+
 pub fn put_policy(
     tx: &mut Tx,
     cx: &Cx,

@@ -12,7 +12,7 @@ mod account_block;
 mod tags;
 mod through;
 
-pub use access_point::{ALIAS_END, attached};
+pub use access_point::{ALIAS_END, attached, forget_all};
 pub use account_block::of as account_block;
 pub use through::{find, grants};
 

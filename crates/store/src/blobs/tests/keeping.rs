@@ -274,3 +274,29 @@ fn many_threads_write_read_and_delete_at_once() {
     settle(&store);
     assert_whole(&store, 0);
 }
+
+#[test]
+fn what_was_cleared_leaves_no_bytes() {
+    let (store, disk) = faulty();
+    let sizes = [100, 40_000, 3 << 20];
+    for (n, size) in sizes.into_iter().enumerate() {
+        let blob = written(&store, &content(n as u64, size), None);
+        put(&store, &n.to_string(), &[&blob]);
+    }
+    assert_whole(&store, 3);
+    let reader = open(&store, "2");
+    commit(&store, |tx| {
+        tx.clear(None, &[]);
+        Ok(())
+    });
+    settle(&store);
+    assert_eq!(all(&reader), content(2, 3 << 20), "whoever reads goes on reading");
+    drop(reader);
+    settle(&store);
+    // The segment that is written now is no leftover.
+    drop(store);
+    let store = Store::inline(disk, options(2)).expect("opens");
+    settle(&store);
+    assert_whole(&store, 0);
+    assert_eq!(paths(&store), [""; 0]);
+}
