@@ -1,5 +1,6 @@
 """`cumulet up --ephemeral`, and snapshots as beginnings: clouds for tests."""
 
+import hashlib
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 import pytest
 from accounts import Account
 from cloud import binary, clean_env, cumulet
+from containers import tables
 from deadline import wait_until
 
 ROOT = "000000000000"
@@ -150,3 +152,36 @@ def test_a_fork_goes_its_own_way(own_cloud, tmp_path):
     full = cumulet("snapshot", "fork", "--to", cloud.data, "--data", cloud.data)
     assert full.returncode != 0
     assert cumulet("snapshot", "list", "--data", cloud.data).stdout == ""
+
+
+@pytest.mark.unkilled
+@pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGTERM])
+def test_its_containers_end_with_it_however_it_ends(tmp, tmp_path, with_signal):
+    """Needs root."""
+    cloud = Ephemeral(env=tmp)
+    socket = cloud.said["docker"].removeprefix("unix://")
+    done = cumulet("images", "bootstrap", "busybox", "--docker-socket", socket, env=tmp)
+    assert done.returncode == 0, done
+
+    def docker(*words):
+        done = subprocess.run(["docker", *words], capture_output=True, text=True, check=False, timeout=60,
+                              env=clean_env(DOCKER_HOST=cloud.said["docker"], DOCKER_CONFIG=str(tmp_path / "c")))
+        assert done.returncode == 0, done
+        return done.stdout.strip()
+
+    docker("network", "create", "own")
+    for name, network in (("one", "bridge"), ("two", "own")):
+        docker("run", "-d", "--name", name, "--network", network, "busybox", "sleep", "1000")
+    docker("exec", "-d", "one", "sleep", "1001")
+    pids = [int(docker("inspect", "-f", "{{.State.Pid}}", name)) for name in ("one", "two")]
+    helper = int(open(f"/proc/{pids[0]}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()[1])
+    assert all(alive(pid) for pid in pids) and alive(helper)
+    bridges = {docker("network", "inspect", "-f", '{{index .Options "com.docker.network.bridge.name"}}', "bridge"),
+               "br-" + docker("network", "inspect", "-f", "{{.Id}}", "own")[:12]}
+    folder = os.path.realpath(tmp_path / f"cumulet-ephemeral-{cloud.pid}").encode()
+    table = "cumulet-" + hashlib.sha256(folder).hexdigest()[:8]
+    assert bridges <= set(os.listdir("/sys/class/net")) and table in tables()
+    cloud.process.send_signal(with_signal)
+    cloud.process.wait(timeout=30)
+    wait_until(lambda: not any(alive(pid) for pid in [*pids, helper]), "containers and helper have ended")
+    assert not bridges & set(os.listdir("/sys/class/net")) and table not in tables()

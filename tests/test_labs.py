@@ -64,3 +64,26 @@ def test_what_goes_wrong_is_explained(tmp_path, blocks, parts):
 def test_a_program_that_is_not_there(tmp_path):
     done = lab(tmp_path, "# Needy\n\nAbout.\n\nNeeds: `aws`, `nonesuch-tool`.\n\n```sh\ntrue\n```\n")
     assert done.returncode == 1 and "nonesuch-tool" in done.stderr
+
+
+def processes_with(mark):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if mark.encode() in file.read():
+                    found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.parametrize("last,code", [("true", 0), ("false", 1)])
+def test_nothing_that_it_started_runs_on(tmp_path, last, code):
+    """However it ended: in the background, in a session of its own, with a parent that has gone."""
+    mark = f"LEFT_RUNNING={os.getpid()}-{code}"
+    done = lab(tmp_path, "# Left\n\nAbout.\n\n```sh\nexport " + mark + "\nsleep 1000 &\nsetsid sleep 1001 &\n"
+               "(sleep 1002 & setsid sh -c 'sleep 1003 & sleep 1004' &)\ncumulet up --ephemeral > line &\n"
+               "while [ ! -s line ]; do sleep 0.05; done\n```\n\n```sh\n" + last + "\n```\n")
+    assert done.returncode == code, done
+    assert processes_with(mark) == []

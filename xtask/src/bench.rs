@@ -16,6 +16,7 @@ cargo xtask bench [GROUP...] [--quick] [--items N] [--offline] [--with-fakecloud
   store   durable writes of 1 KiB and 100 MiB, beside a raw log and dd
   start   from the start of the process to its first answer
   memory  idle, and what an upload of 5 GiB adds
+  everyday  start, stop, reset and fork of clouds for tests, and fifty of them side by side
   containers  beside Debian's dockerd and podman, and bare runc and crun; needs root
   many    a page of a million objects, and requests while lifecycle rules are applied to them
   snapshot  ten GiB and a million objects saved under load, and restored
@@ -61,7 +62,11 @@ pub fn run(root: &Path, words: &[&str]) -> Result<bool, String> {
     let peers = root.join("target/bench-peers");
     fs::create_dir_all(&peers).map_err(|e| format!("{}: {e}", peers.display()))?;
     if words.contains(&"containers") {
-        return containers(root, &peers);
+        return script(root, "tests/bench_containers.py", &[text(&peers)]);
+    }
+    if words.contains(&"everyday") {
+        let more: Vec<String> = args.into_iter().filter(|word| word != "everyday").collect();
+        return script(root, "tests/bench_everyday.py", &more);
     }
     println!("building the binary and the bench");
     run::must(root, &run::cargo(), &["build", "--release", "-q", "-p", "cloud", "-p", "bench"])?;
@@ -89,15 +94,16 @@ pub fn run(root: &Path, words: &[&str]) -> Result<bool, String> {
     Ok(status.success())
 }
 
-/// By the stock CLI, which is no client of the bench's own, so a script drives it.
-fn containers(root: &Path, peers: &Path) -> Result<bool, String> {
+/// By clients that are none of the bench's own, so a script drives it.
+fn script(root: &Path, name: &str, more: &[String]) -> Result<bool, String> {
     run::must(root, &run::cargo(), &["build", "--release", "-q", "-p", "cloud"])?;
-    let binary = text(&release_folder(root)?.join("cumulet"));
     let done = Command::new(crate::install::python(root))
-        .args(["tests/bench_containers.py", &binary, &text(peers)])
+        .arg(name)
+        .arg(release_folder(root)?.join("cumulet"))
+        .args(more)
         .current_dir(root)
         .status()
-        .map_err(|e| format!("bench_containers.py: {e}"))?;
+        .map_err(|e| format!("{name}: {e}"))?;
     Ok(done.success())
 }
 

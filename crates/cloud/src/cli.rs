@@ -404,7 +404,9 @@ fn up_args() -> Vec<Arg> {
             "Begin with this snapshot, by its name or the path of its folder; it stays as it is",
         );
     let mut args: Vec<Arg> = KEYS.iter().map(of_key).collect();
-    args.extend([config, ephemeral, from]);
+    // What a lab starts leaves nothing behind.
+    let end = Arg::new("end_containers").long("end-containers").action(ArgAction::SetTrue);
+    args.extend([config, ephemeral, from, end.hide(true)]);
     args
 }
 

@@ -55,6 +55,7 @@ impl Docker {
             entropy: Arc::new(OsEntropy),
             data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
             cloud: Some(cloud),
+            ends_with_us: config.ends_containers,
         };
         let engine = Engine::open(parts)
             .await

@@ -97,6 +97,8 @@ fn run() -> Result<(), Failure> {
                 _ => {
                     start_log(&config.log)?;
                     unneeded.iter().for_each(|line| eprintln!("cumulet: {line}"));
+                    config.ends_containers =
+                        matches.get_flag("ephemeral") || matches.get_flag("end_containers");
                     if !matches.get_flag("ephemeral") {
                         return up::run(&config, &settings, None);
                     }

@@ -377,6 +377,8 @@ pub struct Config {
     pub upstreams: Vec<registry::Upstream>,
     /// Whether this is the cloud that a user has without saying which.
     pub is_default: bool,
+    /// Whether its containers end with it, however it ends.
+    pub ends_containers: bool,
     pub ready_file: Option<PathBuf>,
     pub log: String,
     pub threads: usize,
@@ -513,6 +515,7 @@ impl Config {
             durability,
             tls,
             is_default: path("data").is_none(),
+            ends_containers: false,
             docker_sockets: settings.all("docker_socket").iter().map(PathBuf::from).collect(),
             docker_tls: docker_tls(settings)?,
             upstreams: settings

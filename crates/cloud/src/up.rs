@@ -124,7 +124,7 @@ async fn serve(
     }
     init::start(config, &url, &gateway, progress, !is_ephemeral)?;
     open.until_stopped().await;
-    if let Some(engine) = docker.engine().filter(|_| is_ephemeral) {
+    if let Some(engine) = docker.engine().filter(|_| config.ends_containers) {
         ephemeral::remove_containers(engine).await;
     }
     docker.close().await;

@@ -35,6 +35,8 @@ pub struct Parts {
     pub data: PathBuf,
     /// Where the cloud itself answers, for containers that ask for it.
     pub cloud: Option<SocketAddr>,
+    /// Containers end with this process, even if it is killed.
+    pub ends_with_us: bool,
 }
 
 #[derive(Clone)]
@@ -56,6 +58,7 @@ pub(crate) struct Inner {
     helper: tokio::sync::Mutex<Option<Arc<Client>>>,
     /// None where nothing of the kernel's can be had anyway.
     claim: Mutex<Option<Claim>>,
+    ends_with_us: bool,
 }
 
 impl std::fmt::Debug for Engine {
@@ -68,7 +71,7 @@ impl Engine {
     /// Opens the engine, finds containers again that run, and starts those that should. Without any
     /// container this reads a few rows and does nothing else.
     pub async fn open(parts: Parts) -> Result<Engine, Error> {
-        let Parts { store, entropy, data, cloud } = parts;
+        let Parts { store, entropy, data, cloud, ends_with_us } = parts;
         let root = data.join("engine");
         let run = data.join("run");
         for folder in [root.join("containers"), root.join("volumes"), run.clone()] {
@@ -88,6 +91,7 @@ impl Engine {
             execs: Mutex::default(),
             helper: tokio::sync::Mutex::new(None),
             claim: Mutex::new(None),
+            ends_with_us,
             store,
             entropy,
             root,
@@ -208,7 +212,8 @@ impl Engine {
         helper: &mut Option<Arc<Client>>,
         socket: rustix::fd::OwnedFd,
     ) -> Result<Arc<Client>, Error> {
-        let (client, ends) = Client::begin(socket).await?;
+        let ends_with = self.0.ends_with_us.then(|| self.0.networks.mark().to_owned());
+        let (client, ends) = Client::begin(socket, ends_with).await?;
         if !client.holds_claim() {
             // An older helper could not hold it when we are gone, so better nobody takes us for dead.
             if let Some(claim) = self.0.claim.lock().take() {

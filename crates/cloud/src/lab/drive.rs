@@ -2,6 +2,7 @@
 //!
 //! The shell is one of `cumulet shell`, so the commands stand in the lab as they would for AWS.
 
+use super::descendants;
 use super::state;
 use super::text::{self, Block, Lab};
 use crate::chance::{OsEntropy, SystemClock};
@@ -10,6 +11,7 @@ use crate::exit::{self, Failure};
 use crate::settings::Config;
 use crate::shell::{Network, Running, Wanted};
 use base::{Clock, Entropy};
+use rustix::process::Pid;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -48,6 +50,7 @@ pub fn run(
         config.data = own.data.clone();
     }
     println!("{}\n", bold(&lab.title));
+    descendants::inherit();
     let result = Shell::start(&config, &scratch.0.join("work"), &mark).and_then(|mut shell| {
         blocks(&mut shell, lab, &mut |done, failed| {
             // A cloud of its own is gone afterwards, and what it would show with it. A file of one's
@@ -58,6 +61,7 @@ pub fn run(
             }
         })
     });
+    descendants::end_all_but(own.as_ref().map(|own| Pid::from_child(&own.child)));
     drop(own);
     match (&result, keep) {
         (Ok(()), false) => scratch.remove(),
@@ -182,7 +186,7 @@ impl OwnCloud {
     fn start(scratch: &Path) -> Result<OwnCloud, Failure> {
         let data = scratch.join("cloud");
         let child = Command::new("/proc/self/exe")
-            .args(["up", "--listen", "127.0.0.1:0", "--data"])
+            .args(["up", "--end-containers", "--listen", "127.0.0.1:0", "--data"])
             .arg(&data)
             // The person's doors are not for a second cloud.
             .env("CUMULET_CONFIG", "/dev/null")
@@ -203,7 +207,7 @@ impl OwnCloud {
 
 impl Drop for OwnCloud {
     fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.child);
+        let pid = Pid::from_child(&self.child);
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         let _ = self.child.wait();
     }

@@ -1,5 +1,6 @@
 //! `cumulet lab`: walkthroughs that a person reads and a machine runs.
 
+mod descendants;
 mod drive;
 pub mod state;
 mod text;
@@ -56,6 +57,12 @@ const LABS: &[Known] = &[
     lab!("docker", "images"),
     lab!("docker", "networking"),
     lab!("docker", "compose"),
+    lab!("systems", "read-after-write"),
+    lab!("systems", "optimistic-locking"),
+    lab!("systems", "retries"),
+    lab!("systems", "idempotency"),
+    lab!("systems", "time-passes"),
+    lab!("systems", "killed"),
 ];
 
 /// As the console shows them.

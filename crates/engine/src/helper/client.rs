@@ -79,7 +79,10 @@ fn own_program() -> io::Result<OwnedFd> {
 impl Client {
     /// Begins a conversation. The ends of programs come through the second part; it is over when
     /// the helper is gone.
-    pub async fn begin(socket: OwnedFd) -> Result<(Client, mpsc::UnboundedReceiver<Ended>), Error> {
+    pub async fn begin(
+        socket: OwnedFd,
+        ends_with: Option<String>,
+    ) -> Result<(Client, mpsc::UnboundedReceiver<Ended>), Error> {
         let socket = Arc::new(raw::watched(socket)?);
         let waiting = Arc::new(Mutex::new(Some(Waiting::new())));
         let (told, ends) = mpsc::unbounded_channel();
@@ -95,7 +98,7 @@ impl Client {
             // Whoever waits is told by this that nothing will come.
             *waiting.lock() = None;
         });
-        match client.ask(Ask::Hello { version: VERSION }, &[]).await? {
+        match client.ask(Ask::Hello { version: VERSION, ends_with }, &[]).await? {
             Answer::Hello { version, .. } if version <= VERSION => {
                 client.version = version;
                 Ok((client, ends))

@@ -5,6 +5,7 @@
 //! say to each other.
 
 pub mod client;
+mod end;
 mod log_file;
 mod outlet;
 mod program;

@@ -22,6 +22,9 @@ pub enum Ask {
     /// The first thing an engine says. From then on it is told of every end.
     Hello {
         version: u32,
+        /// All programs are killed when this conversation is over, and networks with this mark go.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ends_with: Option<String>,
     },
     /// Descriptors: the plan as a file in memory, those that the plan names, those to hold, and a
     /// socket for each outlet, in this order.

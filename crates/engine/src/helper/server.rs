@@ -4,6 +4,7 @@ use super::log_file::Stream;
 use super::outlet::Socket;
 use super::program::Program;
 use super::protocol::{Answer, Ask, Ended, Request, Running, Say, VERSION};
+use crate::claim;
 use crate::sys::{cgroup, pass, raw, terminal};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -57,6 +58,8 @@ pub(super) struct Server {
     _claim: OwnedFd,
     /// Folders in which control groups of programs were.
     pub(super) cgroups_above: BTreeSet<String>,
+    /// The mark of an engine that has gone and leaves nothing.
+    pub(super) takes_down: Option<String>,
 }
 
 struct Connection {
@@ -64,6 +67,8 @@ struct Connection {
     fd: OwnedFd,
     /// Has said what it is, and is told of every end.
     told: bool,
+    /// With it all programs end.
+    ends_with: Option<String>,
     unsent: VecDeque<Vec<u8>>,
 }
 
@@ -112,6 +117,7 @@ impl Server {
             leaving: BTreeMap::new(),
             buffer: vec![0; pass::BYTES_MAX],
             cgroups_above: BTreeSet::new(),
+            takes_down: None,
         };
         epoll::add(&server.epoll, &server.listener, token(0, LISTENER), EventFlags::IN)?;
         epoll::add(&server.epoll, &server.signals, token(0, SIGNALS), EventFlags::IN)?;
@@ -145,6 +151,10 @@ impl Server {
             self.finish_late();
         }
         let _ = rustix::fs::unlink(SOCKET);
+        if let Some(mark) = &self.takes_down {
+            // An engine that ended well has taken it away itself.
+            let _ = claim::clear(mark, &[]);
+        }
         // Nothing of ours is left below; what others have there keeps them.
         cgroup::remove(&self.cgroups_above.iter().cloned().collect::<Vec<_>>());
         Ok(())
@@ -199,13 +209,17 @@ impl Server {
         self.drop_engine();
         let id = self.number();
         epoll::add(&self.epoll, &fd, token(id, ENGINE), EventFlags::IN)?;
-        self.engine = Some(Connection { id, fd, told: false, unsent: VecDeque::new() });
+        self.engine =
+            Some(Connection { id, fd, told: false, ends_with: None, unsent: VecDeque::new() });
         Ok(())
     }
 
     fn drop_engine(&mut self) {
         if let Some(old) = self.engine.take() {
             let _ = epoll::delete(&self.epoll, &old.fd);
+            if let Some(mark) = old.ends_with {
+                self.end_all(mark);
+            }
         }
     }
 
@@ -237,9 +251,10 @@ impl Server {
     fn serve(&mut self, request: Request, fds: Vec<OwnedFd>) {
         let id = request.id;
         let answer = match request.ask {
-            Ask::Hello { .. } => {
+            Ask::Hello { ends_with, .. } => {
                 if let Some(engine) = &mut self.engine {
                     engine.told = true;
+                    engine.ends_with = ends_with;
                 }
                 let pid = Pid::as_raw(Some(rustix::process::getpid()));
                 Answer::Hello { version: VERSION, pid }
