@@ -3,9 +3,11 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from accounts import Account
@@ -156,8 +158,12 @@ def test_a_fork_goes_its_own_way(own_cloud, tmp_path):
 
 @pytest.mark.unkilled
 @pytest.mark.parametrize("with_signal", [signal.SIGKILL, signal.SIGTERM])
-def test_its_containers_end_with_it_however_it_ends(tmp, tmp_path, with_signal):
+def test_its_containers_end_with_it_however_it_ends(request, tmp_path, with_signal):
     """Needs root."""
+    # The docker CLI takes no longer path of a socket.
+    short = tempfile.mkdtemp(prefix="ce-")
+    request.addfinalizer(lambda: shutil.rmtree(short, ignore_errors=True))
+    tmp = {"TMPDIR": short}
     cloud = Ephemeral(env=tmp)
     socket = cloud.said["docker"].removeprefix("unix://")
     done = cumulet("images", "bootstrap", "busybox", "--docker-socket", socket, env=tmp)
@@ -178,7 +184,7 @@ def test_its_containers_end_with_it_however_it_ends(tmp, tmp_path, with_signal):
     assert all(alive(pid) for pid in pids) and alive(helper)
     bridges = {docker("network", "inspect", "-f", '{{index .Options "com.docker.network.bridge.name"}}', "bridge"),
                "br-" + docker("network", "inspect", "-f", "{{.Id}}", "own")[:12]}
-    folder = os.path.realpath(tmp_path / f"cumulet-ephemeral-{cloud.pid}").encode()
+    folder = os.path.realpath(f"{short}/cumulet-ephemeral-{cloud.pid}").encode()
     table = "cumulet-" + hashlib.sha256(folder).hexdigest()[:8]
     assert bridges <= set(os.listdir("/sys/class/net")) and table in tables()
     cloud.process.send_signal(with_signal)
