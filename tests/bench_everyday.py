@@ -18,6 +18,7 @@ import botocore.awsrequest
 import botocore.credentials
 
 from cloud import clean_env, memory_kb
+from deadline import wait_until
 
 KEY = botocore.credentials.Credentials("test", "test")
 
@@ -135,8 +136,7 @@ def forks(binary, tmp, count, rounds):
     up = subprocess.Popen(
         [binary, "up", "--data", data, "--listen", "127.0.0.1:0", "--docker-socket", "none", "--durability",
          "relaxed", "--ready-file", ready], stdout=subprocess.DEVNULL, env=clean_env())
-    while not os.path.exists(ready):
-        time.sleep(0.01)
+    wait_until(lambda: os.path.exists(ready), "it is ready", 30)
     with open(ready, encoding="ascii") as file:
         said = json.load(file)
     request = botocore.awsrequest.AWSRequest("PUT", said["url"] + "/many")

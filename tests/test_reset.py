@@ -245,7 +245,7 @@ def test_killed_in_the_middle_it_is_all_or_nothing(own_cloud):
 
         thread = threading.Thread(target=ask)
         thread.start()
-        time.sleep(chance.random() * 0.05)
+        thread.join(chance.random() * 0.05)
         cloud.kill()
         thread.join()
         cloud.start()
@@ -327,7 +327,7 @@ class TestContainers:
         bridges = engine.bridges()
         thread = threading.Thread(target=lambda: reset(engine.cloud))
         thread.start()
-        time.sleep(0.02)
+        thread.join(0.02)
         engine.cloud.kill()
         thread.join()
         engine.cloud.start()
