@@ -44,6 +44,7 @@ pub fn suite(root: &Path, extra: &[&str]) -> Result<Tally, String> {
         .args(extra)
         .current_dir(root.join("tests"))
         .env("CUMULET_BIN", &binary)
+        .env("CUMULET_XTASK", std::env::current_exe().unwrap_or_default())
         .env("CUMULET_OPERATIONS", &operations)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()

@@ -9,6 +9,7 @@ mod bench;
 mod black_box;
 mod codegen;
 mod compat;
+mod dist;
 mod install;
 mod labs;
 mod report;
@@ -33,6 +34,9 @@ cargo xtask COMMAND
   black-box [PYTEST ARGUMENTS]       build the binary and drive it with real clients
   compat                             write the tables of docs/compat.md from the last whole run of
                                      black-box
+  dist                               what is given to others, in target/dist: static programs, an image,
+                                     papers for systemd, Compose and GitHub, completions, a man page
+  image PROGRAM ARCHIVE              an image of any build of the program
   bench [GROUP...] [--quick]         what it costs, beside floors and peers; `bench --help` says more
 
   gen [--check]                      write gen/ from models/, or say what is not up to date
@@ -70,6 +74,8 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<bool, String> {
         }
         ["test", steps @ ..] => test::run(root, steps),
         ["soak", words @ ..] => soak::run(root, words),
+        ["dist"] => dist::run(root),
+        ["image", program, archive] => dist::image_of(program, archive),
         ["install"] => install::everything(root).map(|()| true),
         ["tidy"] => one_step("tidy", || tidy::check(root)),
         ["black-box", extra @ ..] => one_step("black-box", || black_box::suite(root, extra)),

@@ -25,9 +25,12 @@ pub struct Client {
 }
 
 impl Client {
-    /// The cloud that holds the data folder, or else the one at the configured address.
+    /// The cloud at the address that was given, if one was; else the one that holds the data folder, or the
+    /// one at the configured address.
     pub fn new(config: &Config) -> Client {
-        let held = held_address(config);
+        // Port 0 is none to look at.
+        let given = config.listen_given && config.listen.port() != 0;
+        let held = held_address(config).filter(|_| !given);
         let root = config.root_keys.first();
         let id = cli::variable("AWS_ACCESS_KEY_ID");
         let secret = cli::variable("AWS_SECRET_ACCESS_KEY");

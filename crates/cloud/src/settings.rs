@@ -377,6 +377,8 @@ pub struct Config {
     pub upstreams: Vec<registry::Upstream>,
     /// Whether this is the cloud that a user has without saying which.
     pub is_default: bool,
+    /// Whether somebody said where it listens: commands then look nowhere else.
+    pub listen_given: bool,
     /// Whether its containers end with it, however it ends.
     pub ends_containers: bool,
     pub ready_file: Option<PathBuf>,
@@ -515,6 +517,10 @@ impl Config {
             durability,
             tls,
             is_default: path("data").is_none(),
+            listen_given: matches!(
+                settings.source("listen"),
+                Some(Source::Flag | Source::Variable)
+            ),
             ends_containers: false,
             docker_sockets: settings.all("docker_socket").iter().map(PathBuf::from).collect(),
             docker_tls: docker_tls(settings)?,
