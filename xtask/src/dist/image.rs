@@ -194,7 +194,8 @@ mod tests {
             serde_json::from_slice(&blob(&index.manifests[0])).expect("a manifest");
         let config = ImageConfig::parse(&blob(&manifest.config)).expect("a configuration");
         assert_eq!(config.rootfs.diff_ids, [manifest.layers[0].digest]);
-        let mut layer = Reader::new(&*blob(&manifest.layers[0]));
+        let layer = blob(&manifest.layers[0]);
+        let mut layer = Reader::new(&layer[..]);
         let mut paths = Vec::new();
         while let Some(entry) = layer.next_entry().expect("a tar") {
             paths.push(String::from_utf8(entry.path).expect("text"));
