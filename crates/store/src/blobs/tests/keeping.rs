@@ -278,7 +278,7 @@ fn many_threads_write_read_and_delete_at_once() {
 #[test]
 fn what_was_cleared_leaves_no_bytes() {
     let (store, disk) = faulty();
-    let sizes = [100, 40_000, 3 << 20];
+    let sizes = [10_000, 40_000, 3 << 20];
     for (n, size) in sizes.into_iter().enumerate() {
         let blob = written(&store, &content(n as u64, size), None);
         put(&store, &n.to_string(), &[&blob]);
