@@ -339,3 +339,13 @@ class TestContainers:
         wait_until(lambda: not any(os.path.exists(f"/proc/{pid}/root/bin") for pid in pids), "they died")
         self.nothing(engine)
         assert len(engine.bridges()) < len(bridges)
+
+
+def test_an_address_that_is_given_is_where_it_goes(own_cloud):
+    """Not to the cloud that holds the data folder."""
+    here, there = own_cloud(), own_cloud()
+    for cloud in (here, there):
+        Account(ROOT, cloud).s3.create_bucket(Bucket="mine")
+    assert reset(here, "--listen", there.listen).returncode == 0
+    assert len(Account(ROOT, here).s3.list_buckets()["Buckets"]) == 1
+    assert Account(ROOT, there).s3.list_buckets()["Buckets"] == []
