@@ -87,20 +87,24 @@ class Engine:
 
     def helper(self):
         """Process number of the helper, or None."""
-        found = []
+        found = {}
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     words = file.read().split(b"\0")
+                with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                    parent = int(file.read().rpartition(")")[2].split()[1])
                 # Sockets may lie behind long paths, so it is known by the folder it works in.
                 folder = os.readlink(f"/proc/{pid}/cwd")
             except OSError:
                 continue
             own = os.path.join(os.path.realpath(self.cloud.data), "run")
             if b"containers-helper" in words and os.path.realpath(folder) == own:
-                found.append(int(pid))
-        assert len(found) <= 1, found
-        return found[0] if found else None
+                found[int(pid)] = parent
+        # What it starts looks like it until it runs its own program.
+        own = [pid for pid, parent in found.items() if parent not in found]
+        assert len(own) <= 1, found
+        return own[0] if own else None
 
     def bridges(self):
         names = set()

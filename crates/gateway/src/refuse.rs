@@ -81,7 +81,8 @@ pub(crate) fn rejected(rejection: Rejection, entry: &Entry, protocol: Protocol) 
         (Rejection::Malformed(text), Protocol::RestXml) => {
             Error::with_code("MalformedInput", 400, text)
         }
-        (Rejection::Malformed(_), Protocol::AwsJson10) => {
+        // The original says of it no more than that.
+        (Rejection::NotJson(_), Protocol::AwsJson10) => {
             Error::with_code("SerializationException", 400, "")
         }
         (other, _) => Error::with_code("SerializationException", 400, other.to_string()),
@@ -122,7 +123,7 @@ fn s3(rejection: Rejection) -> Error {
                 .detail("ArgumentName", name)
                 .detail("ArgumentValue", bad.value)
         }
-        Rejection::Malformed(_) => malformed(),
+        Rejection::Malformed(_) | Rejection::NotJson(_) => malformed(),
         Rejection::TooLarge(_) => {
             Error::with_code("MaxMessageLengthExceeded", 400, "Your request was too big.")
         }

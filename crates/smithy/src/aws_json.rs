@@ -16,7 +16,7 @@ type Result<T> = std::result::Result<T, Rejection>;
 
 impl From<JsonError> for Rejection {
     fn from(error: JsonError) -> Rejection {
-        Rejection::malformed(format!("The request body is not valid JSON: {error}"))
+        Rejection::NotJson(format!("The request body is not valid JSON: {error}"))
     }
 }
 

@@ -13,6 +13,8 @@ pub enum Rejection {
     /// The body (or an awsQuery form) is not well-formed, or does not fit its shape:
     /// `SerializationException`, `MalformedXML`, `MalformedQueryString`. The text is for the client.
     Malformed(String),
+    /// The body is no JSON at all; the text says why.
+    NotJson(String),
     /// A header, query parameter or path label is not of its type.
     BadValue(BadValue),
     /// Nested too deeply or too many parts; the text says what.
@@ -201,7 +203,7 @@ impl Rejection {
 impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Rejection::Malformed(text) => f.write_str(text),
+            Rejection::Malformed(text) | Rejection::NotJson(text) => f.write_str(text),
             Rejection::BadValue(bad) => {
                 write!(f, "'{}' is not a valid {:?} for {}", bad.value, bad.expected, bad.member)
             }
