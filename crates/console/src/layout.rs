@@ -222,19 +222,20 @@ pub fn hidden(name: &'static str, value: impl AsRef<str>) -> El {
     el("input").attr("type", "hidden").attr("name", name).attr("value", value)
 }
 
+/// A control under its label.
+pub fn labelled(label: impl Put, control: El) -> El {
+    with("label", "field", (el("span").put(label), control))
+}
+
 /// A field with its label.
 pub fn field(label: &'static str, name: &'static str, value: &str) -> El {
-    with(
-        "label",
-        "field",
-        (
-            el("span").put(label),
-            el("input")
-                .attr("name", name)
-                .attr("value", value)
-                .attr("autocomplete", "off")
-                .attr("spellcheck", "false"),
-        ),
+    labelled(
+        label,
+        el("input")
+            .attr("name", name)
+            .attr("value", value)
+            .attr("autocomplete", "off")
+            .attr("spellcheck", "false"),
     )
 }
 
@@ -264,7 +265,14 @@ pub fn empty(what: &'static str, hint: impl Put) -> El {
     with("div", "empty", (el("p").put(what), with("p", "hint", hint)))
 }
 
-/// A table that scrolls by itself where the page is narrow. Columns that end in `#` are numbers.
+/// A table that scrolls by itself where the page is narrow, of heads and rows.
+pub fn scrolling(heads: Vec<El>, rows: Vec<El>) -> El {
+    let head = el("thead").put(el("tr").put(heads));
+    let body = el("tbody").attr("data-rows", "").put(rows);
+    with("div", "scroll", el("table").put((head, body)))
+}
+
+/// The same from names of columns. Columns that end in `#` are numbers.
 pub fn table(columns: &[&'static str], rows: Vec<El>) -> El {
     let heads: Vec<El> = columns
         .iter()
@@ -273,14 +281,7 @@ pub fn table(columns: &[&'static str], rows: Vec<El>) -> El {
             None => el("th").attr("scope", "col").put(*name),
         })
         .collect();
-    with(
-        "div",
-        "scroll",
-        el("table").put((
-            el("thead").put(el("tr").put(heads)),
-            el("tbody").attr("data-rows", "").put(rows),
-        )),
-    )
+    scrolling(heads, rows)
 }
 
 pub fn cell(inner: impl Put) -> El {

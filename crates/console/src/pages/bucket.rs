@@ -220,25 +220,17 @@ fn upload_form(data: &Data, session: &Session) -> El {
         session,
         (
             layout::hidden("bucket", &data.name),
-            with(
-                "label",
-                "field",
-                (
-                    el("span").put("Into the folder"),
-                    el("input")
-                        .attr("name", "prefix")
-                        .attr("value", &data.prefix)
-                        .attr("autocomplete", "off")
-                        .attr("placeholder", "the bucket itself"),
-                ),
+            layout::labelled(
+                "Into the folder",
+                el("input")
+                    .attr("name", "prefix")
+                    .attr("value", &data.prefix)
+                    .attr("autocomplete", "off")
+                    .attr("placeholder", "the bucket itself"),
             ),
-            with(
-                "label",
-                "field",
-                (
-                    el("span").put("File"),
-                    el("input").attr("type", "file").attr("name", "file").flag("required", true),
-                ),
+            layout::labelled(
+                "File",
+                el("input").attr("type", "file").attr("name", "file").flag("required", true),
             ),
             el("button").class("main").put("Upload"),
         ),

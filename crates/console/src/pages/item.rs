@@ -105,22 +105,30 @@ pub(crate) fn view(data: &Data<'_>, session: &Session) -> Page {
     let title = if is_new { "A new item" } else { "Item" };
     let names = || (layout::hidden("table", data.table), layout::hidden("key", data.key));
     let lines = data.text.lines().count().clamp(8, 32).to_string();
-    let edit = layout::form(&url("/item/put"), session, (
-        names(),
-        with("label", "field", (
-            el("span").put("With types, as the API has it: S text, N number, B bytes, BOOL, NULL, L list, M map, SS, NS, BS sets"),
-            el("textarea")
-                .attr("name", "item")
-                .attr("rows", lines)
-                .attr("spellcheck", "false")
-                .class("code")
-                .put(("\n", data.text)),
-        )),
-        with("p", "actions", (
-            el("button").class("main").put(if is_new { "Put it" } else { "Save it" }),
-            with("a", "button", "Back").href(&back()),
-        )),
-    ));
+    let edit = layout::form(
+        &url("/item/put"),
+        session,
+        (
+            names(),
+            layout::labelled(
+                "With types, as the API has it: S text, N number, B bytes, BOOL, NULL, L list, M map, SS, NS, BS sets",
+                el("textarea")
+                    .attr("name", "item")
+                    .attr("rows", lines)
+                    .attr("spellcheck", "false")
+                    .class("code")
+                    .put(("\n", data.text)),
+            ),
+            with(
+                "p",
+                "actions",
+                (
+                    el("button").class("main").put(if is_new { "Put it" } else { "Save it" }),
+                    with("a", "button", "Back").href(&back()),
+                ),
+            ),
+        ),
+    );
     let delete = (!is_new).then(|| {
         let form = layout::form(
             &url("/item/delete"),

@@ -238,17 +238,13 @@ fn tags_form(data: &Data, session: &Session) -> Html {
         session,
         (
             names(data),
-            with(
-                "label",
-                "field",
-                (
-                    el("span").put("One on each line, name=value"),
-                    el("textarea")
-                        .attr("name", "tags")
-                        .attr("rows", "3")
-                        .attr("spellcheck", "false")
-                        .put(("\n", lines)),
-                ),
+            layout::labelled(
+                "One on each line, name=value",
+                el("textarea")
+                    .attr("name", "tags")
+                    .attr("rows", "3")
+                    .attr("spellcheck", "false")
+                    .put(("\n", lines)),
             ),
             el("button").put("Save tags"),
         ),

@@ -8,24 +8,20 @@ use crate::layout;
 /// `id` is what was given before.
 pub(crate) fn view(console: &Console, id: &str, refusal: Option<&Refusal>) -> String {
     let input = |label: &'static str, name: &'static str, kind: &'static str, value: &str| {
-        with(
-            "label",
-            "field",
-            (
-                el("span").put(label),
-                el("input")
-                    .attr("name", name)
-                    .attr("type", kind)
-                    .attr("value", value)
-                    .attr(
-                        "autocomplete",
-                        if kind == "password" { "current-password" } else { "username" },
-                    )
-                    .attr("spellcheck", "false")
-                    .attr("autocapitalize", "none")
-                    .flag("required", true)
-                    .flag("autofocus", name == "id" && id.is_empty()),
-            ),
+        layout::labelled(
+            label,
+            el("input")
+                .attr("name", name)
+                .attr("type", kind)
+                .attr("value", value)
+                .attr(
+                    "autocomplete",
+                    if kind == "password" { "current-password" } else { "username" },
+                )
+                .attr("spellcheck", "false")
+                .attr("autocapitalize", "none")
+                .flag("required", true)
+                .flag("autofocus", name == "id" && id.is_empty()),
         )
     };
     let more = with(

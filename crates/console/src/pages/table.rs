@@ -265,14 +265,7 @@ fn items_table(data: &Data, items: &[BTreeMap<String, Document>]) -> El {
             el("tr").put(cells)
         })
         .collect();
-    with(
-        "div",
-        "scroll",
-        el("table").put((
-            el("thead").put(el("tr").put(heads)),
-            el("tbody").attr("data-rows", "").put(rows),
-        )),
-    )
+    layout::scrolling(heads, rows)
 }
 
 fn search(data: &Data) -> El {
@@ -291,20 +284,15 @@ fn search(data: &Data) -> El {
         .map(|(shown, _)| option(shown, shown, *shown == data.compare))
         .collect();
     let has_indexes = all.len() > 1;
-    let from =
-        with("label", "field", (el("span").put("In"), el("select").attr("name", "index").put(all)));
+    let from = layout::labelled("In", el("select").attr("name", "index").put(all));
     let hash = keys.0.first().map(|(name, kind)| {
-        with(
-            "label",
-            "field",
-            (
-                el("span").put((name, with("span", "kind", kind))),
-                el("input")
-                    .attr("name", "hash")
-                    .attr("value", &data.hash)
-                    .attr("data-filter", "")
-                    .attr("autocomplete", "off"),
-            ),
+        layout::labelled(
+            (name, with("span", "kind", kind)),
+            el("input")
+                .attr("name", "hash")
+                .attr("value", &data.hash)
+                .attr("data-filter", "")
+                .attr("autocomplete", "off"),
         )
     });
     let range = keys.0.get(1).map(|(name, kind)| {

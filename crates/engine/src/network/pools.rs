@@ -3,6 +3,7 @@
 use super::{Network, Pool};
 use crate::error::{Error, Kind};
 use net::{Subnet, Subnet6};
+use std::fmt::Display;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub(super) fn check(pool: &Pool) -> Result<(), Error> {
@@ -13,24 +14,34 @@ pub(super) fn check(pool: &Pool) -> Result<(), Error> {
     if subnet.prefix() > 30 {
         return Err(Error::invalid(format!("invalid subnet {subnet}: no room for containers")));
     }
-    if !pool.ip_range.is_empty()
-        && !Subnet::parse(&pool.ip_range).is_some_and(|range| range.within(&subnet))
-    {
+    check_inside(
+        pool,
+        &subnet,
+        |range| Subnet::parse(range).is_some_and(|range| range.within(&subnet)),
+        |address| address.parse::<Ipv4Addr>().is_ok_and(|address| subnet.contains(address)),
+    )
+}
+
+/// The range, the gateway and the addresses that are kept free lie in the subnet, as the two say.
+fn check_inside(
+    pool: &Pool,
+    subnet: &dyn Display,
+    has_range: impl Fn(&str) -> bool,
+    has_address: impl Fn(&str) -> bool,
+) -> Result<(), Error> {
+    if !pool.ip_range.is_empty() && !has_range(&pool.ip_range) {
         return Err(Error::invalid(format!(
             "invalid ip-range {}: parent subnet {subnet} does not contain it",
             pool.ip_range
         )));
     }
-    let addresses = std::iter::once(&pool.gateway).chain(pool.auxiliary.values());
-    for address in addresses.filter(|address| !address.is_empty()) {
-        let parsed = address.parse::<Ipv4Addr>().ok();
-        if !parsed.is_some_and(|address| subnet.contains(address)) {
-            return Err(Error::invalid(format!(
-                "invalid gateway {address}: parent subnet {subnet} does not contain it"
-            )));
-        }
+    let mut addresses = std::iter::once(&pool.gateway).chain(pool.auxiliary.values());
+    match addresses.find(|address| !address.is_empty() && !has_address(address)) {
+        None => Ok(()),
+        Some(address) => Err(Error::invalid(format!(
+            "invalid gateway {address}: parent subnet {subnet} does not contain it"
+        ))),
     }
-    Ok(())
 }
 
 pub(super) fn check_six(pool: &Pool, enabled: bool) -> Result<(), Error> {
@@ -46,24 +57,12 @@ pub(super) fn check_six(pool: &Pool, enabled: bool) -> Result<(), Error> {
     if subnet.prefix() > 126 {
         return Err(Error::invalid(format!("invalid subnet {subnet}: no room for containers")));
     }
-    if !pool.ip_range.is_empty()
-        && !Subnet6::parse(&pool.ip_range).is_some_and(|range| range.within(&subnet))
-    {
-        return Err(Error::invalid(format!(
-            "invalid ip-range {}: parent subnet {subnet} does not contain it",
-            pool.ip_range
-        )));
-    }
-    let addresses = std::iter::once(&pool.gateway).chain(pool.auxiliary.values());
-    for address in addresses.filter(|address| !address.is_empty()) {
-        let parsed = address.parse::<Ipv6Addr>().ok();
-        if !parsed.is_some_and(|address| subnet.contains(address)) {
-            return Err(Error::invalid(format!(
-                "invalid gateway {address}: parent subnet {subnet} does not contain it"
-            )));
-        }
-    }
-    Ok(())
+    check_inside(
+        pool,
+        &subnet,
+        |range| Subnet6::parse(range).is_some_and(|range| range.within(&subnet)),
+        |address| address.parse::<Ipv6Addr>().is_ok_and(|address| subnet.contains(address)),
+    )
 }
 
 /// Gives a network of IPv6 its subnet and gateway.

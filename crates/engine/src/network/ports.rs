@@ -14,6 +14,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 /// Container port to where it is reached, as `inspect` shows it.
 pub type Ports = BTreeMap<String, Option<Vec<PortBinding>>>;
 
+#[derive(Default)]
 pub struct Reserved {
     pub ports: Ports,
     pub published: Vec<Published>,
@@ -50,13 +51,7 @@ pub fn reserve(
     to: &Place,
     default_ip: Option<Ipv4Addr>,
 ) -> Result<Reserved, Error> {
-    let mut reserved = Reserved {
-        ports: Ports::new(),
-        published: Vec::new(),
-        published_six: Vec::new(),
-        spliced: Vec::new(),
-        held: Vec::new(),
-    };
+    let mut reserved = Reserved::default();
     let mut wanted: BTreeMap<String, Vec<PortBinding>> = BTreeMap::new();
     for (port, bindings) in &host.port_bindings {
         let bindings = bindings.clone().unwrap_or_default();
@@ -124,13 +119,7 @@ impl Reserved {
 
 /// The same from what `inspect` shows, for a container that was found running.
 pub fn published(ports: &Ports, to: &Place) -> Reserved {
-    let mut all = Reserved {
-        ports: Ports::new(),
-        published: Vec::new(),
-        published_six: Vec::new(),
-        spliced: Vec::new(),
-        held: Vec::new(),
-    };
+    let mut all = Reserved::default();
     for (port, bindings) in ports {
         let Ok((to_port, protocol)) = parse_port(port) else { continue };
         let Some(protocol) = Protocol::parse(protocol) else { continue };

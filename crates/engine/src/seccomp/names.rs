@@ -1,5 +1,18 @@
 //! Names of system calls, as runs of consecutive numbers. Facts of the kernel's tables.
 
+/// Since Linux 5.1 new calls have the same number on all.
+const COMMON: (u32, &str) = (
+    424,
+    "pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount \
+     fsopen fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd \
+     faccessat2 process_madvise epoll_pwait2 mount_setattr quotactl_fd \
+     landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret \
+     process_mrelease futex_waitv set_mempolicy_home_node cachestat fchmodat2 \
+     map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount \
+     lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat \
+     listxattrat removexattrat",
+);
+
 #[cfg(any(target_arch = "x86_64", test))]
 pub(super) const X86_64: &[(u32, &str)] = &[
     (
@@ -44,17 +57,7 @@ pub(super) const X86_64: &[(u32, &str)] = &[
          kexec_file_load bpf execveat userfaultfd membarrier mlock2 copy_file_range preadv2 \
          pwritev2 pkey_mprotect pkey_alloc pkey_free statx io_pgetevents rseq",
     ),
-    (
-        424,
-        "pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount \
-         fsopen fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd \
-         faccessat2 process_madvise epoll_pwait2 mount_setattr quotactl_fd \
-         landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret \
-         process_mrelease futex_waitv set_mempolicy_home_node cachestat fchmodat2 \
-         map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount \
-         lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat \
-         listxattrat removexattrat",
-    ),
+    COMMON,
 ];
 
 #[cfg(any(target_arch = "aarch64", test))]
@@ -99,15 +102,5 @@ pub(super) const AARCH64: &[(u32, &str)] = &[
          userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc \
          pkey_free statx io_pgetevents rseq kexec_file_load",
     ),
-    (
-        424,
-        "pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount \
-         fsopen fsconfig fsmount fspick pidfd_open clone3 close_range openat2 pidfd_getfd \
-         faccessat2 process_madvise epoll_pwait2 mount_setattr quotactl_fd \
-         landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret \
-         process_mrelease futex_waitv set_mempolicy_home_node cachestat fchmodat2 \
-         map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount \
-         lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat \
-         listxattrat removexattrat",
-    ),
+    COMMON,
 ];
