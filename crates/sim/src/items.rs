@@ -535,10 +535,24 @@ pub async fn verify(shared: &Shared<'_>, clients: &[RefCell<Client>]) -> Result<
 
 /// Before days go by: the stream has told all that was acknowledged, and ends with what there is.
 pub async fn verify_stream(shared: &Shared<'_>, clients: &[RefCell<Client>]) -> Result<(), String> {
-    // Items may expire while the stream is read.
     for _ in 0..5 {
         table_stream::read(shared).await?;
     }
+    loop {
+        let before = all(shared, clients).await?;
+        table_stream::read(shared).await?;
+        // Items may expire while the stream is read.
+        if all(shared, clients).await? == before {
+            return shared.reader.borrow().check_end(&before);
+        }
+    }
+}
+
+/// The values that are there now.
+async fn all(
+    shared: &Shared<'_>,
+    clients: &[RefCell<Client>],
+) -> Result<BTreeMap<String, u64>, String> {
     let mut now = BTreeMap::new();
     for client in clients {
         query(shared, client).await?;
@@ -547,8 +561,7 @@ pub async fn verify_stream(shared: &Shared<'_>, clients: &[RefCell<Client>]) -> 
             now.insert(format!("{}/{at}", partition(client.number)), *value);
         }
     }
-    table_stream::read(shared).await?;
-    shared.reader.borrow().check_end(&now)
+    Ok(now)
 }
 
 /// All items of the table or an index that have a group, by their keys.

@@ -174,21 +174,16 @@ pub async fn read(shared: &Shared<'_>) -> Result<(), String> {
     }
     loop {
         let now = shared.clock.now();
-        {
-            let mut reader = shared.reader.borrow_mut();
-            let read = *reader.read.get_or_insert(now);
-            if now.millis_since(read) > MISSED_MS {
-                reader.miss();
-            }
-        }
         let Some(records) = page(shared, 40).await? else { return Ok(()) };
         let mut reader = shared.reader.borrow_mut();
+        // Nights may have gone by before this page was asked for and while it was: what it tells may
+        // begin later than what was told before ended.
+        let read = *reader.read.get_or_insert(now);
+        if shared.clock.now().millis_since(read) > MISSED_MS {
+            reader.miss();
+        }
         for record in &records {
             reader.take(record)?;
-        }
-        if shared.clock.now().millis_since(now) > MISSED_MS {
-            // A night went by while this was under way.
-            reader.miss();
         }
         if records.is_empty() {
             reader.read = Some(now);
