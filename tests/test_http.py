@@ -1,5 +1,6 @@
 """HTTP itself: versions, keep-alive, 100-continue, CORS, and the pages of the cloud's own."""
 
+import io
 import re
 
 import httpx
@@ -78,6 +79,20 @@ def test_expect_100_continue(account, bucket):
         assert line.interim() == 100
         line.send(request.body)
         assert line.answer().status == 200
+
+
+def test_who_expects_100_continue_for_nothing(account, bucket):
+    """botocore takes whatever comes before the body it does not have for the beginning of the next answer
+    too, as long as the connection stands, and that answer then has no headers."""
+    request = wire.Request(account, "PUT", f"/{bucket}/k").sign().set("Content-Length", "0")
+    with wire.talk(account.cloud.address) as line:
+        line.send(request.set("Expect", "100-continue").head())
+        answer = line.answer()
+        assert (answer.status, answer.headers.get("connection")) == (200, "close")
+        assert line.closed(5)
+    s3 = account.client("s3", max_pool_connections=1, request_checksum_calculation="when_required")
+    for body in [b"", b"x", b"", b"", b"x"]:
+        assert s3.put_object(Bucket=bucket, Key="k", Body=io.BytesIO(body))["ETag"]
 
 
 @pytest.mark.parametrize("mebibytes", [2, 48])

@@ -295,6 +295,11 @@ impl Shared {
                     ))),
                 });
                 let mut response = gateway.handle(peer, request).await;
+                // hyper sends no 100 where no body follows. botocore keeps the status line that it got
+                // in place of one, and puts it before the next answer of the connection as well.
+                if waits && is_empty && closes {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 // A client that waits for 100-continue will not send the body now, and what comes
                 // next is another request: nothing of it may be taken for that body.
                 if let Some(unread) = unread.filter(|_| closes) {
