@@ -68,6 +68,31 @@ def test_it_answers_through_a_published_port_to_other_networks(loaded):
     engine.docker("network", "rm", "elsewhere")
 
 
+def test_the_file_for_compose(loaded, tmp_path):
+    with open(os.path.join(HERE, "..", "dist", "compose.yaml"), encoding="utf-8") as file:
+        text = file.read()
+    # A port of its own, since the usual one may be somebody's.
+    assert '"127.0.0.1:4566:4566"' in text
+    (tmp_path / "compose.yaml").write_text(text.replace("127.0.0.1:4566:4566", "127.0.0.1::4566"))
+
+    def compose(*words):
+        done = subprocess.run(["docker-compose", "--no-ansi", "-f", "compose.yaml", "-p", "papers", *words], cwd=tmp_path,
+                              env=loaded.env, timeout=120,
+                              capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done
+        return done.stdout.strip()
+
+    compose("up", "-d")
+    wait_until(lambda: "Ready." in compose("logs", "cloud"), "Ready.", 30)
+    s3 = Account("000000000000", Published(f"http://{compose('port', 'cloud', '4566')}")).s3
+    s3.create_bucket(Bucket="composed")
+    compose("restart")
+    wait_until(lambda: compose("logs", "cloud").count("Ready.") == 2, "Ready. again", 30)
+    s3 = Account("000000000000", Published(f"http://{compose('port', 'cloud', '4566')}")).s3
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["composed"]
+    compose("down", "-v")
+
+
 def test_nothing_of_a_distribution_is_in_it(loaded):
     engine = loaded
     told = json.loads(engine.docker("image", "inspect", "cumulet"))[0]
