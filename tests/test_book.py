@@ -3,11 +3,14 @@
 import html
 import os
 import re
+import signal
 import subprocess
 import sys
 import urllib.parse
 
 import pytest
+import yaml
+from cloud import binary, clean_env
 
 pytestmark = pytest.mark.unkilled
 
@@ -50,3 +53,37 @@ def test_the_site_builds_and_its_links_lead_somewhere(tmp_path):
 def test_each_lab_is_a_page_of_it():
     labs = {name for _, _, names in os.walk(os.path.join(ROOT, "labs")) for name in names if name.endswith(".md")}
     assert labs == set(os.listdir(os.path.join(ROOT, "docs", "book", "src", "labs")))
+
+
+@pytest.mark.parametrize("system", ["GitHub Actions", "GitLab"])
+def test_the_recipes_for_ci_as_they_stand(tmp_path, system):
+    """The commands of a job, with a stand-in for the suite that says what it was pointed at."""
+    with open(os.path.join(ROOT, "docs", "book", "src", "ci.md"), encoding="utf-8") as file:
+        recipe = yaml.safe_load(re.search(rf"## {system}\n\n```yaml\n(.*?)```", file.read(), re.S).group(1))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cumulet").symlink_to(binary())
+    (tmp_path / "bin" / "pytest").write_text("#!/bin/sh\necho pointed at $AWS_ENDPOINT_URL\n")
+    (tmp_path / "bin" / "pytest").chmod(0o755)
+    env = clean_env(PATH=f"{tmp_path}/bin:{os.environ['PATH']}", HOME=str(tmp_path), RUNNER_TEMP=str(tmp_path),
+                    GITHUB_ENV=str(tmp_path / "env"), CUMULET_LISTEN="127.0.0.1:0", CUMULET_DOCKER_SOCKET="none")
+    if system == "GitLab":
+        steps = ["\n".join(recipe["test"]["script"])]
+    else:
+        steps = [step["run"] for step in recipe["jobs"]["test"]["steps"] if "run" in step]
+    pids, seen = [], ""
+    try:
+        for step in steps:
+            if os.path.exists(tmp_path / "env"):
+                env.update(line.split("=", 1) for line in (tmp_path / "env").read_text().splitlines())
+            # Its output is a file: what runs on in the background would hold a pipe open.
+            with open(tmp_path / "output", "w+", encoding="utf-8") as out:
+                subprocess.run(["bash", "-e", "-c", step], env=env, cwd=tmp_path, stdin=subprocess.DEVNULL,
+                               stdout=out, check=True, timeout=60)
+            seen += (tmp_path / "output").read_text()
+        assert re.search(r"pointed at http://127\.0\.0\.1:\d+", seen), seen
+    finally:
+        for ready in tmp_path.glob("ready*.json"):
+            pids += re.findall(r'"pid":(\d+)', ready.read_text())
+        for pid in pids:
+            os.kill(int(pid), signal.SIGTERM)
+    assert len(pids) == 1
