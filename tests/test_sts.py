@@ -5,6 +5,7 @@ import re
 
 import pytest
 from accounts import allow, denied, policy, refused, trust
+from botocore.exceptions import ClientError
 
 ASSUME = allow("sts:AssumeRole")
 
@@ -158,6 +159,45 @@ def test_get_session_token(account):
 def test_access_key_info(account):
     key = account.new_user("u")
     assert account.sts.get_access_key_info(AccessKeyId=key[0])["Account"] == account.id
+
+
+def test_what_is_in_an_encoded_message(account, other):
+    key = account.new_user("u", allow("s3:*"), {
+        "Sid": "NoMachines", "Effect": "Deny", "Action": "ec2:RunInstances", "Resource": "*"})
+    ec2 = account.client("ec2", key=key)
+
+    def refusal(call, **more):
+        with pytest.raises(ClientError) as caught:
+            call(**more)
+        error = caught.value.response["Error"]
+        assert error["Code"] == "UnauthorizedOperation", error
+        text, _, encoded = error["Message"].partition(" Encoded authorization failure message: ")
+        return text, encoded
+
+    text, encoded = refusal(ec2.run_instances, ImageId="ami-1", MinCount=1, MaxCount=1)
+    assert text.startswith("You are not authorized to perform this operation.") and "RunInstances" in text
+    decoded = account.sts.decode_authorization_message(EncodedMessage=encoded)["DecodedMessage"]
+    said = json.loads(decoded)
+    assert (said["allowed"], said["explicitDeny"]) == (False, True)
+    assert [one["statementId"] for one in said["matchedStatements"]["items"]] == ["NoMachines"]
+    context = said["context"]
+    assert context["principal"]["arn"] == f"arn:aws:iam::{account.id}:user/u"
+    assert context["action"] == "ec2:RunInstances"
+    keys = {one["key"].lower() for one in context["conditions"]["items"]}
+    assert "aws:userid" in keys or "aws:username" in keys
+    implicit = refusal(ec2.describe_vpcs)[1]
+    decoded = account.sts.decode_authorization_message(EncodedMessage=implicit)["DecodedMessage"]
+    assert json.loads(decoded)["explicitDeny"] is False
+
+    # It is sealed for the account that was refused, whole, and only who may opens it.
+    bad = "InvalidAuthorizationMessageException"
+    with refused(bad, 400):
+        other.sts.decode_authorization_message(EncodedMessage=encoded)
+    for broken in (encoded[:-4] + "AAAA", encoded[4:], "x", "A" * 10240):
+        with refused(bad, 400):
+            account.sts.decode_authorization_message(EncodedMessage=broken)
+    with denied("sts:DecodeAuthorizationMessage"):
+        account.client("sts", key=key).decode_authorization_message(EncodedMessage=encoded)
 
 
 def test_sessions_of_a_deleted_role_have_nothing(account):
