@@ -10,8 +10,8 @@
 //!
 //! What has to wait (for bytes to be written, for another service) is an *errand*: a job that is a future
 //! and opens transactions of its own. Its row stays until it has ended, so after a crash it begins again,
-//! and finds in its own rows how far it had come. Errands run one after the other, beside the jobs; what
-//! is enqueued while it runs is that errand, which ends when its rows say that nothing is left.
+//! and finds in its own rows how far it had come. Errands run one after the other, beside the jobs. One
+//! that is enqueued while it runs may have looked for the last time already, so it runs once more.
 
 use crate::blobs::Blobs;
 use crate::engine::Step;
@@ -35,6 +35,7 @@ use std::time::Duration;
 
 crate::row! {
     /// A job that waits or is parked.
+    #[derive(Default)]
     pub struct JobRow {
         1 => enqueued: Timestamp,
         2 => due: Timestamp,
@@ -42,6 +43,8 @@ crate::row! {
         4 => is_parked: bool,
         /// Why the last attempt failed.
         5 => error: String,
+        /// An errand that runs; one that was enqueued since waits again.
+        6 => is_running: bool,
     }
 }
 
@@ -145,14 +148,14 @@ fn enqueue_raw(tx: &mut Tx, kind: u16, key: &[u8], due: Timestamp) -> Result<(),
         tx.delete(&PARKED, &Scope::Global, &(kind, key))?;
     }
     let (enqueued, due) = match old.filter(|old| !old.is_parked) {
-        Some(old) if old.attempts == 0 && old.due <= due => return Ok(()),
+        Some(old) if old.attempts == 0 && old.due <= due && !old.is_running => return Ok(()),
         Some(old) => {
             tx.delete(&DUE, &Scope::Global, &(kind, old.due, key))?;
             (old.enqueued, due.min(old.due))
         }
         None => (tx.now(), due),
     };
-    let row = JobRow { enqueued, due, attempts: 0, is_parked: false, error: String::new() };
+    let row = JobRow { enqueued, due, ..JobRow::default() };
     put(tx, kind, key, &row)
 }
 
@@ -307,40 +310,59 @@ impl Jobs {
 
     /// Makes one attempt at one errand that is due, if there is one.
     pub async fn errand(&self) -> Step {
-        let picked = self.store.read(|tx| {
-            let Some((kind, registered, key)) = self.pick(tx, true)? else { return Ok(None) };
-            let row = tx.get(&JOBS, &Scope::Global, &(kind, &key))?;
-            Ok::<_, StoreError>(row.map(|row| (kind, registered, key, row)))
-        });
-        let Ok(Some((kind, registered, key, row))) = picked else { return Step::Idle };
+        let begun = self.store.write(|tx| self.begin_errand(tx));
+        let Ok(Some(((kind, registered, key), row))) = begun.into_outcome() else {
+            return Step::Idle;
+        };
         *self.errand_turn.lock() = kind;
         let Run::Errand(run) = &registered.run else { return Step::Idle };
         let cx = JobCx { attempts: row.attempts, enqueued: row.enqueued };
         let outcome = caught(run(cx, &key)).await;
-        let (failure, counter) = match &outcome {
+        let counter = match &outcome {
             Err(error) if is_passing(error) => return Step::Idle,
-            Err(error) => (Some(error.to_string()), &registered.failed),
-            Ok(_) => (None, &registered.done),
+            Err(_) => &registered.failed,
+            Ok(_) => &registered.done,
         };
-        let ended = self.store.write(|tx| match (&outcome, &failure) {
-            (_, Some(why)) => self.note_failure(tx, kind, &key, why),
-            (Ok(outcome), _) => {
-                if let Some(row) = tx.get(&JOBS, &Scope::Global, &(kind, &key))? {
-                    remove(tx, kind, &key, &row)?;
-                }
-                match outcome {
-                    JobOutcome::Again(due) => enqueue_raw(tx, kind, &key, *due),
-                    JobOutcome::Done => Ok(()),
-                }
-            }
-            (Err(_), None) => Ok(()),
-        });
+        let ended = self.store.write(|tx| self.end_errand(tx, kind, &key, &outcome));
         match ended.into_outcome() {
             Ok(()) => {
                 counter.fetch_add(1, Ordering::Relaxed);
                 Step::Worked
             }
             Err(_) => Step::Idle,
+        }
+    }
+
+    /// Notes that it runs, so that its end knows whether it was enqueued since.
+    fn begin_errand(&self, tx: &mut Tx) -> Result<Option<(Picked<'_>, JobRow)>, StoreError> {
+        let Some(picked) = self.pick(tx, true)? else { return Ok(None) };
+        let at = (picked.0, picked.2.as_slice());
+        let Some(row) = tx.get(&JOBS, &Scope::Global, &at)? else { return Ok(None) };
+        if !row.is_running {
+            tx.put(&JOBS, &Scope::Global, &at, &JobRow { is_running: true, ..row.clone() })?;
+        }
+        Ok(Some((picked, row)))
+    }
+
+    fn end_errand(
+        &self,
+        tx: &mut Tx,
+        kind: u16,
+        key: &[u8],
+        outcome: &Result<JobOutcome, JobError>,
+    ) -> Result<(), StoreError> {
+        // Without a row it was cleared away while it ran, and what it was for with it.
+        let Some(row) = tx.get(&JOBS, &Scope::Global, &(kind, key))? else { return Ok(()) };
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => return self.note_failure(tx, kind, key, &error.to_string()),
+        };
+        if row.is_running {
+            remove(tx, kind, key, &row)?;
+        }
+        match outcome {
+            JobOutcome::Again(due) => enqueue_raw(tx, kind, key, *due),
+            JobOutcome::Done => Ok(()),
         }
     }
 
@@ -430,6 +452,7 @@ impl Jobs {
         remove(tx, kind, key, &row)?;
         let pause = PAUSE_MS.saturating_mul(1 << row.attempts.min(20)).min(PAUSE_MS_MAX);
         row.attempts += 1;
+        row.is_running = false;
         row.due = tx.now().plus_millis(pause);
         row.is_parked = self.kinds.get(&kind).is_some_and(|kind| row.attempts >= kind.attempts_max);
         row.error = why.chars().take(ERROR_BYTES_MAX).collect();

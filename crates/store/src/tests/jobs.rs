@@ -202,3 +202,75 @@ fn errands_are_futures_that_end_in_rows() {
     let waiting = store.read(|tx| jobs.list(tx, 9)).unwrap();
     assert_eq!(waiting.len(), 2, "the parked one, and the one that comes again");
 }
+
+#[test]
+fn an_errand_enqueued_while_it_runs_runs_once_more() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
+    let store = Store::memory(clock.clone(), Arc::new(SeededEntropy::new(1)));
+    let mut jobs = Jobs::new(store.clone());
+    let own = store.clone();
+    // Each run takes what there is when it begins; more comes before it ends.
+    jobs.register_errand(&SEND, 2, move |cx, key| {
+        let store = own.clone();
+        Box::pin(async move {
+            let begins = |tx: &mut Tx| {
+                let seen = tx.scan(&THINGS, &Scope::Global).keys().count() as u64;
+                if seen == 0 {
+                    tx.put(&THINGS, &Scope::Global, &("late", "x"), &ThingRow::default())?;
+                    tx.enqueue(&SEND, &key)?;
+                } else {
+                    tx.put(&THINGS, &Scope::Global, &("seen", "x"), &ThingRow::default())?;
+                }
+                Ok::<_, StoreError>((seen, tx.now()))
+            };
+            let (seen, now) = store.write(begins).await?;
+            match (key, seen) {
+                (_, 1..) | (1, _) => Ok(JobOutcome::Done),
+                (2, _) => Ok(JobOutcome::Again(now.plus_secs(3600))),
+                _ => Err(JobError::Failed(format!("attempt {}", cx.attempts))),
+            }
+        })
+    });
+    let errand = || crate::blobs::block_on(jobs.errand());
+    for key in [1, 2] {
+        commit(&store, |tx| tx.enqueue(&SEND, &key));
+        assert_eq!((errand(), keys(&store).as_str()), (Step::Worked, "late/x"), "{key}");
+        assert_eq!((errand(), keys(&store).as_str()), (Step::Worked, "late/x seen/x"), "{key}");
+        assert_eq!(errand(), Step::Idle, "{key}");
+        commit(&store, |tx| {
+            tx.delete(&THINGS, &Scope::Global, &("late", "x"))?;
+            tx.delete(&THINGS, &Scope::Global, &("seen", "x"))
+        });
+    }
+    assert_eq!(store.read(|tx| jobs.list(tx, 9)).unwrap(), []);
+    // A failure that something came during has its pause, and attempts of its own.
+    commit(&store, |tx| tx.enqueue(&SEND, &3));
+    assert_eq!((errand(), errand()), (Step::Worked, Step::Idle));
+    let failed = store.read(|tx| jobs.list(tx, 9)).unwrap();
+    assert_eq!((failed[0].row.attempts, failed[0].row.is_parked), (1, false));
+    clock.advance_ms(600);
+    assert_eq!((errand(), keys(&store).as_str()), (Step::Worked, "late/x seen/x"));
+}
+
+#[test]
+fn an_errand_whose_rows_were_cleared_away_does_not_come_back() {
+    let store = Store::memory(
+        Arc::new(ManualClock::new(Timestamp::from_secs(1000))),
+        Arc::new(SeededEntropy::new(1)),
+    );
+    let mut jobs = Jobs::new(store.clone());
+    let own = store.clone();
+    jobs.register_errand(&SEND, 2, move |_, _| {
+        let store = own.clone();
+        Box::pin(async move {
+            let cleared = store.write(|tx| {
+                tx.clear(None, &[]);
+                Ok::<_, StoreError>(tx.now())
+            });
+            Ok(JobOutcome::Again(cleared.await?))
+        })
+    });
+    commit(&store, |tx| tx.enqueue(&SEND, &1));
+    assert_eq!(crate::blobs::block_on(jobs.errand()), Step::Worked);
+    assert_eq!(store.read(|tx| jobs.list(tx, 9)).unwrap(), []);
+}
