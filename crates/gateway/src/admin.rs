@@ -188,11 +188,11 @@ impl Gateway {
             "ResetAccount" | "ResetCloud" => self.reset(&cx, wanted).await,
             "ListSnapshots" => self.snapshots(),
             "SaveSnapshot" => {
-                self.store.snapshot_save(snapshot()).map_err(snapshot_error)?;
+                self.store.snapshot_save_apart(snapshot()).await.map_err(snapshot_error)?;
                 self.snapshots()
             }
             _ => {
-                self.store.snapshot_remove(snapshot()).map_err(snapshot_error)?;
+                self.store.snapshot_remove_apart(snapshot()).await.map_err(snapshot_error)?;
                 self.snapshots()
             }
         };

@@ -59,7 +59,7 @@ impl Gateway {
             self.guard.audit.record_with(tx, cx, "{}".to_owned())
         });
         commit.await?;
-        self.faults.forget();
+        self.faults.read_again(&self.store)?;
         if let Some(leftovers) = leftovers {
             leftovers.remove().await;
         }

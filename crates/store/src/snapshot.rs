@@ -248,6 +248,18 @@ impl Store {
         Ok(info(name, &manifest))
     }
 
+    /// The same beside the caller's thread, for tasks that must not wait for the disk.
+    pub async fn snapshot_save_apart(&self, name: &str) -> Result<SnapshotInfo, SnapshotError> {
+        let (own, name) = (self.clone(), name.to_owned());
+        self.blobs().apart(move || own.snapshot_save(&name)).await?
+    }
+
+    /// Of [`Store::snapshot_remove`].
+    pub async fn snapshot_remove_apart(&self, name: &str) -> Result<(), SnapshotError> {
+        let (own, name) = (self.clone(), name.to_owned());
+        self.blobs().apart(move || own.snapshot_remove(&name)).await?
+    }
+
     /// Snapshots of this data folder by name.
     pub fn snapshot_list(&self) -> Result<Vec<SnapshotInfo>, SnapshotError> {
         let disk = &*self.shared.disk;

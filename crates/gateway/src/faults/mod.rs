@@ -28,6 +28,8 @@ const FAULTS: Table<u64, FaultRow> = Table::new(0xf004, "gateway.fault");
 /// So many at a time.
 const FAULTS_MAX: usize = 100;
 const LATENCY_MS_MAX: u64 = 300_000;
+/// What every reader of JSON understands.
+const NUMBER_MAX: u64 = i64::MAX as u64;
 /// A rate of 1.
 const ALWAYS_PPM: u64 = 1_000_000;
 /// Any name, or any end of one.
@@ -108,7 +110,7 @@ impl Faults {
     }
 
     /// As rows say; those that were there go on counting.
-    fn read_again(&self, store: &Store) -> Result<(), StoreError> {
+    pub fn read_again(&self, store: &Store) -> Result<(), StoreError> {
         let mut all = self.all.write();
         let rows = store
             .read(|tx| tx.scan(&FAULTS, &Scope::Global).collect::<Result<Vec<_>, StoreError>>())?;
@@ -122,12 +124,6 @@ impl Faults {
             .collect();
         self.any.store(!all.is_empty(), Relaxed);
         Ok(())
-    }
-
-    /// After a reset.
-    pub fn forget(&self) {
-        self.all.write().clear();
-        self.any.store(false, Relaxed);
     }
 
     pub fn are_about(&self, service: &str, operation: &str) -> bool {
@@ -181,7 +177,7 @@ impl Wanted {
         if latency_ms > 0 && gateway.timer.is_none() {
             return Err(Error::with_code("InvalidState", 409, "This cloud cannot wait."));
         }
-        let seed = given("seed").map(|_| number("seed", u64::MAX)).transpose()?;
+        let seed = given("seed").map(|_| number("seed", NUMBER_MAX)).transpose()?;
         Ok(Wanted(FaultRow {
             service: entry.model.name.to_owned(),
             operation: operation.to_owned(),
@@ -189,7 +185,7 @@ impl Wanted {
             status,
             rate_ppm: rate(given("rate").unwrap_or("1"))?,
             latency_ms,
-            times: number("times", u64::MAX)?,
+            times: number("times", NUMBER_MAX)?,
             seed,
             created: now,
         }))

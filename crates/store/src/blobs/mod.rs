@@ -231,6 +231,16 @@ impl Blobs {
         Aside::new(Arc::clone(&self.0.blocking), value, work)
     }
 
+    /// Does what waits for the disk off the caller's thread.
+    pub(crate) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> io::Result<T> {
+        let (answer, promised) = blocking::promise();
+        self.0.blocking.run(Box::new(move || answer.give(Ok(work()))));
+        promised.await
+    }
+
     /// A blob small enough for a row, made without any I/O; `None` if it is too large for that.
     pub fn small(&self, content: Bytes) -> Option<PinnedBlob> {
         PinnedBlob::of_row(self.0.next_id(), content)
