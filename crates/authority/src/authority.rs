@@ -60,7 +60,12 @@ impl Authority {
         entropy: &dyn Entropy,
     ) -> io::Result<Loaded> {
         let authority = match Authority::load(folder)? {
-            Some(authority) => authority,
+            Some(authority) => {
+                // Who made it may have been killed before the names were on the disk.
+                sync_folder(Some(folder))?;
+                sync_folder(folder.parent())?;
+                authority
+            }
             None => Authority::make(folder, domains, now, entropy)?,
         };
         let uncovered =
