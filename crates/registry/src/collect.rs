@@ -179,7 +179,7 @@ impl Registry {
     async fn collect_uploads(&self, repository: &Repository) -> Result<u64, Refusal> {
         let (name, scope) = (&repository.name, Scope::Account(repository.account));
         let before = now_ns().saturating_sub(UPLOAD_NS);
-        let count = self.store.write(|tx| {
+        let gone = self.store.write(|tx| {
             let mut gone = Vec::new();
             for entry in tx.scan(&UPLOADS, &scope).prefix(&(name.as_str(),)) {
                 let (key, row) = entry?;
@@ -194,8 +194,11 @@ impl Registry {
                 }
                 tx.delete(&UPLOADS, &scope, key)?;
             }
-            Ok::<_, StoreError>(gone.len() as u64)
+            Ok::<_, StoreError>(gone.into_iter().map(|((_, id), _)| id).collect::<Vec<_>>())
         });
-        Ok(count.await?)
+        let gone = gone.await?;
+        let mut hashers = self.hashers.lock();
+        gone.iter().for_each(|id| drop(hashers.remove(id)));
+        Ok(gone.len() as u64)
     }
 }

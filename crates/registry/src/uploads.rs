@@ -16,7 +16,7 @@ use store::Scope;
 use store::blobs::PinnedBlob;
 
 /// Of one blob.
-const BLOB_BYTES_MAX: u64 = 64 << 30;
+pub(crate) const BLOB_BYTES_MAX: u64 = 64 << 30;
 /// Of one upload.
 const PARTS_MAX: usize = 4096;
 /// That a repository may have at a time.
@@ -82,12 +82,11 @@ impl Registry {
         digest: &str,
         from: &str,
     ) -> Result<bool, Refusal> {
-        if !path::is_name(from)
-            || call
-                .access
-                .allow(&repository.caller, "ecr:BatchCheckLayerAvailability", from)
-                .is_err()
-        {
+        // Whoever takes a blob over can read it from then on.
+        let may = |action| call.access.allow(&repository.caller, action, from).is_ok();
+        let may_read =
+            || may("ecr:BatchCheckLayerAvailability") && may("ecr:GetDownloadUrlForLayer");
+        if !path::is_name(from) || !may_read() {
             return Ok(false);
         }
         let scope = Scope::Account(repository.account);

@@ -12,6 +12,7 @@ use crate::door::{Registry, Repository};
 use crate::manifests::parse;
 use crate::path;
 use crate::transfer::Mirror;
+use crate::uploads::BLOB_BYTES_MAX;
 use engine::Kind;
 use http_body_util::BodyExt;
 use oci::Digest;
@@ -118,6 +119,11 @@ impl Registry {
             }
             Err(error) => return Err(unreachable(&error)),
         };
+        let too_large = || Refusal::new(502, "SIZE_INVALID", "the blob is too large");
+        let announced = http_body::Body::size_hint(response.body()).lower();
+        if announced > BLOB_BYTES_MAX {
+            return Err(too_large());
+        }
         let mut body = response.into_body();
         let mut writer = self.store.blobs().writer(None);
         let (mut hasher, mut size) = (Hasher::default(), 0u64);
@@ -131,6 +137,9 @@ impl Registry {
             };
             hasher.update(&data);
             size += data.len() as u64;
+            if size > BLOB_BYTES_MAX {
+                return Err(too_large());
+            }
             writer.write(&data).await?;
         }
         if hasher.finish() != wanted {

@@ -155,6 +155,13 @@ struct Target {
     path: String,
 }
 
+impl Target {
+    /// Whether what the first one may see, this one may: not even the same name without its TLS.
+    fn is_as_good_as(&self, first: &Target) -> bool {
+        self.authority == first.authority && (self.secure || !first.secure)
+    }
+}
+
 fn target(url: &str) -> Result<Target, Error> {
     let wrong = || Error::invalid(format!("invalid URL: {url:?}"));
     let uri: Uri = url.parse().map_err(|_| wrong())?;
@@ -209,10 +216,10 @@ impl Http {
         outgoing: Outgoing,
     ) -> Result<Response<Incoming>, Error> {
         let mut asked = asked.clone();
-        let first = target(&asked.url)?.authority;
+        let first = target(&asked.url)?;
         let mut outgoing = Some(outgoing);
         for _ in 0..=REDIRECTS_MAX {
-            let own = target(&asked.url)?.authority == first;
+            let own = target(&asked.url)?.is_as_good_as(&first);
             let authorization = authorization.filter(|_| own);
             let out = outgoing.take().unwrap_or(Outgoing::Empty);
             let response = self.send_once(&asked, authorization, out).await?;
@@ -359,6 +366,10 @@ mod tests {
         for bad in ["ftp://a", "http://", "http://u:p@a/", "a b", ""] {
             assert!(target(bad).is_err(), "{bad}");
         }
+        let sees =
+            |first: &str, then: &str| target(then).unwrap().is_as_good_as(&target(first).unwrap());
+        assert!(sees("https://a/x", "https://a/y") && sees("http://a:1/x", "http://a:1/y"));
+        assert!(!sees("https://a/x", "http://a/x") && !sees("https://a/x", "https://b/x"));
         assert_eq!(absolute("http://a:1/x/y", "/z").unwrap(), "http://a:1/z");
         assert_eq!(absolute("http://a:1/x/y", "https://b/z").unwrap(), "https://b/z");
         assert!(absolute("http://a:1/x/y", "z").is_err());
