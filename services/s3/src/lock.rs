@@ -312,6 +312,23 @@ fn wanted(input: &PutObjectRetentionInput, now: Timestamp) -> Result<Option<Rete
     Ok(Some(RetentionRow { mode, until }))
 }
 
+/// The retention of a replica whose source has another one: its source's, unless that would shorten its own
+/// in compliance mode.
+pub fn of_source(
+    own: Option<RetentionRow>,
+    source: Option<RetentionRow>,
+    now: Timestamp,
+) -> Option<RetentionRow> {
+    let own = own.filter(|own| own.mode == LockMode::Compliance && own.until > now);
+    let longer = |own: &RetentionRow| {
+        source.as_ref().is_some_and(|s| s.mode == LockMode::Compliance && s.until >= own.until)
+    };
+    match own.filter(|own| !longer(own)) {
+        Some(own) => Some(own),
+        None => source,
+    }
+}
+
 pub fn put_retention(
     tx: &mut Tx,
     cx: &Cx,

@@ -13,6 +13,8 @@ use store::{JobOutcome, Scope};
 
 /// Tasks in one transaction.
 const AT_ONCE: usize = 16;
+/// Copies in one transaction: a rule may lead to each of a thousand buckets.
+const COPIES_AT_ONCE: usize = 64;
 /// Who assumes the role.
 const SERVICE: &str = "s3.amazonaws.com";
 const SESSION: &str = "s3-replication";
@@ -37,12 +39,24 @@ pub fn step(
     let rows = tx.scan(&TASKS, &place).prefix(&(number,)).take(AT_ONCE);
     let tasks: Vec<((u64, u64), TaskRow)> = rows.collect::<Result<_, _>>()?;
     let from = Origin { with, bucket: &bucket, name };
-    for (key, task) in &tasks {
-        from.run(tx, task)?;
-        tx.delete(&TASKS, &place, key)?;
+    let (mut room, mut ended) = (COPIES_AT_ONCE, 0);
+    for (key, mut task) in tasks {
+        let rest = task.to.split_off(task.to.len().min(room));
+        room -= task.to.len();
+        task.failed |= !from.copy_all(tx, &task)?;
+        if rest.is_empty() {
+            from.settle(tx, &task)?;
+            tx.delete(&TASKS, &place, &key)?;
+            ended += 1;
+        } else {
+            tx.put(&TASKS, &place, &key, &TaskRow { to: rest, ..task })?;
+        }
+        if room == 0 {
+            break;
+        }
     }
     let mut state = tx.get(&STATES, &place, &number)?.unwrap_or_default();
-    state.waiting = state.waiting.saturating_sub(tasks.len() as u64);
+    state.waiting = state.waiting.saturating_sub(ended);
     tx.put(&STATES, &place, &number, &state)?;
     Ok(if state.waiting > 0 { JobOutcome::Again(tx.now()) } else { JobOutcome::Done })
 }
@@ -53,10 +67,11 @@ struct Readable {
 }
 
 impl Origin<'_> {
-    fn run(&self, tx: &mut Tx, task: &TaskRow) -> Result<(), Error> {
+    /// Copies to each target; whether all went well.
+    fn copy_all(&self, tx: &mut Tx, task: &TaskRow) -> Result<bool, Error> {
         let found = object::of_sequence(tx, self.bucket, &task.key, task.sequence)?;
         // What is deleted by now is nothing to copy.
-        let Some(mut row) = found else { return Ok(()) };
+        let Some(row) = found else { return Ok(true) };
         let cx = self.assume(tx, &task.role)?;
         let mut all = true;
         for target in &task.to {
@@ -71,10 +86,17 @@ impl Origin<'_> {
             }
             all &= done;
         }
+        Ok(all)
+    }
+
+    /// Says in the version's row what came of it.
+    fn settle(&self, tx: &mut Tx, task: &TaskRow) -> Result<(), Error> {
+        let found = object::of_sequence(tx, self.bucket, &task.key, task.sequence)?;
+        let Some(mut row) = found else { return Ok(()) };
         if row.meta.replication != Some(Replicated::Replica) {
             // What never came there is not there because of a change that had nothing to do.
             let failed = task.is_change && row.meta.replication == Some(Replicated::Failed);
-            let done = all && !failed;
+            let done = !task.failed && !failed;
             let standing = if done { Replicated::Completed } else { Replicated::Failed };
             row.meta.replication = Some(standing);
             object::rewrite(tx, self.bucket, &task.key, &row)?;
@@ -256,8 +278,10 @@ fn replica(
     match (locked, target.lock.is_some()) {
         (true, false) => return Ok(None),
         (true, true) => {
-            copy.meta.retention = row.meta.retention.clone();
-            copy.meta.legal_hold = row.meta.legal_hold;
+            let own = copy.meta.retention.take().filter(|_| !is_new);
+            copy.meta.retention = lock::of_source(own, row.meta.retention.clone(), tx.now());
+            // A hold that was put on the replica alone stays.
+            copy.meta.legal_hold = row.meta.legal_hold.or(copy.meta.legal_hold);
         }
         (false, true) if is_new && !row.delete_marker => {
             let nothing = lock::Asked { mode: &None, until: None, legal_hold: &None };

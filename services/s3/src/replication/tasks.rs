@@ -28,7 +28,10 @@ row! {
         3 => is_change: bool,
         /// As whom.
         4 => role: String,
+        /// Where it has not been tried yet.
         5 => to: Vec<TargetRow>,
+        /// It did not come to a target that was tried.
+        6 => failed: bool,
     }
 }
 
@@ -93,7 +96,7 @@ fn wait(
         return Ok(Replicated::Failed);
     }
     let (key, sequence, role) = (key.to_owned(), version.sequence, rules.role.clone());
-    let task = TaskRow { key, sequence, is_change, role, to };
+    let task = TaskRow { key, sequence, is_change, role, to, failed: false };
     tx.put(&TASKS, &scope, &(number, state.next), &task)?;
     state.next += 1;
     state.waiting += 1;

@@ -413,6 +413,94 @@ fn locks_owners_and_lists_come_along() {
 }
 
 #[test]
+fn a_change_of_the_source_shortens_no_compliance_retention_and_lifts_no_hold() {
+    let cloud = cloud();
+    let lock = |bucket: &str| {
+        let input = PutObjectLockConfigurationInput {
+            bucket: bucket.into(),
+            object_lock_configuration: Some(ObjectLockConfiguration {
+                object_lock_enabled: Some("Enabled".into()),
+                rule: None,
+            }),
+            ..Default::default()
+        };
+        let name = "PutObjectLockConfiguration";
+        cloud.call::<PutObjectLockConfigurationOutput>(name, &input).unwrap();
+    };
+    ["box", "copy"].into_iter().for_each(lock);
+    cloud.replicate("box", vec![rule("copy", 1, "")]).unwrap();
+    let after = |days| cloud.world.store.read(|tx| tx.now()).plus_millis(days * 86_400_000);
+    let (short, long, longest) = (after(1), after(9), after(99));
+    let input = PutObjectInput {
+        bucket: "box".into(),
+        key: "k".into(),
+        object_lock_mode: Some("COMPLIANCE".into()),
+        object_lock_retain_until_date: Some(short),
+        ..Default::default()
+    };
+    cloud.put_as(&input, b"1").unwrap();
+    cloud.run();
+    let retain = |bucket: &str, until| {
+        let input = PutObjectRetentionInput {
+            bucket: bucket.into(),
+            key: "k".into(),
+            retention: Some(ObjectLockRetention {
+                mode: Some("COMPLIANCE".into()),
+                retain_until_date: Some(until),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        cloud.call::<PutObjectRetentionOutput>("PutObjectRetention", &input).unwrap();
+    };
+    retain("copy", long);
+    let hold = PutObjectLegalHoldInput {
+        bucket: "copy".into(),
+        key: "k".into(),
+        legal_hold: Some(ObjectLockLegalHold { status: Some("ON".into()) }),
+        ..Default::default()
+    };
+    cloud.call::<PutObjectLegalHoldOutput>("PutObjectLegalHold", &hold).unwrap();
+    cloud.tag_as("box", "k", vec![tag("a", "1")]);
+    cloud.run();
+    assert_eq!(cloud.tags("copy", "k"), ["a=1"]);
+    let there = cloud.head_in("copy", "k").unwrap();
+    assert_eq!(there.object_lock_retain_until_date, Some(long));
+    assert_eq!(there.object_lock_legal_hold_status.as_deref(), Some("ON"));
+    // A longer one goes along.
+    retain("box", longest);
+    cloud.run();
+    let there = cloud.head_in("copy", "k").unwrap();
+    assert_eq!(there.object_lock_retain_until_date, Some(longest));
+}
+
+#[test]
+fn many_targets_are_copied_to_bit_by_bit() {
+    let cloud = cloud();
+    let names: Vec<String> = (0..70).map(|n| format!("copy-{n}")).collect();
+    names.iter().for_each(|name| cloud.make_versioned(name));
+    let rules = names.iter().zip(1..).map(|(name, priority)| rule(name, priority, ""));
+    cloud.replicate("box", rules.collect()).unwrap();
+    cloud.put_tagged("k", "");
+    cloud.run();
+    assert_eq!(cloud.status("box", "k").as_deref(), Some("COMPLETED"));
+    assert!(names.iter().all(|name| cloud.head_in(name, "k").is_ok()));
+    // One that does not take it is enough, wherever it stands.
+    let input =
+        DeleteObjectInput { bucket: names[69].clone(), key: "k".into(), ..Default::default() };
+    cloud.call::<DeleteObjectOutput>("DeleteObject", &input).unwrap();
+    let versioning_configuration =
+        VersioningConfiguration { status: Some("Suspended".into()), ..Default::default() };
+    let bucket = names[69].clone();
+    let input = PutBucketVersioningInput { bucket, versioning_configuration, ..Default::default() };
+    cloud.call::<PutBucketVersioningOutput>("PutBucketVersioning", &input).unwrap();
+    cloud.put_tagged("l", "");
+    cloud.run();
+    assert_eq!(cloud.status("box", "l").as_deref(), Some("FAILED"));
+    assert!(names[..69].iter().all(|name| cloud.head_in(name, "l").is_ok()));
+}
+
+#[test]
 fn a_bucket_of_somebody_else_than_was_said_gets_nothing() {
     let cloud = cloud();
     let mut rule = rule("copy", 1, "");
