@@ -2,11 +2,17 @@
 
 import io
 import re
+import socket
+import struct
 
+import h2.config
+import h2.connection
 import httpx
 import pytest
 import requests
 import wire
+from accounts import Account
+from cloud import cumulet
 from deadline import wait_until
 
 pytestmark = pytest.mark.unkilled
@@ -293,3 +299,42 @@ def test_it_is_nothing_but_what_it_says(account):
     for path in ("/_cumulet/", "/_cumulet/../../etc/passwd", "/_cumulet/x"):
         answer = requests.get(f"{account.endpoint}{path}")
         assert answer.status_code in (403, 404), answer.text
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_client_that_goes_away_leaves_nothing_under_way(own_cloud, version):
+    """What is under way holds up background work: a request whose client is gone must not."""
+    cloud = own_cloud()
+    account = Account("700000000042", cloud)
+    assert wire.call(account, "PUT", "/leaving").status == 200
+    slow = cumulet("fault", "add", "s3:GetObject", "--latency", "300s", "--listen", "%s:%d" % cloud.address)
+    assert slow.returncode == 0, slow.stderr
+    request = wire.Request(account, "GET", "/leaving/k").sign()
+
+    def under_way():
+        return metric(requests.get(f"{cloud.endpoint}/metrics").text, "cumulet_requests_in_flight")
+
+    idle = under_way()
+    lines = []
+    for _ in range(3):
+        line = socket.create_connection(cloud.address, timeout=10)
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        made = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        if version == 2:
+            made.initiate_connection()
+            made.send_headers(1, [
+                (":method", "GET"), (":scheme", "http"), (":path", "/leaving/k"),
+                (":authority", "%s:%d" % cloud.address),
+                *[(n.lower(), v) for n, v in request.headers if n != "Host"]], end_stream=True)
+        line.sendall(request.head() if version == 1 else made.data_to_send())
+        lines.append((line, made))
+    wait_until(lambda: under_way() == idle + 3, "they are under way")
+    for line, made in lines:
+        if version == 2:
+            made.reset_stream(1, 8)
+            line.sendall(made.data_to_send())
+        else:
+            line.close()
+    wait_until(lambda: under_way() == idle, "nothing is under way")
+    for line, _ in lines:
+        line.close()

@@ -177,6 +177,22 @@ pub(crate) struct Seen<'g> {
     pub access_point: Option<Arc<AccessPoint>>,
 }
 
+/// Counted until it is dropped: a client that goes away takes its request along in the middle.
+pub(crate) struct UnderWay<'c>(&'c AtomicU64);
+
+impl<'c> UnderWay<'c> {
+    pub fn begin(counter: &'c AtomicU64) -> UnderWay<'c> {
+        counter.fetch_add(1, Relaxed);
+        UnderWay(counter)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
 impl Gateway {
     pub fn new(parts: GatewayParts) -> Result<Gateway, Error> {
         let GatewayParts { store, clock, entropy, services, identities, access } = parts;
@@ -278,12 +294,12 @@ impl Gateway {
             false => tracing::Span::none(),
         };
         let mut seen = Seen::default();
-        self.totals.in_flight.fetch_add(1, Relaxed);
+        let under_way = UnderWay::begin(&self.totals.in_flight);
         let answer = {
             let mut answer = pin!(self.answer(&peer, &parts, body, &mut seen));
             poll_fn(|cx| self.guarded(&span, || answer.as_mut().poll(cx))).await
         };
-        self.totals.in_flight.fetch_sub(1, Relaxed);
+        drop(under_way);
         let _entered = span.enter();
         self.finish(&peer, parts, answer, seen, began_ns)
     }

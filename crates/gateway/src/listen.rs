@@ -273,10 +273,10 @@ impl Shared {
         let peer = Peer { address, tls };
         let stall = self.options.stall_timeout;
         let gateway = self.gateway.clone();
-        let unseen = socket.unseen();
+        let (unseen, paces) = (socket.unseen(), socket.paces());
         let service = service_fn(move |request: http::Request<Incoming>| {
             unseen.store(false, Relaxed);
-            let gateway = gateway.clone();
+            let (gateway, paces) = (gateway.clone(), paces.clone());
             async move {
                 let waits = request.headers().contains_key(EXPECT);
                 let closes = request.version() < Version::HTTP_2;
@@ -299,6 +299,9 @@ impl Shared {
                 // in place of one, and puts it before the next answer of the connection as well.
                 if waits && is_empty && closes {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                if !closes {
+                    paces.watch(&mut response);
                 }
                 // A client that waits for 100-continue will not send the body now, and what comes
                 // next is another request: nothing of it may be taken for that body.

@@ -1,5 +1,6 @@
 //! Bytes on sockets, with the patience that the listener has.
 
+use crate::encode::{Response, ResponseStream};
 use crate::gateway::Gateway;
 use api::{ByteStream, Error};
 use bytes::Bytes;
@@ -9,12 +10,12 @@ use parking_lot::Mutex;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 /// Runs out when nothing moves for too long; costs nothing while things move.
 struct Patience {
@@ -174,6 +175,77 @@ fn stalled() -> Error {
     Error::with_code("RequestTimeout", 400, text)
 }
 
+/// How an answer over HTTP/2 stands with its reader, who may take nothing of it while he goes on with the
+/// connection: then hyper does not ask for more of the body, and nobody else would ever look.
+#[derive(Default)]
+struct Pace(Mutex<Option<Instant>>);
+
+/// The answers of a connection over HTTP/2 that are on their way out.
+#[derive(Default)]
+pub(crate) struct Paces {
+    any: AtomicBool,
+    all: Mutex<Vec<Weak<Pace>>>,
+}
+
+impl Paces {
+    /// Has an eye on an answer from now on.
+    pub fn watch(&self, response: &mut Response) {
+        let body = std::mem::take(response.body_mut());
+        let (length, from) = match body {
+            ResponseStream::Empty => return,
+            ResponseStream::Whole(bytes) => (Some(bytes.len() as u64), Source::Bytes(bytes)),
+            ResponseStream::Flowing(length, stream) => (length, Source::Stream(stream)),
+        };
+        let pace = Arc::new(Pace(Mutex::new(Some(Instant::now()))));
+        let mut all = self.all.lock();
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(&pace));
+        self.any.store(true, Ordering::Relaxed);
+        *response.body_mut() = ResponseStream::Flowing(length, Box::pin(Watched { from, pace }));
+    }
+
+    /// Whether a reader has taken nothing for so long.
+    fn has_stalled(&self, limit: Duration) -> bool {
+        self.any.load(Ordering::Relaxed)
+            && self.all.lock().iter().filter_map(Weak::upgrade).any(|pace| {
+                let since = *pace.0.lock();
+                since.is_some_and(|since| since.elapsed() > limit)
+            })
+    }
+}
+
+enum Source {
+    Bytes(Bytes),
+    Stream(Pin<Box<dyn ByteStream>>),
+}
+
+/// Of an answer that is there at once: what is handed over waits in hyper's memory, out of sight.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// A body that notes when its reader is waited for.
+struct Watched {
+    from: Source,
+    pace: Arc<Pace>,
+}
+
+impl ByteStream for Watched {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        let next = match &mut self.from {
+            Source::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
+            Source::Bytes(bytes) => {
+                Poll::Ready(Some(Ok(bytes.split_to(bytes.len().min(PIECE_BYTES)))))
+            }
+            Source::Stream(stream) => stream.as_mut().poll_next(cx),
+        };
+        let given = matches!(next, Poll::Ready(Some(Ok(_))));
+        *self.pace.0.lock() = given.then(Instant::now);
+        next
+    }
+}
+
 /// The bytes by which HTTP/2 is told from HTTP/1; hyper waits for them without a time-out.
 const OPENING_BYTES: usize = 24;
 
@@ -191,6 +263,7 @@ pub(crate) struct Socket<S> {
     unseen: Arc<AtomicBool>,
     /// What is written in place of hyper's own refusal.
     instead: Option<Vec<u8>>,
+    paces: Arc<Paces>,
 }
 
 impl<S: AsyncWrite + Unpin> Socket<S> {
@@ -203,7 +276,13 @@ impl<S: AsyncWrite + Unpin> Socket<S> {
             gateway,
             unseen: Arc::default(),
             instead: None,
+            paces: Arc::default(),
         }
+    }
+
+    /// Where answers over HTTP/2 are to be watched.
+    pub fn paces(&self) -> Arc<Paces> {
+        self.paces.clone()
     }
 
     /// To be cleared whenever the gateway is handed a request.
@@ -275,6 +354,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // Looked at whenever something comes: the answers to HTTP/2's pings at least.
+        if self.paces.has_stalled(self.patience.limit) {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.inner).poll_read(cx, buf);
         let come = buf.filled().len() - before;
@@ -338,6 +421,54 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A body that has nothing to give yet.
+    struct Later;
+
+    impl ByteStream for Later {
+        fn poll_next(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Bytes, Error>>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn a_reader_who_takes_nothing_is_noticed() {
+        let paces = Paces::default();
+        let waits = || {
+            // Until the clock has gone on.
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_micros(10) {}
+            assert!(!paces.has_stalled(Duration::from_secs(3600)));
+            paces.has_stalled(Duration::ZERO)
+        };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut next =
+            |response: &mut Response| Pin::new(response.body_mut()).poll_frame(&mut context);
+        assert!(!waits());
+        paces.watch(&mut Response::new(ResponseStream::Empty));
+        assert!(!waits(), "there is nothing to take");
+        let long = Bytes::from(vec![7; 3 * PIECE_BYTES - 1]);
+        let mut response = Response::new(ResponseStream::Whole(long.clone()));
+        paces.watch(&mut response);
+        let mut taken = Vec::new();
+        while !response.body().is_end_stream() {
+            assert!(waits());
+            let Poll::Ready(Some(Ok(frame))) = next(&mut response) else { panic!("no piece") };
+            let piece = frame.into_data().unwrap();
+            assert!((1..=PIECE_BYTES).contains(&piece.len()));
+            taken.extend_from_slice(&piece);
+        }
+        assert!(taken == long && waits());
+        drop(response);
+        assert!(!waits(), "what is gone waits for nobody");
+        let mut response = Response::new(ResponseStream::Flowing(None, Box::pin(Later)));
+        paces.watch(&mut response);
+        assert!(waits() && next(&mut response).is_pending());
+        assert!(!waits(), "it is the reader who waits");
+    }
 
     #[test]
     fn what_hyper_refuses_is_told_from_our_answers() {
