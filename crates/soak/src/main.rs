@@ -1,7 +1,8 @@
 //! What the simulator cannot show: the built binary, its threads and the kernel below it.
 //!
 //! `kills` ends it with SIGKILL under load, `cuts` does the same on a file system of ours that then
-//! forgets or tears what was not synced, `disk-full` takes its space away, `canaries` takes its syncs
+//! forgets or tears what was not synced (a third of the rounds begin with a kill that forgets nothing, so
+//! that the next start rests on what only a later cut may take), `disk-full` takes its space away, `canaries` takes its syncs
 //! away and fails unless that is found. Every answer is held against an oracle, every object says in
 //! every sector which write it is of. A seed fixes what the clients do and what a cut takes, not how
 //! the threads of a real process run: a failure comes back with the same seed often, not always.
@@ -37,7 +38,8 @@ soak kills|cuts|disk-full|canaries --binary CUMULET [--rounds N] [--seed N]
      [--ignore-syncs files|names|all] [--durability synced|relaxed]
 
 kills      SIGKILL under load, start again, look at every key
-cuts       the same on a file system that drops and tears what was not synced; needs root
+cuts       the same on a file system that drops and tears what was not synced, with kills in
+           between that drop nothing; needs root
 disk-full  fills a small file system, then makes room; needs root
 canaries   cuts of a program without its syncs, each of which must be found; needs root
 ";

@@ -155,10 +155,23 @@ impl<'a> Life<'a> {
 
     fn round(&mut self, seed: u64) -> Result<(), String> {
         let chance = SeededEntropy::new(seed);
-        self.strike_under_load(&chance)?;
-        if chance.below(4) == 0 {
-            self.strike_at_start(&chance)?;
+        // A start after a kill rests on what was written and never synced, which a cut may still take.
+        if self.cuts() && chance.below(3) == 0 {
+            self.strike_under_load(&chance, false)?;
+            self.strikes_at_start(&chance)?;
+            self.back()?;
         }
+        self.strike_under_load(&chance, self.cuts())?;
+        self.strikes_at_start(&chance)?;
+        self.back()
+    }
+
+    fn cuts(&self) -> bool {
+        matches!(self.ground, Ground::Mounted(_))
+    }
+
+    /// Starts, and looks at everything.
+    fn back(&mut self) -> Result<(), String> {
         let took = self.start()?;
         self.slowest_start = self.slowest_start.max(took);
         if took > BACK_MAX {
@@ -167,55 +180,68 @@ impl<'a> Life<'a> {
         self.load.verify(self.address)
     }
 
-    fn strike_under_load(&mut self, chance: &SeededEntropy) -> Result<(), String> {
+    fn strike_under_load(&mut self, chance: &SeededEntropy, cut: bool) -> Result<(), String> {
         let mut server = self.server.take().ok_or("no server")?;
         let pid = server.pid();
-        let (load, ground) = (&self.load, &self.ground);
+        let load = &self.load;
+        let session = self.session().filter(|_| cut);
         let mut alone = false;
-        if let Ground::Mounted(Some(session)) = ground {
+        if let Some(session) = session {
             session.arm(pid, 1 + chance.below(CALLS_MAX));
         }
         let goal = load.acknowledged.load(Relaxed) + 1 + chance.below(ACKNOWLEDGED_MAX);
         load.run(self.address, chance.next_u64(), || {
             let end = Instant::now() + LOAD_TIME_MAX;
-            match ground {
-                Ground::Folder => {
+            match session {
+                None => {
                     while load.acknowledged.load(Relaxed) < goal && Instant::now() < end {
                         std::thread::sleep(Duration::from_micros(500));
                     }
                     alone = server.ended();
                 }
-                Ground::Mounted(session) => {
-                    let cut = session.as_ref().is_some_and(|s| s.wait_for_cut(LOAD_TIME_MAX));
+                Some(session) => {
+                    let cut = session.wait_for_cut(LOAD_TIME_MAX);
                     alone = !cut && server.ended();
-                    if let (false, Some(session)) = (cut, session) {
+                    if !cut {
                         session.cut_now(pid);
                     }
                 }
             }
             server.kill();
         });
-        self.after(&mut server, alone, chance)
+        self.after(&mut server, alone, cut, chance)
     }
 
-    /// Once more, while it recovers.
-    fn strike_at_start(&mut self, chance: &SeededEntropy) -> Result<(), String> {
-        let mut server = Server::spawn(&self.plan.program, &self.at)?;
+    /// Again and again, while it recovers.
+    fn strikes_at_start(&mut self, chance: &SeededEntropy) -> Result<(), String> {
+        while chance.below(4) == 0 {
+            let cut = self.cuts() && chance.below(2) == 0;
+            self.strike_at_start(chance, cut)?;
+        }
+        Ok(())
+    }
+
+    fn session(&self) -> Option<&Session> {
         match &self.ground {
-            Ground::Folder => {
-                std::thread::sleep(Duration::from_micros(chance.below(40_000)));
-            }
-            Ground::Mounted(Some(session)) => {
+            Ground::Mounted(session) => session.as_ref(),
+            Ground::Folder => None,
+        }
+    }
+
+    fn strike_at_start(&mut self, chance: &SeededEntropy, cut: bool) -> Result<(), String> {
+        let mut server = Server::spawn(&self.plan.program, &self.at)?;
+        match self.session().filter(|_| cut) {
+            None => std::thread::sleep(Duration::from_micros(chance.below(40_000))),
+            Some(session) => {
                 session.arm(server.pid(), 1 + chance.below(CALLS_OF_A_START));
                 if !session.wait_for_cut(Duration::from_millis(300)) {
                     session.cut_now(server.pid());
                 }
             }
-            Ground::Mounted(None) => return Err("no volume".to_owned()),
         }
-        let alone = matches!(self.ground, Ground::Folder) && server.ended();
+        let alone = !cut && server.ended();
         server.kill();
-        self.after(&mut server, alone, chance)
+        self.after(&mut server, alone, cut, chance)
     }
 
     /// What a strike leaves behind is made the new state of the disk.
@@ -223,6 +249,7 @@ impl<'a> Life<'a> {
         &mut self,
         server: &mut Server,
         alone: bool,
+        cut: bool,
         chance: &SeededEntropy,
     ) -> Result<(), String> {
         server.wait();
@@ -232,7 +259,7 @@ impl<'a> Life<'a> {
         if alone {
             return Err(format!("it ended by itself:\n{}", server.log()));
         }
-        if let Ground::Mounted(session) = &mut self.ground {
+        if let (true, Ground::Mounted(session)) = (cut, &mut self.ground) {
             let mut volume = session.take().ok_or("no volume")?.end()?;
             let loss = volume.cut(chance.next_u64());
             self.loss.sectors_lost += loss.sectors_lost;
