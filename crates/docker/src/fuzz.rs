@@ -4,6 +4,7 @@ use crate::attach::Keys;
 use crate::filters::Filters;
 use crate::query::{Query, decode_path};
 use crate::server::split_version;
+use crate::websocket::read_frame;
 
 /// A path and its query.
 pub fn fuzz_line(data: &[u8]) {
@@ -25,8 +26,29 @@ pub fn fuzz_line(data: &[u8]) {
     }
 }
 
+/// Frames of a WebSocket as a client sends them, to their end.
+pub fn fuzz_frame(data: &[u8]) {
+    let mut rest = data;
+    while !rest.is_empty() {
+        let before = rest.len();
+        let Ok((kind, content)) = store::blobs::block_on(read_frame(&mut rest)) else { return };
+        assert!(kind <= 10 && rest.len() + content.len() < before);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_second_of_frames() {
+        let seeds: [&[u8]; 3] = [
+            b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x88\x80\0\0\0\0",
+            b"\x02\xfe\0\x05\0\0\0\0abcde\x80\x80\0\0\0\0",
+            b"\x89\xff\0\0\0\0\0\0\0\x02\x01\x02\x03\x04ab",
+        ];
+        let words: [&[u8]; 4] = [b"\x81\xfe\xff\xff", b"\xff", b"\x8a\x80", b"\0\0\0\0"];
+        base::noise::run(22, 60_000, &seeds, &words, super::fuzz_frame);
+    }
+
     #[test]
     fn a_second_of_noise() {
         let seeds: [&[u8]; 4] = [

@@ -145,7 +145,9 @@ fn malformed(what: &str) -> std::io::Error {
 }
 
 /// One frame of the client's: its kind and what it holds. Pieces of a message have the kind text.
-async fn read_frame(from: &mut (impl AsyncRead + Unpin)) -> std::io::Result<(u8, Vec<u8>)> {
+pub(crate) async fn read_frame(
+    from: &mut (impl AsyncRead + Unpin),
+) -> std::io::Result<(u8, Vec<u8>)> {
     let mut head = [0; 2];
     from.read_exact(&mut head).await?;
     let kind = match head[0] & 0x0f {

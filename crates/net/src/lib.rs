@@ -6,6 +6,8 @@
 
 pub mod address;
 pub mod firewall;
+#[doc(hidden)]
+pub mod fuzz;
 mod six;
 
 pub use address::Subnet;

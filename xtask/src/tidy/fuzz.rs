@@ -1,10 +1,69 @@
 //! The fuzz targets are a workspace of their own, which nobody builds in the daily loop. What would
 //! leave it behind is found here: a target without its lines in the manifest, one that calls what is
-//! not there, and a function for the fuzzer that no target calls.
+//! not there, a function for the fuzzer that no target calls, and a crate with parsers that has no target.
 
 use super::Checkout;
 
 const FOLDER: &str = "fuzz/fuzz_targets/";
+
+/// Crates whose parsers no target runs, and why.
+const WITHOUT: &[(&str, &str)] = &[
+    ("crates/bench", "reads its own command line and the answers of what it measures"),
+    ("crates/cloud", "is no library; its unit suite runs noise through its parsers"),
+    ("crates/directory", "reads policies again that were checked when they were put"),
+    ("crates/soak", "reads its own command line and the kernel's requests"),
+];
+
+/// Crates with a function that parses, and no target that names them.
+pub fn parsers(checkout: &Checkout) -> Vec<String> {
+    let rust = |start: &'static [&'static str]| {
+        let of = move |f: &&String| start.iter().any(|s| f.starts_with(s)) && f.ends_with(".rs");
+        checkout.files.iter().filter(of)
+    };
+    let targets: String = rust(&[FOLDER]).map(|file| checkout.read(file)).collect();
+    let mut with = std::collections::BTreeSet::new();
+    for file in rust(&["crates/", "services/"]) {
+        let mut parts = file.splitn(4, '/');
+        let (Some(kind), Some(name), Some("src")) = (parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        if !file.contains("/tests") && parses(&checkout.read(file)) {
+            with.insert(format!("{kind}/{name}"));
+        }
+    }
+    let mut findings = Vec::new();
+    for folder in &with {
+        let name = folder.rsplit('/').next().unwrap_or_default().replace('-', "_");
+        let library =
+            if folder.starts_with("services/") { format!("service_{name}") } else { name };
+        let is_run = targets.contains(&format!(" {library}::"))
+            || targets.contains(&format!("({library}::"));
+        let is_excused = WITHOUT.iter().any(|(excused, _)| excused == folder);
+        match (is_run, is_excused) {
+            (false, false) => findings.push(format!("{folder} parses, and no fuzz target runs it")),
+            (true, true) => {
+                findings.push(format!("{folder} has a fuzz target: take it off the list"))
+            }
+            _ => {}
+        }
+    }
+    let gone = WITHOUT.iter().filter(|(folder, _)| !with.contains(*folder));
+    findings
+        .extend(gone.map(|(folder, _)| format!("{folder} parses nothing: take it off the list")));
+    findings
+}
+
+/// Whether a file has a function that is called after parsing and takes text or bytes.
+fn parses(source: &str) -> bool {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    source.match_indices("fn parse").any(|(at, _)| {
+        let head = source[at..].split(['{', ';']).next().unwrap_or_default();
+        let arguments = head.split_once('(').map_or("", |(_, rest)| rest);
+        let arguments = arguments.split(')').next().unwrap_or_default();
+        arguments.contains("str") || arguments.contains("[u8]")
+    })
+}
 
 pub fn targets(checkout: &Checkout) -> Vec<String> {
     let mut findings = Vec::new();
@@ -56,6 +115,15 @@ fn called(text: &str) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn functions_that_parse() {
+        assert!(parses("impl X { pub fn parse(text: &str) -> Option<X> { None } }"));
+        assert!(parses("fn parse_head<'a>(\n    bytes: &'a [u8],\n) -> Head<'a> {}"));
+        assert!(!parses("fn parse(&self) -> String { todo }"));
+        assert!(!parses("fn purse(text: &str) {}"));
+        assert!(!parses("fn a() {}\n#[cfg(test)]\nmod tests { fn parse(text: &str) {} }"));
+    }
 
     #[test]
     fn calls_of_a_target() {

@@ -48,6 +48,7 @@ const RULES: &[(&str, Rule)] = &[
     ("decisions numbered", papers::decisions),
     ("the book is whole", papers::book),
     ("fuzz targets", fuzz::targets),
+    ("parsers are fuzzed", fuzz::parsers),
 ];
 
 /// Runs every rule.
