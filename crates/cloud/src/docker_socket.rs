@@ -26,6 +26,8 @@ const NONE: &str = "none";
 const GROUP: &str = "docker";
 /// For a client to say who it is.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Clients that have not said yet who they are: strangers take no more descriptors than that.
+const HANDSHAKES_MAX: usize = 64;
 /// After an error in accepting.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -183,8 +185,13 @@ async fn accept_known(
     acceptor: tokio_rustls::TlsAcceptor,
     known: Known,
 ) {
+    let room = Arc::new(tokio::sync::Semaphore::new(HANDSHAKES_MAX));
     loop {
-        let accepted = match engine::first(listener.accept(), known.closed()).await {
+        let accepting = async {
+            let place = room.clone().acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = match engine::first(accepting, known.closed()).await {
             engine::First::Left(accepted) => accepted,
             engine::First::Right(()) => return,
         };
@@ -204,6 +211,7 @@ async fn accept_known(
                 Ok(Err(error)) => tracing::info!(%error, %from, "a client is not known"),
                 Err(_) => tracing::info!(%from, "a client took too long to say who it is"),
             }
+            drop(place);
         });
     }
 }
@@ -227,11 +235,10 @@ fn listen(path: &Path) -> std::io::Result<UnixListener> {
         Err(_) => {}
     }
     let socket = new()?;
-    // Nobody else's for not even a moment.
-    let mask = rustix::process::umask(Mode::from_raw_mode(0o177));
-    let bound = rustix::net::bind(&socket, &address);
-    rustix::process::umask(mask);
-    bound?;
+    // Nobody else's for not even a moment: the name gets the mode that the socket has. (A mask would be
+    // that of all threads, and folders that others make meanwhile would have it too.)
+    rustix::fs::fchmod(&socket, Mode::from_raw_mode(0o600))?;
+    rustix::net::bind(&socket, &address)?;
     if let Some(group) = group() {
         rustix::fs::chown(path, None, Some(Gid::from_raw(group)))?;
         rustix::fs::chmod(path, Mode::from_raw_mode(0o660))?;

@@ -59,10 +59,14 @@ impl Leftovers for OfEngine {
     }
 
     fn remove(&self) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
-        Box::pin(async move {
-            if let Err(error) = self.0.forget().await {
+        // Beside the request, which ends with its client: the rows are gone, so the rest has to go.
+        let (engine, (done, ended)) = (self.0.clone(), tokio::sync::oneshot::channel());
+        engine::task(async move {
+            if let Err(error) = engine.forget().await {
                 tracing::error!(%error, "something of a container is left; the next start tries again");
             }
-        })
+            let _ = done.send(());
+        });
+        Box::pin(async move { drop(ended.await) })
     }
 }

@@ -5,6 +5,7 @@ use console::Console;
 use gateway::Gateway;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -37,6 +38,26 @@ pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Resul
     std::thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(work)
 }
 
+/// A thread without which the process is of no use: where it panics, everybody would wait for ever.
+fn spawn_vital(
+    name: &'static str,
+    work: impl FnOnce() + Send + 'static,
+) -> std::io::Result<JoinHandle<()>> {
+    spawn(name, move || {
+        or_else(work, || {
+            eprintln!("cumulet: the thread {name:?} has ended by a mistake of ours; start again");
+            std::process::exit(exit::STOPPED);
+        });
+    })
+}
+
+/// Does work, and something else if it panics.
+fn or_else(work: impl FnOnce(), otherwise: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+        otherwise();
+    }
+}
+
 /// Those that drive the store, until it is closed.
 #[derive(Debug)]
 pub struct Upkeep {
@@ -52,7 +73,7 @@ impl Upkeep {
         let Drivers { mut log, mut maintenance, mut blobs, .. } = drivers;
         let stop = Arc::new((Mutex::new(false), Condvar::new()));
         let own = store.clone();
-        let log_thread = spawn("log", move || {
+        let log_thread = spawn_vital("log", move || {
             loop {
                 let wake = log.drive();
                 end_if_stopped(&own);
@@ -62,7 +83,7 @@ impl Upkeep {
             }
         })?;
         let own = store.clone();
-        let maintenance_thread = spawn("maintenance", move || {
+        let maintenance_thread = spawn_vital("maintenance", move || {
             loop {
                 let wake = maintenance.wait();
                 while maintenance.step() == Step::Worked {}
@@ -73,7 +94,7 @@ impl Upkeep {
             }
         })?;
         let stopping = stop.clone();
-        let keeper = spawn("keeper", move || {
+        let keeper = spawn_vital("keeper", move || {
             loop {
                 while matches!(blobs.step(), Ok(Step::Worked)) && !*stopping.0.lock() {}
                 let mut stopped = stopping.0.lock();
@@ -98,7 +119,7 @@ impl Upkeep {
         console: Arc<Console>,
     ) -> std::io::Result<()> {
         let (stopping, store) = (self.stop.clone(), self.store.clone());
-        self.writers.push(spawn("audit", move || {
+        self.writers.push(spawn_vital("audit", move || {
             for round in 0u64.. {
                 log.write(gateway.audit());
                 // What is lost here is a note of a use, which the next minute makes again.
@@ -124,7 +145,7 @@ impl Upkeep {
     /// Does the services' jobs as they become due.
     pub fn run_jobs(&mut self, gateway: Arc<Gateway>) -> std::io::Result<()> {
         let stopping = self.stop.clone();
-        self.threads.push(spawn("jobs", move || {
+        self.threads.push(spawn_vital("jobs", move || {
             let jobs = gateway.jobs();
             while matches!(jobs.retry_parked(), Ok(true)) {}
             while !*stopping.0.lock() {
@@ -150,7 +171,7 @@ impl Upkeep {
     /// Runs the services' errands, one after the other, beside their jobs.
     pub fn run_errands(&mut self, gateway: Arc<Gateway>) -> std::io::Result<()> {
         let stopping = self.stop.clone();
-        self.threads.push(spawn("errands", move || {
+        self.threads.push(spawn_vital("errands", move || {
             let jobs = gateway.jobs();
             while !*stopping.0.lock() {
                 if block_on(jobs.errand()) == Step::Idle {
@@ -235,7 +256,9 @@ impl Waiters {
         loop {
             if let Some(job) = waiting.jobs.pop_front() {
                 drop(waiting);
-                job();
+                // A panic is told where it happens; whoever waits for the job learns that it is gone. The
+                // thread has to live: it is counted, and there are only so many.
+                let _ = catch_unwind(AssertUnwindSafe(job));
                 waiting = lock.lock();
                 continue;
             }
@@ -254,6 +277,24 @@ impl Waiters {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    #[test]
+    fn a_thread_that_panics_is_noticed() {
+        let noticed = std::cell::Cell::new(0);
+        or_else(|| {}, || noticed.set(1));
+        assert_eq!(noticed.get(), 0);
+        or_else(|| panic!("on purpose"), || noticed.set(2));
+        assert_eq!(noticed.get(), 2);
+    }
+
+    #[test]
+    fn jobs_that_panic_take_no_thread_along() {
+        let waiters = Waiters::default();
+        (0..2 * WAITERS_MAX).for_each(|_| waiters.run(Box::new(|| panic!("on purpose"))));
+        let (done, results) = mpsc::channel();
+        waiters.run(Box::new(move || done.send(()).expect("somebody listens")));
+        results.recv_timeout(Duration::from_secs(10)).expect("it is done");
+    }
 
     #[test]
     fn every_job_is_done() {
