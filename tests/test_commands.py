@@ -8,6 +8,7 @@ import subprocess
 import time
 
 import pytest
+import requests
 from accounts import Account, allow, refused
 from cloud import Cloud, binary, clean_env, cumulet, memory_kb
 from deadline import wait_until
@@ -33,9 +34,43 @@ def test_help():
 
 
 def test_completions():
-    for shell in ("bash", "zsh", "fish"):
+    for shell in ("bash", "zsh", "fish", "elvish", "powershell"):
         done = cumulet("completions", shell)
         assert done.returncode == 0 and "snapshot" in done.stdout
+
+
+def commands(*words):
+    """All commands below these words, as `--help` lists them."""
+    text = cumulet(*words, "--help").stdout
+    listed = text.partition("Commands:\n")[2].partition("\n\n")[0]
+    for name in re.findall(r"^  (\w\S*)", listed, re.MULTILINE):
+        if name != "help":
+            yield (*words, name)
+            yield from commands(*words, name)
+
+
+def test_every_command_teaches():
+    """What it does, an example of it, and a refusal with the code for that."""
+    found = list(commands())
+    assert len(found) > 30 and ("snapshot", "fork") in found, found
+    for words in found:
+        helped = cumulet(*words, "--help")
+        assert (helped.returncode, helped.stderr) == (0, ""), words
+        assert f"Usage: cumulet {' '.join(words)}" in helped.stdout, words
+        assert "Commands:" in helped.stdout or "Example" in helped.stdout, words
+        wrong = cumulet(*words, "--nonsense")
+        assert wrong.returncode == USAGE and "--nonsense" in wrong.stderr, words
+
+
+@pytest.mark.parametrize("words", ["completions bash", "events --help", "doctor", "lab list", "fault --help"])
+def test_nobody_reads_to_the_end(words):
+    """`cumulet ... | head -1` ends quietly."""
+    with subprocess.Popen([binary(), *words.split()], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as made:
+        made.stdout.close()
+        errors = made.stderr.read().decode()
+        made.wait(30)
+    assert "panicked" not in errors, errors
+    assert made.returncode in (0, -signal.SIGPIPE), (made.returncode, errors)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +80,20 @@ def test_words_that_are_none(words):
     done = cumulet(*words)
     assert done.returncode == USAGE, done
     assert done.stderr and not done.stdout
+
+
+def test_a_cloud_whose_words_nobody_reads(tmp_path):
+    ready = tmp_path / "ready"
+    words = ["up", "--data", tmp_path / "data", "--listen", "127.0.0.1:0", "--docker-socket", "none",
+             "--ready-file", ready]
+    with subprocess.Popen([binary(), *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, env=clean_env()) as made:
+        made.stdout.close()
+        wait_until(lambda: ready.exists() or made.poll() is not None, "it is ready", 30)
+        assert made.poll() is None, made.stderr.read()
+        answer = requests.get(json.loads(ready.read_text())["url"] + "/health")
+        made.terminate()
+        assert (answer.status_code, made.wait(30)) == (200, 0)
 
 
 def test_no_colour_without_a_terminal():

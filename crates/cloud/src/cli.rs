@@ -22,11 +22,23 @@ pub fn command() -> Command {
                      variables names have underscores: allow_origin = [\"http://localhost:3000\"], \
                      CUMULET_ALLOW_ORIGIN.",
                 )
+                .after_help(
+                    "Examples:\n\
+                    \x20\x20cumulet up\n\
+                    \x20\x20cumulet up --data ./cloud --listen 127.0.0.1:0 --ready-file ready.json\n\
+                    \x20\x20cumulet up --listen 0.0.0.0:4566 --auth strict --root-key ADMIN:SECRET",
+                )
                 .args(up_args()),
         )
         .subcommand(
             Command::new("env")
                 .about("Print what points AWS CLI and SDKs here: eval \"$(cumulet env)\"")
+                .after_help(
+                    "Examples:\n\
+                    \x20\x20eval \"$(cumulet env)\" && aws s3 ls\n\
+                    \x20\x20cumulet env --shell fish | source\n\
+                    \x20\x20eval \"$(cumulet env --account 111122223333)\"",
+                )
                 .arg(
                     Arg::new("shell")
                         .long("shell")
@@ -57,11 +69,26 @@ pub fn command() -> Command {
         .subcommand(
             Command::new("status")
                 .about("Say whether a cloud is running, and where")
+                .after_help(
+                    "Ends with 0 where one runs and with 1 where none does.\n\
+                    \n\
+                    Examples:\n\
+                    \x20\x20cumulet status\n\
+                    \x20\x20cumulet status --data ./cloud || cumulet up --data ./cloud &",
+                )
                 .args(of_names(&["data", "listen"])),
         )
         .subcommand(
             Command::new("doctor")
                 .about("Say what this machine can do, what is missing and how to get it")
+                .after_help(
+                    "Ends with 1 where something is missing that everything needs, and with 5 where the data is damaged.\n\
+                    \n\
+                    Examples:\n\
+                    \x20\x20cumulet doctor\n\
+                    \x20\x20cumulet doctor --data\n\
+                    \x20\x20cumulet doctor --data ./cloud",
+                )
                 .args(of_names(&["listen"]))
                 .arg(
                     Arg::new("data")
@@ -78,16 +105,34 @@ pub fn command() -> Command {
         .subcommand(fault())
         .subcommand(reset())
         .subcommand(images())
-        .subcommand(Command::new("version").about("Print the version"))
+        .subcommand(
+            Command::new("version")
+                .about("Print the version")
+                .after_help("Example:\n  cumulet version"),
+        )
         .subcommand(
             Command::new("completions")
                 .about("Print completions for a shell")
+                .after_help(
+                    "Examples:\n\
+                    \x20\x20source <(cumulet completions bash)\n\
+                    \x20\x20cumulet completions zsh > ~/.zfunc/_cumulet\n\
+                    \x20\x20cumulet completions fish > ~/.config/fish/completions/cumulet.fish",
+                )
                 .arg(
                     Arg::new("shell")
                         .required(true)
                         .value_parser(clap::value_parser!(clap_complete::Shell)),
                 ),
         )
+}
+
+/// Whether a command has connections or processes to see to, and not only something to say.
+pub fn serves(name: &str, matches: &ArgMatches) -> bool {
+    match name {
+        "lab" => matches.subcommand_name() == Some("run"),
+        _ => ["up", "shell", "inside", "import", "images"].contains(&name),
+    }
 }
 
 fn shell() -> Command {
@@ -100,6 +145,12 @@ fn shell() -> Command {
              had, it sees its own network too: TCP then leads out of it at ports 22, 80, 443, that of \
              the cloud, and those given with --port. Works as root, and as any user where the \
              system allows user namespaces.",
+        )
+        .after_help(
+            "Examples:\n\
+            \x20\x20cumulet shell\n\
+            \x20\x20cumulet shell -- aws s3 ls\n\
+            \x20\x20cumulet shell --account 111122223333 -- python3 program.py",
         )
         .arg(
             Arg::new("account")
@@ -144,8 +195,18 @@ fn trust() -> Command {
              back all of it. For one command, `cumulet shell` does without.",
         )
         .subcommand_required(true)
-        .subcommand(Command::new("install").about("Do so").args(more()))
-        .subcommand(Command::new("remove").about("Take it back").args(more()))
+        .subcommand(
+            Command::new("install")
+                .about("Do so")
+                .after_help("Examples:\n  cumulet trust install --dry-run\n  sudo cumulet trust install")
+                .args(more()),
+        )
+        .subcommand(
+            Command::new("remove")
+                .about("Take it back")
+                .after_help("Example:\n  sudo cumulet trust remove")
+                .args(more()),
+        )
 }
 
 fn lab() -> Command {
@@ -160,11 +221,29 @@ fn lab() -> Command {
              by itself, against the running cloud or one that it starts, and checks each step.",
         )
         .subcommand_required(true)
-        .subcommand(Command::new("list").about("Say which there are").args(of_names(&["data"])))
-        .subcommand(Command::new("show").about("Print one").arg(name()).args(of_names(&["data"])))
+        .subcommand(
+            Command::new("list")
+                .about("Say which there are")
+                .after_help("Example:\n  cumulet lab list")
+                .args(of_names(&["data"])),
+        )
+        .subcommand(
+            Command::new("show")
+                .about("Print one")
+                .after_help("Example:\n  cumulet lab show introduction | less")
+                .arg(name())
+                .args(of_names(&["data"])),
+        )
         .subcommand(
             Command::new("run")
                 .about("Run the steps of one and check them")
+                .after_help(
+                    "Ends with 1 where a step did not do what the lab says.\n\
+                    \n\
+                    Examples:\n\
+                    \x20\x20cumulet lab run introduction\n\
+                    \x20\x20cumulet lab run --keep ./my-lab.md",
+                )
                 .arg(name())
                 .arg(keep.help("Keep the folder in which it ran"))
                 .args(of_names(&["data", "region", "root_key", "auth"])),
@@ -185,6 +264,11 @@ fn import() -> Command {
                  was.\n\nThe source's key is CUMULET_SOURCE_KEY=ID:SECRET in the environment, or \
                  AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Access control lists are not copied, \
                  since owners differ, and versions get new ids.",
+            )
+            .after_help(
+                "Examples:\n\
+                \x20\x20CUMULET_SOURCE_KEY=ID:SECRET cumulet import s3 --endpoint http://127.0.0.1:9000\n\
+                \x20\x20cumulet import s3 --endpoint http://127.0.0.1:4566 --bucket photos --account 111122223333",
             )
             .arg(option("endpoint", "URL", "Where the source is: http://127.0.0.1:9000").required(true))
             .arg(option("bucket", "NAME", "Only this bucket").action(ArgAction::Append))
@@ -228,6 +312,12 @@ fn events() -> Command {
              and denials.\n\nSigned with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or with \
              test/test. Needs the permission cumulet:ListEvents.",
         )
+        .after_help(
+            "Examples:\n\
+            \x20\x20cumulet events --denied --follow\n\
+            \x20\x20cumulet events --service s3 --no-reads --limit 20\n\
+            \x20\x20cumulet events --json | jq .eventName",
+        )
         .args([
             option("service", "NAME", "Only this service: s3"),
             option("operation", "NAME", "Only this operation: PutObject"),
@@ -257,12 +347,20 @@ fn snapshot() -> Command {
         .subcommand(
             Command::new("save")
                 .about("Save, while the cloud runs or rests")
+                .after_help(
+                    "Example:\n\
+                    \x20\x20cumulet snapshot save before-the-upgrade",
+                )
                 .arg(name())
                 .args(whose()),
         )
         .subcommand(
             Command::new("restore")
                 .about("Make a new data folder out of a snapshot")
+                .after_help(
+                    "Example:\n\
+                    \x20\x20cumulet snapshot restore before-the-upgrade --to ./old && cumulet up --data ./old",
+                )
                 .arg(name())
                 .arg(to())
                 .args(whose()),
@@ -270,11 +368,26 @@ fn snapshot() -> Command {
         .subcommand(
             Command::new("fork")
                 .about("Make a new data folder out of the state as it is now, while the cloud runs or rests")
+                .after_help(
+                    "Example:\n\
+                    \x20\x20cumulet snapshot fork --to ./try && cumulet up --data ./try --listen 127.0.0.1:0",
+                )
                 .arg(to())
                 .args(whose()),
         )
-        .subcommand(Command::new("remove").about("Forget a snapshot").arg(name()).args(whose()))
-        .subcommand(Command::new("list").about("List snapshots").args(whose()))
+        .subcommand(
+            Command::new("remove")
+                .about("Forget a snapshot")
+                .after_help("Example:\n  cumulet snapshot remove before-the-upgrade")
+                .arg(name())
+                .args(whose()),
+        )
+        .subcommand(
+            Command::new("list")
+                .about("List snapshots")
+                .after_help("Example:\n  cumulet snapshot list")
+                .args(whose()),
+        )
 }
 
 fn clock() -> Command {
@@ -290,16 +403,29 @@ fn clock() -> Command {
         .subcommand(
             Command::new("advance")
                 .about("Make it later by a duration: 31d, 12h, 15m, 90s, 1d12h")
+                .after_help(
+                    "Example:\n\
+                    \x20\x20cumulet clock advance 31d",
+                )
                 .arg(Arg::new("duration").value_name("DURATION").required(true))
                 .args(whose()),
         )
         .subcommand(
             Command::new("set")
                 .about("Stop it at a time to come: 2026-12-24T18:00:00Z")
+                .after_help(
+                    "Example:\n\
+                    \x20\x20cumulet clock set 2026-12-24T18:00:00Z",
+                )
                 .arg(Arg::new("time").value_name("TIME").required(true))
                 .args(whose()),
         )
-        .subcommand(Command::new("run").about("Let it go on from where it stands").args(whose()))
+        .subcommand(
+            Command::new("run")
+                .about("Let it go on from where it stands")
+                .after_help("Example:\n  cumulet clock run")
+                .args(whose()),
+        )
 }
 
 fn fault() -> Command {
@@ -319,6 +445,11 @@ fn fault() -> Command {
         .subcommand(
             Command::new("add")
                 .about("Add one: cumulet fault add dynamodb:PutItem --error ThrottlingException --rate 0.2")
+                .after_help(
+                    "Examples:\n\
+                    \x20\x20cumulet fault add dynamodb:PutItem --error ThrottlingException --rate 0.2\n\
+                    \x20\x20cumulet fault add \"s3:Get*\" --latency 200ms --times 10",
+                )
                 .arg(
                     Arg::new("selector")
                         .value_name("SERVICE:OPERATION")
@@ -335,10 +466,19 @@ fn fault() -> Command {
                 ])
                 .args(whose()),
         )
-        .subcommand(Command::new("list").about("Say which there are").args(whose()))
+        .subcommand(
+            Command::new("list")
+                .about("Say which there are")
+                .after_help("Example:\n  cumulet fault list")
+                .args(whose()),
+        )
         .subcommand(
             Command::new("remove")
                 .about("Remove one, or all")
+                .after_help(
+                    "Example:\n\
+                    \x20\x20cumulet fault remove all",
+                )
                 .arg(Arg::new("id").value_name("ID|all").required(true))
                 .args(whose()),
         )
@@ -354,6 +494,11 @@ fn reset() -> Command {
              authority. With --account, only what belongs to that account, so no containers.\n\nNeeds the \
              permission cumulet:ResetCloud, or cumulet:ResetAccount, which every account's root has for \
              its own.",
+        )
+        .after_help(
+            "Examples:\n\
+            \x20\x20cumulet reset\n\
+            \x20\x20cumulet reset --account 111122223333 --yes",
         )
         .arg(
             Arg::new("account")
@@ -372,6 +517,10 @@ fn images() -> Command {
         .subcommand(
             Command::new("bootstrap")
                 .about("Build a small base image from this machine's packages")
+                .after_help(
+                    "Example:\n\
+                    \x20\x20cumulet images bootstrap alpine && docker run --rm alpine echo hello",
+                )
                 .arg(
                     Arg::new("name")
                         .value_name("NAME")
@@ -485,4 +634,44 @@ fn default_config() -> Option<PathBuf> {
     let home = variable("XDG_CONFIG_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".config")))?;
     Some(home.join("cumulet/config.toml"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All that do something by themselves, with the words by which they are called.
+    fn leaves(command: &Command, words: &str, out: &mut Vec<(String, Command)>) {
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+            let words = format!("{words} {}", inner.get_name());
+            if inner.has_subcommands() {
+                leaves(inner, &words, out);
+            } else {
+                out.push((words, inner.clone()));
+            }
+        }
+    }
+
+    #[test]
+    fn every_command_shows_how_it_is_used() {
+        let mut all = Vec::new();
+        leaves(&command(), "cumulet", &mut all);
+        assert!(all.len() > 25, "{}", all.len());
+        for (words, command) in all {
+            let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(text.contains(&words), "`{words} --help` gives no example");
+            // What the examples say is what the command takes.
+            for line in text.lines().filter_map(|line| line.strip_prefix("  cumulet ")) {
+                let line = line.split(['|', '>', '&', '<']).next().unwrap_or_default();
+                let given = line.split_whitespace().map(|word| word.trim_matches('"'));
+                let tried =
+                    super::command().try_get_matches_from(std::iter::once("cumulet").chain(given));
+                assert!(
+                    tried.is_ok(),
+                    "{line}: {}",
+                    tried.err().map_or_else(String::new, |e| e.to_string())
+                );
+            }
+        }
+    }
 }

@@ -61,6 +61,9 @@ fn main() {
 fn run() -> Result<(), Failure> {
     let matches = cli::command().get_matches();
     let (name, matches) = matches.subcommand().unwrap_or(("up", &matches));
+    if !cli::serves(name, matches) {
+        engine::end_with_the_pipe();
+    }
     match name {
         "version" => {
             println!("cumulet {}", env!("CARGO_PKG_VERSION"));

@@ -267,29 +267,33 @@ fn watch_signals(stop: watch::Sender<bool>) -> Result<(), Failure> {
 }
 
 fn greet(config: &Config, settings: &Settings, url: &str, lines: &[String]) {
+    use std::fmt::Write as _;
+    let mut out = String::new();
     let shown = settings.shown();
     if !shown.is_empty() {
-        println!("settings that are not the default:\n{}", shown.trim_end());
+        let _ = writeln!(out, "settings that are not the default:\n{}", shown.trim_end());
     }
     for line in lines {
-        println!("{line}");
+        let _ = writeln!(out, "{line}");
     }
-    println!("listening on {url}");
-    println!("console at {url}/_console");
-    println!("data in {}", config.data.display());
+    let _ = writeln!(out, "listening on {url}");
+    let _ = writeln!(out, "console at {url}/_console");
+    let _ = writeln!(out, "data in {}", config.data.display());
     if config.durability == store::Durability::Relaxed {
-        println!("durability is relaxed: a crash may lose the last moments");
+        let _ = writeln!(out, "durability is relaxed: a crash may lose the last moments");
     }
     if config.open {
-        println!("auth is open: whoever reaches this address is root with test/test");
+        let _ = writeln!(out, "auth is open: whoever reaches this address is root with test/test");
     }
     if let Some(name) = drop_in::name(config.drop_in) {
-        println!("in the place of {name}");
+        let _ = writeln!(out, "in the place of {name}");
     }
-    println!("try:");
-    println!("  eval \"$({})\"", own_command(config));
-    println!("  aws s3 mb s3://photos");
-    println!("  aws s3 ls");
+    let _ = writeln!(out, "try:");
+    let _ = writeln!(out, "  eval \"$({})\"", own_command(config));
+    let _ = writeln!(out, "  aws s3 mb s3://photos");
+    let _ = writeln!(out, "  aws s3 ls");
+    // That nobody reads it ends nothing.
+    let _ = std::io::Write::write_all(&mut std::io::stdout(), out.as_bytes());
 }
 
 /// `cumulet env` as it works in another shell: by its path if it was started by one, and with the data

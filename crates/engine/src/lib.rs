@@ -43,5 +43,5 @@ pub use engine::{Engine, Parts, blocking, task};
 pub use error::{Error, Kind};
 pub use first::{First, first};
 pub use helper::protocol::Outlet;
-pub use sys::raw::unread_by_peer;
+pub use sys::raw::{end_with_the_pipe, unread_by_peer};
 pub use sys::reason;

@@ -108,6 +108,15 @@ pub fn reset_signals() {
     }
 }
 
+/// For a command that prints: it ends, as others do, once nobody reads what it prints. Not for a process
+/// that has connections to serve.
+pub fn end_with_the_pipe() {
+    // SAFETY: SIG_DFL is a valid action for SIGPIPE.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}
+
 /// `attr_set` and `attr_clear` are `MOUNT_ATTR_*`.
 pub fn mount_setattr(
     mount: impl AsFd,
