@@ -146,6 +146,24 @@ def test_permissions_are_asked(engine):
     ]
     for method, path in denied:
         assert user.code(method, path) == (403, "DENIED"), (method, path)
+    # Whoever may put into one repository and only know of another's blobs cannot take them over to read them.
+    may = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "ecr:*", "Resource": f"arn:aws:ecr:us-east-1:{account}:repository/own"},
+            {"Effect": "Allow", "Action": "ecr:BatchCheckLayerAvailability", "Resource": "*"},
+        ],
+    }
+    iam.put_user_policy(UserName="puller", PolicyName="p", PolicyDocument=json.dumps(may))
+    layer = digest_of(b"layer")
+    mount = f"/v2/own/blobs/uploads/?mount={layer}&from=closed"
+    assert user.call("HEAD", f"/v2/closed/blobs/{layer}")[0] == 200
+    assert user.call("POST", mount)[0] == 202
+    assert user.code("GET", f"/v2/own/blobs/{layer}") == (404, "BLOB_UNKNOWN")
+    may["Statement"][1]["Action"] = ["ecr:BatchCheckLayerAvailability", "ecr:GetDownloadUrlForLayer"]
+    iam.put_user_policy(UserName="puller", PolicyName="p", PolicyDocument=json.dumps(may))
+    assert user.call("POST", mount)[0] == 201
+    assert user.call("GET", f"/v2/own/blobs/{layer}")[2] == b"layer"
     iam.delete_access_key(UserName="puller", AccessKeyId=key["AccessKeyId"])
     assert user.code("GET", "/v2/open/a/manifests/v1") == (401, "UNAUTHORIZED")
 

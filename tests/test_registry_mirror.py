@@ -1,8 +1,11 @@
 """Registries that the engine asks first, and those of this machine that speak TLS."""
 
+import contextlib
+import http.server
 import json
 import re
 import secrets
+import threading
 
 import boto3
 import pytest
@@ -113,6 +116,30 @@ def test_a_copy_of_another_registry(far, tmp_path):
     finally:
         far.cloud.start()
     engine.close()
+
+
+class Boundless(http.server.BaseHTTPRequestHandler):
+    """A registry whose blobs are said to have 70 GiB."""
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", str(70 << 30))
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"x" * 1_000_000)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_copy_of_a_registry_without_bounds(own_cloud):
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Boundless) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cloud = own_cloud("--registry-upstream", "far=http://127.0.0.1:%d" % server.server_port)
+        registry = Registry(cloud.endpoint, "test")
+        assert registry.code("GET", f"/v2/far/big/blobs/{digest_of(b'big')}") == (502, "SIZE_INVALID")
+        assert registry.call("GET", "/v2/far/big/manifests/latest")[0] == 502
+        server.shutdown()
 
 
 def far_only(far):
