@@ -402,7 +402,7 @@ async fn fetch(
     images: &Images,
     side: &Side,
     layer: &Descriptor,
-    download: &Download,
+    download: &Arc<Download>,
     progress: &Progress,
 ) -> Result<(), Error> {
     let id = short(&layer.digest);
@@ -417,8 +417,9 @@ async fn fetch(
                 if written + piece.len() as u64 > layer.size {
                     return Err(Error::invalid("the layer is longer than its manifest says"));
                 }
-                let wrote = download.file.write_all_at(&piece, written);
-                wrote.map_err(|error| full(&id, error))?;
+                let (to, bytes, at, name) = (download.clone(), piece.clone(), written, id.clone());
+                let write = move || to.file.write_all_at(&bytes, at);
+                blocking(move || write().map_err(|error| full(&name, error))).await?;
                 hasher.update(&piece);
                 written += piece.len() as u64;
                 download.state.lock().written = written;

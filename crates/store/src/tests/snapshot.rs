@@ -324,3 +324,43 @@ fn restore_newer(disk: &FaultyDisk) -> SnapshotError {
     assert!(matches!(error, SnapshotError::Open(OpenError::Newer { found: 99, .. })), "{error}");
     error
 }
+
+/// Work that nobody has done yet.
+#[derive(Default)]
+struct Later(parking_lot::Mutex<Vec<Box<dyn FnOnce() + Send>>>);
+
+impl std::fmt::Debug for Later {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Later")
+    }
+}
+
+impl crate::blobs::Blocking for Later {
+    fn run(&self, job: Box<dyn FnOnce() + Send>) {
+        self.0.lock().push(job);
+    }
+}
+
+#[test]
+fn a_task_that_saves_does_not_wait_for_the_disk_itself() {
+    use std::future::Future;
+    use std::task::{Context, Poll, Waker};
+    let later = Arc::new(Later::default());
+    let mut options = model::options(1);
+    options.blocking = later.clone();
+    let store = Store::inline(Arc::new(FaultyDisk::new()), options).unwrap();
+    fill(&store, 5, 1, &mut Model::new());
+    let mut context = Context::from_waker(Waker::noop());
+    let work = || std::mem::take(&mut *later.0.lock()).into_iter().for_each(|job| job());
+    let mut saving = std::pin::pin!(store.snapshot_save_apart("one"));
+    assert!(saving.as_mut().poll(&mut context).is_pending());
+    assert_eq!(store.snapshot_list().unwrap(), []);
+    work();
+    let Poll::Ready(Ok(saved)) = saving.as_mut().poll(&mut context) else { panic!("not saved") };
+    assert_eq!(store.snapshot_list().unwrap(), [saved]);
+    let mut removing = std::pin::pin!(store.snapshot_remove_apart("one"));
+    assert!(removing.as_mut().poll(&mut context).is_pending());
+    work();
+    assert!(matches!(removing.as_mut().poll(&mut context), Poll::Ready(Ok(()))));
+    assert_eq!(store.snapshot_list().unwrap(), []);
+}
