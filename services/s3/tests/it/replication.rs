@@ -429,7 +429,7 @@ fn a_change_of_the_source_shortens_no_compliance_retention_and_lifts_no_hold() {
     };
     ["box", "copy"].into_iter().for_each(lock);
     cloud.replicate("box", vec![rule("copy", 1, "")]).unwrap();
-    let after = |days| cloud.world.store.read(|tx| tx.now()).plus_millis(days * 86_400_000);
+    let after = |days: i64| cloud.world.store.read(|tx| tx.now()).plus_millis(days * 86_400_000);
     let (short, long, longest) = (after(1), after(9), after(99));
     let input = PutObjectInput {
         bucket: "box".into(),
