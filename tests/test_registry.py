@@ -206,6 +206,19 @@ def test_uploads(registry):
     assert registry.code("PATCH", head["location"], b"x") == (404, "BLOB_UPLOAD_UNKNOWN")
 
 
+def test_an_upload_of_crumbs(registry):
+    """Pieces that short stand in one row: there is an end to them, long before it is a large one."""
+    place = registry.call("POST", "/v2/crumbs/blobs/uploads/")[1]["location"]
+    taken = 0
+    while (status := registry.call("PATCH", place, b"x" * 2000)[0]) == 202:
+        taken += 1
+        assert taken < 200
+    assert status == 400 and taken > 100
+    digest = digest_of(b"x" * 2000 * taken)
+    assert registry.call("PUT", f"{place}?digest={digest}")[0] == 201
+    assert registry.call("HEAD", f"/v2/crumbs/blobs/{digest}")[1]["content-length"] == str(2000 * taken)
+
+
 def test_uploads_go_on_after_a_kill(tmp_path):
     engine = Engine(tmp_path).start()
     try:

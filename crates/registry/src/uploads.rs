@@ -13,12 +13,14 @@ use engine::time::now_ns;
 use oci::Digest;
 use oci::digest::Hasher;
 use store::Scope;
-use store::blobs::PinnedBlob;
+use store::blobs::{INLINE_BLOB_BYTES_MAX, PinnedBlob};
 
 /// Of one blob.
 pub(crate) const BLOB_BYTES_MAX: u64 = 64 << 30;
 /// Of one upload.
 const PARTS_MAX: usize = 4096;
+/// Of all pieces of an upload that are so short that they stand in its row, which each piece writes anew.
+const SHORT_BYTES_MAX: u64 = 256 << 10;
 /// That a repository may have at a time.
 const UPLOADS_MAX: usize = 1000;
 /// States of hashes that are kept in memory; others are read anew at the end.
@@ -141,7 +143,9 @@ impl Registry {
     ) -> Answered {
         let row = self.upload(repository, id)?;
         check_range(call, repository, id, row.size)?;
-        if row.parts.len() >= PARTS_MAX {
+        let sizes = row.parts.iter().map(|part| part.size_bytes);
+        let short: u64 = sizes.filter(|size| *size <= INLINE_BLOB_BYTES_MAX as u64).sum();
+        if row.parts.len() >= PARTS_MAX || short > SHORT_BYTES_MAX {
             return Err(Refusal::new(400, "BLOB_UPLOAD_INVALID", "the upload has too many pieces"));
         }
         let hasher = self.hashers.lock().remove(id).filter(|(size, _)| *size == row.size);
