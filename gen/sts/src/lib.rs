@@ -27,6 +27,14 @@ pub trait STSApi: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<AssumeRoleOutput, ::api::Error> {
         Err(::api::Error::not_implemented("AssumeRole"))
     }
+    fn assume_role_with_saml(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &AssumeRoleWithSAMLInput,
+    ) -> impl Future<Output = Result<::api::Reply<AssumeRoleWithSAMLOutput>, ::api::Error>> + Send
+    {
+        async { Err(::api::Error::not_implemented("AssumeRoleWithSAML")) }
+    }
     fn assume_role_with_web_identity(
         &self,
         cx: &::api::AsyncCx,
@@ -130,6 +138,9 @@ impl<T: STSApi> ::api::Service for Handler<T> {
         input: &'a dyn ::smithy::Struct,
     ) -> ::api::Started<'a> {
         match operation {
+            1 => Box::pin(async move {
+                ::api::started(self.0.assume_role_with_saml(cx, ::api::cast(input)).await)
+            }),
             2 => Box::pin(async move {
                 ::api::started(self.0.assume_role_with_web_identity(cx, ::api::cast(input)).await)
             }),
@@ -193,7 +204,25 @@ pub static MODEL: ServiceModel = ServiceModel {
             name: "AssumeRoleWithSAML",
             index: 1,
             http: HttpRule { method: "POST", path: &[], query: &[], headers: &[] },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_ASSUME_ROLE_WITH_SAML_INPUT,
+                output: &tables::S_ASSUME_ROLE_WITH_SAML_OUTPUT,
+                new_input: || ::std::boxed::Box::<AssumeRoleWithSAMLInput>::default(),
+                errors: &[
+                    &errors::MALFORMED_POLICY_DOCUMENT_EXCEPTION,
+                    &errors::PACKED_POLICY_TOO_LARGE_EXCEPTION,
+                    &errors::IDP_REJECTED_CLAIM_EXCEPTION,
+                    &errors::INVALID_IDENTITY_TOKEN_EXCEPTION,
+                    &errors::EXPIRED_TOKEN_EXCEPTION,
+                    &errors::REGION_DISABLED_EXCEPTION,
+                ],
+                result_wrapper: Some("AssumeRoleWithSAMLResult"),
+                status: 200,
+                auth: Auth::Unsigned,
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "AssumeRoleWithWebIdentity",

@@ -97,6 +97,96 @@ impl Struct for AssumeRoleOutput {
     }
 }
 #[derive(Clone, Default)]
+pub struct AssumeRoleWithSAMLInput {
+    pub role_arn: ::std::string::String,
+    pub principal_arn: ::std::string::String,
+    pub saml_assertion: ::std::string::String,
+    pub policy_arns: ::std::option::Option<::std::vec::Vec<PolicyDescriptorType>>,
+    pub policy: ::std::option::Option<::std::string::String>,
+    pub duration_seconds: ::std::option::Option<i32>,
+    pub minimum_session_token_size: ::std::option::Option<i32>,
+}
+impl Struct for AssumeRoleWithSAMLInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ASSUME_ROLE_WITH_SAML_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.role_arn,
+            1 => &self.principal_arn,
+            2 => &self.saml_assertion,
+            3 => &self.policy_arns,
+            4 => &self.policy,
+            5 => &self.duration_seconds,
+            6 => &self.minimum_session_token_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.role_arn,
+            1 => &mut self.principal_arn,
+            2 => &mut self.saml_assertion,
+            3 => &mut self.policy_arns,
+            4 => &mut self.policy,
+            5 => &mut self.duration_seconds,
+            6 => &mut self.minimum_session_token_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct AssumeRoleWithSAMLOutput {
+    pub credentials: ::std::option::Option<Credentials>,
+    pub assumed_role_user: ::std::option::Option<AssumedRoleUser>,
+    pub packed_policy_size: ::std::option::Option<i32>,
+    pub subject: ::std::option::Option<::std::string::String>,
+    pub subject_type: ::std::option::Option<::std::string::String>,
+    pub issuer: ::std::option::Option<::std::string::String>,
+    pub audience: ::std::option::Option<::std::string::String>,
+    pub name_qualifier: ::std::option::Option<::std::string::String>,
+    pub source_identity: ::std::option::Option<::std::string::String>,
+    pub session_token_utilization: ::std::option::Option<i32>,
+    pub session_token_size: ::std::option::Option<i32>,
+}
+impl Struct for AssumeRoleWithSAMLOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_ASSUME_ROLE_WITH_SAML_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.credentials,
+            1 => &self.assumed_role_user,
+            2 => &self.packed_policy_size,
+            3 => &self.subject,
+            4 => &self.subject_type,
+            5 => &self.issuer,
+            6 => &self.audience,
+            7 => &self.name_qualifier,
+            8 => &self.source_identity,
+            9 => &self.session_token_utilization,
+            10 => &self.session_token_size,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.credentials,
+            1 => &mut self.assumed_role_user,
+            2 => &mut self.packed_policy_size,
+            3 => &mut self.subject,
+            4 => &mut self.subject_type,
+            5 => &mut self.issuer,
+            6 => &mut self.audience,
+            7 => &mut self.name_qualifier,
+            8 => &mut self.source_identity,
+            9 => &mut self.session_token_utilization,
+            10 => &mut self.session_token_size,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct AssumeRoleWithWebIdentityInput {
     pub role_arn: ::std::string::String,
     pub role_session_name: ::std::string::String,
@@ -753,6 +843,8 @@ impl Struct for Tag {
 ::smithy::field_for_struct!(
     AssumeRoleInput,
     AssumeRoleOutput,
+    AssumeRoleWithSAMLInput,
+    AssumeRoleWithSAMLOutput,
     AssumeRoleWithWebIdentityInput,
     AssumeRoleWithWebIdentityOutput,
     AssumedRoleUser,

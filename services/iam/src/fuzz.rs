@@ -17,7 +17,7 @@ mod tests {
 
     const TRUST: &str = "%7B%22Version%22%3A%222012-10-17%22%2C%22Statement%22%3A%5B%7B%22Effect%22%3A%22Allow%22%2C%22Principal%22%3A%7B%22AWS%22%3A%22000000000000%22%7D%2C%22Action%22%3A%22sts%3AAssumeRole%22%7D%5D%7D";
     const GRANT: &str = "%7B%22Statement%22%3A%7B%22Effect%22%3A%22Allow%22%2C%22Action%22%3A%22s3%3A*%22%2C%22Resource%22%3A%22*%22%7D%7D";
-    const SAML: &str = "%3CEntityDescriptor%20entityID%3D%22a%22%3E%3CIDPSSODescriptor%2F%3E%3C%2FEntityDescriptor%3E";
+    const SAML: &str = "%3CEntityDescriptor%20xmlns%3D%22urn%3Aoasis%3Anames%3Atc%3ASAML%3A2.0%3Ametadata%22%20entityID%3D%22a%22%3E%3CIDPSSODescriptor%2F%3E%3C%2FEntityDescriptor%3E";
 
     #[test]
     fn a_second_of_noise() {

@@ -1,4 +1,4 @@
-//! Identity providers that speak SAML. They are kept and shown; `sts:AssumeRoleWithSAML` is not here.
+//! Identity providers that speak SAML. Their keys open roles in `sts:AssumeRoleWithSAML`.
 
 use crate::account::check_quota;
 use crate::error::{exists, invalid, validation};
@@ -7,7 +7,6 @@ use api::{Cx, Error, Tx};
 use base::Timestamp;
 use directory::{SAML_PROVIDERS, SamlProviderRow, touch};
 use gen_iam::*;
-use smithy::xml::{Reader, Token};
 use store::Scope;
 
 /// Quota "SAML providers per account".
@@ -32,16 +31,9 @@ pub(crate) fn put(tx: &mut Tx, cx: &Cx, row: &SamlProviderRow) -> Result<(), Err
 
 /// Until when the metadata is good, as it says itself.
 fn valid_until(document: &str, now: Timestamp) -> Result<Timestamp, Error> {
-    let bad = || invalid("Could not parse metadata");
-    let mut reader = Reader::new(document.as_bytes()).map_err(|_| bad())?;
-    let Ok(Token::Start("EntityDescriptor")) = reader.token() else { return Err(bad()) };
-    let until = reader.attribute("validUntil").map_err(|_| bad())?;
-    reader.skip().map_err(|_| bad())?;
-    let Ok(Token::Eof) = reader.token() else { return Err(bad()) };
-    match until {
-        None => Ok(now.plus_secs(VALID_S_DEFAULT)),
-        Some(text) => Timestamp::parse_iso8601(&text).map_err(|_| bad()),
-    }
+    let read = ::saml::Metadata::read(document.as_bytes());
+    let read = read.ok_or_else(|| invalid("Could not parse metadata"))?;
+    Ok(read.valid_until.unwrap_or_else(|| now.plus_secs(VALID_S_DEFAULT)))
 }
 
 pub(crate) fn create(

@@ -7,15 +7,17 @@
 //! never lasts longer than its role allows, nor than an hour if it was made by another session; what
 //! a session was given (tags that travel on, the source identity) it passes on and cannot change.
 //!
-//! Deliberately absent, answered 501: SAML, `AssumeRoot`, tokens of this cloud for others.
+//! Deliberately absent, answered 501: `AssumeRoot`, tokens of this cloud for others.
 
 mod assume_role;
 mod federation;
 mod jwt;
 mod keys;
+mod saml;
 mod session_tags;
 #[cfg(test)]
 mod tests;
+mod vouched;
 mod web_identity;
 
 pub use web_identity::fuzz;
@@ -248,6 +250,14 @@ impl STSApi for Sts {
         input: &AssumeRoleWithWebIdentityInput,
     ) -> Result<Reply<AssumeRoleWithWebIdentityOutput>, Error> {
         web_identity::run(&self.key_sets, cx, input).await
+    }
+
+    async fn assume_role_with_saml(
+        &self,
+        cx: &AsyncCx,
+        input: &AssumeRoleWithSAMLInput,
+    ) -> Result<Reply<AssumeRoleWithSAMLOutput>, Error> {
+        saml::run(cx, input).await
     }
 
     fn authorize_get_federation_token(

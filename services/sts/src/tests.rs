@@ -1,11 +1,12 @@
 //! From a role and its trust policy to a session and what it may do, with real decisions.
 
+mod saml;
 mod web;
 
 use crate::Sts;
 use api::{
-    Ask, Caller, Cx, CxParts, Door, Error, Hooks, HttpInfo, Identities, NamedPolicy, NoFetch,
-    Service, Tx,
+    Ask, AsyncCx, Caller, Cx, CxParts, Door, Error, Hooks, HttpInfo, Identities, NamedPolicy,
+    NoFetch, Reply, RequestBody, Service, Tx,
 };
 use base::{AccountId, Entropy, ManualClock, Partition, Region, SeededEntropy, Timestamp};
 use directory::*;
@@ -109,6 +110,16 @@ struct World {
     door: Arc<Deciding>,
 }
 
+/// What a future that waits for nothing comes to.
+fn at_once<O>(future: impl Future<Output = Result<Reply<O>, Error>>) -> Result<O, Error> {
+    let mut future = std::pin::pin!(future);
+    let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut waker) {
+        std::task::Poll::Ready(result) => result.map(|Reply { output, .. }| output),
+        std::task::Poll::Pending => panic!("nothing here waits"),
+    }
+}
+
 fn account(text: &str) -> AccountId {
     AccountId::parse(text).expect("an account")
 }
@@ -210,6 +221,12 @@ impl World {
             entropy: self.entropy.clone(),
             door: self.door.clone(),
         })
+    }
+
+    /// Of a request that nobody signed.
+    fn unsigned(&self, operation: &str) -> AsyncCx {
+        let cx = self.cx(self.anonymous(), operation);
+        AsyncCx::new(cx, self.store.clone(), Vec::new(), RequestBody::empty())
     }
 
     /// Asks, then does, as the gateway has it.

@@ -1,20 +1,19 @@
-//! `AssumeRoleWithWebIdentity`: nobody signs the request; a token of an identity provider that the
-//! role's account knows says who asks, and the role's trust policy whether that is enough.
+//! `AssumeRoleWithWebIdentity`: a token of an identity provider that the role's account knows says who
+//! asks.
 //! <https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRoleWithWebIdentity.html>
 
-use crate::assume_role::{self, NewRoleSession, find_role, split_role_arn};
+use crate::assume_role::split_role_arn;
 use crate::jwt::{self, Token, secs, text, texts};
 use crate::keys::KeySets;
 use crate::session_tags::SessionTags;
-use crate::{HOUR_S, denied, length_min, validation};
-use api::{Ask, AskContext, AsyncCx, Caller, Error, Reply, Tx};
+use crate::vouched::Vouched;
+use crate::{HOUR_S, validation};
+use api::{AskContext, AsyncCx, Error, Reply, Tx};
 use base::{AccountId, Timestamp};
-use directory::{OidcProviderRow, SessionKeyRow, TagRow, oidc_provider};
+use directory::{OidcProviderRow, TagRow, oidc_provider};
 use gen_sts::*;
-use policy::Principal;
 use smithy::Document;
 use std::borrow::Cow;
-use std::sync::Arc;
 
 /// The claim of a token that holds tags for the session.
 const TAGS_CLAIM: &str = "https://aws.amazon.com/tags";
@@ -120,40 +119,6 @@ impl Identity {
         keys.push((Cow::Borrowed("aws:federatedprovider"), vec![provider.arn.clone()]));
         keys
     }
-
-    fn asks(&self, input: &AssumeRoleWithWebIdentityInput, keys: &AskContext) -> Vec<Ask> {
-        let mut context = keys.clone();
-        let session = vec![input.role_session_name.clone()];
-        context.push((Cow::Borrowed("sts:rolesessionname"), session));
-        self.tags.add_keys(&mut context);
-        if let Some(source) = &self.source {
-            context.push((Cow::Borrowed("sts:sourceidentity"), vec![source.clone()]));
-        }
-        let does = [
-            (true, "sts:AssumeRoleWithWebIdentity"),
-            (!self.tags.tags.is_empty(), "sts:TagSession"),
-            (self.source.is_some(), "sts:SetSourceIdentity"),
-        ];
-        let ask = |action| Ask { context: context.clone(), ..Ask::new(action, &*input.role_arn) };
-        does.into_iter().filter(|(does, _)| *does).map(|(_, action)| ask(action)).collect()
-    }
-
-    fn caller(&self, provider: &OidcProviderRow, account: AccountId) -> Caller {
-        let name = format!("{}:{}:{}", provider.url, self.audience().join(","), self.subject);
-        Caller {
-            principal: Principal::identity_provider(provider.arn.as_str()),
-            access_key_id: "".into(),
-            // The record of it belongs to the role's account.
-            account: Some(account),
-            user_id: name.into(),
-            name: self.subject.as_str().into(),
-            session_policies: None,
-            tags: Arc::new([]),
-            session_keys: Arc::default(),
-            token_issued: None,
-            mfa: false,
-        }
-    }
 }
 
 pub(crate) async fn run(
@@ -175,44 +140,24 @@ pub(crate) async fn run(
     }
     sets.check(&token, &provider, &identity.issuer, cx.now()).await?;
 
-    let keys = identity.keys(&provider);
-    let asks = identity.asks(input, &keys);
-    let inner = cx.acting_as(identity.caller(&provider, account), account, asks);
-    let refused = |error: Error| match error.code() {
-        "AccessDenied" => {
-            error.with_message("Not authorized to perform sts:AssumeRoleWithWebIdentity")
-        }
-        _ => error,
+    let vouched = Vouched {
+        action: "sts:AssumeRoleWithWebIdentity",
+        role_arn: arn,
+        account,
+        provider_arn: &provider.arn,
+        user_id: format!("{}:{}:{}", provider.url, identity.audience().join(","), identity.subject),
+        name: &identity.subject,
+        keys: identity.keys(&provider),
+        session_name: &input.role_session_name,
+        tags: identity.tags.clone(),
+        source: identity.source.clone(),
+        wanted_s: input.duration_seconds.map_or(HOUR_S, i64::from),
+        at_most_s: None,
+        policy: input.policy.as_deref(),
+        policy_arns: input.policy_arns.as_deref(),
+        token_length_min: input.minimum_session_token_size,
     };
-    let made = inner.write(input, |tx| {
-        let role = find_role(tx, arn)?
-            .ok_or_else(|| denied("Not authorized to perform sts:AssumeRoleWithWebIdentity"))?;
-        let wanted = input.duration_seconds.map_or(HOUR_S, i64::from);
-        assume_role::make_session(
-            tx,
-            &inner,
-            &role,
-            NewRoleSession {
-                session_name: &input.role_session_name,
-                duration_s: assume_role::within(wanted, &role)?,
-                policy: input.policy.as_deref(),
-                policy_arns: input.policy_arns.as_deref(),
-                tags: identity.tags.clone(),
-                source_identity: identity.source.clone(),
-                mfa: false,
-                keys: keys
-                    .iter()
-                    .map(|(name, values)| SessionKeyRow {
-                        name: name.to_string(),
-                        values: values.clone(),
-                    })
-                    .collect(),
-                token_length_min: length_min(input.minimum_session_token_size),
-            },
-        )
-    });
-    let made = made.await.map_err(refused)?;
-    cx.set_recorded();
+    let made = vouched.session(cx, input).await?;
     let audience: String = identity.audience().join(",").chars().take(AUDIENCE_CHARS_MAX).collect();
     Ok(Reply::new(AssumeRoleWithWebIdentityOutput {
         credentials: Some(made.credentials),

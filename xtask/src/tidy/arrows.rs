@@ -16,6 +16,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/item", 2),
     ("crates/expression", 3),
     ("crates/oci", 1),
+    ("crates/saml", 2),
     ("crates/dockerfile", 1),
     ("crates/net", 1),
     ("crates/net-sys", 2),

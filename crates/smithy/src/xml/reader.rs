@@ -73,6 +73,21 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The name of the element that was opened last, with its prefix.
+    pub fn full_name(&self) -> &'a str {
+        self.open.last().copied().unwrap_or_default()
+    }
+
+    /// The attributes of the last start tag, names with their prefixes, declarations of namespaces
+    /// among them; white space in the values is that of XML's normalisation.
+    pub fn attributes(&self) -> Result<Vec<(&'a str, String)>> {
+        let one = |(name, raw): &(&'a str, &'a str)| {
+            let raw = raw.replace("\r\n", " ").replace(['\t', '\n', '\r'], " ");
+            Ok((*name, self.unescape(&raw)?.into_owned()))
+        };
+        self.attributes.iter().map(one).collect()
+    }
+
     pub fn token(&mut self) -> Result<Token<'a>> {
         if self.self_closed {
             self.self_closed = false;
@@ -334,7 +349,7 @@ impl<'a> Reader<'a> {
         self.fail("a character that XML does not have")
     }
 
-    fn unescape(&self, raw: &'a str) -> Result<Cow<'a, str>> {
+    fn unescape<'r>(&self, raw: &'r str) -> Result<Cow<'r, str>> {
         self.check_characters(raw)?;
         if !raw.bytes().any(|b| b == b'&' || b == b'\r') {
             return Ok(Cow::Borrowed(raw));

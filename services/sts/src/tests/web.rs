@@ -1,7 +1,7 @@
 //! Sessions for web identities, federated users, and second factors.
 
 use super::*;
-use api::{AsyncCx, Fetch, Fetched, Reply, RequestBody};
+use api::{Fetch, Fetched};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -141,14 +141,8 @@ impl Web {
             web_identity_token: token.into(),
             ..AssumeRoleWithWebIdentityInput::default()
         };
-        let cx = self.world.cx(self.world.anonymous(), "AssumeRoleWithWebIdentity");
-        let cx = AsyncCx::new(cx, self.world.store.clone(), Vec::new(), RequestBody::empty());
-        let mut future = std::pin::pin!(self.sts.assume_role_with_web_identity(&cx, &input));
-        let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
-        match future.as_mut().poll(&mut waker) {
-            std::task::Poll::Ready(result) => result.map(|Reply { output, .. }| output),
-            std::task::Poll::Pending => panic!("nothing here waits"),
-        }
+        let cx = self.world.unsigned("AssumeRoleWithWebIdentity");
+        at_once(self.sts.assume_role_with_web_identity(&cx, &input))
     }
 }
 
