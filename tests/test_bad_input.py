@@ -281,6 +281,19 @@ class TestLengths:
         assert (answer.status, answer.code) == (411, "MissingContentLength"), answer
         assert answer.message == "You must provide the Content-Length HTTP header."
 
+    @pytest.mark.parametrize("target", ["k", "k?partNumber=1&uploadId=x"])
+    def test_chunks_without_a_length(self, account, bucket, target):
+        """What people meet who send a stream of unknown length
+        (https://github.com/aws/aws-sdk-js-v3/issues/1920)."""
+        request = wire.Request(account, "PUT", f"/{bucket}/{target}")
+        request.headers.append(("Transfer-Encoding", "chunked"))
+        request.sign(payload_hash="UNSIGNED-PAYLOAD")
+        answer = bare(account, request.head() + b"3\r\nabc\r\n0\r\n\r\n")
+        assert (answer.status, answer.code) == (501, "NotImplemented"), answer
+        assert answer.message == "A header you provided implies functionality that is not implemented"
+        assert b"<Header>Transfer-Encoding</Header>" in answer.body
+        assert keys(account, bucket) == []
+
     def test_more_than_an_object_may_have(self, account, bucket):
         answer = self.put(account, bucket, (5 << 30) + 1, b"x")
         assert (answer.status, answer.code) == (400, "EntityTooLarge"), answer

@@ -91,6 +91,14 @@ def test_preflights_without_rules(page, account):
     assert "<Method>OPTIONS</Method><ResourceType>BUCKET</ResourceType>" in answer.text
 
 
+@pytest.mark.parametrize("wants,named", [(None, "null"), ("PATCH", "PATCH"), ("OPTIONS", "OPTIONS"), ("get", "get")])
+def test_preflights_for_no_method_that_a_rule_may_have(page, wants, named):
+    answer = page(wants=wants)
+    assert answer.status_code == 400 and cors(answer) == {}
+    text = f"<Code>BadRequest</Code><Message>Invalid Access-Control-Request-Method: {named}</Message>"
+    assert text in answer.text
+
+
 def test_answers_say_what_the_page_may_read(page):
     answer = page("GET")
     assert (answer.status_code, answer.content) == (200, b"data")

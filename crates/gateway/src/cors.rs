@@ -27,6 +27,9 @@ const EXPOSED: &str =
 const EXPOSED_S3: &str = "etag, x-amz-request-id, x-amz-id-2, x-amz-version-id, \
     x-amz-delete-marker, content-range, accept-ranges, date";
 const METHODS: &str = "GET, PUT, POST, DELETE, HEAD, PATCH";
+/// What a rule of a bucket may allow.
+const RULE_METHODS: [&str; 5] = ["GET", "PUT", "HEAD", "POST", "DELETE"];
+const NOT_ALLOWED: &str = "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.";
 const ASKED_METHOD: &str = "access-control-request-method";
 const ASKED_HEADERS: &str = "access-control-request-headers";
 
@@ -63,6 +66,10 @@ fn bucket_and_key<'h>(head: &'h Head<'_>, target: &Target<'_, 'h>) -> Option<(Co
     (!bucket.is_empty()).then_some((bucket, !key.is_empty()))
 }
 
+fn asked_method<'h>(head: &Head<'h>) -> &'h str {
+    head.text(ASKED_METHOD).unwrap_or("null")
+}
+
 /// The answer to a preflight.
 pub(crate) fn preflight(
     head: &Head<'_>,
@@ -86,6 +93,11 @@ pub(crate) fn preflight(
             headers
         }
         Verdict::Rule(rule) => of_rule(rule),
+        // Rules are asked only for methods that a rule may have; without one the header is "null".
+        Verdict::Refused(NOT_ALLOWED, _) if !RULE_METHODS.contains(&asked_method(head)) => {
+            let text = format!("Invalid Access-Control-Request-Method: {}", asked_method(head));
+            return Err(Error::with_code("BadRequest", 400, text));
+        }
         Verdict::Refused(why, resource) => {
             return Err(Error::with_code("AccessForbidden", 403, why)
                 .detail("Method", head.text(ASKED_METHOD).unwrap_or(head.method))
@@ -147,7 +159,7 @@ fn verdict(
             Verdict::Refused("CORSResponse: CORS is not enabled for this bucket.", "BUCKET")
         }
         OriginAnswer::NoneFits => Verdict::Refused(
-            "CORSResponse: This CORS request is not allowed. This is usually because the evalution of Origin, request method / Access-Control-Request-Method or Access-Control-Request-Headers are not whitelisted by the resource's CORS spec.",
+            NOT_ALLOWED,
             if named.is_some_and(|(_, key)| key) { "OBJECT" } else { "BUCKET" },
         ),
     })

@@ -446,6 +446,7 @@ impl Gateway {
         let (body, whole) = match signed.body {
             Received::Whole(bytes) => (None, bytes),
             Received::Stream(checked) if prepared.streams => {
+                checked.check_framing(head)?;
                 (Some(Flow::Checked(checked)), Bytes::new())
             }
             Received::Stream(checked) => {

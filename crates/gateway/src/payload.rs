@@ -3,6 +3,7 @@
 //!
 //! A wrong one comes as an error in place of the end, so nothing may be kept before the end was seen.
 
+use crate::head::Head;
 use api::{ByteStream, Error, RequestBody, SignedHash};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
@@ -250,6 +251,17 @@ impl Checked {
             }
             _ => Ok(()),
         }
+    }
+
+    /// S3 takes no body in chunks of HTTP, unless the chunks hold others of its own, which say how long
+    /// they are together.
+    pub fn check_framing(&self, head: &Head<'_>) -> Result<(), Error> {
+        let known = self.length.is_some() || self.decoder.is_some();
+        if known || head.header("transfer-encoding").is_none() {
+            return Ok(());
+        }
+        let text = "A header you provided implies functionality that is not implemented";
+        Err(Error::with_code("NotImplemented", 501, text).detail("Header", "Transfer-Encoding"))
     }
 
     /// For an operation that takes the body as it flows: its length must be known.
