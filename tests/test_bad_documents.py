@@ -230,6 +230,9 @@ def test_contradictory_configurations(account, bucket):
         [{**rule, "Filter": {"Prefix": "a"}, "Prefix": "a", "Expiration": {"Days": 1}}],
         [{**rule, "Filter": {"Prefix": "a"}, "Expiration": {"Days": 1, "ExpiredObjectDeleteMarker": True}}],
         [{**rule, "Filter": {"Prefix": "a"}}],
+        [{"Status": "Enabled", "Prefix": prefix, "Expiration": {"Days": 1}} for prefix in ("a", "a/b")],
+        [{"Status": "Enabled", "Prefix": prefix, "Transitions": [{"Days": 30, "StorageClass": "STANDARD_IA"}]}
+         for prefix in ("x/y", "")],
         [{**rule, "Filter": {"Prefix": "a"}, "Expiration": {"Days": 1}}] * 2,
         [{**rule, "Filter": {"Prefix": "a"}, "Expiration": {"Days": 5},
           "Transitions": [{"Days": 30, "StorageClass": "GLACIER"}]}],

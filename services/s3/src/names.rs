@@ -53,6 +53,15 @@ pub fn object_arn(partition: base::Partition, bucket: &str, key: &str) -> String
     ["arn:", partition.as_str(), ":s3:::", bucket, "/", key].concat()
 }
 
+/// The first two of some prefixes under which the same key may stand.
+pub fn overlapping<'p>(prefixes: &[&'p str]) -> Option<(&'p str, &'p str)> {
+    let mut pairs = prefixes
+        .iter()
+        .enumerate()
+        .flat_map(|(at, one)| prefixes[at + 1..].iter().map(move |other| (*one, *other)));
+    pairs.find(|(one, other)| one.starts_with(other) || other.starts_with(one))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Whether a rule makes sense, in S3's words.
 //! <https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html>
 
-use crate::malformed_xml;
+use crate::{malformed_xml, names};
 use api::Error;
 use base::Timestamp;
 use gen_s3::errors as e;
@@ -308,6 +308,29 @@ pub fn check(rule: &LifecycleRule) -> Result<(), Error> {
     if !acts {
         let text = "At least one action needs to be specified in a rule";
         return Err(Error::new(&e::INVALID_REQUEST, text));
+    }
+    Ok(())
+}
+
+/// Rules of the old form, each with a prefix of its own, may not do the same to the same object.
+pub fn check_overlaps(rules: &[LifecycleRule]) -> Result<(), Error> {
+    let moves = |rule: &LifecycleRule| rule.transitions.as_ref().is_some_and(|to| !to.is_empty());
+    let ends = |rule: &LifecycleRule| {
+        rule.expiration.as_ref().is_some_and(|end| end.days.is_some() || end.date.is_some())
+    };
+    let (mut ending, mut moving) = (Vec::new(), Vec::new());
+    for rule in rules.iter().filter(|rule| rule.status == "Enabled") {
+        let Some(prefix) = rule.prefix.as_deref() else { continue };
+        ending.extend(ends(rule).then_some(prefix));
+        moving.extend(moves(rule).then_some(prefix));
+    }
+    for (action, prefixes) in [("Expiration", ending), ("Transition", moving)] {
+        if let Some((one, other)) = names::overlapping(&prefixes) {
+            let text = format!(
+                "Found overlapping prefixes '{one}' and '{other}' for same action type '{action}'"
+            );
+            return Err(Error::new(&e::INVALID_REQUEST, text));
+        }
     }
     Ok(())
 }

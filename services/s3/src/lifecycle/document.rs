@@ -1,6 +1,6 @@
 //! The configuration of a bucket as clients put and get it.
 
-use super::check::check;
+use super::check::{check, check_overlaps};
 use super::pass;
 use super::rules::{LIFECYCLES, LifecycleRow, RuleRow};
 use crate::bucket::scope;
@@ -42,6 +42,7 @@ pub fn put(
         }
         rule.id = Some(id);
     }
+    check_overlaps(&document.rules)?;
     let size = input.transition_default_minimum_object_size.as_deref().unwrap_or(SIZE_DEFAULT);
     if ![SIZE_DEFAULT, SIZE_VARIES].contains(&size) {
         return Err(invalid("Invalid x-amz-transition-default-minimum-object-size header"));

@@ -78,6 +78,11 @@ pub fn check(source: &Source<'_>, document: &ReplicationConfiguration) -> Result
         }
         check_destination(source, rule)?;
     }
+    // Only the second form has priorities to decide between rules.
+    let prefixes: Vec<&str> = rules.iter().filter_map(|rule| rule.prefix.as_deref()).collect();
+    if let Some((one, other)) = names::overlapping(&prefixes) {
+        return Err(invalid(&format!("Found overlapping prefixes '{one}' and '{other}'")));
+    }
     Ok(old)
 }
 

@@ -1,5 +1,7 @@
 //! Replication: what is copied where, as whom, how it stands, and configurations that are refused.
 
+mod model;
+
 use crate::Cloud;
 use api::Error;
 use base::AccountId;
@@ -247,6 +249,16 @@ fn the_first_form_has_a_prefix_and_takes_markers_along() {
         destination: target("copy"),
         ..Default::default()
     };
+    let also = |prefix: &str, id: &str| {
+        let (prefix, id) = (Some(prefix.to_owned()), Some(id.to_owned()));
+        ReplicationRule { prefix, id, ..old.clone() }
+    };
+    for other in ["a/", "", "a/b", "a"] {
+        let error = cloud.replicate("box", vec![old.clone(), also(other, "r")]).unwrap_err();
+        let text = format!("Found overlapping prefixes 'a/' and '{other}'");
+        assert_eq!((error.code(), error.message()), ("InvalidRequest", &*text));
+    }
+    cloud.replicate("box", vec![old.clone(), also("c/", "c")]).unwrap();
     cloud.replicate("box", vec![old]).unwrap();
     cloud.put("a/k", b"1");
     cloud.delete("a/k", None);
