@@ -2,8 +2,8 @@
 
 use crate::rows::{BucketRow, Feature};
 use crate::{
-    S3, acl, bucket, checksum, control, cors, encryption, events, lifecycle, logging, multipart,
-    names, object, public_access, replication, restore, tagging, website,
+    S3, acl, bucket, checksum, control, cors, encryption, events, inventory, lifecycle, logging,
+    multipart, names, object, public_access, replication, restore, tagging, website,
 };
 use api::{
     Access, AccessPoint, Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy,
@@ -196,6 +196,7 @@ impl Hooks for S3 {
         restore::jobs(jobs);
         logging::jobs(jobs, with);
         replication::jobs(jobs, with);
+        inventory::jobs(jobs, with);
     }
 
     fn forget_account(&self, tx: &mut Tx, account: AccountId) -> Result<Vec<u16>, Error> {

@@ -1,5 +1,5 @@
 //! Configurations that are checked and kept, and that nothing acts on yet: request payment,
-//! acceleration, analytics, inventory, metrics, tiering.
+//! acceleration, analytics, metrics, tiering. And inventories, which others act on.
 
 use crate::kept_check::Document;
 use crate::rows::*;

@@ -102,6 +102,10 @@ pub struct Encoding {
 }
 
 impl Encoding {
+    pub fn url() -> Encoding {
+        Encoding { url: true }
+    }
+
     pub fn parse(asked: &Option<String>) -> Result<Encoding, Error> {
         match asked.as_deref() {
             None | Some("") => Ok(Encoding { url: false }),

@@ -1,7 +1,7 @@
 //! What is left of an upload that was given up, and of a bucket that is gone: taken away by and by.
 
 use crate::rows::*;
-use crate::{events, logging, object, replication};
+use crate::{events, inventory, logging, object, replication};
 use api::{Error, Tx};
 use base::AccountId;
 use store::{JobKind, JobOutcome, Scope};
@@ -68,5 +68,6 @@ pub fn bucket(tx: &mut Tx, account: AccountId, number: u64) -> Result<JobOutcome
     let more = events::sweep(tx, account, number)? || more;
     let more = logging::forget(tx, account, number)? || more;
     let more = replication::sweep(tx, account, number)? || more;
+    let more = inventory::sweep(tx, account, number)? || more;
     Ok(if more { JobOutcome::Again(tx.now()) } else { JobOutcome::Done })
 }

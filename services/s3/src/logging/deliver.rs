@@ -4,15 +4,12 @@ use super::document;
 use super::{DAY_MS, PIECES, STATES};
 use crate::acl::{self, LOG_DELIVERER};
 use crate::bucket::scope;
-use crate::checksum::{Declared, Digests};
-use crate::events::{self, Of};
+use crate::parcel::{Parcel, Sender};
 use crate::rows::*;
-use crate::{background, names, object};
-use api::{Ask, Background, Caller, Error, Tx};
+use api::{Background, Error, Tx};
 use base::{AccountId, Timestamp};
 use bytes::Bytes;
 use gen_s3::LoggingEnabled;
-use policy::Principal;
 use store::blobs::Blobs;
 use store::{JobOutcome, Scope};
 
@@ -92,60 +89,23 @@ impl Delivery {
         if !fits || locked || target.has(Feature::RequesterPays) {
             return Ok(false);
         }
-        if !self.may(tx, (bucket, name), target_name, &key)? {
+        let sender = Sender { service: LOG_DELIVERER, source: (bucket, name), acl: None };
+        if !sender.may(tx, &self.with, target_name, &key)? {
             return Ok(false);
         }
-        let mut digests = Digests::new(Declared::default().algorithm());
-        let mut blobs = Vec::with_capacity(texts.len());
-        for text in texts {
-            digests.update(text.as_bytes());
-            let blob = self.blobs.small(Bytes::from(text));
-            let blob = blob.ok_or_else(|| Error::internal("a piece of a log is too large"))?;
-            blobs.push(tx.adopt_blob(&blob)?);
-        }
-        let digested = digests.finish();
         let mut acl = vec![acl::full_control(target.owner)];
         if target.ownership != Ownership::BucketOwnerEnforced {
             acl.extend(document::grants(enabled)?);
         }
-        let row = ObjectRow {
-            sequence: 0,
-            version_id: String::new(),
-            delete_marker: false,
-            modified: tx.now(),
-            size_bytes: digested.size_bytes,
-            e_tag: digested.e_tag(),
-            blobs,
+        let parcel = Parcel {
+            target: (&target, target_name.as_str()),
+            key: &key,
             meta: Meta { content_type: Some("text/plain".into()), ..Meta::default() },
-            owner: target.owner,
             acl,
-            checksum: Some(digested.checksum_row()),
-            parts: Vec::new(),
-            upload_id: None,
+            pieces: texts.into_iter().map(Bytes::from).collect(),
         };
-        let entropy = &*self.with.entropy;
-        let row = object::install_new(tx, entropy, &target, &key, row, 0)?;
-        let of = Of::new(&target, target_name, &key, &row);
-        events::tell_own(tx, "ObjectCreated:Put", of, "PutObject")?;
+        parcel.put(tx, &self.blobs, &self.with)?;
         Ok(true)
-    }
-
-    /// Whether the policy or the list of the target lets the log in.
-    fn may(
-        &self,
-        tx: &Tx,
-        (bucket, name): (&BucketRow, &str),
-        target: &str,
-        key: &str,
-    ) -> Result<bool, Error> {
-        let caller = Caller::bare(Principal::service(LOG_DELIVERER), None, LOG_DELIVERER);
-        let cx = background::context(&self.with, caller, bucket, "PutObject")?;
-        let arn = names::object_arn(cx.partition(), target, key);
-        let ask = Ask::new("s3:PutObject", arn)
-            .key("aws:sourcearn", Some(names::bucket_arn(cx.partition(), name)))
-            .key("aws:sourceaccount", Some(bucket.owner.to_string()))
-            .key("aws:principalservicename", Some(LOG_DELIVERER));
-        background::may(tx, &cx, &ask)
     }
 
     /// `[prefix]YYYY-MM-DD-hh-mm-ss-UNIQUE`, or with account, region, bucket and date before that.

@@ -4,6 +4,7 @@ mod access;
 mod customer_keys;
 mod documents;
 mod events;
+mod inventory;
 mod lifecycle;
 mod listing;
 mod locks;
