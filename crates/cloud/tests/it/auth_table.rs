@@ -2,7 +2,7 @@
 //! one that AWS knows, and the resource of a type that the action takes there.
 
 use crate::permissions::fill;
-use crate::world::{ask, services, world};
+use crate::world::{ask, query, services, world};
 use smithy::Document;
 use smithy::model::Operation;
 use std::collections::BTreeMap;
@@ -123,4 +123,55 @@ fn operations_ask_what_aws_asks() {
     }
     assert!(asked > 200, "only {asked} operations were asked");
     assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// What asks for actions that others depend on, and by which operation.
+const DEPENDENT: [(&str, &str, &str); 2] = [
+    ("iam", "AddRoleToInstanceProfile", "iam:AddRoleToInstanceProfile"),
+    ("s3", "PutBucketReplication", "s3:PutReplicationConfiguration"),
+];
+/// Actions with others that depend on them, of operations that are not here.
+const NOT_HERE: [&str; 3] =
+    ["s3:CreateAccessGrantsLocation", "s3:CreateJob", "s3:UpdateAccessGrantsLocation"];
+
+#[test]
+fn what_an_action_depends_on_is_asked_too() {
+    let world = world();
+    let (id, _) = world.user("ann");
+    world.check(ask("s3", "PUT", "/photos"), 200, "");
+    let mut cases = Vec::new();
+    for (service, text) in [TABLES[0], TABLES[1], TABLES[3]] {
+        let table = smithy::json::parse_document(text.as_bytes()).expect("a table");
+        for (name, row) in map(&map(&table)["actions"]) {
+            for dependent in texts(map(row).get("dependent")) {
+                cases.push((format!("{service}:{name}"), dependent));
+            }
+        }
+    }
+    cases.retain(|(action, _)| !NOT_HERE.contains(&action.as_str()));
+    assert_eq!(cases.len(), DEPENDENT.len(), "{cases:?}");
+    for (action, dependent) in cases {
+        let known = DEPENDENT.iter().find(|(.., own)| *own == action);
+        let (service, name, _) = known.unwrap_or_else(|| panic!("{action} is asked for nowhere"));
+        let model = services().into_iter().map(|own| own.model()).find(|own| own.name == *service);
+        let operation = model.and_then(|own| own.operation(name)).expect("an operation");
+        let mut input = (operation.served.as_ref().expect("served").new_input)();
+        fill(&mut *input);
+        let refusal = |denied: &str| {
+            let policy = format!(
+                r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"*","Resource":"*"}},{{"Effect":"Deny","Action":"{denied}","Resource":"*"}}]}}"#
+            );
+            let policy = base::percent::encode(policy.as_bytes());
+            let form = format!(
+                "Action=PutUserPolicy&Version=2010-05-08&UserName=ann&PolicyName=p&PolicyDocument={policy}"
+            );
+            world.check(query("iam", &form), 200, "");
+            let error = world.gateway.rehearse(&id, service, name, &*input).expect_err("a refusal");
+            error.message().to_owned()
+        };
+        for denied in [&action, &dependent] {
+            let text = format!("is not authorized to perform: {denied}");
+            assert!(refusal(denied).contains(&text), "{name}: {denied}");
+        }
+    }
 }

@@ -8,7 +8,8 @@ use smithy::{Slot, Struct};
 const DENIALS: [&str; 3] = ["AccessDenied", "AccessDeniedException", "UnauthorizedOperation"];
 
 /// Operations that anybody with a key may use.
-const OPEN: [&str; 3] = ["AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"];
+const OPEN: [&str; 4] =
+    ["AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "GetCallerIdentity", "GetSessionToken"];
 
 /// Those that ask for each of several things by itself and answer 200 with a refusal for each.
 const ITEM_BY_ITEM: [&str; 2] = ["DeleteObjects", "BatchExecuteStatement"];
@@ -19,6 +20,7 @@ fn text(member: &str) -> &'static str {
         "CopySource" => "photos/source",
         "OpenIDConnectProviderArn" => "arn:aws:iam::000000000000:oidc-provider/abc.def",
         "PolicyArn" => "arn:aws:iam::000000000000:policy/abc",
+        "Role" => "arn:aws:iam::000000000000:role/abc",
         "ResourceArn" => "arn:aws:s3:us-east-1:000000000000:accesspoint/abc",
         "SAMLProviderArn" => "arn:aws:iam::000000000000:saml-provider/abc",
         "SerialNumber" => "arn:aws:iam::000000000000:mfa/abc",
