@@ -15,7 +15,7 @@ pub(super) struct Fences {
 }
 
 /// The eight bytes after the prefix as a number, short keys filled up with zeros.
-fn head(rest: &[u8]) -> u64 {
+pub(super) fn head(rest: &[u8]) -> u64 {
     if let Some(word) = rest.first_chunk::<8>() {
         return u64::from_be_bytes(*word);
     }

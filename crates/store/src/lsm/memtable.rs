@@ -1,14 +1,10 @@
-//! Commits that are in memory: a skip list that one writer grows while others read it.
+//! Commits that are in memory: entries in order that one writer adds to while others read them.
 
+use super::leaf::Leaves;
 use super::{Entry, filter};
 use crate::engine::Version;
 use bytes::Bytes;
-use crossbeam_skiplist::SkipMap;
-use crossbeam_skiplist::map::Entry as SkipEntry;
-use std::borrow::Borrow;
-use std::cmp::Ordering;
 use std::fmt;
-use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering as Memory};
 use std::sync::{Arc, OnceLock};
 
@@ -18,76 +14,6 @@ const ENTRY_BYTES: u64 = 112;
 const FILTERED_BYTES: u64 = 1 << 20;
 /// For some hundred thousand keys.
 const FILTER_WORDS: usize = 32 << 10;
-
-#[derive(Debug)]
-struct Slot {
-    key: Bytes,
-    version: Version,
-}
-
-/// Key and version, owned or borrowed: so that a lookup need not own its key.
-trait Place {
-    fn place(&self) -> (&[u8], Version);
-}
-
-impl Place for Slot {
-    fn place(&self) -> (&[u8], Version) {
-        (&self.key, self.version)
-    }
-}
-
-impl Place for (&[u8], Version) {
-    fn place(&self) -> (&[u8], Version) {
-        *self
-    }
-}
-
-impl Ord for dyn Place + '_ {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let ((key, version), (other_key, other_version)) = (self.place(), other.place());
-        key.cmp(other_key).then(other_version.cmp(&version))
-    }
-}
-
-impl PartialOrd for dyn Place + '_ {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for dyn Place + '_ {
-    fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
-    }
-}
-
-impl Eq for dyn Place + '_ {}
-
-impl Ord for Slot {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self as &dyn Place).cmp(other)
-    }
-}
-
-impl PartialOrd for Slot {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Slot {
-    fn eq(&self, other: &Self) -> bool {
-        self.place() == other.place()
-    }
-}
-
-impl Eq for Slot {}
-
-impl<'a> Borrow<dyn Place + 'a> for Slot {
-    fn borrow(&self) -> &(dyn Place + 'a) {
-        self
-    }
-}
 
 /// Which keys a memtable surely does not have: four bits in one word for each key, so that a question
 /// costs one cache miss, where a search costs two a step.
@@ -117,7 +43,7 @@ impl KeyFilter {
 
 #[derive(Default)]
 pub(super) struct Memtable {
-    map: SkipMap<Slot, Option<Bytes>>,
+    leaves: Leaves,
     /// Not there while the memtable is small.
     filter: OnceLock<KeyFilter>,
     size_bytes: AtomicU64,
@@ -141,13 +67,13 @@ impl Memtable {
             }
             size_bytes += ENTRY_BYTES + key.len() as u64;
             size_bytes += value.as_ref().map_or(0, Bytes::len) as u64;
-            self.map.insert(Slot { key: key.clone(), version }, value.clone());
+            self.leaves.insert(Entry { key: key.clone(), version, value: value.clone() });
         }
         let before = self.size_bytes.fetch_add(size_bytes, Memory::Relaxed);
         self.newest.store(version, Memory::Release);
         if filter.is_none() && before + size_bytes > FILTERED_BYTES {
             let filter = KeyFilter::new();
-            self.map.iter().for_each(|entry| filter.add(filter::hash(&entry.key().key)));
+            self.leaves.each_key(|key| filter.add(filter::hash(key)));
             let _ = self.filter.set(filter);
         }
     }
@@ -157,12 +83,11 @@ impl Memtable {
         if self.filter.get().is_some_and(|filter| !filter.may_hold(hash)) {
             return None;
         }
-        let entry = self.map.lower_bound(Bound::Included(&(key, at) as &dyn Place))?;
-        (entry.key().key == key).then(|| entry.value().clone())
+        self.leaves.get(key, at)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.size_bytes() == 0
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
@@ -186,7 +111,7 @@ enum From {
     Nothing,
 }
 
-/// Reads entries in chunks that grow, since a position in a skip list cannot be kept.
+/// Reads entries in chunks that grow, since leaves divide and no position in them can be kept.
 #[derive(Debug)]
 pub(super) struct MemCursor {
     memtable: Arc<Memtable>,
@@ -242,28 +167,17 @@ impl MemCursor {
             From::End => None,
             From::Nothing => return None,
         };
-        let place = place.as_ref().map(|place| place as &dyn Place);
-        let bound = place.map_or(Bound::Unbounded, Bound::Excluded);
         let mut seen = 0;
         let mut last = None;
-        let mut take = |entry: SkipEntry<'_, Slot, Option<Bytes>>| {
-            let (key, value) = (entry.key(), entry.value());
-            if key.version > self.versions.0 && key.version <= self.versions.1 {
-                let (key, version) = (key.key.clone(), key.version);
-                self.ahead.push(Entry { key, version, value: value.clone() });
+        self.memtable.leaves.from(place, self.reverse, self.chunk, |entry| {
+            if entry.version > self.versions.0 && entry.version <= self.versions.1 {
+                self.ahead.push(entry.clone());
             }
             seen += 1;
             if seen == self.chunk {
-                last = Some((key.key.clone(), key.version));
+                last = Some((entry.key.clone(), entry.version));
             }
-        };
-        if self.reverse {
-            let range = self.memtable.map.range::<dyn Place, _>((Bound::Unbounded, bound));
-            range.rev().take(self.chunk).for_each(&mut take);
-        } else {
-            let range = self.memtable.map.range::<dyn Place, _>((bound, Bound::Unbounded));
-            range.take(self.chunk).for_each(&mut take);
-        }
+        });
         self.ahead.reverse();
         self.from = last.map_or(From::Nothing, |(key, version)| From::Entry(key, version));
         self.chunk = (self.chunk * 2).min(CHUNK_MAX);

@@ -31,6 +31,7 @@ mod fence;
 mod files;
 mod filter;
 mod freeze;
+mod leaf;
 mod maintain;
 mod manifest;
 mod memtable;
@@ -94,7 +95,7 @@ impl Default for Options {
         Self {
             memtable_bytes: 32 << 20,
             table_bytes: 32 << 20,
-            block_bytes: 8 << 10,
+            block_bytes: 4 << 10,
             filter_bits_per_key: 10,
             recent_tables: 4,
             level_bytes: 128 << 20,
