@@ -7,6 +7,9 @@
 //! table of stamps: per bucket of keys, the newest commit that wrote one of them. Buckets are shared,
 //! so at worst a value is not taken in.
 //!
+//! A write takes in only what was missed twice lately, and a row that it changes stays only if it was
+//! used: most of what is read to be replaced is not asked for again.
+//!
 //! A full cache takes in only what was missed twice lately: reads at random of much more than it holds
 //! would otherwise pay for entries that nobody comes back to.
 //!
@@ -220,7 +223,7 @@ impl Hot {
     }
 
     /// Takes in what the index said the key is as of `at`.
-    pub(crate) fn found(&self, key: &[u8], value: Option<&Bytes>, at: Version) {
+    pub(crate) fn found(&self, key: &[u8], value: Option<&Bytes>, at: Version, writes: bool) {
         let length = value.map_or(0, Bytes::len);
         if self.shard_bytes == 0 || length > VALUE_BYTES_MAX {
             return;
@@ -231,7 +234,7 @@ impl Hot {
             return;
         }
         let is_full = shard.bytes + ENTRY_BYTES + key.len() + length > self.shard_bytes;
-        if is_full && !shard.missed_again(hash) {
+        if (is_full || writes) && !shard.missed_again(hash) {
             return;
         }
         // Copied, so that it does not hold on to a block of the index; key and value in one piece.
@@ -260,7 +263,7 @@ impl Hot {
             *shard.stamp(hash) = version;
             let Some(place) = shard.place(hash, key) else { continue };
             let length = value.as_ref().map_or(0, Bytes::len);
-            if length > VALUE_BYTES_MAX {
+            if length > VALUE_BYTES_MAX || !shard.entries[place].used {
                 shard.remove(place);
                 continue;
             }
@@ -291,7 +294,7 @@ mod tests {
             let key = n.to_be_bytes();
             let known = hot.get(&key, 1).is_some();
             if !known {
-                hot.found(&key, None, 1);
+                hot.found(&key, None, 1, false);
             }
             known
         };
@@ -325,7 +328,7 @@ mod tests {
                 1 if !under_way.is_empty() => {
                     let (key, value, at): (Bytes, Option<Bytes>, _) =
                         under_way.swap_remove(chance.below(under_way.len() as u64) as usize);
-                    hot.found(&key, value.as_ref(), at);
+                    hot.found(&key, value.as_ref(), at, chance.below(2) == 0);
                 }
                 _ => {
                     let at = newest - chance.below(newest.min(5) + 1);

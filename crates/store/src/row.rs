@@ -12,6 +12,7 @@
 use crate::error::DecodeError;
 use base::{AccountId, Region, Timestamp};
 use bytes::Bytes;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 const DEPTH_MAX: u8 = 32;
@@ -88,21 +89,32 @@ impl<T: Value> Field for Option<T> {
 
 /// The bytes of a row as a table keeps them.
 pub fn encode<R: Value>(row: &R) -> Vec<u8> {
-    encode_after(&[], row)
+    written_after(&[], |to| row.write(to), <[u8]>::to_vec)
 }
 
-/// The same after a few bytes that say what follows.
-pub(crate) fn encode_after<R: Value>(before: &[u8], row: &R) -> Vec<u8> {
-    write_after(before, |to| row.write(to))
+/// Longer memory is not kept for the next row.
+const SCRATCH_BYTES_MAX: usize = 64 << 10;
+
+thread_local! {
+    /// Where rows are written, so that memory which grows with each of them is not taken anew.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// What `write` writes, after a few bytes.
-pub(crate) fn write_after(before: &[u8], write: impl FnOnce(&mut RowWriter)) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(256);
-    bytes.extend_from_slice(before);
-    let mut to = RowWriter { bytes };
+/// What `write` writes, after a few bytes, as `take` sees it.
+pub(crate) fn written_after<R>(
+    before: &[u8],
+    write: impl FnOnce(&mut RowWriter),
+    take: impl FnOnce(&[u8]) -> R,
+) -> R {
+    let mut to = RowWriter { bytes: SCRATCH.take() };
+    to.bytes.clear();
+    to.bytes.extend_from_slice(before);
     write(&mut to);
-    to.bytes
+    let result = take(&to.bytes);
+    if to.bytes.capacity() <= SCRATCH_BYTES_MAX {
+        SCRATCH.set(to.bytes);
+    }
+    result
 }
 
 /// The row that [`encode`] wrote. `Bytes` fields share the memory of `bytes`.

@@ -121,14 +121,20 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn get(&self, key: &[u8], at: Version) -> Result<Option<Bytes>, StoreError> {
+    /// `writes`: for a transaction that may replace what it reads.
+    pub(crate) fn get(
+        &self,
+        key: &[u8],
+        at: Version,
+        writes: bool,
+    ) -> Result<Option<Bytes>, StoreError> {
         if let Some(known) = self.hot.get(key, at) {
             metrics::add(&self.hits, 1);
             return Ok(known);
         }
         metrics::add(&self.misses, 1);
         let found = self.engine.get(key, at)?;
-        self.hot.found(key, found.as_ref(), at);
+        self.hot.found(key, found.as_ref(), at, writes);
         Ok(found)
     }
 
@@ -284,7 +290,7 @@ impl Store {
         let snapshot = Snapshot::open(shared);
         let last = Timestamp::from_millis(shared.time_ms.load(Ordering::Acquire));
         let now = shared.options.clock.now().max(last);
-        f(&Tx::new(shared.reader.clone(), snapshot.version, now))
+        f(&Tx::new(shared.reader.clone(), snapshot.version, now, false))
     }
 
     /// Runs `f` alone on the newest state and commits what it wrote if it gives `Ok`. It may be run
@@ -422,7 +428,7 @@ impl Shared {
         let clock = &self.options.clock;
         let started = clock.monotonic_ns();
         let now = clock.now().max(writer.time);
-        let transaction = || Tx::new(self.reader.clone(), writer.version, now);
+        let transaction = || Tx::new(self.reader.clone(), writer.version, now, true);
         let mut tx = transaction();
         let mut outcome = f(&mut tx);
         let retry = self.options.retry_one_in;

@@ -66,6 +66,8 @@ pub struct Tx {
     reader: Arc<Reader>,
     at: Version,
     now: Timestamp,
+    /// It is one that may change rows.
+    writes: bool,
     changes: Changes,
     bytes: usize,
     freeing: bool,
@@ -76,11 +78,12 @@ pub struct Tx {
 }
 
 impl Tx {
-    pub(crate) fn new(reader: Arc<Reader>, at: Version, now: Timestamp) -> Tx {
+    pub(crate) fn new(reader: Arc<Reader>, at: Version, now: Timestamp, writes: bool) -> Tx {
         Tx {
             reader,
             at,
             now,
+            writes,
             changes: BTreeMap::new(),
             bytes: 0,
             freeing: false,
@@ -176,7 +179,8 @@ impl Tx {
         Q: KeyRef<K> + ?Sized,
     {
         let raw = table.raw_key(scope, key).into_bytes();
-        self.put_whole(table.id, scope, raw, row::encode_after(&[WHOLE], row))
+        let write = |to: &mut RowWriter| row.write(to);
+        row::written_after(&[WHOLE], write, |whole| self.put_whole(table.id, scope, raw, whole))
     }
 
     /// [`Tx::put`] of a row whose fields the caller writes, from parts that others own. They have to
@@ -192,9 +196,10 @@ impl Tx {
         Q: KeyRef<K> + ?Sized,
     {
         let raw = table.raw_key(scope, key).into_bytes();
-        let whole = row::write_after(&[WHOLE], write);
-        debug_assert!(row::decode::<R>(&Bytes::copy_from_slice(&whole[1..])).is_ok());
-        self.put_whole(table.id, scope, raw, whole)
+        row::written_after(&[WHOLE], write, |whole| {
+            debug_assert!(row::decode::<R>(&Bytes::copy_from_slice(&whole[1..])).is_ok());
+            self.put_whole(table.id, scope, raw, whole)
+        })
     }
 
     /// Puts an encoded row, in pieces if it is long.
@@ -203,11 +208,11 @@ impl Tx {
         table: u16,
         scope: &Scope,
         raw: Bytes,
-        whole: Vec<u8>,
+        whole: &[u8],
     ) -> Result<(), StoreError> {
         self.remove_pieces(table, scope, &raw)?;
         if whole.len() <= CHUNK_BYTES {
-            return self.raw_put(raw, Bytes::from(whole));
+            return self.raw_put(raw, Bytes::copy_from_slice(whole));
         }
         let pieces = whole[1..].chunks(CHUNK_BYTES);
         let mut value = vec![PIECES];
@@ -374,7 +379,7 @@ impl Tx {
         {
             return Ok(own.clone());
         }
-        self.reader.get(key, self.at)
+        self.reader.get(key, self.at, self.writes)
     }
 
     fn raw_put(&mut self, key: Bytes, value: Bytes) -> Result<(), StoreError> {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 pub(super) const FOLDER: &str = "log";
 /// Zeros written in one step of maintenance.
 const ZERO_STEP: usize = 1 << 20;
+static ZEROS: [u8; ZERO_STEP] = [0; ZERO_STEP];
 /// The first segment is no longer than this.
 const FIRST_BYTES_MAX: u64 = 2 << 20;
 /// Segments grow with use from the first size up to this many times it.
@@ -215,7 +216,7 @@ impl SlotMaker {
         };
         if making.written < making.slot.bytes && !hurry {
             let step = ZERO_STEP.min((making.slot.bytes - making.written) as usize);
-            making.slot.file.write_all_at(&vec![0; step], making.written)?;
+            making.slot.file.write_all_at(&ZEROS[..step], making.written)?;
             making.written += step as u64;
             // At once, so that no sync is long: the log's own wait for the same disk.
             making.slot.file.sync_data()?;
