@@ -390,6 +390,12 @@ impl AsyncCx {
         body.take().unwrap_or_else(RequestBody::empty)
     }
 
+    /// What the client says the length of the body is, until that is taken.
+    pub fn body_length(&self) -> Option<u64> {
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner);
+        body.as_ref().and_then(RequestBody::length)
+    }
+
     /// Where bytes are kept beside the rows. A blob is of no use to anybody before a row, written
     /// through [`AsyncCx::write`], points at it.
     pub fn blobs(&self) -> &Blobs {

@@ -184,9 +184,10 @@ fn parse_parts(text: &str) -> Result<Parts<'_>, Cause> {
         return Ok(parts);
     }
     // Commas, spaces, or both stand between them.
-    let apart = |piece| match str::trim_ascii(piece) {
-        "" => vec![""],
-        words => words.split([' ', '\t']).filter(|word| !word.is_empty()).collect(),
+    let apart = |piece| {
+        let piece = str::trim_ascii(piece);
+        let words = pieces(piece, b' ').flat_map(|words| pieces(words, b'\t'));
+        words.filter(move |word| !word.is_empty() || piece.is_empty())
     };
     for component in pieces(text, b',').flat_map(apart) {
         let malformed = || Cause::Component(component.to_owned());

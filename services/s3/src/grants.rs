@@ -73,8 +73,10 @@ fn split_arn(resource: &str) -> Option<(&str, &str)> {
 
 /// Access point and key, where a resource is named by an access point's ARN or alias: the source of a copy.
 fn of_point(resource: &str) -> Option<(&str, &str)> {
-    let account = resource.split(':').nth(4)?;
-    if !account.is_empty() {
+    let mut colons = resource.bytes().enumerate().filter(|(_, byte)| *byte == b':');
+    let (fourth, _) = colons.nth(3)?;
+    let end = colons.next().map_or(resource.len(), |(fifth, _)| fifth);
+    if fourth + 1 < end {
         return resource.split_once("/object/");
     }
     split_arn(resource).filter(|(name, _)| name.ends_with(control::ALIAS_END))

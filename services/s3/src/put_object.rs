@@ -12,6 +12,7 @@ use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base::AccountId;
 use gen_s3::errors as e;
 use gen_s3::*;
+use store::blobs::ROW_BLOB_BYTES_MAX;
 
 pub fn authorize(cx: &Cx, input: &PutObjectInput) -> Result<Vec<Ask>, Error> {
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
@@ -64,6 +65,18 @@ fn encrypted<'a>(
     }
 }
 
+/// Neither a key of the customer's, nor encryption, nor a lock.
+fn asks_nothing_special(input: &PutObjectInput) -> bool {
+    input.server_side_encryption.is_none()
+        && input.ssekms_key_id.is_none()
+        && input.sse_customer_algorithm.is_none()
+        && input.sse_customer_key.is_none()
+        && input.sse_customer_key_md5.is_none()
+        && input.object_lock_mode.is_none()
+        && input.object_lock_retain_until_date.is_none()
+        && input.object_lock_legal_hold_status.is_none()
+}
+
 fn meta_of(cx: &Cx, input: &PutObjectInput) -> Result<Meta, Error> {
     Ok(meta::of_input!(cx, input))
 }
@@ -112,15 +125,29 @@ pub async fn run(cx: &AsyncCx, input: &PutObjectInput) -> Result<Reply<PutObject
     let meta = meta_of(cx, input)?;
     let declared =
         Declared::new(&input.content_md5, &input.checksum_algorithm, checksum::values!(input))?;
-    // Before the body is taken: whether it may come at all.
-    let customer = cx.read(|tx| {
-        let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-        let customer = customer_key::given!(input).read(cx)?;
-        encrypted(input, &customer).check()?;
-        locked(input).apply(&bucket, tx.now(), &mut meta.clone())?;
-        Ok(customer)
-    })?;
-    let received = body::receive(cx, declared, customer.as_ref()).await?;
+    // Whether the body may come at all.
+    let ask = || {
+        cx.read(|tx| {
+            let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+            let customer = customer_key::given!(input).read(cx)?;
+            encrypted(input, &customer).check()?;
+            locked(input).apply(&bucket, tx.now(), &mut meta.clone())?;
+            Ok(customer)
+        })
+    };
+    let short = cx.body_length().is_some_and(|length| length <= ROW_BLOB_BYTES_MAX as u64);
+    let (customer, received) = if short && asks_nothing_special(input) {
+        // It is here already, and the transaction asks all that again. A refusal goes before what is
+        // wrong with the body, as if it had been asked first.
+        match body::receive(cx, declared, None).await {
+            Ok(received) => (None, received),
+            Err(wrong) => return Err(ask().err().unwrap_or(wrong)),
+        }
+    } else {
+        let customer = ask()?;
+        let received = body::receive(cx, declared, customer.as_ref()).await?;
+        (customer, received)
+    };
     let (e_tag, checksum) = (&received.e_tag, received.digested.checksum_row());
     let size_bytes = received.digested.size_bytes;
     let (bucket, row, expiration) = cx

@@ -85,6 +85,9 @@ fn wrong_checksums_store_nothing() {
     let md5 = |text: &str| PutObjectInput { content_md5: Some(text.into()), ..base.clone() };
     check(md5("AAAAAAAAAAAAAAAAAAAAAA=="), "BadDigest");
     check(md5("short"), "InvalidDigest");
+    // Though a short body is taken before anybody is asked whether it may come.
+    let elsewhere = PutObjectInput { bucket: "other".into(), ..md5("AAAAAAAAAAAAAAAAAAAAAA==") };
+    check(elsewhere, "NoSuchBucket");
     let crc = |text: &str| PutObjectInput { checksum_crc32: Some(text.into()), ..base.clone() };
     check(crc("AAAAAA=="), "BadDigest");
     check(crc("AAAA"), "InvalidRequest");
