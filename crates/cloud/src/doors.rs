@@ -10,7 +10,7 @@ use crate::settings::{Config, Forward};
 use authority::{Authority, Resolver};
 use dns::{Addresses, Cloud, Names, Served, Standing, Upstream};
 use gateway::Gateway;
-use gateway::listen::{self, ListenOptions, Listener, Tls};
+use gateway::listen::{self, ListenOptions, Listener, Tls, Workers};
 use gateway::names::{CLOSED, HostStanding};
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -116,6 +116,7 @@ impl Doors {
         config: &Config,
         gateway: &Arc<Gateway>,
         own_tls: Option<Arc<rustls::ServerConfig>>,
+        workers: &Workers,
         stop: watch::Receiver<bool>,
     ) -> Result<OpenDoors, Failure> {
         let local = |listener: &Option<TcpListener>| {
@@ -138,9 +139,8 @@ impl Doors {
         ];
         let mut serving = JoinSet::new();
         for (listener, tls) in doors.into_iter().flatten() {
-            let serve =
-                listen::serve(gateway.clone(), listener, options(config, tls), stop.clone());
-            serving.spawn(serve);
+            let options = options(config, tls, workers.clone());
+            serving.spawn(listen::serve(gateway.clone(), listener, options, stop.clone()));
         }
         let cloud = Cloud { names: Arc::new(OwnNames(gateway.clone())), addresses };
         let served = Served {
@@ -179,13 +179,14 @@ impl OpenDoors {
     }
 }
 
-fn options(config: &Config, tls: Option<Tls>) -> ListenOptions {
+fn options(config: &Config, tls: Option<Tls>, workers: Workers) -> ListenOptions {
     ListenOptions {
         connections_max: config.connections,
         head_timeout: config.head_timeout,
         stall_timeout: config.stall_timeout,
         drain_timeout: config.drain_timeout,
         tls,
+        workers,
     }
 }
 

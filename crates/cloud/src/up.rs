@@ -17,6 +17,7 @@ use crate::settings::{Config, Settings};
 use crate::threads::{Upkeep, Waiters};
 use base::{Clock, Entropy, ShiftedClock};
 use console::Console;
+use gateway::listen::Workers;
 use gateway::{AccessRules, Gateway, GatewayParts, Keyring};
 use registry::{Local, Registry};
 use std::io::ErrorKind;
@@ -25,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use store::disk::{Disk, FsDisk};
 use store::{Store, StoreOptions};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -39,23 +41,32 @@ pub fn run(
         0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
         n => n,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    // A runtime for each thread that answers: with one for all of them, threads wake each other for
+    // every few requests, and give back memory that another one took.
+    let answering: Vec<Runtime> =
+        (0..threads).map(|_| runtime("http", 1)).collect::<Result<_, _>>()?;
+    let workers = answering.iter().map(|runtime| runtime.handle().clone()).collect();
+    runtime("tasks", threads.min(4))?.block_on(serve(config, settings, memory, workers))
+}
+
+fn runtime(name: &str, threads: usize) -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         // They come when containers need the kernel or the disk, and go again.
         .max_blocking_threads(32)
         .thread_keep_alive(std::time::Duration::from_secs(2))
-        .thread_name("http")
+        .thread_name(name)
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| Failure::new(exit::FAILED, format!("no threads: {error}")))?;
-    runtime.block_on(serve(config, settings, memory))
+        .map_err(|error| Failure::new(exit::FAILED, format!("no threads: {error}")))
 }
 
 async fn serve(
     config: &Config,
     settings: &Settings,
     memory: Option<Arc<dyn Disk>>,
+    workers: Workers,
 ) -> Result<(), Failure> {
     let is_ephemeral = memory.is_some();
     let kept = if is_ephemeral { None } else { Some(open_disk(config)?) };
@@ -90,7 +101,7 @@ async fn serve(
         Ok(Arc::new(config))
     });
     let own_tls = own_tls.transpose()?;
-    let open = doors.open(config, &gateway, own_tls, stopping.clone())?;
+    let open = doors.open(config, &gateway, own_tls, &workers, stopping.clone())?;
     watch_signals(stop.clone())?;
     if let Some(after) = config.collect_after {
         engine::task(registry.clone().collect_again_and_again(after));

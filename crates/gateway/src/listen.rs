@@ -16,10 +16,12 @@ use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// The bytes with which a TLS connection begins.
@@ -41,6 +43,53 @@ pub struct ListenOptions {
     /// For requests under way when the end has come.
     pub drain_timeout: Duration,
     pub tls: Option<Tls>,
+    pub workers: Workers,
+}
+
+/// Runtimes of one thread each, to which connections are shared out: what belongs to a connection stays
+/// on its thread, and no thread wakes another to share its work. None: the caller's runtime has them all.
+#[derive(Clone, Debug, Default)]
+pub struct Workers(Arc<[Worker]>);
+
+#[derive(Debug)]
+struct Worker {
+    runtime: Handle,
+    connections: AtomicU64,
+}
+
+impl FromIterator<Handle> for Workers {
+    fn from_iter<T: IntoIterator<Item = Handle>>(runtimes: T) -> Workers {
+        let worker = |runtime| Worker { runtime, connections: AtomicU64::new(0) };
+        Workers(runtimes.into_iter().map(worker).collect())
+    }
+}
+
+impl Workers {
+    /// The one that has least to do, until the connection that it is taken for ends.
+    fn take(&self) -> Option<Taken> {
+        let load = |at: &usize| self.0[*at].connections.load(Relaxed);
+        let at = (0..self.0.len()).min_by_key(load)?;
+        self.0[at].connections.fetch_add(1, Relaxed);
+        Some(Taken { workers: self.clone(), at })
+    }
+}
+
+/// Counts a connection as long as it lasts.
+struct Taken {
+    workers: Workers,
+    at: usize,
+}
+
+impl Taken {
+    fn runtime(&self) -> &Handle {
+        &self.workers.0[self.at].runtime
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.workers.0[self.at].connections.fetch_sub(1, Relaxed);
+    }
 }
 
 /// Whether connections are encrypted.
@@ -63,6 +112,24 @@ pub enum Listener {
 enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+type Moved = Box<dyn FnOnce() -> std::io::Result<Stream> + Send>;
+
+impl Stream {
+    /// Leaves the runtime that accepted it, and gives what has it join that in which it is called.
+    fn moved(self) -> std::io::Result<Moved> {
+        Ok(match self {
+            Stream::Tcp(stream) => {
+                let stream = stream.into_std()?;
+                Box::new(move || TcpStream::from_std(stream).map(Stream::Tcp))
+            }
+            Stream::Unix(stream) => {
+                let stream = stream.into_std()?;
+                Box::new(move || UnixStream::from_std(stream).map(Stream::Unix))
+            }
+        })
+    }
 }
 
 impl Listener {
@@ -88,6 +155,7 @@ impl Default for ListenOptions {
             stall_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(10),
             tls: None,
+            workers: Workers::default(),
         }
     }
 }
@@ -191,11 +259,19 @@ impl Shared {
     ) {
         let shared = self.clone();
         shared.gateway.totals.connections.fetch_add(1, Relaxed);
-        #[allow(clippy::disallowed_methods, reason = "the listener owns its runtime's tasks")]
-        tokio::spawn(async move {
-            shared.connection(stream, address, watcher).await;
+        let taken = self.options.workers.take();
+        let runtime = taken.as_ref().map_or_else(Handle::current, |taken| taken.runtime().clone());
+        let stream = match &taken {
+            Some(_) => stream.moved(),
+            None => Ok(Box::new(|| Ok(stream)) as Moved),
+        };
+        runtime.spawn(async move {
+            match stream.and_then(|stream| stream()) {
+                Ok(stream) => shared.connection(stream, address, watcher).await,
+                Err(error) => tracing::warn!(%error, "a connection could not be taken on"),
+            }
             shared.gateway.totals.connections.fetch_sub(1, Relaxed);
-            drop(permit);
+            drop((permit, taken));
         });
     }
 
@@ -323,5 +399,24 @@ impl Shared {
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(peer = %peer.address, error, "the connection broke");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_shared_out_evenly() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let workers: Workers = (0..3).map(|_| runtime.handle().clone()).collect();
+        let mut taken: Vec<_> = (0..6).map(|_| workers.take().expect("a worker")).collect();
+        let places = |taken: &[Taken]| taken.iter().map(|one| one.at).collect::<Vec<_>>();
+        assert_eq!(places(&taken), [0, 1, 2, 0, 1, 2]);
+        // Two of the second worker's have ended.
+        taken.retain(|one| one.at != 1);
+        taken.extend((0..3).filter_map(|_| workers.take()));
+        assert_eq!(places(&taken[4..]), [1, 1, 0]);
+        assert!(Workers::default().take().is_none());
     }
 }
