@@ -11,7 +11,7 @@
 //! nothing; sequence numbers follow commits.
 //!
 //! Deliberately absent, answered 501: global tables, vector indexes, Kinesis destinations, bulk operations,
-//! and Ion in exports and imports.
+//! and Ion in exports and imports (`docs/compat.md` says why).
 
 mod ask;
 mod backups;
