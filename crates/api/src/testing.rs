@@ -56,6 +56,17 @@ impl World {
         World { store, clock, entropy, door: Arc::default(), account: AccountId::DEFAULT }
     }
 
+    /// One in which of so many transactions one is run a second time, as the store may do with any.
+    pub fn running_again(one_in: u64) -> World {
+        let mut world = World::new(1);
+        world.store = Store::memory_running_again(
+            Arc::clone(&world.clock) as Arc<dyn Clock>,
+            Arc::clone(&world.entropy) as Arc<dyn Entropy>,
+            one_in,
+        );
+        world
+    }
+
     /// The context of a call by the root of [`World::account`].
     pub fn cx(&self, service: &dyn Service, operation: &str) -> Cx {
         let model = service.model();

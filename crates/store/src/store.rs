@@ -276,7 +276,17 @@ impl Store {
 
     /// An empty store in memory, driven by its own writes.
     pub fn memory(clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Store {
+        Store::memory_running_again(clock, entropy, 0)
+    }
+
+    /// The same with [`StoreOptions::retry_one_in`].
+    pub fn memory_running_again(
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+        retry_one_in: u64,
+    ) -> Store {
         let mut options = StoreOptions::new(clock, entropy);
+        options.retry_one_in = retry_one_in;
         options.blob_segment_bytes = 4 << 20;
         options.log_zero_fill = false;
         options.index = Index::Memory;
@@ -433,10 +443,12 @@ impl Shared {
         let mut outcome = f(&mut tx);
         let retry = self.options.retry_one_in;
         if retry != 0 && self.options.entropy.below(retry) == 0 {
+            tx.take_undos().into_iter().for_each(|undo| undo());
             tx = transaction();
             outcome = f(&mut tx);
         }
         let mut refused = false;
+        let undos = tx.take_undos();
         let outcome = outcome.and_then(|value| {
             if tx.has_changes() {
                 self.commit(&mut writer, tx).inspect_err(|error| {
@@ -447,6 +459,9 @@ impl Shared {
             }
             Ok(value)
         });
+        if refused {
+            undos.into_iter().for_each(|undo| undo());
+        }
         let version = writer.version;
         drop(writer);
         self.metrics.write_hold.record(clock.monotonic_ns().saturating_sub(started));

@@ -62,6 +62,9 @@ impl WholeTables {
 
 pub(crate) type Changes = BTreeMap<Bytes, Option<Bytes>>;
 
+/// Takes back what a run did in memory.
+pub(crate) type Undo = Box<dyn FnOnce() + Send + Sync>;
+
 pub struct Tx {
     reader: Arc<Reader>,
     at: Version,
@@ -75,6 +78,7 @@ pub struct Tx {
     /// The first row in pieces of a table is among the changes.
     first_pieces: bool,
     cleared: Option<ClearRow>,
+    undos: Vec<Undo>,
 }
 
 impl Tx {
@@ -90,6 +94,7 @@ impl Tx {
             enqueued: false,
             first_pieces: false,
             cleared: None,
+            undos: Vec::new(),
         }
     }
 
@@ -276,6 +281,17 @@ impl Tx {
     /// only deletes is taken as such anyway.
     pub fn mark_freeing(&mut self) {
         self.freeing = true;
+    }
+
+    /// What is to be done if this run does not stand, since the transaction is run again or there was
+    /// no room for it: takes back a count in memory, say. A run that ends with an error of its own
+    /// stands.
+    pub fn unless_it_stands(&mut self, undo: impl FnOnce() + Send + Sync + 'static) {
+        self.undos.push(Box::new(undo));
+    }
+
+    pub(crate) fn take_undos(&mut self) -> Vec<Undo> {
+        std::mem::take(&mut self.undos)
     }
 
     pub(crate) fn mark_enqueued(&mut self) {

@@ -154,19 +154,20 @@ fn get_all(
     let Gets { named, request, projection, .. } = gets;
     check_projection(table, projection.as_ref())?;
     let (mut found, mut left, mut units) = (Vec::new(), Vec::new(), 0.0);
-    let reads = Use::new(table, None, Way::Read);
     for key in &request.keys {
         check_key(table, key.map())?;
         if *room == 0 {
             left.push(key.clone());
             continue;
         }
+        let raw = key_of(table, key.map());
+        let reads = Use::new(table, None, Way::Read).at(&raw.0);
         if let Err(error) = reads.admit(tx) {
             left.push(key.clone());
             *throttled = Some(error);
             continue;
         }
-        let row = read_item(tx, table, &key_of(table, key.map()))?;
+        let row = read_item(tx, table, &raw)?;
         let size = row.as_ref().map_or(0, |row| row.size_bytes as usize);
         if size > *room {
             *room = 0;

@@ -13,6 +13,7 @@ use api::{Cx, Error, Tx};
 use bytes::Bytes;
 use gen_dynamodb::*;
 use item::{Item, Map};
+use std::collections::BTreeMap;
 
 /// What an update expression says of an operand, and older parameters say otherwise.
 const WRONG_TYPE: &str = "An operand in the update expression has an incorrect data type";
@@ -20,6 +21,35 @@ const WRONG_TYPE: &str = "An operand in the update expression has an incorrect d
 /// Whether the item of a failed condition is to be shown.
 pub(crate) fn shows_old(text: Option<&String>) -> bool {
     text.is_some_and(|text| text == "ALL_OLD")
+}
+
+/// What PutItem and DeleteItem say alike.
+struct Asked<'i> {
+    table: &'i str,
+    condition: Option<&'i String>,
+    names: Option<&'i BTreeMap<String, String>>,
+    values: Option<&'i Item>,
+    expected: Option<&'i BTreeMap<String, ExpectedAttributeValue>>,
+    operator: Option<&'i String>,
+    returned: Option<&'i String>,
+    on_failure: Option<&'i String>,
+    consumed: Option<&'i String>,
+}
+
+macro_rules! asked {
+    ($input:expr) => {
+        Asked {
+            table: &$input.table_name,
+            condition: $input.condition_expression.as_ref(),
+            names: $input.expression_attribute_names.as_ref(),
+            values: $input.expression_attribute_values.as_ref(),
+            expected: $input.expected.as_ref(),
+            operator: $input.conditional_operator.as_ref(),
+            returned: $input.return_values.as_ref(),
+            on_failure: $input.return_values_on_condition_check_failure.as_ref(),
+            consumed: $input.return_consumed_capacity.as_ref(),
+        }
+    };
 }
 
 impl DynamoDb {
@@ -46,9 +76,10 @@ impl DynamoDb {
         let table = self.tables.get(tx, &name)?;
         check_key(&table, input.key.map())?;
         check_projection(&table, projection.as_ref())?;
-        let reads = Use::new(&table, None, Way::Read);
+        let key = key_of(&table, input.key.map());
+        let reads = Use::new(&table, None, Way::Read).at(&key.0);
         reads.admit(tx)?;
-        let row = read_item(tx, &table, &key_of(&table, input.key.map()))?;
+        let row = read_item(tx, &table, &key)?;
         let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
         let size = row.as_ref().map_or(0, |row| row.size_bytes as usize);
         let units = read_units(size, input.consistent_read == Some(true));
@@ -83,32 +114,7 @@ impl DynamoDb {
     }
 
     pub(crate) fn put_mutation(&self, cx: &Cx, input: &PutItemInput) -> Result<Mutation, Error> {
-        let table = TableName::parse(cx, &input.table_name)?;
-        let mut params = Params::new(
-            &self.parsed,
-            input.expression_attribute_names.as_ref(),
-            input.expression_attribute_values.as_ref(),
-            &[("ConditionExpression", input.condition_expression.is_some())],
-            &[
-                ("Expected", input.expected.is_some()),
-                ("ConditionalOperator", input.conditional_operator.is_some()),
-            ],
-        )?;
-        check_new(&input.item)?;
-        let returned = old_or_none(input.return_values.as_ref())?;
-        let expected =
-            legacy::expected(input.expected.as_ref(), input.conditional_operator.as_ref())?;
-        let condition =
-            params.condition("ConditionExpression", input.condition_expression.as_ref())?;
-        params.finish()?;
-        Ok(Mutation {
-            table,
-            deed: Deed::Put(input.item.clone()),
-            condition: condition.or(expected),
-            show_old: shows_old(input.return_values_on_condition_check_failure.as_ref()),
-            wants_old: returned
-                || Wanted::of(input.return_consumed_capacity.as_ref()) != Wanted::Nothing,
-        })
+        self.mutation_of(cx, asked!(input), Deed::Put(input.item.clone()))
     }
 
     pub(crate) fn delete_item(
@@ -131,31 +137,36 @@ impl DynamoDb {
     }
 
     fn delete_mutation(&self, cx: &Cx, input: &DeleteItemInput) -> Result<Mutation, Error> {
-        let table = TableName::parse(cx, &input.table_name)?;
+        self.mutation_of(cx, asked!(input), Deed::Delete(input.key.clone()))
+    }
+
+    fn mutation_of(&self, cx: &Cx, asked: Asked<'_>, deed: Deed) -> Result<Mutation, Error> {
+        let table = TableName::parse(cx, asked.table)?;
         let mut params = Params::new(
             &self.parsed,
-            input.expression_attribute_names.as_ref(),
-            input.expression_attribute_values.as_ref(),
-            &[("ConditionExpression", input.condition_expression.is_some())],
+            asked.names,
+            asked.values,
+            &[("ConditionExpression", asked.condition.is_some())],
             &[
-                ("Expected", input.expected.is_some()),
-                ("ConditionalOperator", input.conditional_operator.is_some()),
+                ("Expected", asked.expected.is_some()),
+                ("ConditionalOperator", asked.operator.is_some()),
             ],
         )?;
-        check_fault(&input.key)?;
-        let returned = old_or_none(input.return_values.as_ref())?;
-        let expected =
-            legacy::expected(input.expected.as_ref(), input.conditional_operator.as_ref())?;
-        let condition =
-            params.condition("ConditionExpression", input.condition_expression.as_ref())?;
+        match &deed {
+            Deed::Put(item) => check_new(item)?,
+            Deed::Delete(key) => check_fault(key)?,
+            _ => return Err(Error::internal("a put or a delete")),
+        }
+        let returned = old_or_none(asked.returned)?;
+        let expected = legacy::expected(asked.expected, asked.operator)?;
+        let condition = params.condition("ConditionExpression", asked.condition)?;
         params.finish()?;
         Ok(Mutation {
             table,
-            deed: Deed::Delete(input.key.clone()),
+            deed,
             condition: condition.or(expected),
-            show_old: shows_old(input.return_values_on_condition_check_failure.as_ref()),
-            wants_old: returned
-                || Wanted::of(input.return_consumed_capacity.as_ref()) != Wanted::Nothing,
+            show_old: shows_old(asked.on_failure),
+            wants_old: returned || Wanted::of(asked.consumed) != Wanted::Nothing,
         })
     }
 

@@ -88,11 +88,14 @@ pub(crate) fn before(key: &RawKey) -> RawKey {
     RawKey(out)
 }
 
+/// The hash of the partition key in a key of an item or an entry.
+pub(crate) fn hash_of(key: &[u8]) -> u32 {
+    key.get(10..14).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes)
+}
+
 /// Which of so many equal parts of the hashes a key is in.
 pub(crate) fn partition_of(key: &RawKey, total: u32) -> u32 {
-    let hash =
-        key.0.get(10..14).and_then(|bytes| bytes.try_into().ok()).map_or(0, u32::from_be_bytes);
-    ((u64::from(hash) * u64::from(total)) >> 32) as u32
+    ((u64::from(hash_of(&key.0)) * u64::from(total)) >> 32) as u32
 }
 
 /// The first bytes after all that begin with these.

@@ -5,9 +5,9 @@ use crate::error::{bad_parameter, invalid};
 use crate::keyspace::{check_index_values, check_item, check_key};
 use crate::names::TableName;
 use crate::params::{check_condition, check_path};
-use crate::rows::ItemRow;
+use crate::rows::{ItemRow, RawKey};
 use crate::table::Table;
-use crate::throttle::{Use, Way, take_write};
+use crate::throttle::{Use, Way, of_entry, take_write};
 use crate::write::{
     Change, ITEM_BYTES_MAX, WriteUnits, change_item, key_of, read_item, touches, write_units,
 };
@@ -46,6 +46,15 @@ pub(crate) struct Outcome {
     pub old: Option<ItemRow>,
     pub new: Option<Bytes>,
     pub units: WriteUnits,
+}
+
+impl Outcome {
+    /// Takes its units of what the table may have.
+    pub fn take(&self, tx: &mut Tx, table: &Table, key: &RawKey) {
+        let old = self.old.as_ref().map(|row| &row.item);
+        let item = self.new.as_ref().or(old).map_or(Map::default(), |item| Map::of(item));
+        take_write(tx, table, key, item, &self.units);
+    }
 }
 
 /// Why nothing came of it.
@@ -120,8 +129,8 @@ impl Mutation {
     /// Does it, if its condition holds.
     pub fn run(&self, tx: &mut Tx, cx: &Cx, table: &Table) -> Result<Outcome, Failure> {
         self.check(table)?;
-        Use::new(table, None, Way::Write).admit(tx)?;
         let key = key_of(table, self.subject().map());
+        Use::new(table, None, Way::Write).at(&key.0).admit(tx)?;
         let reads = self.condition.is_some()
             || self.wants_old
             || table.needs_old()
@@ -131,7 +140,7 @@ impl Mutation {
         if let Some(condition) = &self.condition
             && !condition.holds(before)
         {
-            take_write(tx, table, &one_unit(old.as_ref()));
+            take_write(tx, table, &key, before, &one_unit(old.as_ref()));
             let shown = old.filter(|_| self.show_old).map(|row| Item::from_bytes(row.item));
             return Err(Failure::Condition(shown));
         }
@@ -154,8 +163,9 @@ impl Mutation {
         admit_indexes(tx, table, old.as_ref(), new.as_ref())?;
         let change = Change { key: &key, old: old.as_ref(), new: new.clone(), by_ttl: false };
         let units = change_item(tx, table, &*cx.entropy, change)?;
-        take_write(tx, table, &units);
-        Ok(Outcome { old, new, units })
+        let outcome = Outcome { old, new, units };
+        outcome.take(tx, table, &key);
+        Ok(outcome)
     }
 }
 
@@ -173,7 +183,7 @@ fn admit_indexes(
     let (old, new) = (old.map(|row| Map::of(&row.item)), new.map(|item| Map::of(item)));
     let global = table.indexes.iter().filter(|index| !index.local);
     for index in global.filter(|index| touches(table, index, old, new)) {
-        Use::new(table, Some(index), Way::Write).admit(tx)?;
+        of_entry(table, index, new.or(old).unwrap_or_default()).admit(tx)?;
     }
     Ok(())
 }

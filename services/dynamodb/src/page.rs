@@ -3,6 +3,7 @@
 use crate::capacity::{ReadUnits, read_units};
 use crate::error::{bad_parameter, invalid};
 use crate::keyspace::{index_key, item_key, partition_of, pick};
+use crate::params::{check_condition, check_projection};
 use crate::rows::{ITEMS, IndexRow, ItemRow, RawKey};
 use crate::table::Table;
 use crate::throttle::{Use, Way};
@@ -52,17 +53,28 @@ impl<'t> Source<'t> {
         Ok(Source { table, index: Some(index) })
     }
 
-    /// The throughput that reads of it are held to.
-    pub fn reads(&self) -> Use<'t> {
-        Use::new(self.table, self.index, Way::Read)
-    }
-
-    /// Takes what a read has cost.
-    pub fn take(&self, tx: &Tx, units: &ReadUnits) {
-        if let Some((_, units)) = &units.index {
-            self.reads().take(tx, *units);
+    /// One page, if there is throughput left, and takes what it costs. `partition` is where the keys begin
+    /// if they are those of one partition.
+    pub fn admitted(
+        &self,
+        tx: &Tx,
+        partition: Option<&[u8]>,
+        scan: Scan<'_, RawKey, ItemRow>,
+        reading: &Reading<'_>,
+    ) -> Result<Page, Error> {
+        let at = |reads: Use<'t>| partition.map_or(reads, |prefix| reads.at(prefix));
+        let reads = at(Use::new(self.table, self.index, Way::Read));
+        reads.admit(tx)?;
+        let page = read_page(tx, *self, scan, reading)?;
+        let table = Use::new(self.table, None, Way::Read);
+        match &page.units.index {
+            Some((_, units)) => {
+                reads.take(tx, *units);
+                table.take(tx, page.units.table);
+            }
+            None => at(table).take(tx, page.units.table),
         }
-        Use::new(self.table, None, Way::Read).take(tx, units.table);
+        Ok(page)
     }
 
     pub fn space(&self) -> u16 {
@@ -205,6 +217,41 @@ impl<'t> Source<'t> {
     }
 }
 
+/// What a page shall have, as the request says it.
+pub(crate) struct Wishes<'i> {
+    pub filter: Option<Condition>,
+    pub projection: Option<Projection>,
+    /// The parameter that the projection came by, for complaints.
+    pub by_name: &'static str,
+    pub select: Option<&'i String>,
+    pub limit: Option<i32>,
+    pub consistent: bool,
+}
+
+impl Wishes<'_> {
+    /// The same, held against the table and the index.
+    pub fn reading(&self, source: Source<'_>) -> Result<Reading<'_>, Error> {
+        let (filter, projection) = (self.filter.as_ref(), self.projection.as_ref());
+        check_condition(source.table, filter)?;
+        check_projection(source.table, projection)?;
+        let (select, needs_items) = source.check_select(self.select, projection, self.by_name)?;
+        Ok(Reading {
+            filter,
+            projection,
+            select,
+            needs_items,
+            limit: self.limit.map(|limit| limit as usize),
+            consistent: self.consistent,
+            partitions: None,
+        })
+    }
+}
+
+/// The parameter that a projection comes by.
+pub(crate) fn projection_name(older: bool) -> &'static str {
+    if older { "AttributesToGet" } else { "ProjectionExpression" }
+}
+
 /// How a page is read once its range is known.
 pub(crate) struct Reading<'r> {
     pub filter: Option<&'r Condition>,
@@ -230,7 +277,7 @@ pub(crate) struct Page {
 }
 
 /// Reads on from where the scan stands.
-pub(crate) fn read_page(
+fn read_page(
     tx: &Tx,
     source: Source<'_>,
     mut scan: Scan<'_, RawKey, ItemRow>,

@@ -4,8 +4,8 @@ use crate::capacity::{self, Wanted};
 use crate::error::{bad_parameter, invalid};
 use crate::keyspace::{after, partition};
 use crate::names::TableName;
-use crate::page::{Reading, Select, Source, read_page, rows};
-use crate::params::{Params, attributes_to_get, check_condition, check_projection};
+use crate::page::{Select, Source, Wishes, projection_name, rows};
+use crate::params::{Params, attributes_to_get};
 use crate::rows::{ItemRow, RawKey};
 use crate::{DynamoDb, legacy};
 use api::{Cx, Error, Tx};
@@ -25,64 +25,15 @@ pub(crate) struct Range {
 impl DynamoDb {
     pub(crate) fn query(&self, tx: &Tx, cx: &Cx, input: &QueryInput) -> Result<QueryOutput, Error> {
         let name = TableName::parse(cx, &input.table_name)?;
-        let mut params = Params::new(
-            &self.parsed,
-            input.expression_attribute_names.as_ref(),
-            input.expression_attribute_values.as_ref(),
-            &[
-                ("FilterExpression", input.filter_expression.is_some()),
-                ("KeyConditionExpression", input.key_condition_expression.is_some()),
-                ("ProjectionExpression", input.projection_expression.is_some()),
-            ],
-            &[
-                ("AttributesToGet", input.attributes_to_get.is_some()),
-                ("QueryFilter", input.query_filter.is_some()),
-                ("ConditionalOperator", input.conditional_operator.is_some()),
-                (
-                    "KeyConditions",
-                    input.key_conditions.is_some() && input.key_condition_expression.is_some(),
-                ),
-            ],
-        )?;
-        let operator = input.conditional_operator.as_ref();
-        let older = legacy::filter("QueryFilter", input.query_filter.as_ref(), operator)?;
-        let older_projection = attributes_to_get(input.attributes_to_get.as_ref())?;
-        if input.key_conditions.is_none() && input.key_condition_expression.is_none() {
-            return Err(invalid(
-                "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
-            ));
-        }
-        let keys =
-            params.condition("KeyConditionExpression", input.key_condition_expression.as_ref())?;
-        let filter =
-            params.condition("FilterExpression", input.filter_expression.as_ref())?.or(older);
-        let projection =
-            params.projection(input.projection_expression.as_ref())?.or(older_projection);
-        params.finish()?;
-        let conditions = match (&keys, &input.key_conditions) {
-            (Some(condition), _) => {
-                key_conditions(condition).map_err(|error| invalid(key_condition_error(&error)))?
-            }
-            (None, Some(conditions)) => legacy::key_conditions(conditions)?,
-            (None, None) => Vec::new(),
-        };
-        let consistent = input.consistent_read == Some(true);
+        let (conditions, wishes) = self.read_query(input)?;
         let table = self.tables.get(tx, &name)?;
-        let source = Source::new(&table, input.index_name.as_ref(), consistent)?;
-        check_condition(&table, filter.as_ref())?;
-        check_projection(&table, projection.as_ref())?;
-        let by_name = if input.attributes_to_get.is_some() {
-            "AttributesToGet"
-        } else {
-            "ProjectionExpression"
-        };
-        let (select, needs_items) =
-            source.check_select(input.select.as_ref(), projection.as_ref(), by_name)?;
+        let source = Source::new(&table, input.index_name.as_ref(), wishes.consistent)?;
+        let reading = wishes.reading(source)?;
         if input.key_conditions.is_some() {
             legacy::check_key_conditions(&conditions, source.is_composite())?;
         }
         let range = range(source, conditions)?;
-        check_filter(source, filter.as_ref(), input.query_filter.is_some())?;
+        check_filter(source, reading.filter, input.query_filter.is_some())?;
         let forward = input.scan_index_forward != Some(false);
         let mut scan = range.scan(rows(tx, &table));
         if let Some(start) = &input.exclusive_start_key {
@@ -92,26 +43,67 @@ impl DynamoDb {
         if !forward {
             scan = scan.reverse();
         }
-        let reading = Reading {
-            filter: filter.as_ref(),
-            projection: projection.as_ref(),
-            select,
-            needs_items,
-            limit: input.limit.map(|limit| limit as usize),
-            consistent,
-            partitions: None,
-        };
-        source.reads().admit(tx)?;
-        let page = read_page(tx, source, scan, &reading)?;
-        source.take(tx, &page.units);
+        let page = source.admitted(tx, Some(&range.prefix), scan, &reading)?;
         let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
         Ok(QueryOutput {
-            items: (select != Select::Count).then_some(page.items),
+            items: (reading.select != Select::Count).then_some(page.items),
             count: Some(page.count as i32),
             scanned_count: Some(page.scanned as i32),
             last_evaluated_key: page.last,
             consumed_capacity: capacity::of_reads(&table, wanted, &page.units),
         })
+    }
+
+    /// What can be read of the request without its table: the key conditions, and the rest.
+    fn read_query<'i>(
+        &self,
+        input: &'i QueryInput,
+    ) -> Result<(Vec<KeyCondition>, Wishes<'i>), Error> {
+        let (older_keys, keys) = (&input.key_conditions, &input.key_condition_expression);
+        let mut params = Params::new(
+            &self.parsed,
+            input.expression_attribute_names.as_ref(),
+            input.expression_attribute_values.as_ref(),
+            &[
+                ("FilterExpression", input.filter_expression.is_some()),
+                ("KeyConditionExpression", keys.is_some()),
+                ("ProjectionExpression", input.projection_expression.is_some()),
+            ],
+            &[
+                ("AttributesToGet", input.attributes_to_get.is_some()),
+                ("QueryFilter", input.query_filter.is_some()),
+                ("ConditionalOperator", input.conditional_operator.is_some()),
+                ("KeyConditions", older_keys.is_some() && keys.is_some()),
+            ],
+        )?;
+        let operator = input.conditional_operator.as_ref();
+        let older = legacy::filter("QueryFilter", input.query_filter.as_ref(), operator)?;
+        let older_projection = attributes_to_get(input.attributes_to_get.as_ref())?;
+        if older_keys.is_none() && keys.is_none() {
+            return Err(invalid(
+                "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
+            ));
+        }
+        let keys = params.condition("KeyConditionExpression", keys.as_ref())?;
+        let filter = params.condition("FilterExpression", input.filter_expression.as_ref())?;
+        let projection = params.projection(input.projection_expression.as_ref())?;
+        params.finish()?;
+        let conditions = match (&keys, older_keys) {
+            (Some(condition), _) => {
+                key_conditions(condition).map_err(|error| invalid(key_condition_error(&error)))?
+            }
+            (None, Some(conditions)) => legacy::key_conditions(conditions)?,
+            (None, None) => Vec::new(),
+        };
+        let wishes = Wishes {
+            filter: filter.or(older),
+            projection: projection.or(older_projection),
+            by_name: projection_name(input.attributes_to_get.is_some()),
+            select: input.select.as_ref(),
+            limit: input.limit,
+            consistent: input.consistent_read == Some(true),
+        };
+        Ok((conditions, wishes))
     }
 }
 
@@ -207,19 +199,20 @@ fn check_composite(source: Source<'_>, conditions: &[KeyCondition]) -> Result<()
     }
 }
 
+/// The condition on an attribute, taken out of the list.
+fn take(conditions: &mut Vec<KeyCondition>, name: &str) -> Option<KeyCondition> {
+    let at = conditions.iter().position(|condition| condition.name == name)?;
+    Some(conditions.swap_remove(at))
+}
+
 /// The partition and the rest of the key that the conditions ask for.
 fn range(source: Source<'_>, mut conditions: Vec<KeyCondition>) -> Result<Range, Error> {
-    let (hash, sort) = (source.hash(), source.range());
     if source.is_composite() {
         check_composite(source, &conditions)?;
     }
-    let mut take = |name: &str| {
-        let at = conditions.iter().position(|condition| condition.name == name)?;
-        Some(conditions.swap_remove(at))
-    };
     let mut parts = Vec::new();
-    for name in &hash {
-        let condition = take(name)
+    for name in source.hash() {
+        let condition = take(&mut conditions, name)
             .ok_or_else(|| invalid(format!("Query condition missed key schema element: {name}")))?;
         check_test(source, &condition)?;
         match condition.test {
@@ -228,39 +221,52 @@ fn range(source: Source<'_>, mut conditions: Vec<KeyCondition>) -> Result<Range,
         }
     }
     let values: Vec<Value<'_>> = parts.iter().filter_map(|part| Value::of(part)).collect();
-    let mut prefix = partition(source.table.number, source.space(), values.into_iter());
-    let (mut test, mut missing) = (None, None);
-    for name in &sort {
-        let Some(condition) = take(name) else {
-            missing.get_or_insert(*name);
-            continue;
-        };
-        if let Some(missing) = missing {
-            return Err(invalid(format!("Query condition missed key schema element: {missing}")));
-        }
-        if test.is_some() {
-            return Err(invalid("Query key condition not supported"));
-        }
-        check_test(source, &condition)?;
-        match condition.test {
-            // An equality of another than the last part narrows the range; so does the last.
-            KeyTest::Compare(Comparator::Eq, bytes) if Some(name) != sort.last() => {
-                write_key(value(&bytes)?, &mut prefix);
-            }
-            other => test = Some((condition.name, other)),
-        }
+    let prefix = partition(source.table.number, source.space(), values.into_iter());
+    let mut range = Range { prefix, test: None };
+    let missing = range.narrow(source, &mut conditions)?;
+    if conditions.is_empty() {
+        return Ok(range);
     }
-    if !conditions.is_empty() {
-        let wanted = sort.first().copied().filter(|_| missing.is_some());
-        return Err(invalid(match wanted {
-            Some(name) => format!("Query condition missed key schema element: {name}"),
-            None => "Query key condition not supported".to_owned(),
-        }));
-    }
-    Ok(Range { prefix, test })
+    let wanted = source.range().first().copied().filter(|_| missing);
+    Err(invalid(match wanted {
+        Some(name) => format!("Query condition missed key schema element: {name}"),
+        None => "Query key condition not supported".to_owned(),
+    }))
 }
 
 impl Range {
+    /// Takes what is said of the sort key; whether nothing is said of a part of it.
+    fn narrow(
+        &mut self,
+        source: Source<'_>,
+        conditions: &mut Vec<KeyCondition>,
+    ) -> Result<bool, Error> {
+        let sort = source.range();
+        let mut missing = None;
+        for name in &sort {
+            let Some(condition) = take(conditions, name) else {
+                missing.get_or_insert(*name);
+                continue;
+            };
+            if let Some(missing) = missing {
+                let text = format!("Query condition missed key schema element: {missing}");
+                return Err(invalid(text));
+            }
+            if self.test.is_some() {
+                return Err(invalid("Query key condition not supported"));
+            }
+            check_test(source, &condition)?;
+            match condition.test {
+                // An equality of another than the last part narrows the range; so does the last.
+                KeyTest::Compare(Comparator::Eq, bytes) if Some(name) != sort.last() => {
+                    write_key(value(&bytes)?, &mut self.prefix);
+                }
+                other => self.test = Some((condition.name, other)),
+            }
+        }
+        Ok(missing.is_some())
+    }
+
     fn place(&self, bytes: &Bytes) -> Vec<u8> {
         let mut key = self.prefix.clone();
         if let Some(value) = Value::of(bytes) {

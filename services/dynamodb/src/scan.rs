@@ -6,8 +6,8 @@ use crate::error::invalid;
 use crate::keyspace::{before, partition_of, segment, space};
 use crate::legacy;
 use crate::names::TableName;
-use crate::page::{Reading, Select, Source, partitions, read_page, rows};
-use crate::params::{Params, attributes_to_get, check_condition, check_projection};
+use crate::page::{Select, Source, Wishes, partitions, projection_name, rows};
+use crate::params::{Params, attributes_to_get};
 use crate::rows::RawKey;
 use api::{Cx, Error, Tx};
 use gen_dynamodb::*;
@@ -29,9 +29,84 @@ fn segments(input: &ScanInput) -> Result<Option<(u32, u32)>, Error> {
     }
 }
 
+/// The part of a table or index that a scan goes through.
+struct Stretch {
+    segments: Option<(u32, u32)>,
+    low: Option<RawKey>,
+    high: Option<RawKey>,
+    /// Partitions of the storage, from the first to the last.
+    partitions: (u32, u32),
+    total: u32,
+}
+
+impl Stretch {
+    fn new(source: Source<'_>, segments: Option<(u32, u32)>) -> Stretch {
+        let table = source.table;
+        let bound = |more: u32| {
+            let (number, total) = segments?;
+            segment(table.number, source.space(), number + more, total)
+        };
+        let (low, high) = (bound(0), bound(1));
+        let total = partitions(table);
+        let first = low.as_ref().map_or(0, |low| partition_of(low, total));
+        // A segment ends where the next one begins.
+        let last = high.as_ref().map_or(total - 1, |high| partition_of(&before(high), total));
+        Stretch { segments, low, high, partitions: (first, last.max(first)), total }
+    }
+
+    /// Goes on after a key, which must be of this segment.
+    fn go_on(&mut self, key: &RawKey) -> Result<(), Error> {
+        let first = partition_of(key, self.total);
+        self.partitions = (first, self.partitions.1.max(first));
+        let outside = self.low.as_ref().is_some_and(|low| key < low)
+            || self.high.as_ref().is_some_and(|high| key >= high);
+        match self.segments {
+            Some((segment, total)) if outside => Err(invalid(format!(
+                "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: {total} Segment: {segment}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl DynamoDb {
     pub(crate) fn scan(&self, tx: &Tx, cx: &Cx, input: &ScanInput) -> Result<ScanOutput, Error> {
         let name = TableName::parse(cx, &input.table_name)?;
+        let (segments, wishes) = self.read_scan(input)?;
+        let table = self.tables.get(tx, &name)?;
+        let source = Source::new(&table, input.index_name.as_ref(), wishes.consistent)?;
+        let mut reading = wishes.reading(source)?;
+        let own = space(table.number, source.space());
+        let mut scan = rows(tx, &table).prefix(&own);
+        let mut stretch = Stretch::new(source, segments);
+        if let Some(low) = &stretch.low {
+            scan = scan.from(low);
+        }
+        if let Some(high) = &stretch.high {
+            scan = scan.to(high);
+        }
+        if let Some(start) = &input.exclusive_start_key {
+            let key = source.start(start)?;
+            stretch.go_on(&key)?;
+            scan = scan.after(&key);
+        }
+        reading.partitions = Some(stretch.partitions);
+        let page = source.admitted(tx, None, scan, &reading)?;
+        let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
+        Ok(ScanOutput {
+            items: (reading.select != Select::Count).then_some(page.items),
+            count: Some(page.count as i32),
+            scanned_count: Some(page.scanned as i32),
+            last_evaluated_key: page.last,
+            consumed_capacity: capacity::of_reads(&table, wanted, &page.units),
+        })
+    }
+
+    /// What can be read of the request without its table: the segment, and the rest.
+    fn read_scan<'i>(
+        &self,
+        input: &'i ScanInput,
+    ) -> Result<(Option<(u32, u32)>, Wishes<'i>), Error> {
         let mut params = Params::new(
             &self.parsed,
             input.expression_attribute_names.as_ref(),
@@ -50,72 +125,17 @@ impl DynamoDb {
         let operator = input.conditional_operator.as_ref();
         let older = legacy::filter("ScanFilter", input.scan_filter.as_ref(), operator)?;
         let segments = segments(input)?;
-        let filter =
-            params.condition("FilterExpression", input.filter_expression.as_ref())?.or(older);
-        let projection =
-            params.projection(input.projection_expression.as_ref())?.or(older_projection);
+        let filter = params.condition("FilterExpression", input.filter_expression.as_ref())?;
+        let projection = params.projection(input.projection_expression.as_ref())?;
         params.finish()?;
-        let consistent = input.consistent_read == Some(true);
-        let table = self.tables.get(tx, &name)?;
-        let source = Source::new(&table, input.index_name.as_ref(), consistent)?;
-        check_condition(&table, filter.as_ref())?;
-        check_projection(&table, projection.as_ref())?;
-        let by_name = if input.attributes_to_get.is_some() {
-            "AttributesToGet"
-        } else {
-            "ProjectionExpression"
+        let wishes = Wishes {
+            filter: filter.or(older),
+            projection: projection.or(older_projection),
+            by_name: projection_name(input.attributes_to_get.is_some()),
+            select: input.select.as_ref(),
+            limit: input.limit,
+            consistent: input.consistent_read == Some(true),
         };
-        let (select, needs_items) =
-            source.check_select(input.select.as_ref(), projection.as_ref(), by_name)?;
-        let own = space(table.number, source.space());
-        let mut scan = rows(tx, &table).prefix(&own);
-        let mut bounds = (None, None);
-        if let Some((number, total)) = segments {
-            let at = |number| segment(table.number, source.space(), number, total);
-            bounds = (at(number), at(number + 1));
-        }
-        if let Some(low) = &bounds.0 {
-            scan = scan.from(low);
-        }
-        if let Some(high) = &bounds.1 {
-            scan = scan.to(high);
-        }
-        let total = partitions(&table);
-        let of = |key: &RawKey| partition_of(key, total);
-        let mut first = bounds.0.as_ref().map_or(0, of);
-        // A segment ends where the next one begins.
-        let last = bounds.1.as_ref().map_or(total - 1, |high| of(&before(high)));
-        if let Some(start) = &input.exclusive_start_key {
-            let key = source.start(start)?;
-            first = of(&key);
-            let outside =
-                bounds.0.is_some_and(|low| key < low) || bounds.1.is_some_and(|high| key >= high);
-            if outside && let Some((segment, total)) = segments {
-                return Err(invalid(format!(
-                    "The provided starting key is invalid: Invalid ExclusiveStartKey. Please use ExclusiveStartKey with correct Segment. TotalSegments: {total} Segment: {segment}"
-                )));
-            }
-            scan = scan.after(&key);
-        }
-        let reading = Reading {
-            filter: filter.as_ref(),
-            projection: projection.as_ref(),
-            select,
-            needs_items,
-            limit: input.limit.map(|limit| limit as usize),
-            consistent,
-            partitions: Some((first, last.max(first))),
-        };
-        source.reads().admit(tx)?;
-        let page = read_page(tx, source, scan, &reading)?;
-        source.take(tx, &page.units);
-        let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
-        Ok(ScanOutput {
-            items: (select != Select::Count).then_some(page.items),
-            count: Some(page.count as i32),
-            scanned_count: Some(page.scanned as i32),
-            last_evaluated_key: page.last,
-            consumed_capacity: capacity::of_reads(&table, wanted, &page.units),
-        })
+        Ok((segments, wishes))
     }
 }

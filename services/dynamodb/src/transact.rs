@@ -10,10 +10,11 @@ use crate::names::TableName;
 use crate::params::{Params, check_projection};
 use crate::rows::{RawKey, TOKENS, TokenRow};
 use crate::table::Table;
-use crate::throttle::{self, Use, Way, take_write};
+use crate::throttle::{self, Use, Way};
 use crate::write::{WriteUnits, key_of, read_item};
 use crate::{DynamoDb, collections};
 use api::{Cx, Error, Tx};
+use expression::Projection;
 use gen_dynamodb::errors as e;
 use gen_dynamodb::*;
 use item::{Item, Map};
@@ -69,6 +70,73 @@ fn doubled(units: &WriteUnits) -> WriteUnits {
     out
 }
 
+/// A member of TransactGetItems.
+struct Read<'i> {
+    table: TableName,
+    key: &'i Item,
+    projection: Option<Projection>,
+}
+
+/// What is shown of an item, its size, and the units for reading it.
+type Found = (Option<Item>, usize, f64);
+
+impl Read<'_> {
+    /// The item; or why this member, and so the transaction, fails.
+    fn run(
+        &self,
+        tx: &Tx,
+        table: &Table,
+        keys: &mut BTreeSet<RawKey>,
+    ) -> Result<Result<Found, CancellationReason>, Error> {
+        let own = |code, error: &Error| reason(code, Some(error.message().to_owned()), None);
+        if let Err(error) = check_key(table, self.key.map()) {
+            return Ok(Err(own("ValidationError", &error)));
+        }
+        check_projection(table, self.projection.as_ref())?;
+        let raw = key_of(table, self.key.map());
+        let reads = Use::new(table, None, Way::Read).at(&raw.0);
+        if !keys.insert(raw.clone()) {
+            return Err(invalid(SAME_ITEM));
+        }
+        if let Err(error) = reads.admit(tx) {
+            let Some(code) = cancellation_code(&error) else { return Err(error) };
+            return Ok(Err(own(code, &error)));
+        }
+        let row = read_item(tx, table, &raw)?;
+        let size_bytes = row.as_ref().map_or(0, |row| row.size_bytes as usize);
+        let units = 2.0 * read_units(size_bytes, true);
+        reads.take(tx, units);
+        let item = row.map(|row| match &self.projection {
+            Some(projection) => Item::from_bytes(projection.apply(Map::of(&row.item))),
+            None => Item::from_bytes(row.item),
+        });
+        Ok(Ok((item, size_bytes, units)))
+    }
+}
+
+/// What the members of TransactWriteItems have in common.
+struct Parts<'i> {
+    table: &'i str,
+    condition: Option<&'i String>,
+    update: Option<&'i String>,
+    names: Option<&'i BTreeMap<String, String>>,
+    values: Option<&'i Item>,
+    on_failure: Option<&'i String>,
+}
+
+macro_rules! parts {
+    ($of:expr, $condition:expr, $update:expr) => {
+        Parts {
+            table: &$of.table_name,
+            condition: $condition,
+            update: $update,
+            names: $of.expression_attribute_names.as_ref(),
+            values: $of.expression_attribute_values.as_ref(),
+            on_failure: $of.return_values_on_condition_check_failure.as_ref(),
+        }
+    };
+}
+
 impl DynamoDb {
     pub(crate) fn transact_get_items(
         &self,
@@ -77,57 +145,25 @@ impl DynamoDb {
         input: &TransactGetItemsInput,
     ) -> Result<TransactGetItemsOutput, Error> {
         let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
-        let mut gets = Vec::new();
-        for member in &input.transact_items {
-            let get = &member.get;
-            let name = TableName::parse(cx, &get.table_name)?;
-            let mut params = Params::new(
-                &self.parsed,
-                get.expression_attribute_names.as_ref(),
-                None,
-                &[("ProjectionExpression", get.projection_expression.is_some())],
-                &[],
-            )?;
-            check_fault(&get.key)?;
-            let projection = params.projection(get.projection_expression.as_ref())?;
-            params.finish()?;
-            gets.push((name, &get.key, projection));
-        }
+        let gets = self.read_gets(cx, input)?;
         let (mut responses, mut size) = (Vec::new(), 0);
         let mut keys: BTreeSet<RawKey> = BTreeSet::new();
         let mut units: BTreeMap<TableName, (Arc<Table>, f64)> = BTreeMap::new();
         let (mut reasons, mut failed) = (Vec::new(), false);
-        for (name, key, projection) in gets {
-            let table = self.tables.get(tx, &name)?;
-            if let Err(error) = check_key(&table, key.map()) {
-                reasons.push(reason("ValidationError", Some(error.message().to_owned()), None));
-                failed = true;
-                continue;
+        for get in gets {
+            let table = self.tables.get(tx, &get.table)?;
+            match get.run(tx, &table, &mut keys)? {
+                Err(own) => {
+                    failed = true;
+                    reasons.push(own);
+                }
+                Ok((item, item_bytes, taken)) => {
+                    size += item_bytes;
+                    units.entry(get.table).or_insert((table, 0.0)).1 += taken;
+                    reasons.push(none());
+                    responses.push(ItemResponse { item });
+                }
             }
-            check_projection(&table, projection.as_ref())?;
-            reasons.push(none());
-            let raw = key_of(&table, key.map());
-            if !keys.insert(raw.clone()) {
-                return Err(invalid(SAME_ITEM));
-            }
-            let reads = Use::new(&table, None, Way::Read);
-            if let Err(error) = reads.admit(tx) {
-                let Some(code) = cancellation_code(&error) else { return Err(error) };
-                reasons.pop();
-                reasons.push(reason(code, Some(error.message().to_owned()), None));
-                failed = true;
-                continue;
-            }
-            let row = read_item(tx, &table, &raw)?;
-            let item_bytes = row.as_ref().map_or(0, |row| row.size_bytes as usize);
-            size += item_bytes;
-            reads.take(tx, 2.0 * read_units(item_bytes, true));
-            units.entry(name).or_insert((table, 0.0)).1 += 2.0 * read_units(item_bytes, true);
-            let item = row.map(|row| match &projection {
-                Some(projection) => Item::from_bytes(projection.apply(Map::of(&row.item))),
-                None => Item::from_bytes(row.item),
-            });
-            responses.push(ItemResponse { item });
         }
         if failed {
             return Err(canceled(reasons));
@@ -145,6 +181,29 @@ impl DynamoDb {
             consumed_capacity: (wanted != Wanted::Nothing).then(|| consumed.collect()),
             responses: Some(responses),
         })
+    }
+
+    fn read_gets<'i>(
+        &self,
+        cx: &Cx,
+        input: &'i TransactGetItemsInput,
+    ) -> Result<Vec<Read<'i>>, Error> {
+        let one = |member: &'i TransactGetItem| {
+            let get = &member.get;
+            let table = TableName::parse(cx, &get.table_name)?;
+            let mut params = Params::new(
+                &self.parsed,
+                get.expression_attribute_names.as_ref(),
+                None,
+                &[("ProjectionExpression", get.projection_expression.is_some())],
+                &[],
+            )?;
+            check_fault(&get.key)?;
+            let projection = params.projection(get.projection_expression.as_ref())?;
+            params.finish()?;
+            Ok(Read { table, key: &get.key, projection })
+        };
+        input.transact_items.iter().map(one).collect()
     }
 
     pub(crate) fn transact_write_items(
@@ -193,7 +252,7 @@ impl DynamoDb {
             entry.1.add(&doubled(&outcome.units));
             // Such a request takes as much again.
             if !repeated {
-                take_write(tx, table, &outcome.units);
+                outcome.take(tx, table, &key_of(table, mutation.subject().map()));
             }
             let one = collections::metrics(tx, table, metrics, mutation.subject().map())?;
             if let Some(one) = one {
@@ -214,95 +273,53 @@ impl DynamoDb {
     /// One member, looked at as far as that goes without its table.
     fn member(&self, cx: &Cx, member: &TransactWriteItem) -> Result<Mutation, Error> {
         let TransactWriteItem { condition_check, put, delete, update } = member;
-        let count = usize::from(condition_check.is_some())
-            + usize::from(put.is_some())
-            + usize::from(delete.is_some())
-            + usize::from(update.is_some());
-        if count != 1 {
-            return Err(invalid(
-                "TransactItems can only contain one of Check, Put, Update or Delete",
-            ));
+        match (condition_check, put, delete, update) {
+            (None, Some(put), None, None) => {
+                check_new(&put.item)?;
+                let parts = parts!(put, put.condition_expression.as_ref(), None);
+                self.mutation(cx, parts, |_| Deed::Put(put.item.clone()))
+            }
+            (None, None, Some(delete), None) => {
+                check_fault(&delete.key)?;
+                let parts = parts!(delete, delete.condition_expression.as_ref(), None);
+                self.mutation(cx, parts, |_| Deed::Delete(delete.key.clone()))
+            }
+            (None, None, None, Some(update)) => {
+                check_fault(&update.key)?;
+                let condition = update.condition_expression.as_ref();
+                let parts = parts!(update, condition, Some(&update.update_expression));
+                self.mutation(cx, parts, |parsed| {
+                    Deed::Update(update.key.clone(), parsed.unwrap_or_default())
+                })
+            }
+            (Some(check), None, None, None) => {
+                check_fault(&check.key)?;
+                let parts = parts!(check, Some(&check.condition_expression), None);
+                self.mutation(cx, parts, |_| Deed::Check(check.key.clone()))
+            }
+            _ => Err(invalid("TransactItems can only contain one of Check, Put, Update or Delete")),
         }
-        if let Some(Put {
-            item,
-            table_name,
-            condition_expression,
-            expression_attribute_names,
-            expression_attribute_values,
-            return_values_on_condition_check_failure,
-        }) = put
-        {
-            check_new(item)?;
-            return self.mutation(
-                cx,
-                table_name,
-                (condition_expression.as_ref(), None),
-                (expression_attribute_names.as_ref(), expression_attribute_values.as_ref()),
-                return_values_on_condition_check_failure.as_ref(),
-                |_| Deed::Put(item.clone()),
-            );
-        }
-        if let Some(delete) = delete {
-            check_fault(&delete.key)?;
-            return self.mutation(
-                cx,
-                &delete.table_name,
-                (delete.condition_expression.as_ref(), None),
-                (
-                    delete.expression_attribute_names.as_ref(),
-                    delete.expression_attribute_values.as_ref(),
-                ),
-                delete.return_values_on_condition_check_failure.as_ref(),
-                |_| Deed::Delete(delete.key.clone()),
-            );
-        }
-        if let Some(update) = update {
-            check_fault(&update.key)?;
-            return self.mutation(
-                cx,
-                &update.table_name,
-                (update.condition_expression.as_ref(), Some(&update.update_expression)),
-                (
-                    update.expression_attribute_names.as_ref(),
-                    update.expression_attribute_values.as_ref(),
-                ),
-                update.return_values_on_condition_check_failure.as_ref(),
-                |parsed| Deed::Update(update.key.clone(), parsed.unwrap_or_default()),
-            );
-        }
-        let Some(check) = condition_check else { return Err(Error::internal("one is there")) };
-        check_fault(&check.key)?;
-        self.mutation(
-            cx,
-            &check.table_name,
-            (Some(&check.condition_expression), None),
-            (check.expression_attribute_names.as_ref(), check.expression_attribute_values.as_ref()),
-            check.return_values_on_condition_check_failure.as_ref(),
-            |_| Deed::Check(check.key.clone()),
-        )
     }
 
     fn mutation(
         &self,
         cx: &Cx,
-        table: &str,
-        (condition, update): (Option<&String>, Option<&String>),
-        (names, values): (Option<&BTreeMap<String, String>>, Option<&Item>),
-        shown: Option<&String>,
+        parts: Parts<'_>,
         deed: impl FnOnce(Option<expression::Update>) -> Deed,
     ) -> Result<Mutation, Error> {
-        let table = TableName::parse(cx, table)?;
+        let Parts { condition, update, .. } = parts;
+        let table = TableName::parse(cx, parts.table)?;
         let mut params = Params::new(
             &self.parsed,
-            names,
-            values,
+            parts.names,
+            parts.values,
             &[("UpdateExpression", update.is_some()), ("ConditionExpression", condition.is_some())],
             &[],
         )?;
         let update = params.update(update)?;
         let condition = params.condition("ConditionExpression", condition)?;
         params.finish()?;
-        let show_old = shows_old(shown);
+        let show_old = shows_old(parts.on_failure);
         Ok(Mutation { table, deed: deed(update), condition, show_old, wants_old: true })
     }
 }

@@ -1,6 +1,7 @@
 use crate::{Desc, Scope, Stem, Store, StoreError, Table};
 use base::{AccountId, Clock, ManualClock, Region, SeededEntropy, Timestamp};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 crate::row! {
     #[derive(Default)]
@@ -50,6 +51,27 @@ fn a_dropped_transaction_never_happened() {
     put(&store, &Scope::Global, &[("a", "b")]);
     commit(&store, |tx| tx.delete(&THINGS, &Scope::Global, &("a", "b")));
     assert_eq!(listed(&store), [""; 0]);
+}
+
+#[test]
+fn what_a_run_did_in_memory_is_taken_back_when_it_is_run_again() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
+    let store = Store::memory_running_again(clock, Arc::new(SeededEntropy::new(1)), 2);
+    let (count, mut runs) = (Arc::new(AtomicU64::new(0)), 0);
+    for _ in 0..50 {
+        let failed = store.write(|tx| {
+            runs += 1;
+            count.fetch_add(1, Ordering::Relaxed);
+            let count = Arc::clone(&count);
+            tx.unless_it_stands(move || {
+                count.fetch_sub(1, Ordering::Relaxed);
+            });
+            Err::<(), _>(StoreError::Full)
+        });
+        assert!(matches!(failed.now(), Some(Err(StoreError::Full))));
+    }
+    assert!(runs > 60, "{runs} runs");
+    assert_eq!(count.load(Ordering::Relaxed), 50, "each stands once, although it failed");
 }
 
 #[test]

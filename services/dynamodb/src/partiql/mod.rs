@@ -324,7 +324,10 @@ fn failed(error: Error, prepared: Option<&Prepared<'_>>) -> Result<BatchStatemen
         "DuplicateItemException" => "DuplicateItem",
         "ResourceNotFoundException" => "ResourceNotFound",
         code if code.starts_with("AccessDenied") => "AccessDenied",
-        _ => return Err(error),
+        _ => match crate::throttle::cancellation_code(&error) {
+            Some(code) => code,
+            None => return Err(error),
+        },
     };
     let there = matches!(code, "ConditionalCheckFailed" | "DuplicateItem");
     let name = prepared.filter(|_| there).map(|prepared| prepared.table.name.clone());

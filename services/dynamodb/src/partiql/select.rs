@@ -5,7 +5,7 @@ use crate::DynamoDb;
 use crate::capacity::{self, ReadUnits, Wanted, read_units};
 use crate::error::invalid;
 use crate::keyspace::{check_key, partition, space};
-use crate::page::{PAGE_BYTES_MAX, Page, Reading, Source, read_page, rows};
+use crate::page::{PAGE_BYTES_MAX, Page, Reading, Source, rows};
 use crate::params::{check_condition, check_path};
 use crate::query::Range;
 use crate::rows::RawKey;
@@ -74,9 +74,10 @@ pub(super) fn one(
     key: &Item,
     consistent: bool,
 ) -> Result<(Option<Item>, f64), Error> {
-    let reads = Use::new(table, None, Way::Read);
+    let key = key_of(table, key.map());
+    let reads = Use::new(table, None, Way::Read).at(&key.0);
     reads.admit(tx)?;
-    let row = read_item(tx, table, &key_of(table, key.map()))?;
+    let row = read_item(tx, table, &key)?;
     let units = read_units(row.as_ref().map_or(0, |row| row.size_bytes as usize), consistent);
     reads.take(tx, units);
     let item = row.map(|row| match select.is_whole() {
@@ -378,9 +379,8 @@ fn read_all(
             (None, true) => scan.reverse(),
             (None, false) => scan,
         };
-        source.reads().admit(tx)?;
-        let page = read_page(tx, source, scan, &reading)?;
-        source.take(tx, &page.units);
+        let partition = plan.partitions.get(number).map(|range| range.prefix.as_slice());
+        let page = source.admitted(tx, partition, scan, &reading)?;
         all.items.extend(page.items);
         all.scanned += page.scanned;
         all.size_bytes += page.size_bytes;

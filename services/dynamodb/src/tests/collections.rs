@@ -86,3 +86,27 @@ fn metrics_tell_gigabytes() {
     let told = db.ok("PutItem", &put("a", 0, true, wanted));
     assert!(told.contains(r#""SizeEstimateRangeGB":[3.0,4.0]"#), "{told}");
 }
+
+#[test]
+fn sizes_come_along_with_a_restored_table() {
+    let db = limited(5_000);
+    (0..2).for_each(|c| drop(db.ok("PutItem", &put("a", c, true, ""))));
+    let told = db.ok("CreateBackup", r#"{"TableName":"tab","BackupName":"one"}"#);
+    let arn = super::member(&told, "BackupArn").to_owned();
+    db.later(0);
+    let restore = |name: &str, more: &str| {
+        let input = format!(r#"{{"BackupArn":"{arn}","TargetTableName":"{name}"{more}}}"#);
+        db.ok("RestoreTableFromBackup", &input);
+        db.later(0);
+    };
+    restore("again", "");
+    let into = |name: &str, c| put("a", c, false, "").replace(r#""tab""#, &format!("\"{name}\""));
+    db.check("PutItem", &into("again", 2), TOO_LARGE);
+    let delete = r#"{"TableName":"again","Key":{"p":{"S":"a"},"c":{"N":"1"}}}"#;
+    db.ok("DeleteItem", delete);
+    db.ok("PutItem", &into("again", 2));
+    db.check("PutItem", &into("again", 3).replace(r#""y":"#, r#""x":{"N":"1"},"y":"#), TOO_LARGE);
+    // Without local indexes there are no collections, and no limit.
+    restore("plain", r#","LocalSecondaryIndexOverride":[]"#);
+    (2..9).for_each(|c| drop(db.ok("PutItem", &into("plain", c))));
+}

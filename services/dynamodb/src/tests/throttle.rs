@@ -23,20 +23,25 @@ fn table(db: &Db, members: &str, attributes: &str) {
 
 const FIVE: &str = r#""ProvisionedThroughput":{"ReadCapacityUnits":2,"WriteCapacityUnits":5}"#;
 
-fn put(db: &Db) -> bool {
-    let put = r#"{"TableName":"tab","Item":{"p":{"S":"a"}}}"#;
-    match db.call("PutItem", put) {
+fn put_key(db: &Db, key: &str) -> bool {
+    let put = format!(r#"{{"TableName":"tab","Item":{{"p":{{"S":"{key}"}}}}}}"#);
+    match db.call("PutItem", &put) {
         Ok(_) => true,
         Err(error) => {
-            assert_eq!(error.code(), "ProvisionedThroughputExceededException", "{error}");
+            let codes = ["ProvisionedThroughputExceededException", "ThrottlingException"];
+            assert!(codes.contains(&error.code()), "{error}");
             false
         }
     }
 }
 
-/// How many of the writes at this moment are let in.
+fn put(db: &Db) -> bool {
+    put_key(db, "a")
+}
+
+/// How many of the writes at this moment are let in, each of a partition key of its own.
 fn puts(db: &Db, most: usize) -> usize {
-    (0..most).take_while(|_| put(db)).count()
+    (0..most).take_while(|n| put_key(db, &n.to_string())).count()
 }
 
 fn wait(db: &Db, millis: u32) {
@@ -55,6 +60,7 @@ fn a_second_has_what_is_provisioned_and_five_minutes_are_saved() {
     wait(&db, 3_600_000);
     assert_eq!(puts(&db, 5_000), 1_500);
     db.check("PutItem", r#"{"TableName":"tab","Item":{"p":{"S":"a"}}}"#, PROVISIONED);
+    assert!(!put_key(&db, "another"));
     // Reads have a bucket of their own; what one costs may be more than is left.
     let get = r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#;
     (0..4).for_each(|_| drop(db.ok("GetItem", get)));
@@ -63,7 +69,7 @@ fn a_second_has_what_is_provisioned_and_five_minutes_are_saved() {
             .is_ok()
     );
     wait(&db, 3_600_000);
-    let scan = r#"{"TableName":"tab","ConsistentRead":true}"#;
+    let scan = r#"{"TableName":"tab","ConsistentRead":true,"Limit":1}"#;
     assert_eq!((0..2_000).take_while(|_| db.call("Scan", scan).is_ok()).count(), 600);
     db.check("Scan", scan, PROVISIONED);
     db.check("GetItem", get, PROVISIONED);
@@ -187,4 +193,58 @@ fn more_is_had_once_more_is_provisioned_and_nothing_is_held_by_default() {
     let free = Db::new();
     table(&free, FIVE, "");
     assert_eq!(puts(&free, 100), 100);
+}
+
+const HOT: &str = "ThrottlingException: Throughput exceeds the current capacity of your table or index. DynamoDB is automatically scaling your table or index so please try again shortly. If exceptions persist, check if you have a hot key: https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html";
+
+#[test]
+fn one_partition_key_gives_no_more_than_a_partition() {
+    let db = throttling();
+    table(&db, r#""BillingMode":"PAY_PER_REQUEST""#, "");
+    wait(&db, 600_000);
+    assert_eq!((0..3_000).take_while(|_| put(&db)).count(), 1_000, "no burst is saved");
+    db.check("PutItem", r#"{"TableName":"tab","Item":{"p":{"S":"a"}}}"#, HOT);
+    assert!(put_key(&db, "b"), "another partition");
+    wait(&db, 100);
+    assert_eq!((0..3_000).take_while(|_| put(&db)).count(), 100);
+    let query = r#"{"TableName":"tab","KeyConditionExpression":"p = :p","ConsistentRead":true,"ExpressionAttributeValues":{":p":{"S":"a"}}}"#;
+    assert_eq!((0..4_000).take_while(|_| db.call("Query", query).is_ok()).count(), 3_000);
+    let get = r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#;
+    db.check("GetItem", get, HOT);
+    db.ok("Scan", r#"{"TableName":"tab"}"#);
+    let batch = r#"{"Statements":[{"Statement":"SELECT * FROM tab WHERE p = 'a'"},{"Statement":"SELECT * FROM tab WHERE p = 'b'"}]}"#;
+    let told = db.ok("BatchExecuteStatement", batch);
+    assert!(told.contains(r#""Code":"ThrottlingError""#), "{told}");
+    assert!(told.contains(r#""S":"b""#), "{told}");
+}
+
+#[test]
+fn a_hot_key_of_an_index_holds_up_what_reaches_it() {
+    let db = throttling();
+    let index = r#""GlobalSecondaryIndexes":[{"IndexName":"byx","KeySchema":[{"AttributeName":"x","KeyType":"HASH"}],
+        "Projection":{"ProjectionType":"KEYS_ONLY"}}]"#;
+    let members = format!(r#""BillingMode":"PAY_PER_REQUEST",{index}"#);
+    table(&db, &members, r#",{"AttributeName":"x","AttributeType":"S"}"#);
+    let put = |n: usize, x: &str| {
+        let item = format!(r#"{{"p":{{"S":"k{n}"}},"x":{{"S":"{x}"}}}}"#);
+        db.call("PutItem", &format!(r#"{{"TableName":"tab","Item":{item}}}"#))
+    };
+    assert_eq!((0..2_000).take_while(|n| put(*n, "hot").is_ok()).count(), 1_000);
+    let error = put(2_000, "hot").unwrap_err();
+    assert_eq!(error.code(), "ThrottlingException", "{error}");
+    assert!(put(2_000, "cold").is_ok());
+}
+
+#[test]
+fn what_the_store_runs_again_is_paid_once() {
+    // Every second transaction is run twice, for no reason of its own.
+    let limits = Limits { throttling: true, ..Limits::default() };
+    let db = Db {
+        tables: gen_dynamodb::Handler(DynamoDb::with_limits(limits)),
+        world: api::testing::World::running_again(2),
+        ..Db::new()
+    };
+    table(&db, FIVE, "");
+    wait(&db, 10_000);
+    assert_eq!(puts(&db, 200), 55);
 }
