@@ -15,6 +15,7 @@
 mod ast;
 mod evaluate;
 pub mod fuzz;
+mod joined;
 mod keys;
 mod parse;
 pub mod partiql;

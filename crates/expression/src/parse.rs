@@ -4,9 +4,10 @@ use crate::ast::{
     Action, Call, Comparator, Condition, Function, Operand, Path, Projection, SetValue, Step,
     Update,
 };
+use crate::joined::{Joins, Term, deeper, joined};
 use crate::reserved::is_reserved;
 use crate::token::{Kind, Token, tokens};
-use crate::{DEPTH_MAX, EXPRESSION_BYTES_MAX, OPERATORS_MAX};
+use crate::{EXPRESSION_BYTES_MAX, OPERATORS_MAX};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -64,12 +65,6 @@ pub fn update(text: &str) -> Result<Update> {
     }
     parser.complaint()?;
     Ok(update)
-}
-
-/// What parentheses may hold before it is known which.
-enum Term {
-    Condition(Condition),
-    Operand(Operand),
 }
 
 struct Parser<'a> {
@@ -158,41 +153,12 @@ impl<'a> Parser<'a> {
         self.complaint.take().map_or(Ok(()), |(_, text)| Err(text))
     }
 
-    /// One level down; the caller comes up again by itself.
-    fn deeper(&mut self) -> Result<()> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err("The expression is nested too deeply; expression nested too deeply".into());
-        }
-        Ok(())
-    }
-
     fn or(&mut self) -> Result<Term> {
-        let first = self.and()?;
-        if !self.peek().is_word("OR") {
-            return Ok(first);
-        }
-        let mut all = vec![self.as_condition(first)?];
-        while self.take_word("OR") {
-            self.operators += 1;
-            let next = self.and()?;
-            all.push(self.as_condition(next)?);
-        }
-        Ok(Term::Condition(Condition::Or(all)))
+        joined(self, "OR", Parser::and, Condition::Or)
     }
 
     fn and(&mut self) -> Result<Term> {
-        let first = self.not()?;
-        if !self.peek().is_word("AND") {
-            return Ok(first);
-        }
-        let mut all = vec![self.as_condition(first)?];
-        while self.take_word("AND") {
-            self.operators += 1;
-            let next = self.not()?;
-            all.push(self.as_condition(next)?);
-        }
-        Ok(Term::Condition(Condition::And(all)))
+        joined(self, "AND", Parser::not, Condition::And)
     }
 
     fn not(&mut self) -> Result<Term> {
@@ -259,7 +225,7 @@ impl<'a> Parser<'a> {
             return self.operand().map(Term::Operand);
         }
         let doubled = self.peek().is("(");
-        self.deeper()?;
+        deeper(&mut self.depth)?;
         let start = self.at;
         let inner = self.or()?;
         self.expect(")")?;
@@ -292,7 +258,7 @@ impl<'a> Parser<'a> {
             return self.operand();
         }
         let doubled = self.peek().is("(");
-        self.deeper()?;
+        deeper(&mut self.depth)?;
         let operand = self.operand_in_parentheses()?;
         self.expect(")")?;
         self.depth -= 1;
@@ -319,7 +285,7 @@ impl<'a> Parser<'a> {
 
     fn call(&mut self, name: &str) -> Result<Operand> {
         self.operators += 1;
-        self.deeper()?;
+        deeper(&mut self.depth)?;
         let operands = self.arguments()?;
         self.depth -= 1;
         if !self.in_update {
@@ -479,7 +445,7 @@ impl<'a> Parser<'a> {
         // A pair of parentheses may be around the whole sum, or around its first operand.
         if self.peek().is("(") {
             self.at += 1;
-            self.deeper()?;
+            deeper(&mut self.depth)?;
             let inner = self.set_value()?;
             self.expect(")")?;
             self.depth -= 1;
@@ -503,6 +469,18 @@ impl<'a> Parser<'a> {
             return Ok(SetValue::Minus(first, self.operand_in_parentheses()?));
         }
         Ok(SetValue::Operand(first))
+    }
+}
+
+impl Joins for Parser<'_> {
+    fn take_joint(&mut self, word: &str) -> bool {
+        let found = self.take_word(word);
+        self.operators += usize::from(found);
+        found
+    }
+
+    fn part(&mut self, term: Term) -> Result<Condition> {
+        self.as_condition(term)
     }
 }
 

@@ -291,17 +291,11 @@ fn read_typed(
 ) -> Result<(), Rejection> {
     match kind {
         Kind::S => {
-            let found = from.kind()?;
-            if found != Json::String {
-                return Err(cannot(found, "String"));
-            }
+            check_text(from)?;
             push_sized(value::S, from.string()?.as_bytes(), out);
         }
         Kind::N => {
-            let found = from.kind()?;
-            if found != Json::String {
-                return Err(cannot(found, "String"));
-            }
+            check_text(from)?;
             let text = from.string()?;
             match number::normal(&text) {
                 Ok(text) => push_sized(value::N, text.as_bytes(), out),
@@ -357,6 +351,13 @@ fn read_typed(
         }
     }
     Ok(())
+}
+
+fn check_text(from: &mut Reader<'_>) -> Result<(), Rejection> {
+    match from.kind()? {
+        Json::String => Ok(()),
+        found => Err(cannot(found, "String")),
+    }
 }
 
 fn deeper(fault: &mut Fault, depth: usize) {

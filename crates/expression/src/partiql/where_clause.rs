@@ -3,17 +3,11 @@
 use super::parse::{Parser, Result};
 use super::token::Kind;
 use super::words::{self, malformed};
-use crate::DEPTH_MAX;
 use crate::ast::{Call, Comparator, Condition, Function, Operand, Path, Step};
+use crate::joined::{Joins, Term, deeper, joined};
 use item::string;
 
 const INDEX_MAX: u32 = 99_999;
-
-/// What parentheses may hold before it is known which.
-enum Term {
-    Condition(Condition),
-    Operand(Operand),
-}
 
 fn condition_of(term: Term, words: &str) -> Result<Condition> {
     match term {
@@ -29,47 +23,30 @@ fn negated(condition: Condition) -> Condition {
     }
 }
 
+impl Joins for Parser<'_> {
+    fn take_joint(&mut self, word: &str) -> bool {
+        let found = self.take_word(word);
+        self.operators += usize::from(found);
+        found
+    }
+
+    fn part(&mut self, term: Term) -> Result<Condition> {
+        condition_of(term, words::AND_OR_OPERAND)
+    }
+}
+
 impl Parser<'_> {
     pub(super) fn condition(&mut self) -> Result<Condition> {
         let term = self.or()?;
         condition_of(term, words::NOT_BOOLEAN)
     }
 
-    /// One level down; the caller comes up again by itself.
-    fn deeper(&mut self) -> Result<()> {
-        self.depth += 1;
-        if self.depth > DEPTH_MAX {
-            return Err("The expression is nested too deeply; expression nested too deeply".into());
-        }
-        Ok(())
-    }
-
     fn or(&mut self) -> Result<Term> {
-        let first = self.and()?;
-        if !self.peek().is_word("OR") {
-            return Ok(first);
-        }
-        let mut all = vec![condition_of(first, words::AND_OR_OPERAND)?];
-        while self.take_word("OR") {
-            self.operators += 1;
-            let next = self.and()?;
-            all.push(condition_of(next, words::AND_OR_OPERAND)?);
-        }
-        Ok(Term::Condition(Condition::Or(all)))
+        joined(self, "OR", Parser::and, Condition::Or)
     }
 
     fn and(&mut self) -> Result<Term> {
-        let first = self.not()?;
-        if !self.peek().is_word("AND") {
-            return Ok(first);
-        }
-        let mut all = vec![condition_of(first, words::AND_OR_OPERAND)?];
-        while self.take_word("AND") {
-            self.operators += 1;
-            let next = self.not()?;
-            all.push(condition_of(next, words::AND_OR_OPERAND)?);
-        }
-        Ok(Term::Condition(Condition::And(all)))
+        joined(self, "AND", Parser::not, Condition::And)
     }
 
     fn not(&mut self) -> Result<Term> {
@@ -220,7 +197,7 @@ impl Parser<'_> {
 
     fn primary(&mut self) -> Result<Term> {
         if self.take("(") {
-            self.deeper()?;
+            deeper(&mut self.depth)?;
             let inner = self.or()?;
             self.depth -= 1;
             self.expect(")", "Expected RIGHT_PAREN")?;
@@ -249,7 +226,7 @@ impl Parser<'_> {
             }
             return Err(format!("Unrecognized function: {name} at {}", self.place(&token)));
         };
-        self.deeper()?;
+        deeper(&mut self.depth)?;
         let operands = self.arguments()?;
         self.depth -= 1;
         let call = Call { function, operands };
@@ -292,7 +269,7 @@ impl Parser<'_> {
         };
         self.next();
         self.next();
-        self.deeper()?;
+        deeper(&mut self.depth)?;
         let mut operands = Vec::new();
         while !self.peek().is(")") {
             operands.push(self.set_operand()?);

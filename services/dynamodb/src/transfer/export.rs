@@ -1,6 +1,6 @@
 //! ExportTableToPointInTime, DescribeExport, ListExports.
 
-use super::{CallerRow, EXPORT, Listing};
+use super::{CallerRow, EXPORT, Listing, status, with_token};
 use crate::DynamoDb;
 use crate::ask::{Asks, on};
 use crate::backups::new_id;
@@ -20,9 +20,6 @@ use store::{Scope, Table, row};
 pub(crate) const EXPORTS: Table<String, ExportRow> = Table::new(0x040c, "dynamodb.export");
 /// Files of an export, by its id and their number.
 pub(crate) const FILES: Table<(String, u32), FileRow> = Table::new(0x040d, "dynamodb.export-file");
-
-/// How long a client token is remembered.
-const TOKEN_MS: i64 = 8 * 3_600_000;
 
 row! {
     pub struct ExportRow {
@@ -105,11 +102,7 @@ impl ExportRow {
     }
 
     fn status(&self) -> &'static str {
-        match (self.ended, &self.failure) {
-            (None, _) => "IN_PROGRESS",
-            (Some(_), None) => "COMPLETED",
-            (Some(_), Some(_)) => "FAILED",
-        }
+        status(self.ended, self.failure.as_ref())
     }
 
     pub fn kind(&self) -> &'static str {
@@ -218,6 +211,47 @@ fn wanted(
     Ok((to, Some(from), old_images))
 }
 
+/// An export that has not begun.
+fn new_row(
+    tx: &Tx,
+    cx: &Cx,
+    name: &TableName,
+    table: &crate::table::Table,
+    input: &ExportTableToPointInTimeInput,
+) -> Result<ExportRow, Error> {
+    let (moment, from, old_images) = wanted(tx, table, input)?;
+    Ok(ExportRow {
+        id: new_id(cx, tx.now()),
+        account: name.account,
+        region: name.region.clone(),
+        table: name.name.clone(),
+        table_id: table.id.clone(),
+        number: table.number,
+        pin: (tx.version() + 1) << 8,
+        moment,
+        from,
+        old_images,
+        bucket: input.s3_bucket.clone(),
+        bucket_owner: input.s3_bucket_owner.clone(),
+        prefix: input.s3_prefix.clone(),
+        sse: input.s3_sse_algorithm.clone().or(Some("AES256".into())),
+        sse_key: input.s3_sse_kms_key_id.clone(),
+        caller: CallerRow::of(cx),
+        token: input.client_token.clone(),
+        started: tx.now(),
+        ended: None,
+        failure: None,
+        failure_text: None,
+        begun: false,
+        after: Vec::new(),
+        all_written: false,
+        files: 0,
+        item_count: 0,
+        size_bytes: 0,
+        keys: table.keys().map(str::to_owned).collect(),
+    })
+}
+
 impl DynamoDb {
     /// Permission for the table, and for all that is going to be written.
     pub(crate) fn ask_export(&self, cx: &Cx, input: &ExportTableToPointInTimeInput) -> Asks {
@@ -257,38 +291,10 @@ impl DynamoDb {
                 format!("Point in time recovery is not enabled for table '{}'", name.name),
             ));
         }
-        let (moment, from, old_images) = wanted(tx, &table, input)?;
-        let row = ExportRow {
-            id: new_id(cx, tx.now()),
-            account: name.account,
-            region: name.region.clone(),
-            table: name.name.clone(),
-            table_id: table.id.clone(),
-            number: table.number,
-            pin: (tx.version() + 1) << 8,
-            moment,
-            from,
-            old_images,
-            bucket: input.s3_bucket.clone(),
-            bucket_owner: input.s3_bucket_owner.clone(),
-            prefix: input.s3_prefix.clone(),
-            sse: input.s3_sse_algorithm.clone().or(Some("AES256".into())),
-            sse_key: input.s3_sse_kms_key_id.clone(),
-            caller: CallerRow::of(cx),
-            token: input.client_token.clone(),
-            started: tx.now(),
-            ended: None,
-            failure: None,
-            failure_text: None,
-            begun: false,
-            after: Vec::new(),
-            all_written: false,
-            files: 0,
-            item_count: 0,
-            size_bytes: 0,
-            keys: table.keys().map(str::to_owned).collect(),
-        };
-        if let Some(known) = with_token(tx, &row)? {
+        let row = new_row(tx, cx, &name, &table, input)?;
+        if let Some(known) = with_token(tx, &EXPORTS, &row.scope(), row.token.as_ref(), |row| {
+            (row.token.as_ref(), row.started)
+        })? {
             if !known.is_same(&row) {
                 return Err(Error::new(
                     &e::EXPORT_CONFLICT_EXCEPTION,
@@ -300,7 +306,7 @@ impl DynamoDb {
             });
         }
         let mut pinned = table.row.clone();
-        pin(&mut pinned, row.pin, from.map_or(moment.at, |from| from.at));
+        pin(&mut pinned, row.pin, row.from.map_or(row.moment.at, |from| from.at));
         save(tx, &pinned)?;
         tx.put(&EXPORTS, &table.scope, row.id.as_str(), &row)?;
         tx.enqueue(&EXPORT, &(row.account, row.region.clone(), row.id.clone()))?;
@@ -340,21 +346,4 @@ impl DynamoDb {
             next_token,
         })
     }
-}
-
-/// An export that was asked for with the same token not long ago.
-fn with_token(tx: &Tx, row: &ExportRow) -> Result<Option<ExportRow>, Error> {
-    if row.token.is_none() {
-        return Ok(None);
-    }
-    for known in tx.scan(&EXPORTS, &row.scope()).reverse() {
-        let (_, known) = known?;
-        if known.started < row.started.plus_millis(-TOKEN_MS) {
-            return Ok(None);
-        }
-        if known.token == row.token {
-            return Ok(Some(known));
-        }
-    }
-    Ok(None)
 }

@@ -5,12 +5,11 @@
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/S3DataExport.Output.html>
 
 use super::export::{EXPORTS, ExportRow, FILES, FileRow};
-use super::{S3, Trouble, of_error, of_s3};
+use super::{Errand, OfTransfer, S3, Trouble, of_error, of_s3};
 use crate::history::{next_changes, next_items, unpin};
-use crate::jobs::{ATTEMPTS_MAX, scope_of};
 use crate::keyspace::pick;
 use api::{Background, Error, RequestBody, Tx};
-use base::{AccountId, Region, Timestamp};
+use base::Timestamp;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -21,31 +20,18 @@ use item::{Item, Map};
 use md5::{Digest as _, Md5};
 use smithy::json::quoted;
 use std::io::Write as _;
-use store::{JobKind, JobOutcome, Jobs, Scope, StoreError};
+use store::{JobKind, JobOutcome, Scope, StoreError};
 
-pub(crate) const EXPORT: JobKind<(AccountId, Region, String)> =
-    JobKind::new(0x040a, "dynamodb.export");
+pub(crate) const EXPORT: JobKind<OfTransfer> = JobKind::new(0x040a, "dynamodb.export");
 
 /// Bytes of one data file before they are compressed.
 const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-pub(super) fn register(jobs: &mut Jobs, with: &Background) {
-    let with = with.clone();
-    jobs.register_errand(&EXPORT, ATTEMPTS_MAX, move |_, (account, region, id)| {
-        let with = with.clone();
-        Box::pin(async move {
-            let scope = scope_of(account, &region);
-            match step(&with, &scope, &id).await {
-                Ok(outcome) => Ok(outcome),
-                Err(Trouble::Later(error)) => Err(error),
-                Err(Trouble::Over(code, text)) => {
-                    end(&with, &scope, &id, Some((code, text))).await?;
-                    Ok(JobOutcome::Done)
-                }
-            }
-        })
-    });
-}
+pub(super) const ERRAND: Errand = Errand {
+    kind: EXPORT,
+    step: |with, scope, id| Box::pin(step(with, scope, id)),
+    fail: |with, scope, id, why| Box::pin(end(with, scope, id, Some(why))),
+};
 
 /// One file, or the manifests.
 async fn step(with: &Background, scope: &Scope, id: &str) -> Result<JobOutcome, Trouble> {

@@ -2,7 +2,7 @@
 
 use super::export::split;
 use super::records::FormatRow;
-use super::{CallerRow, IMPORT, Listing};
+use super::{CallerRow, IMPORT, Listing, status, with_token};
 use crate::DynamoDb;
 use crate::ask::{Asks, on};
 use crate::backups::new_id;
@@ -19,9 +19,6 @@ use store::{Scope, Table, row};
 
 /// By the last part of the import's ARN.
 pub(crate) const IMPORTS: Table<String, ImportRow> = Table::new(0x040e, "dynamodb.import");
-
-/// How long a client token is remembered.
-const TOKEN_MS: i64 = 8 * 3_600_000;
 
 row! {
     pub struct ImportRow {
@@ -66,11 +63,7 @@ impl ImportRow {
     }
 
     fn status(&self) -> &'static str {
-        match (self.ended, &self.failure) {
-            (None, _) => "IN_PROGRESS",
-            (Some(_), None) => "COMPLETED",
-            (Some(_), Some(_)) => "FAILED",
-        }
+        status(self.ended, self.failure.as_ref())
     }
 
     fn source(&self) -> S3BucketSource {
@@ -171,6 +164,21 @@ fn format(input: &ImportTableInput, table: &TableRow) -> Result<FormatRow, Error
     })
 }
 
+/// The table as CreateTable would be asked for it.
+fn creation(wanted: &TableCreationParameters) -> CreateTableInput {
+    CreateTableInput {
+        table_name: wanted.table_name.clone(),
+        attribute_definitions: Some(wanted.attribute_definitions.clone()),
+        key_schema: Some(wanted.key_schema.clone()),
+        billing_mode: wanted.billing_mode.clone(),
+        provisioned_throughput: wanted.provisioned_throughput.clone(),
+        on_demand_throughput: wanted.on_demand_throughput.clone(),
+        sse_specification: wanted.sse_specification.clone(),
+        global_secondary_indexes: wanted.global_secondary_indexes.clone(),
+        ..CreateTableInput::default()
+    }
+}
+
 impl DynamoDb {
     /// Permission for the table, and for all that is going to be read.
     pub(crate) fn ask_import(&self, cx: &Cx, input: &ImportTableInput) -> Asks {
@@ -201,23 +209,13 @@ impl DynamoDb {
         }
         let name = TableName::parse(cx, &wanted.table_name)?;
         check_index_name(&name.name)?;
-        let mut table = new_row(
-            cx,
-            &CreateTableInput {
-                table_name: wanted.table_name.clone(),
-                attribute_definitions: Some(wanted.attribute_definitions.clone()),
-                key_schema: Some(wanted.key_schema.clone()),
-                billing_mode: wanted.billing_mode.clone(),
-                provisioned_throughput: wanted.provisioned_throughput.clone(),
-                on_demand_throughput: wanted.on_demand_throughput.clone(),
-                sse_specification: wanted.sse_specification.clone(),
-                global_secondary_indexes: wanted.global_secondary_indexes.clone(),
-                ..CreateTableInput::default()
-            },
-        )?;
+        let mut table = new_row(cx, &creation(wanted))?;
         let format = format(input, &table)?;
         let source = &input.s3_bucket_source;
-        if let Some(known) = with_token(tx, cx, input.client_token.as_ref())? {
+        let scope = Scope::AccountRegion(cx.account, cx.region.clone());
+        if let Some(known) = with_token(tx, &IMPORTS, &scope, input.client_token.as_ref(), |row| {
+            (row.token.as_ref(), row.started)
+        })? {
             let same = known.table.name == name.name
                 && known.bucket == source.s3_bucket
                 && known.prefix == source.s3_key_prefix
@@ -304,24 +302,6 @@ impl DynamoDb {
             next_token,
         })
     }
-}
-
-/// An import that was asked for with the same token not long ago.
-fn with_token(tx: &Tx, cx: &Cx, token: Option<&String>) -> Result<Option<ImportRow>, Error> {
-    if token.is_none() {
-        return Ok(None);
-    }
-    let scope = Scope::AccountRegion(cx.account, cx.region.clone());
-    for known in tx.scan(&IMPORTS, &scope).reverse() {
-        let (_, known) = known?;
-        if known.started < tx.now().plus_millis(-TOKEN_MS) {
-            return Ok(None);
-        }
-        if known.token.as_ref() == token {
-            return Ok(Some(known));
-        }
-    }
-    Ok(None)
 }
 
 /// The table that an import fills, while it does.

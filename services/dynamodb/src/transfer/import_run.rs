@@ -4,23 +4,21 @@
 
 use super::import::{IMPORTS, ImportRow, table_of};
 use super::records::{Record, Records};
-use super::{S3, Trouble, of_error, of_s3};
+use super::{Errand, OfTransfer, S3, Trouble, of_error, of_s3};
 use crate::error::invalid;
-use crate::jobs::{ATTEMPTS_MAX, count_later, scope_of};
+use crate::jobs::count_later;
 use crate::keyspace::check_item;
 use crate::mutation::check_new;
 use crate::table::{Table, save};
 use crate::write::{Change, change_item, key_of, read_item};
 use api::{Background, Body, Error, RequestBody, Tx};
-use base::{AccountId, Region};
 use bytes::Bytes;
 use gen_s3::{GetObjectInput, GetObjectOutput, ListObjectsV2Input, ListObjectsV2Output};
 use item::Item;
 use std::future::poll_fn;
-use store::{JobKind, JobOutcome, Jobs, Scope};
+use store::{JobKind, JobOutcome, Scope};
 
-pub(crate) const IMPORT: JobKind<(AccountId, Region, String)> =
-    JobKind::new(0x040b, "dynamodb.import");
+pub(crate) const IMPORT: JobKind<OfTransfer> = JobKind::new(0x040b, "dynamodb.import");
 
 /// Records and bytes of one transaction.
 const BATCH_RECORDS: usize = 100;
@@ -28,23 +26,11 @@ const BATCH_BYTES: usize = 512 * 1024;
 /// With more records that are no items an import is given up.
 const ERRORS_MAX: u64 = 10_000;
 
-pub(super) fn register(jobs: &mut Jobs, with: &Background) {
-    let with = with.clone();
-    jobs.register_errand(&IMPORT, ATTEMPTS_MAX, move |_, (account, region, id)| {
-        let with = with.clone();
-        Box::pin(async move {
-            let scope = scope_of(account, &region);
-            match step(&with, &scope, &id).await {
-                Ok(outcome) => Ok(outcome),
-                Err(Trouble::Later(error)) => Err(error),
-                Err(Trouble::Over(code, text)) => {
-                    end(&with, &scope, &id, Some((code, text))).await?;
-                    Ok(JobOutcome::Done)
-                }
-            }
-        })
-    });
-}
+pub(super) const ERRAND: Errand = Errand {
+    kind: IMPORT,
+    step: |with, scope, id| Box::pin(step(with, scope, id)),
+    fail: |with, scope, id, why| Box::pin(end(with, scope, id, Some(why))),
+};
 
 fn row(with: &Background, scope: &Scope, id: &str) -> Result<Option<ImportRow>, Trouble> {
     let row = with.store.read(|tx| tx.get(&IMPORTS, scope, id))?;

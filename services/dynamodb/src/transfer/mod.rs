@@ -7,13 +7,15 @@ mod import_run;
 pub(crate) mod records;
 
 use crate::error::invalid;
+use crate::jobs::{ATTEMPTS_MAX, scope_of};
 use crate::names::TableName;
 use api::{Background, Caller, Cx, Error, Outgoing, Reply, RequestBody, Tx};
-use base::{AccountId, Partition, Region};
+use base::{AccountId, Partition, Region, Timestamp};
 use policy::{Principal, PrincipalKind};
 use smithy::Struct;
+use std::pin::Pin;
 use std::sync::Arc;
-use store::{JobError, Jobs, Row, Scope, StoreError, Table, row};
+use store::{JobError, JobKind, JobOutcome, Jobs, Row, Scope, StoreError, Table, row};
 
 pub(crate) use export_run::EXPORT;
 pub(crate) use import_run::IMPORT;
@@ -36,8 +38,83 @@ row! {
 }
 
 pub(crate) fn register(jobs: &mut Jobs, with: &Background) {
-    export_run::register(jobs, with);
-    import_run::register(jobs, with);
+    export_run::ERRAND.register(jobs, with);
+    import_run::ERRAND.register(jobs, with);
+}
+
+/// By account, region and id.
+type OfTransfer = (AccountId, Region, String);
+type Soon<'a, T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send + 'a>>;
+
+type Step = for<'a> fn(&'a Background, &'a Scope, &'a str) -> Soon<'a, JobOutcome, Trouble>;
+/// Ends it for good, with the code and text of what went wrong.
+type Fail = for<'a> fn(
+    &'a Background,
+    &'a Scope,
+    &'a str,
+    (&'static str, String),
+) -> Soon<'a, (), JobError>;
+
+/// What is done for each export, or each import.
+struct Errand {
+    kind: JobKind<OfTransfer>,
+    step: Step,
+    fail: Fail,
+}
+
+impl Errand {
+    fn register(self, jobs: &mut Jobs, with: &Background) {
+        let (with, step, fail) = (with.clone(), self.step, self.fail);
+        jobs.register_errand(&self.kind, ATTEMPTS_MAX, move |_, (account, region, id)| {
+            let with = with.clone();
+            Box::pin(async move {
+                let scope = scope_of(account, &region);
+                match step(&with, &scope, &id).await {
+                    Ok(outcome) => Ok(outcome),
+                    Err(Trouble::Later(error)) => Err(error),
+                    Err(Trouble::Over(code, text)) => {
+                        fail(&with, &scope, &id, (code, text)).await?;
+                        Ok(JobOutcome::Done)
+                    }
+                }
+            })
+        });
+    }
+}
+
+fn status(ended: Option<Timestamp>, failure: Option<&String>) -> &'static str {
+    match (ended, failure) {
+        (None, _) => "IN_PROGRESS",
+        (Some(_), None) => "COMPLETED",
+        (Some(_), Some(_)) => "FAILED",
+    }
+}
+
+/// How long a client token is remembered.
+const TOKEN_MS: i64 = 8 * 3_600_000;
+
+/// What was asked for with the same token not long ago. `known` tells a row's token and when it began.
+fn with_token<R: Row>(
+    tx: &Tx,
+    rows: &Table<String, R>,
+    scope: &Scope,
+    token: Option<&String>,
+    known: fn(&R) -> (Option<&String>, Timestamp),
+) -> Result<Option<R>, Error> {
+    if token.is_none() {
+        return Ok(None);
+    }
+    for row in tx.scan(rows, scope).reverse() {
+        let (_, row) = row?;
+        let (its, began) = known(&row);
+        if began < tx.now().plus_millis(-TOKEN_MS) {
+            return Ok(None);
+        }
+        if its == token {
+            return Ok(Some(row));
+        }
+    }
+    Ok(None)
 }
 
 impl CallerRow {
