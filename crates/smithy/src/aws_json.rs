@@ -211,6 +211,12 @@ impl Sink for Text {
     fn list_open(&mut self) {
         self.0.open('[');
     }
+    fn size_bytes(&self) -> usize {
+        self.0.size_bytes()
+    }
+    fn make_room(&mut self, bytes: usize) {
+        self.0.make_room(bytes);
+    }
     fn list_close(&mut self) {
         self.0.close(']');
     }

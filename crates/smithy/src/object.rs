@@ -177,6 +177,11 @@ pub(crate) trait Sink {
     fn map_open(&mut self);
     fn map_close(&mut self);
     fn list_open(&mut self);
+    /// Bytes so far, and room for as many more: a long list is best written where it need not move.
+    fn size_bytes(&self) -> usize {
+        0
+    }
+    fn make_room(&mut self, _bytes: usize) {}
     fn list_close(&mut self);
     fn key(&mut self, key: &str);
     fn text(&mut self, text: &str);
@@ -203,14 +208,22 @@ pub(crate) fn encode(sink: &mut impl Sink, value: &dyn Struct) {
     sink.map_close();
 }
 
+/// The first of a list says how long the rest may be; that is no reason to take any amount of memory.
+const ROOM_BYTES_MAX: usize = 1 << 20;
+
 pub(crate) fn encode_value(sink: &mut impl Sink, shape: &Shape, value: Value<'_>) {
     match (shape, value) {
         (_, Value::Absent) => sink.null(),
         (_, Value::Struct(inner)) => encode(sink, inner),
         (Shape::List(rules), Value::List(list)) => {
             sink.list_open();
-            for item in (0..list.len()).filter_map(|i| list.get(i)) {
+            let start = sink.size_bytes();
+            for (index, item) in (0..list.len()).filter_map(|i| list.get(i)).enumerate() {
                 encode_value(sink, &rules.item, item.value());
+                if index == 0 {
+                    let rest = (sink.size_bytes() - start).saturating_mul(list.len());
+                    sink.make_room(rest.min(ROOM_BYTES_MAX));
+                }
             }
             sink.list_close();
         }

@@ -17,6 +17,14 @@ impl Writer {
         Writer { out: String::with_capacity(capacity), comma: false }
     }
 
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.out.len()
+    }
+
+    pub(crate) fn make_room(&mut self, bytes: usize) {
+        self.out.reserve(bytes);
+    }
+
     fn separate(&mut self) {
         if self.comma {
             self.out.push(',');
