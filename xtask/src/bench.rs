@@ -31,27 +31,53 @@ cargo xtask bench [GROUP...] [--quick] [--items N] [--offline] [--with-fakecloud
 /// A peer as it is asked for on the bench's command line, and how to get it.
 struct Peer {
     option: &'static str,
+    /// The groups that it takes part in.
+    groups: &'static [&'static str],
     /// Below the peers' folder.
     program: &'static str,
     install: fn(&Path) -> Result<(), String>,
 }
 
+const OBJECTS: &[&str] = &["s3", "store", "start", "memory"];
+const EVERYTHING: &[&str] = &["s3", "store", "start", "memory", "dynamodb"];
 const PEERS: &[Peer] = &[
-    Peer { option: "moto", program: "moto/bin/moto_server", install: install_moto },
-    Peer { option: "s3s-fs", program: "bin/s3s-fs", install: install_s3s_fs },
+    Peer {
+        option: "moto",
+        groups: EVERYTHING,
+        program: "moto/bin/moto_server",
+        install: install_moto,
+    },
+    Peer { option: "s3s-fs", groups: OBJECTS, program: "bin/s3s-fs", install: install_s3s_fs },
     Peer {
         option: "dynalite",
+        groups: &["dynamodb"],
         program: "dynalite/node_modules/.bin/dynalite",
         install: install_dynalite,
     },
-    Peer { option: "nginx", program: "nginx/usr/sbin/nginx", install: install_nginx },
+    Peer {
+        option: "dynoxide",
+        groups: &["dynamodb"],
+        program: "bin/dynoxide",
+        install: install_dynoxide,
+    },
+    Peer {
+        option: "nginx",
+        groups: &["s3"],
+        program: "nginx/usr/sbin/nginx",
+        install: install_nginx,
+    },
 ];
-const FAKECLOUD: Peer =
-    Peer { option: "fakecloud", program: "bin/fakecloud", install: install_fakecloud };
+const FAKECLOUD: Peer = Peer {
+    option: "fakecloud",
+    groups: EVERYTHING,
+    program: "bin/fakecloud",
+    install: install_fakecloud,
+};
 
 // Pinned: figures of another version are other figures.
 const MOTO: &str = "moto[server]==5.2.5";
 const DYNALITE: &str = "dynalite@4.0.0";
+const DYNOXIDE_VERSION: &str = "3.2.0";
 const S3S_FS_VERSION: &str = "0.14.1";
 const FAKECLOUD_VERSION: &str = "0.51.0";
 
@@ -71,7 +97,8 @@ pub fn run(root: &Path, words: &[&str]) -> Result<bool, String> {
     println!("building the binary and the bench");
     run::must(root, &run::cargo(), &["build", "--release", "-q", "-p", "cloud", "-p", "bench"])?;
     let wanted = words.contains(&"--with-fakecloud") || peers.join(FAKECLOUD.program).is_file();
-    for peer in PEERS.iter().chain(wanted.then_some(&FAKECLOUD)) {
+    let asked = |peer: &&Peer| takes_part(peer, words);
+    for peer in PEERS.iter().chain(wanted.then_some(&FAKECLOUD)).filter(asked) {
         let program = peers.join(peer.program);
         match fetch(peer, &program, &peers, words.contains(&"--offline")) {
             Ok(()) => args.extend([format!("--{}", peer.option), text(&program)]),
@@ -123,6 +150,13 @@ fn release_folder(root: &Path) -> Result<PathBuf, String> {
         .ok_or_else(|| "cargo metadata names no target directory".to_owned())
 }
 
+/// Whether any of the groups asked for has it; without a group, all are.
+fn takes_part(peer: &Peer, words: &[&str]) -> bool {
+    let known = ["s3", "store", "start", "memory", "many", "snapshot", "dynamodb"];
+    let mut groups = words.iter().filter(|word| known.contains(word)).peekable();
+    groups.peek().is_none() || groups.any(|group| peer.groups.contains(group))
+}
+
 fn fetch(peer: &Peer, program: &Path, peers: &Path, offline: bool) -> Result<(), String> {
     if program.is_file() {
         return Ok(());
@@ -148,6 +182,13 @@ fn install_moto(peers: &Path) -> Result<(), String> {
 fn install_dynalite(peers: &Path) -> Result<(), String> {
     run::must(peers, "npm", &["install", "--silent", "--prefix", "dynalite", DYNALITE])?;
     Ok(())
+}
+
+/// In memory and over HTTP; what else it has takes minutes to build.
+fn install_dynoxide(peers: &Path) -> Result<(), String> {
+    let parts = ["--no-default-features", "--features", "native-sqlite,http-server,cli"];
+    let named = ["dynoxide-rs", "--version", DYNOXIDE_VERSION];
+    install_crate(peers, &[&named[..], &parts[..]].concat())
 }
 
 fn install_s3s_fs(peers: &Path) -> Result<(), String> {

@@ -45,6 +45,7 @@ impl Contestant {
         add("fakecloud", Kind::Peer, options.fakecloud.as_ref());
         add("moto", Kind::Peer, options.moto.as_ref());
         add("dynalite", Kind::ItemPeer, options.dynalite.as_ref());
+        add("dynoxide", Kind::ItemPeer, options.dynoxide.as_ref());
         let there = |one: &Contestant| one.program.is_file();
         match all.iter().find(|one| !there(one)) {
             Some(gone) => Err(format!("{} is not at {}", gone.name, gone.program.display())),
@@ -93,6 +94,9 @@ impl Contestant {
             "dynalite" => {
                 command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
                 command.args(["--createTableMs", "0"]);
+            }
+            "dynoxide" => {
+                command.args(["--host", "127.0.0.1", "--port", &port.to_string()]);
             }
             "fakecloud" => {
                 command.args(["--addr", &address]);

@@ -14,6 +14,7 @@ pub struct Options {
     pub fakecloud: Option<PathBuf>,
     pub nginx: Option<PathBuf>,
     pub dynalite: Option<PathBuf>,
+    pub dynoxide: Option<PathBuf>,
     /// Of the large table, where the usual number takes too long or too much room.
     pub items: Option<u64>,
     /// Named in the table: what could not be installed, and why.
@@ -94,6 +95,7 @@ pub fn parse(words: &[&str]) -> Result<Options, String> {
             "--fakecloud" => options.fakecloud = Some(value.into()),
             "--nginx" => options.nginx = Some(value.into()),
             "--dynalite" => options.dynalite = Some(value.into()),
+            "--dynoxide" => options.dynoxide = Some(value.into()),
             "--items" => {
                 let number = value.parse().map_err(|_| "--items takes a number".to_owned())?;
                 options.items = Some(number);

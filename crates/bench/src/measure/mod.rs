@@ -33,6 +33,9 @@ struct Scale {
     snapshot_bytes: u64,
     /// In the large table.
     items: u64,
+    /// Of items, whose measures have many contestants.
+    item_rounds: usize,
+    item_time: Duration,
 }
 
 impl Scale {
@@ -49,6 +52,8 @@ impl Scale {
                 upload_bytes: gib,
                 snapshot_bytes: gib,
                 items: options.items.unwrap_or(20_000),
+                item_rounds: 1,
+                item_time: time,
             };
         }
         let time = Duration::from_secs(3);
@@ -60,6 +65,8 @@ impl Scale {
             upload_bytes: 5 * gib,
             snapshot_bytes: 10 * gib,
             items: options.items.unwrap_or(10_000_000),
+            item_rounds: 3,
+            item_time: Duration::from_secs(2),
         }
     }
 }
@@ -95,12 +102,9 @@ pub fn run(options: &Options) -> Result<(), String> {
             Group::Many => vec![many::listing(&bench)?, many::lifecycle(&bench)?],
             Group::Snapshot => vec![snapshot::measure(&bench)?],
             Group::DynamoDb => {
-                let mut tables = items::gets(&bench)?;
-                tables.extend([
-                    items::writes(&bench)?,
-                    items::queries(&bench)?,
-                    items::load(&bench)?,
-                ]);
+                let mut tables =
+                    vec![items::gets(&bench)?, items::writes(&bench)?, items::queries(&bench)?];
+                tables.extend(items::load(&bench)?);
                 tables
             }
         };
