@@ -191,17 +191,18 @@ impl Paces {
     /// Has an eye on an answer from now on.
     pub fn watch(&self, response: &mut Response) {
         let body = std::mem::take(response.body_mut());
-        let (length, from) = match body {
+        let (length, held, from) = match body {
             ResponseStream::Empty => return,
-            ResponseStream::Whole(bytes) => (Some(bytes.len() as u64), Source::Bytes(bytes)),
-            ResponseStream::Flowing(length, stream) => (length, Source::Stream(stream)),
+            ResponseStream::Whole(bytes) => (Some(bytes.len() as u64), bytes, None),
+            ResponseStream::Flowing(length, stream) => (length, Bytes::new(), Some(stream)),
         };
         let pace = Arc::new(Pace(Mutex::new(Some(Instant::now()))));
         let mut all = self.all.lock();
         all.retain(|one| one.strong_count() > 0);
         all.push(Arc::downgrade(&pace));
         self.any.store(true, Ordering::Relaxed);
-        *response.body_mut() = ResponseStream::Flowing(length, Box::pin(Watched { from, pace }));
+        *response.body_mut() =
+            ResponseStream::Flowing(length, Box::pin(Watched { held, from, pace }));
     }
 
     /// Whether a reader has taken nothing for so long.
@@ -214,18 +215,29 @@ impl Paces {
     }
 }
 
-enum Source {
-    Bytes(Bytes),
-    Stream(Pin<Box<dyn ByteStream>>),
-}
-
-/// Of an answer that is there at once: what is handed over waits in hyper's memory, out of sight.
+/// What is handed over waits in hyper's memory, out of sight: a reader takes so much in time, however slow
+/// he is, or has stalled.
 const PIECE_BYTES: usize = 16 * 1024;
 
 /// A body that notes when its reader is waited for.
 struct Watched {
-    from: Source,
+    held: Bytes,
+    from: Option<Pin<Box<dyn ByteStream>>>,
     pace: Arc<Pace>,
+}
+
+impl Watched {
+    fn next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        while self.held.is_empty() {
+            let Some(stream) = &mut self.from else { return Poll::Ready(None) };
+            match std::task::ready!(stream.as_mut().poll_next(cx)) {
+                Some(Ok(bytes)) => self.held = bytes,
+                end => return Poll::Ready(end),
+            }
+        }
+        let most = self.held.len().min(PIECE_BYTES);
+        Poll::Ready(Some(Ok(self.held.split_to(most))))
+    }
 }
 
 impl ByteStream for Watched {
@@ -233,13 +245,7 @@ impl ByteStream for Watched {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
-        let next = match &mut self.from {
-            Source::Bytes(bytes) if bytes.is_empty() => Poll::Ready(None),
-            Source::Bytes(bytes) => {
-                Poll::Ready(Some(Ok(bytes.split_to(bytes.len().min(PIECE_BYTES)))))
-            }
-            Source::Stream(stream) => stream.as_mut().poll_next(cx),
-        };
+        let next = self.next(cx);
         let given = matches!(next, Poll::Ready(Some(Ok(_))));
         *self.pace.0.lock() = given.then(Instant::now);
         next
@@ -434,6 +440,18 @@ mod tests {
         }
     }
 
+    /// A body in one piece.
+    struct Once(Option<Bytes>);
+
+    impl ByteStream for Once {
+        fn poll_next(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Bytes, Error>>> {
+            Poll::Ready(self.0.take().map(Ok))
+        }
+    }
+
     #[test]
     fn a_reader_who_takes_nothing_is_noticed() {
         let paces = Paces::default();
@@ -464,6 +482,14 @@ mod tests {
         assert!(taken == long && waits());
         drop(response);
         assert!(!waits(), "what is gone waits for nobody");
+        // What comes in large pieces goes on in small ones, too.
+        let mut response = Response::new(ResponseStream::Flowing(None, Box::pin(Once(Some(long)))));
+        paces.watch(&mut response);
+        let mut sizes = Vec::new();
+        while let Poll::Ready(Some(Ok(frame))) = next(&mut response) {
+            sizes.push(frame.into_data().unwrap().len());
+        }
+        assert_eq!(sizes, [PIECE_BYTES, PIECE_BYTES, PIECE_BYTES - 1]);
         let mut response = Response::new(ResponseStream::Flowing(None, Box::pin(Later)));
         paces.watch(&mut response);
         assert!(waits() && next(&mut response).is_pending());
