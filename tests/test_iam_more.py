@@ -35,6 +35,7 @@ def test_tags_of_all_that_has_them(account, pair):
     iam = account.iam
     iam.create_role(RoleName="r", AssumeRolePolicyDocument=trust({"AWS": account.id}))
     iam.create_instance_profile(InstanceProfileName="i")
+    assert [own["InstanceProfileName"] for own in iam.list_instance_profiles()["InstanceProfiles"]] == ["i"]
     iam.create_open_id_connect_provider(Url=GITHUB, ClientIDList=["c"])
     iam.upload_server_certificate(ServerCertificateName="s", CertificateBody=pair[0], PrivateKey=pair[1])
     serial = iam.create_virtual_mfa_device(VirtualMFADeviceName="m")["VirtualMFADevice"]["SerialNumber"]
