@@ -52,21 +52,25 @@ fn failed(path: &Path, what: &str) -> io::Error {
 }
 
 impl Authority {
-    /// Reads the authority in `folder`, or makes one for these domains.
+    /// Reads the authority in `folder`, or makes one for these domains. It is written at once where it
+    /// `lasts`, and waits for no disk where all of the folder is thrown away at the end.
     pub fn load_or_make(
         folder: &Path,
         domains: &[String],
         now: Timestamp,
         entropy: &dyn Entropy,
+        lasts: bool,
     ) -> io::Result<Loaded> {
         let authority = match Authority::load(folder)? {
             Some(authority) => {
                 // Who made it may have been killed before the names were on the disk.
-                sync_folder(Some(folder))?;
-                sync_folder(folder.parent())?;
+                if lasts {
+                    sync_folder(Some(folder))?;
+                    sync_folder(folder.parent())?;
+                }
                 authority
             }
-            None => Authority::make(folder, domains, now, entropy)?,
+            None => Authority::make(folder, domains, now, entropy, lasts)?,
         };
         let uncovered =
             domains.iter().filter(|domain| !authority.covers(domain)).cloned().collect();
@@ -109,6 +113,7 @@ impl Authority {
         domains: &[String],
         now: Timestamp,
         entropy: &dyn Entropy,
+        lasts: bool,
     ) -> io::Result<Authority> {
         let mut serial = [0; 16];
         entropy.fill(&mut serial);
@@ -125,9 +130,11 @@ impl Authority {
         let pem =
             format!("name: {name}\n{DOMAINS}{}\n{}", domains.join(" "), pem("CERTIFICATE", &der));
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        sync_folder(folder.parent())?;
-        write(&folder.join(KEY_FILE), &self::pem("PRIVATE KEY", pkcs8.as_ref()), 0o600)?;
-        write(&folder.join(CERTIFICATE_FILE), &pem, 0o644)?;
+        if lasts {
+            sync_folder(folder.parent())?;
+        }
+        write(&folder.join(KEY_FILE), &self::pem("PRIVATE KEY", pkcs8.as_ref()), 0o600, lasts)?;
+        write(&folder.join(CERTIFICATE_FILE), &pem, 0o644, lasts)?;
         Ok(Authority { name, key, domains: domains.to_vec(), pem })
     }
 
@@ -186,14 +193,16 @@ fn pem(kind: &str, der: &[u8]) -> String {
 }
 
 /// Whole or not at all, and there before anything that is written after it.
-fn write(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+fn write(path: &Path, text: &str, mode: u32, lasts: bool) -> io::Result<()> {
     let partial = path.with_extension("partial");
     let _ = fs::remove_file(&partial);
     let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&partial)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
+    if lasts {
+        file.sync_all()?;
+    }
     fs::rename(&partial, path)?;
-    sync_folder(path.parent())
+    if lasts { sync_folder(path.parent()) } else { Ok(()) }
 }
 
 /// A name is on the disk once its folder is synced: a certificate whose key's name a power cut took
@@ -226,7 +235,7 @@ pub(crate) mod tests {
 
         pub fn load(&self, domains: &[&str]) -> io::Result<Loaded> {
             let domains: Vec<String> = domains.iter().map(|&name| name.to_owned()).collect();
-            Authority::load_or_make(&self.0, &domains, NOW, &SeededEntropy::new(5))
+            Authority::load_or_make(&self.0, &domains, NOW, &SeededEntropy::new(5), true)
         }
     }
 

@@ -62,7 +62,7 @@ impl Docker {
         let engine = Engine::open(parts)
             .await
             .map_err(|error| Failure::new(exit::DATA, format!("containers: {error}")))?;
-        let http = Http::new(&services::trusted())
+        let http = Http::new(services::trusted)
             .map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
         let mirrors = config.mirrors.clone();
         let registries = Client { engine: engine.clone(), http, local: Some(local), mirrors };

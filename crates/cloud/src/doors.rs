@@ -184,6 +184,7 @@ fn options(config: &Config, tls: Option<Tls>, workers: Workers) -> ListenOptions
         connections_max: config.connections,
         head_timeout: config.head_timeout,
         stall_timeout: config.stall_timeout,
+        linger: if config.is_ephemeral { Duration::ZERO } else { listen::LINGER },
         drain_timeout: config.drain_timeout,
         tls,
         workers,
@@ -218,7 +219,8 @@ fn local_tls(
     let folder = config.data.join(AUTHORITY);
     let now = base::Clock::now(&*clock);
     let loaded =
-        Authority::load_or_make(&folder, &domains(config), now, &OsEntropy).map_err(failed)?;
+        Authority::load_or_make(&folder, &domains(config), now, &OsEntropy, !config.is_ephemeral)
+            .map_err(failed)?;
     if !loaded.uncovered.is_empty() {
         lines.push(format!(
             "no TLS for {}: the authority in {} is older; remove that folder for a new one",

@@ -100,9 +100,10 @@ fn run() -> Result<(), Failure> {
                 _ => {
                     start_log(&config.log)?;
                     unneeded.iter().for_each(|line| eprintln!("cumulet: {line}"));
+                    config.is_ephemeral = matches.get_flag("ephemeral");
                     config.ends_containers =
-                        matches.get_flag("ephemeral") || matches.get_flag("end_containers");
-                    if !matches.get_flag("ephemeral") {
+                        config.is_ephemeral || matches.get_flag("end_containers");
+                    if !config.is_ephemeral {
                         return up::run(&config, &settings, None);
                     }
                     let _scratch =

@@ -381,6 +381,8 @@ pub struct Config {
     pub listen_given: bool,
     /// Whether its containers end with it, however it ends.
     pub ends_containers: bool,
+    /// Whether nothing of it stays when it ends.
+    pub is_ephemeral: bool,
     pub ready_file: Option<PathBuf>,
     pub log: String,
     pub threads: usize,
@@ -522,6 +524,7 @@ impl Config {
                 Some(Source::Flag | Source::Variable)
             ),
             ends_containers: false,
+            is_ephemeral: false,
             docker_sockets: settings.all("docker_socket").iter().map(PathBuf::from).collect(),
             docker_tls: docker_tls(settings)?,
             upstreams: settings

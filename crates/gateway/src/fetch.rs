@@ -12,7 +12,7 @@ use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureSc
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use sha1::{Digest, Sha1};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -22,7 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Gets over the network of this machine.
 #[derive(Debug)]
 pub struct Web {
-    roots: Arc<RootCertStore>,
+    trusted: fn() -> Vec<u8>,
+    /// Read when they are first needed: there are some hundreds.
+    roots: OnceLock<Arc<RootCertStore>>,
 }
 
 impl Fetch for Web {
@@ -61,12 +63,20 @@ fn split(url: &str) -> Option<(bool, &str, u16, &str)> {
 }
 
 impl Web {
-    /// `trusted`: the certificates that this machine trusts, in PEM.
-    pub fn new(trusted: &[u8]) -> Web {
-        let mut roots = RootCertStore::empty();
-        let all = CertificateDer::pem_slice_iter(trusted).filter_map(Result::ok);
-        roots.add_parsable_certificates(all);
-        Web { roots: Arc::new(roots) }
+    /// `trusted` gives the certificates that this machine trusts, in PEM.
+    pub fn new(trusted: fn() -> Vec<u8>) -> Web {
+        Web { trusted, roots: OnceLock::new() }
+    }
+
+    fn roots(&self) -> Arc<RootCertStore> {
+        let roots = self.roots.get_or_init(|| {
+            let mut roots = RootCertStore::empty();
+            let pem = (self.trusted)();
+            let all = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+            roots.add_parsable_certificates(all);
+            Arc::new(roots)
+        });
+        roots.clone()
     }
 
     async fn get(&self, url: &str, thumbprints: &[String]) -> Result<Vec<u8>, String> {
@@ -95,7 +105,7 @@ impl Web {
     fn tls(&self, thumbprints: &[String]) -> Result<Arc<rustls::ClientConfig>, String> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let verifier = Verifier {
-            roots: self.roots.clone(),
+            roots: self.roots(),
             thumbprints: thumbprints.iter().map(|print| print.to_ascii_lowercase()).collect(),
             provider: provider.clone(),
         };

@@ -29,7 +29,7 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const HEAD_BYTES_MAX: usize = base::limits::REQUEST_HEAD_BYTES_MAX;
 
 /// At the end, for requests that were sent before it and are not read yet.
-const LINGER: Duration = Duration::from_millis(100);
+pub const LINGER: Duration = Duration::from_millis(100);
 
 /// How patient the listener is.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct ListenOptions {
     pub head_timeout: Duration,
     /// For the next bytes of a body, in either direction.
     pub stall_timeout: Duration,
+    /// At the end, for requests that are on their way. Nothing where whoever asks for the end is who sends.
+    pub linger: Duration,
     /// For requests under way when the end has come.
     pub drain_timeout: Duration,
     pub tls: Option<Tls>,
@@ -153,6 +155,7 @@ impl Default for ListenOptions {
             connections_max: 4096,
             head_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(60),
+            linger: LINGER,
             drain_timeout: Duration::from_secs(10),
             tls: None,
             workers: Workers::default(),
@@ -198,7 +201,7 @@ pub async fn serve(
     mut stop: watch::Receiver<bool>,
 ) {
     let room = Arc::new(Semaphore::new(options.connections_max));
-    let drain = options.drain_timeout;
+    let (linger, drain) = (options.linger, options.drain_timeout);
     let shared = Arc::new(Shared { http: builder(&options), gateway, options });
     let graceful = GracefulShutdown::new();
     loop {
@@ -222,8 +225,8 @@ pub async fn serve(
     }
     drop(listener);
     shared.gateway.closing.store(true, Relaxed);
-    if shared.gateway.totals.connections.load(Relaxed) > 0 {
-        tokio::time::sleep(LINGER).await;
+    if shared.gateway.totals.connections.load(Relaxed) > 0 && !linger.is_zero() {
+        tokio::time::sleep(linger).await;
     }
     let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
 }

@@ -10,6 +10,7 @@ const BATCH_BEGIN: u16 = 16;
 const BATCH_END: u16 = 17;
 const NFTABLES: u16 = 10 << 8;
 const NEW_TABLE: u16 = NFTABLES;
+const GET_TABLE: u16 = NFTABLES | 1;
 const DELETE_TABLE: u16 = NFTABLES | 2;
 const NEW_CHAIN: u16 = NFTABLES | 3;
 const NEW_RULE: u16 = NFTABLES | 6;
@@ -78,8 +79,22 @@ impl Firewall {
     }
 
     pub fn remove(&self) -> io::Result<()> {
-        // Making it first spares asking whether it is there.
+        // A change waits until all processors have seen it, some 10 ms: not where there is nothing.
+        if !self.is_there()? {
+            return Ok(());
+        }
+        // Made first, since it may have gone meanwhile.
         self.commit(vec![batch(BATCH_BEGIN), self.new_table(0), self.delete_table()])
+    }
+
+    fn is_there(&self) -> io::Result<bool> {
+        let mut message = Message::new(GET_TABLE, REQUEST | ACK, &head(self.family, 0));
+        message.text(1, &self.table);
+        match Socket::netfilter()?.request(message) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     fn commit(&self, mut messages: Vec<Message>) -> io::Result<()> {

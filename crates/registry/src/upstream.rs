@@ -159,7 +159,7 @@ mod tests {
     fn what_a_copy_is_called() {
         let upstream = Upstream::parse("docker.io=https://id:secret@registry-1.docker.io").unwrap();
         assert_eq!(upstream.shown(), "docker.io=https://registry-1.docker.io");
-        let upstream = upstream.over(&Http::new(b"").unwrap());
+        let upstream = upstream.over(&Http::new(Vec::new).unwrap());
         let remote = upstream.remote("docker.io/library/busybox").unwrap();
         assert_eq!(remote.name, "library/busybox");
         for other in ["docker.io", "docker.iox/a", "library/busybox", "docker.io/"] {

@@ -14,7 +14,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName};
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -78,10 +78,14 @@ fn body(outgoing: Outgoing) -> OutBody {
     }
 }
 
+type Builder = rustls::ConfigBuilder<rustls::ClientConfig, rustls::WantsVerifier>;
+
 /// What this machine trusts.
 #[derive(Clone, Debug)]
 pub struct Http {
-    tls: Arc<rustls::ClientConfig>,
+    trusted: fn() -> Vec<u8>,
+    /// With those, read when they are first needed: there are some hundreds.
+    tls: Arc<OnceLock<Arc<rustls::ClientConfig>>>,
     /// For this machine's loopback, where nobody can be in between.
     loose: Arc<rustls::ClientConfig>,
 }
@@ -177,23 +181,33 @@ fn target(url: &str) -> Result<Target, Error> {
     Ok(Target { secure, host, port, authority: authority.as_str().to_owned(), path })
 }
 
+fn builder() -> Result<Builder, Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::failed(error.to_string()))
+}
+
 impl Http {
-    /// `trusted`: the certificates that this machine trusts, in PEM.
-    pub fn new(trusted: &[u8]) -> Result<Http, Error> {
-        let mut roots = RootCertStore::empty();
-        let all = CertificateDer::pem_slice_iter(trusted).filter_map(Result::ok);
-        roots.add_parsable_certificates(all);
+    /// `trusted` gives the certificates that this machine trusts, in PEM.
+    pub fn new(trusted: fn() -> Vec<u8>) -> Result<Http, Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = || {
-            rustls::ClientConfig::builder_with_provider(provider.clone())
-                .with_safe_default_protocol_versions()
-                .map_err(|error| Error::failed(error.to_string()))
-        };
-        let tls = builder()?.with_root_certificates(roots).with_no_client_auth();
-        let any = Arc::new(AnyCertificate(provider.clone()));
+        let any = Arc::new(AnyCertificate(provider));
         let loose = builder()?.dangerous().with_custom_certificate_verifier(any);
         let loose = loose.with_no_client_auth();
-        Ok(Http { tls: Arc::new(tls), loose: Arc::new(loose) })
+        Ok(Http { trusted, tls: Arc::default(), loose: Arc::new(loose) })
+    }
+
+    fn tls(&self) -> Result<Arc<rustls::ClientConfig>, Error> {
+        if let Some(tls) = self.tls.get() {
+            return Ok(tls.clone());
+        }
+        let mut roots = RootCertStore::empty();
+        let pem = (self.trusted)();
+        let all = CertificateDer::pem_slice_iter(&pem).filter_map(Result::ok);
+        roots.add_parsable_certificates(all);
+        let made = Arc::new(builder()?.with_root_certificates(roots).with_no_client_auth());
+        Ok(self.tls.get_or_init(|| made).clone())
     }
 
     /// Whether a server of this machine's loopback answers a greeting of TLS in kind.
@@ -271,8 +285,11 @@ impl Http {
             return exchange(stream, request).await.map_err(failed);
         }
         let name = ServerName::try_from(place.host.clone()).map_err(|e| failed(e.to_string()))?;
-        let config = if super::is_local(&place.host) { &self.loose } else { &self.tls };
-        let connector = tokio_rustls::TlsConnector::from(config.clone());
+        let config = match super::is_local(&place.host) {
+            true => self.loose.clone(),
+            false => self.tls()?,
+        };
+        let connector = tokio_rustls::TlsConnector::from(config);
         let stream = match tokio::time::timeout(CONNECT, connector.connect(name, stream)).await {
             Ok(stream) => stream.map_err(|error| failed(format!("tls: {error}")))?,
             Err(_) => return Err(failed("TLS handshake timeout".to_owned())),
