@@ -453,7 +453,7 @@ fn fault() -> Command {
                 .arg(
                     Arg::new("selector")
                         .value_name("SERVICE:OPERATION")
-                        .required(true)
+                        .required_unless_present("partition")
                         .help("What it is about: s3:GetObject, s3:Get*, s3:*"),
                 )
                 .args([
@@ -462,7 +462,8 @@ fn fault() -> Command {
                     option("latency", "DURATION", "Wait so long first: 200ms"),
                     option("times", "N", "End after so many"),
                     option("seed", "N", "The same requests each time"),
-                    option("partition", "A,B", "Between two containers; not done yet"),
+                    option("partition", "A,B", "In place of all that: two containers that do not reach each other")
+                        .conflicts_with_all(["selector", "error", "rate", "latency", "times", "seed"]),
                 ])
                 .args(whose()),
         )
@@ -619,6 +620,14 @@ pub fn settings(matches: &ArgMatches) -> Result<Settings, Failure> {
         all.set(key, values, Source::Flag);
     }
     Ok(all)
+}
+
+/// Says something to a person, and nothing to a program that reads what is printed.
+pub fn remark(text: &str) {
+    use std::io::IsTerminal;
+    if std::io::stdout().is_terminal() {
+        eprintln!("{text}");
+    }
 }
 
 pub fn value(matches: &ArgMatches, name: &str) -> Option<String> {

@@ -22,21 +22,28 @@ pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
         }
         _ => client.ask("GET", PAGE, "")?,
     };
-    print!("{}", table(&answer));
+    let table = table(&answer);
+    if table.is_empty() {
+        cli::remark("no faults are in force");
+    }
+    print!("{table}");
     Ok(())
 }
 
 fn query(matches: &ArgMatches) -> Result<String, Failure> {
     let usage = |text: String| Failure::new(exit::USAGE, text);
     let given = |name: &str| cli::value(matches, name);
-    let selector = given("selector").unwrap_or_default();
-    let (service, operation) = selector.split_once(':').ok_or_else(|| {
-        usage(format!("{selector:?} is no selector; write SERVICE:OPERATION, as s3:GetObject"))
-    })?;
+    let selector = given("selector");
+    let parts = selector.as_ref().map(|selector| {
+        selector.split_once(':').ok_or_else(|| {
+            usage(format!("{selector:?} is no selector; write SERVICE:OPERATION, as s3:GetObject"))
+        })
+    });
+    let parts = parts.transpose()?;
     let latency = given("latency").map(|text| milliseconds(&text)).transpose().map_err(usage)?;
     let mut pairs = vec![
-        ("service", Some(service.to_owned())),
-        ("operation", Some(operation.to_owned())),
+        ("service", parts.map(|(service, _)| service.to_owned())),
+        ("operation", parts.map(|(_, operation)| operation.to_owned())),
         ("latency_ms", latency.map(|ms| ms.to_string())),
     ];
     let names = ["error", "rate", "times", "seed", "partition"];
@@ -64,6 +71,10 @@ fn table(answer: &Document) -> String {
             _ => None,
         };
         let of = |name| text(fault, name).unwrap_or("");
+        if let Some(both) = text(fault, "partition") {
+            out.push_str(&format!("{}  partition between {both}\n", of("id")));
+            continue;
+        }
         let mut words = vec![of("id").to_owned(), of("selector").to_owned()];
         if let Some(status) = number("status") {
             words.push(format!("{} ({status})", of("error")));

@@ -7,7 +7,7 @@ use crate::settings::Config;
 use base::{AccountId, percent};
 use clap::ArgMatches;
 use engine::Engine;
-use gateway::Leftovers;
+use gateway::{Leftovers, Partitions};
 use std::io::{IsTerminal, Write};
 use std::pin::Pin;
 use store::{StoreError, Tx};
@@ -68,5 +68,18 @@ impl Leftovers for OfEngine {
             let _ = done.send(());
         });
         Box::pin(async move { drop(ended.await) })
+    }
+}
+
+impl Partitions for OfEngine {
+    fn may(&self, one: &str, other: &str) -> Result<(), String> {
+        self.0.may_part(one, other).map_err(|error| error.to_string())
+    }
+
+    fn set(
+        &self,
+        pairs: Vec<(String, String)>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        Box::pin(async move { self.0.part(pairs).await.map_err(|error| error.to_string()) })
     }
 }

@@ -121,7 +121,11 @@ async fn serve(
         gateway.open_engine(Arc::new(AtSocket(path.clone())));
     }
     if let Some(engine) = docker.engine() {
-        gateway.see_to_leftovers(Arc::new(OfEngine(engine.clone())));
+        let engine = Arc::new(OfEngine(engine.clone()));
+        gateway.see_to_leftovers(engine.clone());
+        if let Err(error) = gateway.see_to_partitions(engine).await {
+            tracing::error!(?error, "containers that shall not reach each other may");
+        }
     }
     if is_ephemeral {
         ephemeral::end_with_parent(stop).map_err(failed)?;
@@ -203,7 +207,7 @@ fn registry_of(config: &Config, store: &Store) -> Result<Registry, Failure> {
     if config.upstreams.is_empty() {
         return Ok(registry);
     }
-    let http = registry::Http::new(&services::trusted())
+    let http = registry::Http::new(services::trusted)
         .map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
     let upstreams = config.upstreams.iter().cloned().map(|one| one.over(&http));
     Ok(registry.with_upstreams(upstreams.collect()))

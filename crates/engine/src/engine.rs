@@ -13,7 +13,7 @@ use crate::helper::protocol::Ended;
 use crate::hierarchy::Hierarchies;
 use crate::image::Images;
 use crate::names::{self, Found};
-use crate::network::Networks;
+use crate::network::{Networks, Partitions};
 use crate::rows::{CONTAINERS, FORGOTTEN};
 use crate::time;
 use base::Entropy;
@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     pub names: Mutex<BTreeSet<String>>,
     pub execs: Mutex<BTreeMap<String, Arc<Exec>>>,
     helper: tokio::sync::Mutex<Option<Arc<Client>>>,
+    /// Those that shall not reach each other.
+    pub partitions: tokio::sync::Mutex<Partitions>,
     /// None where nothing of the kernel's can be had anyway.
     claim: Mutex<Option<Claim>>,
     ends_with_us: bool,
@@ -90,6 +92,7 @@ impl Engine {
             names: Mutex::default(),
             execs: Mutex::default(),
             helper: tokio::sync::Mutex::new(None),
+            partitions: tokio::sync::Mutex::default(),
             claim: Mutex::new(None),
             ends_with_us,
             store,

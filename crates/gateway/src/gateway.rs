@@ -8,7 +8,7 @@ use crate::audit::{Audit, Event, Failure};
 use crate::authenticate::{Received, Signed};
 use crate::cors;
 use crate::encode::{self, Ids, Response};
-use crate::faults::{Faults, Timer};
+use crate::faults::{Faults, Partitions, Timer};
 use crate::form;
 use crate::guard::{self, Guard};
 use crate::head::{Head, Hoisted};
@@ -146,6 +146,7 @@ pub struct Gateway {
     pub(crate) faults: Faults,
     pub(crate) timer: Option<Arc<dyn Timer>>,
     pub(crate) leftovers: OnceLock<Arc<dyn Leftovers>>,
+    pub(crate) partitions: OnceLock<Arc<dyn Partitions>>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -245,6 +246,7 @@ impl Gateway {
             faults,
             timer: None,
             leftovers: OnceLock::new(),
+            partitions: OnceLock::new(),
         })
     }
 

@@ -56,7 +56,7 @@ mod website;
 mod written;
 
 pub use encode::{Response, ResponseStream};
-pub use faults::Timer;
+pub use faults::{Partitions, Timer};
 pub use fetch::Web;
 pub use gateway::{AccessRules, Gateway, GatewayParts, Pages, Peer};
 pub use keys::{RootKey, WELL_KNOWN};

@@ -60,6 +60,7 @@ impl Gateway {
         });
         commit.await?;
         self.faults.read_again(&self.store)?;
+        self.part().await?;
         if let Some(leftovers) = leftovers {
             leftovers.remove().await;
         }

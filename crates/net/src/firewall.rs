@@ -143,6 +143,35 @@ fn rule(matches: Vec<Match>, verdict: Verdict) -> Rule {
     Rule { matches, verdict }
 }
 
+/// An address that is one of many, as a match.
+pub trait Whole: Copy {
+    /// From this address alone.
+    fn source(self) -> Option<Match>;
+}
+
+impl Whole for Ipv4Addr {
+    fn source(self) -> Option<Match> {
+        Subnet::new(self, 32).map(Match::Source)
+    }
+}
+
+impl Whole for Ipv6Addr {
+    fn source(self) -> Option<Match> {
+        Subnet6::new(self, 128).map(Match::Source6)
+    }
+}
+
+/// For the namespace of a container that hears nothing from these addresses, before anything else sees it.
+pub fn partition<'a, A: Whole + 'a>(unheard: impl IntoIterator<Item = &'a A>) -> Vec<Chain> {
+    let sources = unheard.into_iter().filter_map(|address| address.source());
+    let rules: Vec<Rule> = sources.map(|one| rule(vec![one], Verdict::Drop)).collect();
+    if rules.is_empty() {
+        return Vec::new();
+    }
+    let hook = Hook::Prerouting;
+    vec![Chain { name: "partition", hook, is_nat: false, priority: RAW, rules }]
+}
+
 /// The chains of our table.
 pub fn chains(wanted: &Wanted) -> Vec<Chain> {
     let loopback = Subnet::new(Ipv4Addr::new(127, 0, 0, 0), 8);

@@ -118,6 +118,7 @@ impl Engine {
             settings = blocking(move || networks.plug(&one, &settings, &id, pid, first)).await?;
         }
         container.state().endpoints.insert(network.name.clone(), settings);
+        self.part_again(None).await?;
         if container.is_running() {
             self.name_others(container, pid).await;
         }
@@ -169,6 +170,7 @@ impl Engine {
         })
         .await?;
         container.state().endpoints.remove(&network.name);
+        self.part_again(None).await?;
         self.save(container).await?;
         self.network_event(&network, "disconnect", container);
         Ok(())

@@ -77,6 +77,12 @@ impl Engine {
             }
             state.ports = made.ports;
         }
+        if let Some(namespace) = &made.joined.namespace
+            && let Err(error) = self.part_again(Some((container, namespace))).await
+        {
+            self.leave_networks(container).await;
+            return Err(error);
+        }
         super::splice::begin(container, made.spliced);
         if let Some(sockets) = made.resolver {
             self.begin_resolver(container, sockets);
@@ -171,6 +177,10 @@ impl Engine {
             before
         };
         self.end_resolver(container);
+        // Before somebody else has its addresses.
+        if let Err(error) = self.part_again(None).await {
+            tracing::warn!(%error, "a partition was not taken back");
+        }
         if endpoints.values().all(|endpoint| endpoint.endpoint_id.is_empty()) {
             return;
         }

@@ -6,11 +6,13 @@
 mod endpoints;
 mod etc;
 mod join;
+mod partition;
 mod pools;
 mod ports;
 mod resolver;
 mod splice;
 
+pub(crate) use partition::Partitions;
 pub(crate) use resolver::Resolver;
 pub(crate) use splice::Splices;
 

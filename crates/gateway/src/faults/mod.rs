@@ -6,8 +6,13 @@
 //! protocol; `x-cumulet-fault` in the answer says which fault it was, and the audit trail says so too. Rows
 //! keep them: a restart does not end them, a reset of the cloud does. How often one has struck is counted
 //! from the start of the process.
+//!
+//! A partition is a fault of another kind: two containers do not reach each other while it is there.
 
 mod codes;
+mod partition;
+
+pub use partition::Partitions;
 
 use crate::encode::Response;
 use crate::gateway::Gateway;
@@ -48,6 +53,8 @@ row! {
         7 => times: u64,
         8 => seed: Option<u64>,
         9 => created: Timestamp,
+        /// Two containers that do not reach each other; then all else is empty.
+        10 => between: Vec<String>,
     }
 }
 
@@ -149,10 +156,8 @@ fn bad(text: String) -> Error {
 impl Wanted {
     fn read(gateway: &Gateway, head: &Head<'_>, now: Timestamp) -> Result<Wanted, Error> {
         let given = |name: &str| head.query_value(name).filter(|value| !value.is_empty());
-        if given("partition").is_some() {
-            let text = "Partitions between containers are not done; `docker network disconnect \
-                        NETWORK CONTAINER` cuts one off.";
-            return Err(Error::with_code("NotImplemented", 501, text));
+        if let Some(pair) = given("partition") {
+            return Ok(Wanted(partition::read(gateway, head, pair, now)?));
         }
         let number = |name: &str, most: u64| match given(name) {
             None => Ok(0),
@@ -188,6 +193,7 @@ impl Wanted {
             times: number("times", NUMBER_MAX)?,
             seed,
             created: now,
+            between: Vec::new(),
         }))
     }
 }
@@ -262,6 +268,7 @@ impl Gateway {
         });
         commit.await?;
         self.faults.read_again(&self.store)?;
+        self.part().await?;
         Ok(self.fault_page())
     }
 
@@ -294,6 +301,7 @@ impl Gateway {
         });
         commit.await?;
         self.faults.read_again(&self.store)?;
+        self.part().await?;
         Ok(self.fault_page())
     }
 
@@ -315,22 +323,29 @@ fn shown(all: &[(u64, &FaultRow, Option<u64>)]) -> String {
         out.open('{');
         out.key("id");
         out.string(&id.to_string());
-        out.key("selector");
-        out.string(&format!("{}:{}", row.service, row.operation));
+        if let [one, other] = row.between.as_slice() {
+            out.key("partition");
+            out.string(&format!("{one},{other}"));
+        } else {
+            out.key("selector");
+            out.string(&format!("{}:{}", row.service, row.operation));
+        }
         if !row.error.is_empty() {
             out.key("error");
             out.string(&row.error);
             out.key("status");
             out.integer(row.status.into());
         }
-        out.key("rate");
-        out.string(&(row.rate_ppm as f64 / ALWAYS_PPM as f64).to_string());
+        if row.between.is_empty() {
+            out.key("rate");
+            out.string(&(row.rate_ppm as f64 / ALWAYS_PPM as f64).to_string());
+        }
         let seed = row.seed.map(|seed| seed as i64);
         let numbers = [
             ("latencyMs", Some(row.latency_ms as i64).filter(|ms| *ms > 0)),
             ("times", Some(row.times as i64).filter(|times| *times > 0)),
             ("seed", seed),
-            ("struck", struck.map(|struck| struck as i64)),
+            ("struck", struck.map(|n| n as i64).filter(|_| row.between.is_empty())),
         ];
         for (name, value) in numbers {
             if let Some(value) = value {
@@ -362,6 +377,7 @@ mod tests {
             times,
             seed,
             created: Timestamp::EPOCH,
+            between: Vec::new(),
         };
         Active::new(1, row)
     }
