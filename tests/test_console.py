@@ -1,6 +1,7 @@
 """The web console: a person at a real browser, and each way in which somebody else could act in their
 place or make the page run what they wrote."""
 
+import html
 import json
 import os
 import re
@@ -346,17 +347,18 @@ def test_following_ends_with_the_permission(own_cloud):
     mia = Person(account.cloud)
     mia.sign_in(*key)
     target = mia.loads("/requests")
-    ended = []
+    ended, followed = [], threading.Event()
 
     def follow():
         try:
             for _ in mia.follow(target, "never to be seen", 20):
-                pass
+                followed.set()
         except AssertionError as error:
             ended.append(str(error))
 
     thread = threading.Thread(target=follow)
     thread.start()
+    wait_until(lambda: account.s3.list_buckets() and followed.is_set(), "requests are shown", 20)
     account.iam.delete_user_policy(UserName="mia", PolicyName="p")
     thread.join(30)
     assert ended and "it ended without" in ended[0], ended
@@ -448,6 +450,79 @@ def test_not_over_plain_http_from_elsewhere(own_cloud):
     answer = person.ask("GET", "/sign-in", headers=host)
     assert answer.status == 403 and f"https://cloud.test:{person.port}/_console/" in answer.text
     assert "password" not in answer.text
+
+
+# Changing things.
+
+
+def several(person, bucket, files, prefix=""):
+    """Files chosen together, as a browser sends them."""
+    parts = [("csrf", None, person.number().encode()), ("bucket", None, bucket.encode()), ("prefix", None, prefix.encode())]
+    parts += [("file", name, content) for name, content in files]
+    body = b"".join(
+        f"--X\r\nContent-Disposition: form-data; name=\"{name}\"".encode()
+        + (f"; filename=\"{file}\"\r\nContent-Type: text/plain".encode() if file is not None else b"")
+        + b"\r\n\r\n" + content + b"\r\n" for name, file, content in parts) + b"--X--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=X", "Origin": person.origin}
+    answer = person.ask("POST", "/object/upload", body, headers)
+    assert answer.status == 303, answer.text
+    return html.unescape(re.search(r'<p class="notice (?:good|bad)"[^>]*>(.*?)</p>',
+                                   person.ask("GET", answer.headers["location"].removeprefix("/_console")).text).group(1))
+
+
+def test_several_files_at_once(account, person, bucket):
+    large = os.urandom(3_000_000)
+    files = [("a.txt", b"first"), ("large.bin", large), ("empty", b""), ("lines", b"\r\n--\r\n--x\r\n")]
+    assert several(person, bucket, files, "in/") == "4 files are there."
+    for name, content in files:
+        stored = account.s3.get_object(Bucket=bucket, Key="in/" + name)
+        assert stored["Body"].read() == content and stored["ContentType"] == "text/plain", name
+    assert several(person, bucket, [("one", b"1")]) == "one is there."
+    # What is refused ends it, and what was stored before is said.
+    told = several(person, bucket, [("kept", b"1"), ("k" * 1100, b"2"), ("never", b"3")])
+    assert "KeyTooLongError" in told and "the 1 before it are there" in told, told
+    keys = [entry["Key"] for entry in account.s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert "kept" in keys and "never" not in keys
+
+
+def test_headers_and_metadata(account, person, bucket):
+    s3 = account.s3
+    s3.put_object(Bucket=bucket, Key="k", Body=b"body", ContentType="text/plain", Metadata={"old": "1", "gone": "2"},
+                  Tagging="a=b")
+    shown = person.see("/object", bucket=bucket, key="k").text
+    etag = html.unescape(re.search(r'name="etag" value="([^"]*)"', shown).group(1))
+    assert "old=1" in shown
+    fields = {"bucket": bucket, "key": "k", "version": "", "etag": etag, "content-type": "text/markdown",
+              "cache-control": "max-age=60", "metadata": f"old=3\r\n nasty = {NASTY}\r\n"}
+    assert person.change("/object/metadata", **fields) == ("good", "The headers are saved.")
+    head = s3.head_object(Bucket=bucket, Key="k")
+    assert (head["ContentType"], head["CacheControl"]) == ("text/markdown", "max-age=60")
+    assert head["Metadata"] == {"old": "3", "nasty": NASTY}
+    assert s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"body"
+    assert s3.get_object_tagging(Bucket=bucket, Key="k")["TagSet"] == [{"Key": "a", "Value": "b"}]
+    shown = person.see("/object", bucket=bucket, key="k").text
+    assert NASTY not in shown and "&lt;script&gt;" in shown
+    # Not over what somebody else has written meanwhile, nor with what no header can carry.
+    s3.put_object(Bucket=bucket, Key="k", Body=b"another")
+    kind, said = person.change("/object/metadata", **fields)
+    assert kind == "bad" and "PreconditionFailed" in said
+    for line in ("a b=c", "=c", "a=\x00", "a\x7f=c"):
+        kind, said = person.change("/object/metadata", **{**fields, "etag": "", "metadata": line})
+        assert kind == "bad" and "InvalidMetadata" in said, line
+    assert s3.head_object(Bucket=bucket, Key="k")["Metadata"] == {}
+
+
+def test_a_table_is_made(account, person):
+    fields = {"name": "made", "key": "id", "key-type": "S", "sort": "at", "sort-type": "N"}
+    assert person.change("/table/create", **fields) == ("good", "The table made is there.")
+    table = account.dynamodb.describe_table(TableName="made")["Table"]
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}, {"AttributeName": "at", "KeyType": "RANGE"}]
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert person.change("/table/create", **{**fields, "name": "simple", "sort": ""})[0] == "good"
+    for wrong in ({"name": "made"}, {"name": NASTY}, {"name": ""}, {"key-type": "X"}, {"key": ""}, {"sort": "id"}):
+        kind, said = person.change("/table/create", **{**fields, "name": "other", **wrong})
+        assert kind == "bad", (wrong, said)
+    assert account.dynamodb.list_tables()["TableNames"] == ["made", "simple"]
 
 
 # The rest.

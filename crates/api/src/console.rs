@@ -4,6 +4,7 @@
 //! that come in by the front door like everybody's. What the person may not do, it cannot do either.
 
 use crate::{Body, RequestBody};
+use std::borrow::Cow;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub struct InsideRequest {
     pub method: &'static str,
     /// Path and query, as on the wire.
     pub target: String,
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     pub body: RequestBody,
 }
 

@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use sigv4::{Credentials, Payload, RequestHead, Rules, SigningKey};
 use smithy::Document;
 use smithy::xml::{Reader, Token};
+use std::borrow::Cow;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -74,7 +75,7 @@ pub struct Ask<'a> {
     /// Encoded.
     pub path: &'a str,
     pub query: Pairs<'a>,
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     pub body: Bytes,
 }
 
@@ -87,8 +88,12 @@ impl<'a> Ask<'a> {
         Ask { query, ..self }
     }
 
-    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Ask<'a> {
-        self.headers.push((name, value.into()));
+    pub fn header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<String>,
+    ) -> Ask<'a> {
+        self.headers.push((name.into(), value.into()));
         self
     }
 
@@ -107,9 +112,10 @@ impl Cloud {
     pub async fn send(&self, ask: Ask<'_>) -> Told<InsideAnswer> {
         let Ask { service, method, path, query, mut headers, body } = ask;
         let query = encoded(query);
-        headers.push(("host", self.host.clone()));
-        headers.push(("user-agent", AGENT.to_owned()));
-        let own: Vec<(&str, &[u8])> = headers.iter().map(|(n, v)| (*n, v.as_bytes())).collect();
+        headers.push(("host".into(), self.host.clone()));
+        headers.push(("user-agent".into(), AGENT.to_owned()));
+        let own: Vec<(&str, &[u8])> =
+            headers.iter().map(|(n, v)| (n.as_ref(), v.as_bytes())).collect();
         let head = RequestHead { method, path, query: &query, headers: &own };
         let sha256 = sigv4::sha256(&body);
         let rules = match service {
@@ -124,8 +130,8 @@ impl Cloud {
         };
         let payload = Payload::Sha256(sha256);
         let added = sigv4::sign_header(&head, rules, payload, &credentials, self.now);
-        headers.extend(added);
-        headers.push(("content-length", body.len().to_string()));
+        headers.extend(added.into_iter().map(|(name, value)| (name.into(), value)));
+        headers.push(("content-length".into(), body.len().to_string()));
         let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
         let body = RequestBody::from_bytes(body);
         let answer = self.inside.send(InsideRequest { method, target, headers, body }).await;

@@ -427,6 +427,8 @@ impl Console {
                 "/bucket/versioning" => pages::bucket::versioning(visit, &form).await,
                 "/object/delete" => pages::object::delete(visit, &form).await,
                 "/object/tags" => pages::object::tags(visit, &form).await,
+                "/object/metadata" => pages::object::metadata(visit, &form).await,
+                "/table/create" => pages::tables::create(visit, &form).await,
                 "/item/delete" => pages::item::delete(visit, &form).await,
                 "/item/put" => match pages::item::put(visit, &form).await {
                     Ok(acted) => Ok(acted),

@@ -1,9 +1,13 @@
-//! Forms as browsers send them: fields, and fields followed by a file of any size.
+//! Forms as browsers send them: fields, and fields followed by files of any size.
 
 use crate::call::Refusal;
-use api::RequestBody;
+use api::{ByteStream, RequestBody};
 use base::percent;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// Of a form without a file: an item of 400 KB, encoded.
 const FORM_BYTES_MAX: usize = 2 << 20;
@@ -52,16 +56,20 @@ fn malformed() -> Refusal {
     Refusal::new(400, "MalformedForm", "The form could not be read.")
 }
 
-/// A form with a file, as far as the first byte of the file.
+/// A form with files, as far as the first byte of one of them.
 #[derive(Debug)]
 pub struct Upload {
     pub fields: Form,
     pub boundary: String,
     pub file_name: String,
     pub content_type: String,
-    /// From the first byte of the file on, the delimiter after it included.
-    pub held: BytesMut,
-    pub rest: RequestBody,
+    rest: Arc<Mutex<Reader>>,
+}
+
+/// The bytes of the file that an upload has come to, and the end of a form after them.
+pub struct File {
+    delimiter: Vec<u8>,
+    rest: Arc<Mutex<Reader>>,
 }
 
 fn boundary(content_type: &str) -> Option<String> {
@@ -89,9 +97,12 @@ fn parameter(head: &str, name: &str) -> Option<String> {
 }
 
 /// A form while it is read.
+#[derive(Debug)]
 struct Reader {
     held: BytesMut,
     body: RequestBody,
+    /// Whether what comes is after a file: its delimiter was passed over.
+    after_file: bool,
 }
 
 impl Reader {
@@ -119,6 +130,71 @@ impl Reader {
     }
 }
 
+impl Reader {
+    /// More of the file; `None` at its end.
+    fn poll_file(
+        &mut self,
+        delimiter: &[u8],
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, api::Error>>> {
+        loop {
+            if let Some(at) = find_quickly(&self.held, delimiter) {
+                if at > 0 {
+                    return Poll::Ready(Some(Ok(self.held.split_to(at).freeze())));
+                }
+                let _ = self.held.split_to(delimiter.len());
+                self.after_file = true;
+                return Poll::Ready(None);
+            }
+            // The rest may be the beginning of the delimiter.
+            let sure = (self.held.len() + 1).saturating_sub(delimiter.len());
+            if sure > 0 {
+                return Poll::Ready(Some(Ok(self.held.split_to(sure).freeze())));
+            }
+            match std::task::ready!(self.body.poll_next(cx)) {
+                Some(Ok(piece)) => self.held.extend_from_slice(&piece),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    let text = "The form ends in the middle of a file.";
+                    let error = api::Error::with_code("MalformedForm", 400, text);
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+        }
+    }
+}
+
+/// The delimiter begins with a byte that is rare in files.
+fn find_quickly(held: &[u8], delimiter: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    while let Some(at) = held[from..].iter().position(|byte| *byte == delimiter[0]) {
+        if held[from + at..].starts_with(delimiter) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}
+
+impl ByteStream for File {
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, api::Error>>> {
+        let mut reader = self.rest.lock();
+        if reader.after_file {
+            return Poll::Ready(None);
+        }
+        match std::task::ready!(reader.poll_file(&self.delimiter, cx)) {
+            None => {
+                let end = [&self.delimiter[..], b"--\r\n"].concat();
+                Poll::Ready(Some(Ok(end.into())))
+            }
+            more => Poll::Ready(more),
+        }
+    }
+}
+
 fn text(bytes: BytesMut) -> Result<String, Refusal> {
     String::from_utf8(bytes.to_vec()).map_err(|_| malformed())
 }
@@ -127,7 +203,8 @@ impl Upload {
     pub async fn read(content_type: &str, body: RequestBody) -> Result<Upload, Refusal> {
         let boundary = boundary(content_type).ok_or_else(malformed)?;
         let delimiter = format!("\r\n--{boundary}\r\n").into_bytes();
-        let mut reader = Reader { held: BytesMut::from(&b"\r\n"[..]), body };
+        let held = BytesMut::from(&b"\r\n"[..]);
+        let mut reader = Reader { held, body, after_file: false };
         let mut fields = Form::default();
         let mut before = 0;
         if !reader.until(&delimiter).await?.is_empty() {
@@ -136,15 +213,9 @@ impl Upload {
         loop {
             let head = text(reader.until(b"\r\n\r\n").await?)?;
             let name = parameter(&head, "name").ok_or_else(malformed)?;
-            if let Some(file_name) = parameter(&head, "filename") {
-                let content_type = head.lines().find_map(|line| {
-                    let (name, value) = line.split_once(':')?;
-                    name.eq_ignore_ascii_case("content-type").then(|| value.trim().to_owned())
-                });
-                let content_type = content_type.unwrap_or_default();
-                let file_name = file_name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-                let Reader { held, body: rest } = reader;
-                return Ok(Upload { fields, boundary, file_name, content_type, held, rest });
+            if let Some((file_name, content_type)) = file_of(&head) {
+                let rest = Arc::new(Mutex::new(reader));
+                return Ok(Upload { fields, boundary, file_name, content_type, rest });
             }
             let value = text(reader.until(&delimiter).await?)?;
             before += head.len() + value.len();
@@ -154,6 +225,51 @@ impl Upload {
             fields.0.push((name, value));
         }
     }
+
+    /// The file, to be read to its end before `next` is asked.
+    pub fn file(&self) -> File {
+        let delimiter = format!("\r\n--{}", self.boundary).into_bytes();
+        File { delimiter, rest: self.rest.clone() }
+    }
+
+    /// Goes on to the next file, if there is one.
+    pub async fn next(self) -> Result<Option<Upload>, Refusal> {
+        let Upload { fields, boundary, rest, .. } = self;
+        // Whoever read the file may still hold it.
+        let mut reader = {
+            let mut shared = rest.lock();
+            if !shared.after_file {
+                return Err(malformed());
+            }
+            let nothing = RequestBody::from_bytes(Bytes::new());
+            let body = std::mem::replace(&mut shared.body, nothing);
+            Reader { held: std::mem::take(&mut shared.held), body, after_file: false }
+        };
+        while reader.held.len() < 2 {
+            reader.more().await?;
+        }
+        match &reader.held[..2] {
+            b"--" => return Ok(None),
+            b"\r\n" => {}
+            _ => return Err(malformed()),
+        }
+        let head = text(reader.until(b"\r\n\r\n").await?)?;
+        // Fields that come after a file are none of ours.
+        let (file_name, content_type) = file_of(&head).ok_or_else(malformed)?;
+        let rest = Arc::new(Mutex::new(reader));
+        Ok(Some(Upload { fields, boundary, file_name, content_type, rest }))
+    }
+}
+
+/// The name and the type of the file that a part's header tells of.
+fn file_of(head: &str) -> Option<(String, String)> {
+    let file_name = parameter(head, "filename")?;
+    let content_type = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-type").then(|| value.trim().to_owned())
+    });
+    let file_name = file_name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+    Some((file_name, content_type.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -191,7 +307,57 @@ mod tests {
         let found = upload("multipart/form-data; boundary=X", BODY).unwrap();
         assert_eq!(found.fields.get("csrf"), "1");
         assert_eq!((&*found.file_name, &*found.content_type), ("a\"b.png", "image/png"));
-        assert_eq!(&found.held[..], b"DATA\r\n--X--\r\n");
+        assert_eq!(read(&found).unwrap(), b"DATA\r\n--X--\r\n");
+        assert!(now(found.next()).unwrap().is_none());
+    }
+
+    fn read(upload: &Upload) -> Result<Vec<u8>, api::Error> {
+        let (mut file, mut all) = (upload.file(), Vec::new());
+        while let Some(piece) = now(std::future::poll_fn(|cx| Pin::new(&mut file).poll_next(cx))) {
+            all.extend_from_slice(&piece?);
+        }
+        Ok(all)
+    }
+
+    /// A body in pieces of so many bytes.
+    struct Pieces(Bytes, usize);
+
+    impl ByteStream for Pieces {
+        fn poll_next(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Bytes, api::Error>>> {
+            let size = self.1.min(self.0.len());
+            Poll::Ready((size > 0).then(|| Ok(self.0.split_to(size))))
+        }
+    }
+
+    #[test]
+    fn files() {
+        let part = |name: &str, content: &str| {
+            format!(
+                "--X\r\nContent-Disposition: form-data; name=\"file\"; filename=\"{name}\"\r\n\r\n{content}\r\n"
+            )
+        };
+        let contents = ["one", "", "\r\n--", "\r\r\n--\r\n--x", "last"];
+        let mut body: String = contents.iter().map(|content| part("f", content)).collect();
+        body.push_str("--X--\r\n");
+        for size in 1..body.len() {
+            let pieces = Box::pin(Pieces(body.clone().into(), size));
+            let body = RequestBody::new(None, pieces);
+            let mut at = Some(now(Upload::read("multipart/form-data; boundary=X", body)).unwrap());
+            let mut seen = Vec::new();
+            while let Some(upload) = at {
+                let whole = String::from_utf8(read(&upload).unwrap()).unwrap();
+                seen.push(whole.strip_suffix("\r\n--X--\r\n").unwrap().to_owned());
+                at = now(upload.next()).unwrap();
+            }
+            assert_eq!(seen, contents, "in pieces of {size}");
+        }
+        // One that was not read to its end, and one that has none.
+        let open = upload("multipart/form-data; boundary=X", part("f", "x").as_bytes()).unwrap();
+        assert!(read(&open).is_err());
+        assert!(now(open.next()).is_err());
     }
 
     #[test]
@@ -212,7 +378,11 @@ mod tests {
     fn noise() {
         let words: [&[u8]; 4] = [b"--X", b"\r\n\r\n", b"filename=\"", b"name=\""];
         base::noise::run(5, 5_000, &[BODY], &words, |data| {
-            let _ = upload("multipart/form-data; boundary=X", data);
+            let mut at = upload("multipart/form-data; boundary=X", data).ok();
+            while let Some(upload) = at {
+                let _ = read(&upload);
+                at = now(upload.next()).ok().flatten();
+            }
             let _ = Form::parse(data);
         });
     }

@@ -346,7 +346,7 @@ fn texts_of_others_stay_texts() {
         ),
     );
     world.tell(
-        "GET / ",
+        "GET /?max-buckets",
         200,
         &format!("<L><Buckets><Bucket><Name>{xml}</Name></Bucket></Buckets></L>"),
     );

@@ -46,7 +46,7 @@ fn request(request: InsideRequest) -> Result<http::Request<RequestStream>, http:
     let builder = http::Request::builder().method(method).uri(target);
     headers
         .into_iter()
-        .fold(builder, |builder, (name, value)| builder.header(name, value))
+        .fold(builder, |builder, (name, value)| builder.header(name.as_ref(), value))
         .body(body)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::call::{Ask, Node, Refusal, Told};
 use crate::door::{Acted, Visit};
-use crate::form::{Form, Upload};
+use crate::form::{File, Form, Upload};
 use crate::html::{El, Html, el, html, link, url, with};
 use crate::layout::{self, BUCKETS, Page, cell};
 use crate::session::Session;
@@ -229,8 +229,12 @@ fn upload_form(data: &Data, session: &Session) -> El {
                     .attr("placeholder", "the bucket itself"),
             ),
             layout::labelled(
-                "File",
-                el("input").attr("type", "file").attr("name", "file").flag("required", true),
+                "Files",
+                el("input")
+                    .attr("type", "file")
+                    .attr("name", "file")
+                    .flag("required", true)
+                    .flag("multiple", true),
             ),
             el("button").class("main").put("Upload"),
         ),
@@ -302,10 +306,10 @@ pub(crate) async fn versioning(visit: &Visit<'_>, form: &Form) -> Acted {
     }
 }
 
-/// A signed form's fields, then the rest of the browser's form as it flows.
+/// A signed form's fields, then the file as it flows.
 struct Chain {
     first: Option<Bytes>,
-    rest: RequestBody,
+    rest: File,
 }
 
 impl ByteStream for Chain {
@@ -315,7 +319,7 @@ impl ByteStream for Chain {
     ) -> Poll<Option<Result<Bytes, api::Error>>> {
         match self.first.take() {
             Some(first) => Poll::Ready(Some(Ok(first))),
-            None => self.rest.poll_next(cx),
+            None => Pin::new(&mut self.rest).poll_next(cx),
         }
     }
 }
@@ -347,23 +351,47 @@ fn part(boundary: &str, name: &str, value: &str, out: &mut BytesMut) {
     }
 }
 
-/// Goes on as a form of S3's own, signed by us: the file flows through and is never held.
+/// File by file, until one is refused.
 pub(crate) async fn upload(visit: &Visit<'_>, upload: Upload) -> Acted {
-    let Upload { fields, boundary, file_name, content_type, held, rest } = upload;
-    let (bucket, prefix) = (fields.get("bucket").to_owned(), fields.get("prefix"));
-    let back = url("/bucket").with("name", &bucket).given("prefix", prefix);
-    if file_name.is_empty() {
-        return Err((back, Refusal::new(400, "NoFile", "Choose a file first.")));
+    let (bucket, prefix) =
+        (upload.fields.get("bucket").to_owned(), upload.fields.get("prefix").to_owned());
+    let back = || url("/bucket").with("name", &bucket).given("prefix", &prefix);
+    if upload.file_name.is_empty() {
+        return Err((back(), Refusal::new(400, "NoFile", "Choose a file first.")));
     }
-    let key = format!("{prefix}{file_name}");
-    let content_type = match content_type.as_str() {
+    let first = upload.file_name.clone();
+    let (mut at, mut count) = (Some(upload), 0usize);
+    while let Some(upload) = at {
+        let stored = match store(visit, &upload, &bucket, &prefix).await {
+            Ok(()) => upload.next().await,
+            Err(refusal) => Err(refusal),
+        };
+        at = stored.map_err(|mut refusal| {
+            if count > 0 {
+                refusal.message = format!("{} (the {count} before it are there)", refusal.message);
+            }
+            (back(), refusal)
+        })?;
+        count += 1;
+    }
+    let said = match count {
+        1 => format!("{first} is there."),
+        count => format!("{count} files are there."),
+    };
+    Ok((back(), said))
+}
+
+/// Goes on as a form of S3's own, signed by us: the file flows through and is never held.
+async fn store(visit: &Visit<'_>, upload: &Upload, bucket: &str, prefix: &str) -> Told<()> {
+    let boundary = &upload.boundary;
+    let content_type = match upload.content_type.as_str() {
         "" => "application/octet-stream".to_owned(),
         given => given.to_owned(),
     };
     let signing = visit.cloud.key("s3");
     let mut signed = vec![
-        ("bucket", bucket.clone()),
-        ("key", key.clone()),
+        ("bucket", bucket.to_owned()),
+        ("key", format!("{prefix}{}", upload.file_name)),
         ("Content-Type", content_type),
         ("x-amz-algorithm", sigv4::ALGORITHM.to_owned()),
         ("x-amz-credential", format!("{}/{}", visit.cloud.person.id, signing.scope())),
@@ -376,29 +404,29 @@ pub(crate) async fn upload(visit: &Visit<'_>, upload: Upload) -> Acted {
     let signature = signing.sign_policy(&policy);
     let mut first = BytesMut::new();
     for (name, value) in signed.iter().filter(|(name, _)| *name != "bucket") {
-        part(&boundary, name, value, &mut first);
+        part(boundary, name, value, &mut first);
     }
-    part(&boundary, "policy", &policy, &mut first);
-    part(&boundary, "x-amz-signature", &signature, &mut first);
+    part(boundary, "policy", &policy, &mut first);
+    part(boundary, "x-amz-signature", &signature, &mut first);
     let head = format!(
         "--{boundary}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"f\"\r\n\r\n"
     );
     first.extend_from_slice(head.as_bytes());
-    first.extend_from_slice(&held);
+    let form = Chain { first: Some(first.freeze()), rest: upload.file() };
     let request = InsideRequest {
         method: "POST",
-        target: path(&bucket, ""),
+        target: path(bucket, ""),
         headers: vec![
-            ("host", visit.cloud.host.clone()),
-            ("user-agent", crate::call::AGENT.to_owned()),
-            ("content-type", format!("multipart/form-data; boundary={boundary}")),
+            ("host".into(), visit.cloud.host.clone()),
+            ("user-agent".into(), crate::call::AGENT.to_owned()),
+            ("content-type".into(), format!("multipart/form-data; boundary={boundary}")),
         ],
-        body: RequestBody::new(None, Box::pin(Chain { first: Some(first.freeze()), rest })),
+        body: RequestBody::new(None, Box::pin(form)),
     };
     let answer = visit.cloud.inside.send(request).await;
     match answer.status {
-        200..=299 => Ok((back, format!("{file_name} is there."))),
-        _ => Err((back, crate::call::refusal(answer).await)),
+        200..=299 => Ok(()),
+        _ => Err(crate::call::refusal(answer).await),
     }
 }
 

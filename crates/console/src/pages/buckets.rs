@@ -15,7 +15,9 @@ pub(crate) struct Bucket {
 }
 
 pub(crate) async fn list(visit: &Visit<'_>) -> Told<Vec<Bucket>> {
-    let answer = visit.cloud.s3(Ask::new("s3", "GET", "/")).await?;
+    // Asked for page by page, it says where each bucket is; one page holds all that may be.
+    let query = [("max-buckets", "10000")];
+    let answer = visit.cloud.s3(Ask::new("s3", "GET", "/").query(&query)).await?;
     let bucket = |node: &Node| Bucket {
         name: node.text("Name").to_owned(),
         created: node.text("CreationDate").to_owned(),

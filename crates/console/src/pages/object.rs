@@ -173,6 +173,7 @@ pub(crate) fn view(data: &Data, session: &Session) -> Page {
                         (
                             layout::panel("What is known", known_of(&data.headers)),
                             layout::panel("Tags", tags_form(data, session)),
+                            known.then(|| metadata_panel(data, session)),
                         ),
                     ),
                 ),
@@ -249,6 +250,48 @@ fn tags_form(data: &Data, session: &Session) -> Html {
             el("button").put("Save tags"),
         ),
     ))
+}
+
+/// Headers that its owner chose and may choose anew.
+const CHOSEN: [&str; 5] = [
+    "content-type",
+    "cache-control",
+    "content-disposition",
+    "content-encoding",
+    "content-language",
+];
+const META: &str = "x-amz-meta-";
+
+fn metadata_panel(data: &Data, session: &Session) -> El {
+    let value = |name: &str| {
+        let found = data.headers.iter().find(|(own, _)| own == name);
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    let fields: Vec<El> =
+        CHOSEN.into_iter().map(|name| layout::field(name, name, value(name))).collect();
+    let own =
+        data.headers.iter().filter_map(|(name, value)| Some((name.strip_prefix(META)?, value)));
+    let lines: String = own.map(|(name, value)| format!("{name}={value}\n")).collect();
+    let form = layout::form(
+        &url("/object/metadata"),
+        session,
+        (
+            names(data),
+            layout::hidden("etag", value("etag")),
+            fields,
+            layout::labelled(
+                "Metadata, one on each line, name=value",
+                el("textarea")
+                    .attr("name", "metadata")
+                    .attr("rows", "3")
+                    .attr("spellcheck", "false")
+                    .put(("\n", lines)),
+            ),
+            el("button").put("Save headers"),
+        ),
+    );
+    let inner = (el("summary").put("Headers and metadata"), with("div", "inside", form));
+    with("details", "panel", inner)
 }
 
 fn versions(data: &Data) -> Option<El> {
@@ -340,13 +383,18 @@ pub(crate) async fn delete(visit: &Visit<'_>, form: &Form) -> Acted {
     }
 }
 
+/// Lines of `name=value`.
+fn pairs(lines: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = lines.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.map(|line| line.split_once('=').unwrap_or((line, "")))
+}
+
 /// Lines of `name=value` as the document that S3 takes.
 fn tagging(lines: &str) -> String {
     let mut out = smithy::xml::Writer::with_declaration(256);
     out.open("Tagging");
     out.open("TagSet");
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (key, value) = line.split_once('=').unwrap_or((line, ""));
+    for (key, value) in pairs(lines) {
         out.open("Tag");
         out.element("Key", key);
         out.element("Value", value);
@@ -366,6 +414,43 @@ pub(crate) async fn tags(visit: &Visit<'_>, form: &Form) -> Acted {
     match visit.cloud.s3(ask).await {
         Ok(_) => Ok((back, "The tags are saved.".into())),
         Err(refusal) => Err((back, refusal)),
+    }
+}
+
+/// A copy onto itself, with other headers, of just what was shown.
+pub(crate) async fn metadata(visit: &Visit<'_>, form: &Form) -> Acted {
+    let (bucket, key, version) = (form.get("bucket"), form.get("key"), form.get("version"));
+    let back = url("/object").with("bucket", bucket).with("key", key);
+    let path = path(bucket, key);
+    let source = match version {
+        "" => path.clone(),
+        version => format!("{path}?versionId={}", base::percent::encode(version.as_bytes())),
+    };
+    let mut ask = Ask::new("s3", "PUT", &path)
+        .header("x-amz-copy-source", source)
+        .header("x-amz-metadata-directive", "REPLACE");
+    if !form.get("etag").is_empty() {
+        ask = ask.header("x-amz-copy-source-if-match", form.get("etag"));
+    }
+    for name in CHOSEN.into_iter().filter(|name| !form.get(name).trim().is_empty()) {
+        ask = ask.header(name, form.get(name).trim());
+    }
+    for (name, value) in pairs(form.get("metadata")) {
+        let name = name.trim().to_ascii_lowercase();
+        let value = value.trim();
+        let is_token = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
+        if name.is_empty() || !name.bytes().all(is_token) || value.chars().any(char::is_control) {
+            let text = format!("{name:?} is no name, or has no value, that a header can carry.");
+            return Err((
+                back.given("version", version),
+                Refusal::new(400, "InvalidMetadata", text),
+            ));
+        }
+        ask = ask.header(format!("{META}{name}"), value);
+    }
+    match visit.cloud.s3(ask).await {
+        Ok(_) => Ok((back, "The headers are saved.".into())),
+        Err(refusal) => Err((back.given("version", version), refusal)),
     }
 }
 

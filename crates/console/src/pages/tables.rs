@@ -1,9 +1,11 @@
 //! All tables of the region.
 
 use crate::call::{Told, integer, list, map, string, text};
-use crate::door::Visit;
-use crate::html::{el, url, with};
+use crate::door::{Acted, Visit};
+use crate::form::Form;
+use crate::html::{El, el, url, with};
 use crate::layout::{self, Page, TABLES, cell};
+use crate::session::Session;
 use smithy::Document;
 
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -51,7 +53,7 @@ pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
             Err(refusal) => Table { name, status: refusal.code, ..Table::default() },
         });
     }
-    Ok(view(&tables, &last))
+    Ok(view(&tables, &last, &visit.session))
 }
 
 fn described(answer: Document) -> Table {
@@ -69,7 +71,7 @@ fn described(answer: Document) -> Table {
     }
 }
 
-pub(crate) fn view(tables: &[Table], last: &str) -> Page {
+pub(crate) fn view(tables: &[Table], last: &str, session: &Session) -> Page {
     let row = |table: &Table| {
         let to = url("/table").with("name", &table.name);
         el("tr").put((
@@ -89,7 +91,7 @@ pub(crate) fn view(tables: &[Table], last: &str) -> Page {
     let list = match tables.is_empty() {
         true => layout::empty(
             "No tables yet.",
-            "Make one with aws dynamodb create-table, or with the lab about DynamoDB.",
+            "Make one here, with aws dynamodb create-table, or with the lab about DynamoDB.",
         ),
         false => layout::table(&columns, tables.iter().map(row).collect()),
     };
@@ -100,6 +102,82 @@ pub(crate) fn view(tables: &[Table], last: &str) -> Page {
     Page::new(
         TABLES,
         "Tables",
-        (layout::title(("Tables ", with("span", "count", tables.len())), ()), list, next),
+        (
+            layout::title(("Tables ", with("span", "count", tables.len())), ()),
+            list,
+            next,
+            create_form(session),
+        ),
     )
+}
+
+/// Types that a key can have, and what they are called.
+const KINDS: [(&str, &str); 3] = [("S", "text"), ("N", "number"), ("B", "bytes")];
+
+fn kind(name: &'static str, label: &'static str) -> El {
+    let options: Vec<El> =
+        KINDS.iter().map(|(value, shown)| el("option").attr("value", value).put(*shown)).collect();
+    layout::labelled(label, el("select").attr("name", name).put(options))
+}
+
+fn create_form(session: &Session) -> El {
+    let needed = |label: &'static str, name: &'static str| {
+        let input = el("input").attr("name", name).attr("autocomplete", "off");
+        layout::labelled(label, input.attr("spellcheck", "false").flag("required", true))
+    };
+    let form = layout::form(
+        &url("/table/create"),
+        session,
+        (
+            needed("Name", "name"),
+            needed("Key", "key"),
+            kind("key-type", "which is a"),
+            layout::field("Sort key, if it has one", "sort", ""),
+            kind("sort-type", "which is a"),
+            el("button").class("main").put("Make a table"),
+        ),
+    );
+    layout::panel("A new table", form.class("row-form"))
+}
+
+/// What is asked of DynamoDB; it says what is wrong with it.
+fn wanted(form: &Form) -> Document {
+    let (mut attributes, mut schema) = (Vec::new(), Vec::new());
+    for (field, role) in [("key", "HASH"), ("sort", "RANGE")] {
+        let name = form.get(field).trim();
+        if name.is_empty() && field == "sort" {
+            continue;
+        }
+        let kind = form.get(if field == "key" { "key-type" } else { "sort-type" });
+        attributes.push(map([("AttributeName", string(name)), ("AttributeType", string(kind))]));
+        schema.push(map([("AttributeName", string(name)), ("KeyType", string(role))]));
+    }
+    map([
+        ("TableName", string(form.get("name").trim())),
+        ("BillingMode", string("PAY_PER_REQUEST")),
+        ("AttributeDefinitions", Document::List(attributes)),
+        ("KeySchema", Document::List(schema)),
+    ])
+}
+
+pub(crate) async fn create(visit: &Visit<'_>, form: &Form) -> Acted {
+    let name = form.get("name").trim();
+    match call(visit, "CreateTable", &wanted(form)).await {
+        Ok(_) => Ok((url("/table").with("name", name), format!("The table {name} is there."))),
+        Err(refusal) => Err((url("/tables"), refusal)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_as_it_is_asked_for() {
+        let text = |form: &[u8]| smithy::json::document_text(&wanted(&Form::parse(form)));
+        let one = text(b"name=+t+&key=k&key-type=N&sort=&sort-type=S");
+        assert!(one.contains(r#""AttributeName":"k""#) && one.contains(r#""N""#), "{one}");
+        assert!(!one.contains("RANGE") && one.contains(r#""TableName":"t""#), "{one}");
+        assert!(text(b"name=t&key=k&key-type=S&sort=s&sort-type=B").contains("RANGE"));
+    }
 }
