@@ -114,6 +114,13 @@ def test_env(own_cloud):
     assert shell.stdout == f"http://127.0.0.1:{port}|test|test|us-east-1|"
 
 
+def test_env_of_a_cloud_without_containers(own_cloud):
+    """One's own docker keeps its server."""
+    cloud = own_cloud("--docker-socket", "none")
+    done = cumulet("env", "--data", cloud.data)
+    assert done.returncode == 0 and "AWS_ENDPOINT_URL" in done.stdout and "DOCKER" not in done.stdout, done
+
+
 def test_env_finds_the_cloud_that_holds_the_folder(own_cloud):
     cloud = own_cloud()
     done = cumulet("env", "--data", cloud.data)

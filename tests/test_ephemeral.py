@@ -139,6 +139,38 @@ def test_a_snapshot_that_is_none_or_torn(own_cloud, tmp, tmp_path):
     assert not [name for name in os.listdir(tmp_path) if name.startswith("cumulet-eph")]
 
 
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return (crc ^ 0xFFFFFFFF).to_bytes(4, "little")
+
+
+def test_a_snapshot_of_a_newer_build(own_cloud, tmp, tmp_path):
+    """Whole, and of a form that this program does not know: refused in words, and left as it is."""
+    cloud = own_cloud()
+    Account(ROOT, cloud).s3.create_bucket(Bucket="from-the-future")
+    assert cumulet("snapshot", "save", "newer", "--data", cloud.data).returncode == 0
+    folder = f"{cloud.data}/snapshots/newer"
+    with open(f"{folder}/manifest", "rb") as file:
+        manifest = file.read()
+    # The magic, the tag of the first field, and the format.
+    assert manifest[:9] == b"CUMSNAP\0\x04" and manifest[-4:] == crc32c(manifest[:-4])
+    changed = manifest[:9] + b"\x63" + manifest[10:-4]
+    with open(f"{folder}/manifest", "wb") as file:
+        file.write(changed + crc32c(changed))
+    before = sorted(os.listdir(folder))
+    for command in (["up", "--ephemeral", "--from", folder],
+                    ["snapshot", "restore", "newer", "--to", str(tmp_path / "to"), "--data", cloud.data]):
+        done = cumulet(*command, env=tmp)
+        assert done.returncode != 0 and done.stdout == "", done
+        assert "format 99" in done.stderr and "use a newer build" in done.stderr, done.stderr
+    assert sorted(os.listdir(folder)) == before
+    assert not os.path.exists(tmp_path / "to") or os.listdir(tmp_path / "to") == ["lock"]
+
+
 def test_a_fork_goes_its_own_way(own_cloud, tmp_path):
     cloud = own_cloud()
     s3 = Account(ROOT, cloud).s3

@@ -1,10 +1,13 @@
 """`cumulet lab`: the labs themselves are run by a step of the test command; here is what goes wrong."""
 
 import os
+import signal
+import subprocess
 
 import pytest
 from accounts import AWS
-from cloud import cumulet
+from cloud import binary, clean_env, cumulet
+from deadline import wait_until
 
 pytestmark = pytest.mark.unkilled
 
@@ -87,3 +90,20 @@ def test_nothing_that_it_started_runs_on(tmp_path, last, code):
                "while [ ! -s line ]; do sleep 0.05; done\n```\n\n```sh\n" + last + "\n```\n")
     assert done.returncode == code, done
     assert processes_with(mark) == []
+
+
+@pytest.mark.parametrize("with_signal", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_one_leaves_nothing_running(tmp_path, with_signal):
+    """Sent to the command alone, as `kill` does it; a terminal sends it to all."""
+    mark = f"INTERRUPTED={os.getpid()}-{with_signal}"
+    path = tmp_path / "mine.md"
+    path.write_text("# Long\n\nAbout.\n\n```sh\nexport " + mark + "\nsetsid sleep 1000 &\ntouch "
+                    f"{tmp_path}/there\nsleep 1001\n```\n")
+    run = subprocess.Popen([binary(), "lab", "run", str(path), "--data", str(tmp_path / "none")], text=True,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           env=clean_env(PATH=PATH, TMPDIR=str(tmp_path), **dict([mark.split("=")])))
+    wait_until(lambda: os.path.exists(tmp_path / "there"), "its step is running", 60)
+    run.send_signal(with_signal)
+    _, err = run.communicate(timeout=60)
+    assert run.returncode == 1 and "interrupted" in err, err
+    assert processes_with(mark) == [], "its cloud has ended, too"

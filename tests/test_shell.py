@@ -142,6 +142,8 @@ def test_what_would_lead_elsewhere_is_taken_away(own):
     done = shell(own, "env", env=env)
     seen = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
     assert not {"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_PROFILE", "AWS_SESSION_TOKEN"} & set(seen)
+    assert "AWS_ENDPOINT_URL=http://127.0.0.1:1 counts for nothing in here" in done.stderr, done.stderr
+    assert "counts for nothing" not in shell(own, "true").stderr
     assert seen["NO_PROXY"].startswith("a.test,") and ".amazonaws.com" in seen["NO_PROXY"]
     assert seen["AWS_ACCESS_KEY_ID"] == own.id and seen["AWS_REGION"] == "us-east-1"
 

@@ -7,7 +7,7 @@ use crate::settings::Config;
 use base::Clock;
 use sigv4::{Credentials, EMPTY_SHA256, Payload, RequestHead, Rules, SigningKey};
 use smithy::Document;
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -50,6 +50,56 @@ impl Client {
 
     /// Sends a signed request without a body; gives the answer's document.
     pub fn ask(&self, method: &str, path: &str, query: &str) -> Result<Document, Failure> {
+        let request = self.signed(method, path, query, "1.1");
+        let (status, body) = self.exchange(&request)?;
+        self.document(status, &body)
+    }
+
+    /// Opens an answer that does not end, of one JSON document a line.
+    pub fn follow(&self, path: &str, query: &str) -> Result<Lines, Failure> {
+        // In this version the end of an answer is the end of the connection, and nothing is in between.
+        let request = self.signed("GET", path, query, "1.0");
+        let mut lines = Lines(BufReader::new(self.send(&request)?));
+        let mut status = None;
+        while let Some(line) = lines.next()? {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if status.is_none() {
+                status = line.get(9..12).and_then(|digits| digits.parse::<u16>().ok());
+                if status.is_none() {
+                    break;
+                }
+            }
+            if line.trim().is_empty() {
+                break;
+            }
+        }
+        match status {
+            Some(200) => Ok(lines),
+            Some(status) => {
+                let mut body = Vec::new();
+                let _ = lines.0.take(ANSWER_BYTES_MAX).read_to_end(&mut body);
+                self.document(status, &body).and_then(|_| Err(self.strange()))
+            }
+            None => Err(self.strange()),
+        }
+    }
+
+    fn strange(&self) -> Failure {
+        Failure::new(exit::FAILED, format!("{} does not speak HTTP", self.address))
+    }
+
+    fn document(&self, status: u16, body: &[u8]) -> Result<Document, Failure> {
+        let document = smithy::json::parse_document(body)
+            .map_err(|_| Failure::new(exit::FAILED, format!("the answer ({status}) is no JSON")))?;
+        if status == 200 {
+            return Ok(document);
+        }
+        let message =
+            text(&document, "message").or(text(&document, "Message")).unwrap_or("refused");
+        Err(Failure::new(exit::FAILED, format!("{status}: {message}")))
+    }
+
+    fn signed(&self, method: &str, path: &str, query: &str, version: &str) -> String {
         let now = SystemClock::new().now();
         let date = &now.iso8601_basic()[..8];
         let key = SigningKey::derive(&self.secret, date, &self.region, gateway::admin::SERVICE);
@@ -60,20 +110,12 @@ impl Client {
         let rules = Rules::General { body_sha256: EMPTY_SHA256 };
         let added = sigv4::sign_header(&head, rules, Payload::Unsigned, &credentials, now);
         let target = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
-        let mut request = format!("{method} {target} HTTP/1.1\r\nhost: {}\r\n", self.address);
+        let mut request = format!("{method} {target} HTTP/{version}\r\nhost: {}\r\n", self.address);
         for (name, value) in added {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("content-length: 0\r\nconnection: close\r\n\r\n");
-        let (status, body) = self.exchange(&request)?;
-        let document = smithy::json::parse_document(&body)
-            .map_err(|_| Failure::new(exit::FAILED, format!("the answer ({status}) is no JSON")))?;
-        if status == 200 {
-            return Ok(document);
-        }
-        let message =
-            text(&document, "message").or(text(&document, "Message")).unwrap_or("refused");
-        Err(Failure::new(exit::FAILED, format!("{status}: {message}")))
+        request
     }
 
     /// Whether a cloud answers there, and what it says of itself.
@@ -88,23 +130,48 @@ impl Client {
         &self.address
     }
 
-    fn exchange(&self, request: &str) -> Result<(u16, Vec<u8>), Failure> {
+    fn silent(&self, error: std::io::Error) -> Failure {
         let address = &self.address;
-        let failed = |error: std::io::Error| {
-            let text =
-                format!("no cloud answers at {address} ({error}); start one with `cumulet up`");
-            Failure::new(exit::FAILED, text)
+        let text = format!("no cloud answers at {address} ({error}); start one with `cumulet up`");
+        Failure::new(exit::FAILED, text)
+    }
+
+    fn send(&self, request: &str) -> Result<TcpStream, Failure> {
+        let open = || {
+            let mut stream = TcpStream::connect(&self.address)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(request.as_bytes())?;
+            Ok(stream)
         };
-        let mut stream = TcpStream::connect(address).map_err(failed)?;
-        stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-        stream.write_all(request.as_bytes()).map_err(failed)?;
+        open().map_err(|error| self.silent(error))
+    }
+
+    fn exchange(&self, request: &str) -> Result<(u16, Vec<u8>), Failure> {
+        let stream = self.send(request)?;
         let mut answer = Vec::new();
-        stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer).map_err(failed)?;
-        let strange = || Failure::new(exit::FAILED, format!("{address} does not speak HTTP"));
+        let read = stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer);
+        read.map_err(|error| self.silent(error))?;
+        let strange = || self.strange();
         let end = answer.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(strange)?;
         let head = std::str::from_utf8(&answer[..end]).map_err(|_| strange())?;
         let status = head.get(9..12).and_then(|digits| digits.parse().ok()).ok_or_else(strange)?;
         Ok((status, answer[end + 4..].to_vec()))
+    }
+}
+
+/// The lines of an answer that does not end.
+pub struct Lines(BufReader<TcpStream>);
+
+impl Lines {
+    /// Waits for the next; none when the other side has ended.
+    pub fn next(&mut self) -> Result<Option<Vec<u8>>, Failure> {
+        let mut line = Vec::new();
+        let read = (&mut self.0).take(ANSWER_BYTES_MAX).read_until(b'\n', &mut line);
+        match read {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(line)),
+            Err(error) => Err(Failure::new(exit::FAILED, format!("the cloud is silent: {error}"))),
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use authority::Authority;
 use base::AccountId;
 use clap::ArgMatches;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 
 pub fn print(config: &Config, settings: &Settings, matches: &ArgMatches) -> Result<(), Failure> {
     let account = cli::value(matches, "account");
@@ -27,7 +28,9 @@ pub fn print(config: &Config, settings: &Settings, matches: &ArgMatches) -> Resu
         pairs.push(("AWS_CA_BUNDLE", authority.display().to_string()));
         pairs.push(("NODE_EXTRA_CA_CERTS", authority.display().to_string()));
     }
-    if let Some(socket) = Docker::first_path(config) {
+    // A cloud that runs without an engine would leave one's own docker without a server.
+    let runs_without = |socket: &PathBuf| client::holder(config).is_some() && !socket.exists();
+    if let Some(socket) = Docker::first_path(config).filter(|socket| !runs_without(socket)) {
         pairs.push(("DOCKER_HOST", format!("unix://{}", socket.display())));
         // Builds go the classic way until BuildKit's is done.
         pairs.push(("DOCKER_BUILDKIT", "0".to_owned()));

@@ -2,63 +2,63 @@
 
 use crate::cli;
 use crate::client::{Client, text};
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::settings::Config;
 use base::percent;
 use clap::ArgMatches;
 use smithy::Document;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
-use std::time::Duration;
 
-/// Records that `--follow` remembers so as not to show them twice.
-const SHOWN_MAX: usize = 5_000;
-const PAUSE: Duration = Duration::from_secs(1);
+const PAGE: &str = "/_cumulet/events";
 
 pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
     let client = Client::new(config);
-    let follow = matches.get_flag("follow");
     let json = matches.get_flag("json");
-    let mut since = cli::value(matches, "since").unwrap_or_default();
-    let mut shown = BTreeSet::new();
-    loop {
-        let answer = client.ask("GET", "/_cumulet/events", &query(matches, &since))?;
-        let Document::Map(map) = answer else { return Ok(()) };
-        let Some(Document::List(events)) = map.get("events") else { return Ok(()) };
-        let mut out = std::io::stdout().lock();
-        for event in events {
-            let id = format!("{:?}{:?}", text(event, "requestID"), text(event, "eventTime"));
-            if follow && !shown.insert(id) {
-                continue;
-            }
-            let line = if json { smithy::json::document_text(event) } else { line(event) };
-            // Whoever read us has gone.
-            if writeln!(out, "{line}").is_err() {
-                return Ok(());
-            }
-        }
-        if !follow {
+    let query = query(matches);
+    // Begun before the list is read, so that nothing is between the two.
+    let coming = matches.get_flag("follow").then(|| client.follow(PAGE, &following(&query)));
+    let coming = coming.transpose()?;
+    let answer = client.ask("GET", PAGE, &query)?;
+    let Document::Map(map) = answer else { return Ok(()) };
+    let Some(Document::List(events)) = map.get("events") else { return Ok(()) };
+    for event in events {
+        if !show(event, json) {
             return Ok(());
         }
-        if let Some(last) = events.last().and_then(|event| text(event, "eventTime")) {
-            since = last.to_owned();
-        }
-        if shown.len() > SHOWN_MAX {
-            shown.clear();
-        }
-        pause();
     }
+    let Some(mut coming) = coming else { return Ok(()) };
+    let id =
+        |event: &Document| format!("{:?}{:?}", text(event, "requestID"), text(event, "eventTime"));
+    let mut shown: BTreeSet<String> = events.iter().map(id).collect();
+    while let Some(line) = coming.next()? {
+        // An empty one says that somebody is there.
+        let Ok(event) = smithy::json::parse_document(&line) else { continue };
+        if !shown.remove(&id(&event)) && !show(&event, json) {
+            return Ok(());
+        }
+    }
+    Err(Failure::new(exit::FAILED, "the cloud has ended"))
 }
 
-#[allow(clippy::disallowed_methods, reason = "a person watches; nothing waits for this")]
-fn pause() {
-    std::thread::sleep(PAUSE);
+/// False when whoever read us has gone.
+fn show(event: &Document, json: bool) -> bool {
+    let line = if json { smithy::json::document_text(event) } else { line(event) };
+    writeln!(std::io::stdout().lock(), "{line}").is_ok()
+}
+
+/// The same question, for what is to come; names stay in order.
+fn following(query: &str) -> String {
+    let own = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("limit="));
+    let mut pairs: Vec<&str> = own.chain(["follow=true"]).collect();
+    pairs.sort_unstable();
+    pairs.join("&")
 }
 
 /// Sorted by name, as signatures want it.
-fn query(matches: &ArgMatches, since: &str) -> String {
+fn query(matches: &ArgMatches) -> String {
     let mut pairs = Vec::new();
-    for name in ["account", "limit", "operation", "service", "who"] {
+    for name in ["account", "limit", "operation", "service", "since", "who"] {
         if let Some(value) = cli::value(matches, name) {
             pairs.push((name, value));
         }
@@ -68,9 +68,7 @@ fn query(matches: &ArgMatches, since: &str) -> String {
             pairs.push((name, "true".to_owned()));
         }
     }
-    if !since.is_empty() {
-        pairs.push(("since", since.to_owned()));
-    }
+    pairs.sort_unstable();
     let encoded: Vec<String> = pairs
         .iter()
         .map(|(name, value)| format!("{name}={}", percent::encode(value.as_bytes())))

@@ -2,6 +2,7 @@
 //! new one.
 
 use crate::chance::SystemClock;
+use crate::cli;
 use crate::client::{Client, holder, text};
 use crate::exit::{self, Failure};
 use crate::settings::Config;
@@ -57,6 +58,9 @@ fn change(
 fn list(config: &Config) -> Result<(), Failure> {
     if holder(config).is_none() {
         let all = up::with_store(config, |store| store.snapshot_list().map_err(failed))?;
+        if all.is_empty() {
+            cli::remark("no snapshots; `cumulet snapshot save NAME` makes one");
+        }
         for SnapshotInfo { name, taken, size_bytes, .. } in all {
             println!("{name}  {}  {size_bytes} bytes", taken.iso8601_secs());
         }
@@ -65,6 +69,9 @@ fn list(config: &Config) -> Result<(), Failure> {
     let answer = Client::new(config).ask("GET", PAGE, "")?;
     let Document::Map(map) = answer else { return Ok(()) };
     let Some(Document::List(all)) = map.get("snapshots") else { return Ok(()) };
+    if all.is_empty() {
+        cli::remark("no snapshots; `cumulet snapshot save NAME` makes one");
+    }
     for info in all {
         let size = match info {
             Document::Map(map) => match map.get("sizeBytes") {

@@ -3,6 +3,7 @@
 //! The shell is one of `cumulet shell`, so the commands stand in the lab as they would for AWS.
 
 use super::descendants;
+use super::heard::{Heard, Silence, Source, interrupted};
 use super::state;
 use super::text::{self, Block, Lab};
 use crate::chance::{OsEntropy, SystemClock};
@@ -12,10 +13,9 @@ use crate::settings::Config;
 use crate::shell::{Network, Running, Wanted};
 use base::{Clock, Entropy};
 use rustix::process::Pid;
-use std::io::{BufRead, BufReader, IsTerminal, Write};
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 /// For all that one block does.
@@ -41,9 +41,10 @@ pub fn run(
     }
     let mark = base::hex::encode(&OsEntropy.next_u64().to_be_bytes()[..4]);
     let scratch = Scratch::new(name, &mark, files)?;
+    let heard = Heard::new()?;
     let own = match client::holder(config) {
         Some(_) => None,
-        None => Some(OwnCloud::start(&scratch.0)?),
+        None => Some(OwnCloud::start(&scratch.0, &heard)?),
     };
     let mut config = config.clone();
     if let Some(own) = &own {
@@ -51,7 +52,8 @@ pub fn run(
     }
     println!("{}\n", bold(&lab.title));
     descendants::inherit();
-    let result = Shell::start(&config, &scratch.0.join("work"), &mark).and_then(|mut shell| {
+    let result = Shell::start(&config, &scratch.0.join("work"), &mark, &heard);
+    let result = result.and_then(|mut shell| {
         blocks(&mut shell, lab, &mut |done, failed| {
             // A cloud of its own is gone afterwards, and what it would show with it. A file of one's
             // own has no page.
@@ -74,7 +76,7 @@ pub fn run(
 
 /// `note` is told after each step how many were as they should be, and why one was not.
 fn blocks(
-    shell: &mut Shell,
+    shell: &mut Shell<'_>,
     lab: &Lab,
     note: &mut dyn FnMut(usize, Option<&str>),
 ) -> Result<(), Failure> {
@@ -178,12 +180,10 @@ impl Scratch {
 struct OwnCloud {
     child: Child,
     data: PathBuf,
-    /// What it prints, read until its end.
-    lines: Option<Receiver<String>>,
 }
 
 impl OwnCloud {
-    fn start(scratch: &Path) -> Result<OwnCloud, Failure> {
+    fn start(scratch: &Path, heard: &Heard) -> Result<OwnCloud, Failure> {
         let data = scratch.join("cloud");
         let child = Command::new("/proc/self/exe")
             .args(["up", "--end-containers", "--listen", "127.0.0.1:0", "--data"])
@@ -194,14 +194,18 @@ impl OwnCloud {
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| failed("no cloud", error))?;
-        let mut own = OwnCloud { child, data, lines: None };
-        own.lines = own.child.stdout.take().map(lines_of);
-        while let Some(Ok(line)) = own.lines.as_ref().map(|l| l.recv_timeout(START_PATIENCE)) {
-            if line.starts_with("listening on") {
-                return Ok(own);
+        let mut own = OwnCloud { child, data };
+        if let Some(stdout) = own.child.stdout.take() {
+            heard.listen(Source::Cloud, stdout);
+        }
+        loop {
+            match heard.line(Source::Cloud, START_PATIENCE) {
+                Ok(line) if line.starts_with("listening on") => return Ok(own),
+                Ok(_) => {}
+                Err(Silence::Interrupted) => return Err(interrupted()),
+                Err(_) => return Err(failed("a cloud for this lab", "it does not start")),
             }
         }
-        Err(failed("a cloud for this lab", "it does not start"))
     }
 }
 
@@ -213,38 +217,22 @@ impl Drop for OwnCloud {
     }
 }
 
-/// Lines as they come, on a channel, so that waiting for one can end.
-fn lines_of(from: impl std::io::Read + Send + 'static) -> Receiver<String> {
-    let (sender, receiver) = channel();
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "it reads what a command prints, and ends with it"
-    )]
-    std::thread::spawn(move || {
-        let mut from = BufReader::new(from);
-        let mut line = Vec::new();
-        while matches!(from.read_until(b'\n', &mut line), Ok(1..)) {
-            let text = String::from_utf8_lossy(&line).into_owned();
-            line.clear();
-            if sender.send(text).is_err() {
-                return;
-            }
-        }
-    });
-    receiver
-}
-
 /// One `sh` in which all blocks run, so that they share variables and the folder.
-struct Shell {
+struct Shell<'h> {
     running: Running,
-    lines: Receiver<String>,
+    heard: &'h Heard,
     folder: PathBuf,
     mark: String,
     count: usize,
 }
 
-impl Shell {
-    fn start(config: &Config, work: &Path, mark: &str) -> Result<Shell, Failure> {
+impl<'h> Shell<'h> {
+    fn start(
+        config: &Config,
+        work: &Path,
+        mark: &str,
+        heard: &'h Heard,
+    ) -> Result<Shell<'h>, Failure> {
         // `cumulet` in a lab is this program.
         let own = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.to_owned()));
         let path = crate::cli::variable("PATH").unwrap_or_default();
@@ -270,7 +258,8 @@ impl Shell {
         let mut running = Running::start(config, wanted)?;
         let stdout = running.child.stdout.take().ok_or_else(|| failed("no shell", "no output"))?;
         let folder = work.parent().unwrap_or(work).to_owned();
-        Ok(Shell { running, lines: lines_of(stdout), folder, mark: mark.to_owned(), count: 0 })
+        heard.listen(Source::Shell, stdout);
+        Ok(Shell { running, heard, folder, mark: mark.to_owned(), count: 0 })
     }
 
     /// What the block printed, on both outputs, and its exit code.
@@ -287,17 +276,18 @@ impl Shell {
         stdin.write_all(line.as_bytes()).map_err(|error| failed("the shell has ended", error))?;
         let mut seen = String::new();
         loop {
-            match self.lines.recv_timeout(BLOCK_PATIENCE) {
+            match self.heard.line(Source::Shell, BLOCK_PATIENCE) {
                 Ok(line) => match line.strip_prefix(&*end) {
                     Some(code) => {
                         return Ok((seen, code.trim().parse().unwrap_or(1)));
                     }
                     None => seen.push_str(&line),
                 },
-                Err(RecvTimeoutError::Disconnected) => {
+                Err(Silence::Interrupted) => return Err(interrupted()),
+                Err(Silence::Ended) => {
                     return Err(failed("the shell has ended; it printed", seen));
                 }
-                Err(RecvTimeoutError::Timeout) => {
+                Err(Silence::Patience) => {
                     let text = format!("nothing for {} s; before that", BLOCK_PATIENCE.as_secs());
                     return Err(failed(&text, seen));
                 }
@@ -306,7 +296,7 @@ impl Shell {
     }
 }
 
-impl Drop for Shell {
+impl Drop for Shell<'_> {
     fn drop(&mut self) {
         // Without input the shell ends; what it left running does not hold us up.
         drop(self.running.child.stdin.take());

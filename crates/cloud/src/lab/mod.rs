@@ -2,6 +2,7 @@
 
 mod descendants;
 mod drive;
+mod heard;
 pub mod state;
 mod text;
 

@@ -84,6 +84,12 @@ pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
         piped: false,
     };
     let running = Running::start(config, wanted)?;
+    if !interactive && let Some(endpoint) = cli::variable("AWS_ENDPOINT_URL") {
+        eprintln!(
+            "cumulet: AWS_ENDPOINT_URL={endpoint} counts for nothing in here: the names of AWS lead to {}",
+            config.data.display()
+        );
+    }
     if interactive && std::io::stdin().is_terminal() {
         eprintln!("{}", running.greeting);
     }
@@ -297,6 +303,7 @@ fn greeting(config: &Config, own: bool, ports: &[u16]) -> String {
             ports.join(", ")
         ));
     }
+    text.push_str("\nEndpoints from the environment and from files count for nothing in here.");
     text + "\n`exit` leaves."
 }
 
