@@ -2,13 +2,14 @@
 //! target is there, an image, a unit for systemd, a file for Compose, an action for GitHub, completions and a
 //! man page.
 
+mod cross;
 mod image;
 
 use crate::run;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Target, its name in images, and what its C is compiled with.
+/// Target, its name in images, and what its C is compiled with if that is there.
 const TARGETS: [(&str, &str, &str); 2] = [
     ("x86_64-unknown-linux-musl", "amd64", "musl-gcc"),
     ("aarch64-unknown-linux-musl", "arm64", "aarch64-linux-musl-gcc"),
@@ -32,12 +33,12 @@ pub fn run(root: &Path) -> Result<bool, String> {
                 let archive = folder.join(format!("cumulet-image-{architecture}.tar"));
                 write_image(&to, &archive, architecture, "cumulet:latest")?;
                 sizes.push(size(&archive)?);
-                own = own.or(Some(to));
+                own = own.or_else(|| target.starts_with(std::env::consts::ARCH).then_some(to));
             }
             Err(why) => println!("without {target}: {why}"),
         }
     }
-    let own = own.ok_or("no program could be built")?;
+    let own = own.ok_or("no program for this machine could be built")?;
     for name in PAPERS {
         copy(&root.join("dist").join(name), &folder.join(name))?;
     }
@@ -72,13 +73,12 @@ fn build(root: &Path, target: &str, compiler: &str) -> Result<PathBuf, String> {
         run::must(root, "rustup", &["target", "add", target])
             .map_err(|_| "its target cannot be installed".to_owned())?;
     }
-    if !run::exists(compiler) {
-        return Err(format!("there is no {compiler} for what is written in C"));
-    }
+    let variables = cross::variables(root, target, compiler)?;
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     println!("building for {target}");
-    let variable = format!("CC_{}", target.replace('-', "_"));
     let args = ["build", "--quiet", "--profile", "dist", "--package", "cloud", "--target", target];
-    let finished = run::capture_env(root, &run::cargo(), &args, &[(&variable, compiler)])?;
+    let finished = run::capture_env(root, &run::cargo(), &args, &variables)?;
     if !finished.ok {
         return Err(run::tail(&finished.text(), 20));
     }
