@@ -478,6 +478,22 @@ mod tests {
     }
 
     #[test]
+    fn the_other_side_of_a_partition_is_unheard() {
+        let other = [Ipv4Addr::new(172, 17, 0, 3)];
+        let check = |source, expected| {
+            for is_established in [false, true] {
+                let packet = packet("eth0", source, "", [172, 17, 0, 2]);
+                let packet = Packet { is_established, ..packet };
+                assert_eq!(decide(&partition(&other), "partition", &packet), expected);
+            }
+        };
+        check([172, 17, 0, 3], Verdict::Drop);
+        check([172, 17, 0, 1], Verdict::Accept);
+        check([172, 17, 0, 30], Verdict::Accept);
+        assert!(partition::<Ipv6Addr>([]).is_empty());
+    }
+
+    #[test]
     fn networks_of_ipv6() {
         assert_eq!(chains_six(&wanted()), []);
         let wanted = wanted_six();
