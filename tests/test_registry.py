@@ -1,6 +1,7 @@
 """The registry below `/v2/`: the protocol by hand, the stock docker CLI, and a registry of others."""
 
 import base64
+import contextlib
 import gzip
 import hashlib
 import http.client
@@ -510,17 +511,16 @@ class Breaking(threading.Thread):
         with client, socket.create_connection(("127.0.0.1", self.to)) as far:
             def back():
                 passed = 0
-                while True:
-                    piece = far.recv(16384)
-                    if not piece:
-                        break
-                    passed += len(piece)
-                    client.sendall(piece)
-                    if passed > 400_000 and self.cuts > 0:
-                        self.cuts -= 1
-                        client.shutdown(socket.SHUT_RDWR)
-                        return
-                client.shutdown(socket.SHUT_WR)
+                # Who has what it wanted leaves at once, and then there is nothing to end.
+                with contextlib.suppress(OSError):
+                    while piece := far.recv(16384):
+                        passed += len(piece)
+                        client.sendall(piece)
+                        if passed > 400_000 and self.cuts > 0:
+                            self.cuts -= 1
+                            client.shutdown(socket.SHUT_RDWR)
+                            return
+                    client.shutdown(socket.SHUT_WR)
 
             thread = threading.Thread(target=back, daemon=True)
             thread.start()
