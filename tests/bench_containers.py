@@ -25,6 +25,10 @@ PACKAGES = (
 ).split()
 ROUNDS = 15
 MANY = 50
+# What takes long is done so often.
+FEW = 3
+MEGABYTES = 200
+FIVE_STEPS = "FROM busybox\nENV A=1\nRUN echo one >/one\nRUN echo two >/two\nRUN echo three >/three\n"
 
 
 def fetch(folder):
@@ -40,9 +44,9 @@ def fetch(folder):
     return root
 
 
-def median_ms(work):
+def median_ms(work, rounds=ROUNDS):
     times = []
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         start = time.perf_counter()
         work()
         times.append((time.perf_counter() - start) * 1000)
@@ -107,9 +111,31 @@ class Engine:
     def pids(self):
         return [self.process.pid, *self.children(self.process.pid)]
 
+    def near(self, program, *args):
+        """Runs a program of Python in the engine's network; gives the number that it prints."""
+        enter = ["nsenter", f"--net=/proc/{self.process.pid}/ns/net", sys.executable, "-c", program, *args]
+        done = subprocess.run(enter, capture_output=True, check=False, env={**os.environ, "LD_LIBRARY_PATH": ""})
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
     def end(self):
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(30)
+
+
+class Podman(Engine):
+    """By its own command: it refuses the attach of today's stock CLI."""
+
+    def __init__(self, command, path, children, roots):
+        super().__init__(command, path, children)
+        self.roots = roots
+
+    def docker(self, *args, stdin=None):
+        spaces = f"/proc/{self.process.pid}/ns"
+        enter = ["nsenter", f"--net={spaces}/net", f"--mount={spaces}/mnt", "podman", *self.roots]
+        done = subprocess.run([*enter, *args], input=stdin, capture_output=True, check=False)
+        assert done.returncode == 0, (args, done.stderr)
+        return done.stdout.decode().strip()
 
 
 def below(pid):
@@ -145,6 +171,88 @@ def through_the_api(engine):
     return one
 
 
+# Host, port, path, how often: prints bytes in a second.
+THROUGHPUT = """
+import socket, sys, time
+host, port, path, rounds = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+best = 0
+for _ in range(rounds):
+    with socket.create_connection((host, port), 30) as one:
+        one.sendall(b"GET %s HTTP/1.0\\r\\n\\r\\n" % path.encode())
+        start, count = time.perf_counter(), 0
+        while piece := one.recv(1 << 20):
+            count += len(piece)
+        best = max(best, count / (time.perf_counter() - start))
+print(best)
+"""
+# The same: prints the median of milliseconds for a connection, a request and its answer.
+LATENCY = """
+import socket, statistics, sys, time
+host, port, path, rounds = sys.argv[1], int(sys.argv[2]), sys.argv[3], int(sys.argv[4])
+times = []
+for _ in range(rounds):
+    start = time.perf_counter()
+    with socket.create_connection((host, port), 30) as one:
+        one.sendall(b"GET %s HTTP/1.0\\r\\n\\r\\n" % path.encode())
+        while one.recv(1 << 20):
+            pass
+    times.append((time.perf_counter() - start) * 1000)
+print(statistics.median(times))
+"""
+
+
+def ports(engine):
+    """What comes by a published port, and by the bridge alone."""
+    serve = f"dd if=/dev/zero of=/w/big bs=1M count={MEGABYTES} 2>/dev/null; echo small >/w/small; exec httpd -f -p 80 -h /w"
+    engine.docker("run", "-d", "--name", "web", "--tmpfs", "/w", "-p", "127.0.0.1:48080:80", "busybox", "sh", "-c", serve)
+    address = engine.docker("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web")
+    end = time.monotonic() + 30
+    while True:
+        try:
+            engine.near(LATENCY, "127.0.0.1", "48080", "/small", "1")
+            break
+        except AssertionError:
+            assert time.monotonic() < end, "the port does not answer"
+            threading.Event().wait(0.1)
+    figures = {
+        "published port, MB/s": engine.near(THROUGHPUT, "127.0.0.1", "48080", "/big", "5") / 1e6,
+        "the bridge itself, MB/s": engine.near(THROUGHPUT, address, "80", "/big", "5") / 1e6,
+        "published port, a small page, ms": engine.near(LATENCY, "127.0.0.1", "48080", "/small", "200"),
+        "the bridge itself, a small page, ms": engine.near(LATENCY, address, "80", "/small", "200"),
+    }
+    engine.docker("rm", "-f", "web")
+    return figures
+
+
+def images(engine):
+    """Builds of five steps, and an image that is mostly one large file, saved and loaded."""
+    steps = FIVE_STEPS.encode()
+    build = lambda *more: engine.docker("build", "-q", *more, "-t", "five", "-", stdin=steps)
+    figures = {"five steps built, cold, ms": median_ms(lambda: build("--no-cache"), 5)}
+    build()
+    figures["five steps built, cached, ms"] = median_ms(build)
+    big = f"FROM busybox\nRUN dd if=/dev/urandom of=/big bs=1M count={MEGABYTES}\n".encode()
+    engine.docker("build", "-q", "-t", "big", "-", stdin=big)
+    with tempfile.TemporaryDirectory(prefix="cumulet-bench-image-") as folder:
+        path = os.path.join(folder, "big.tar")
+
+        def save():
+            if os.path.exists(path):
+                os.remove(path)
+            engine.docker("save", "-o", path, "big")
+
+        figures[f"save {MEGABYTES} MB, ms"] = median_ms(save, FEW)
+        times = []
+        for _ in range(FEW):
+            engine.docker("rmi", "big")
+            start = time.perf_counter()
+            engine.docker("load", "-i", path)
+            times.append((time.perf_counter() - start) * 1000)
+        figures[f"load {MEGABYTES} MB, ms"] = statistics.median(times)
+    engine.docker("rmi", "big", "five")
+    return figures
+
+
 def measure(engine):
     figures = {}
     run = lambda *more: engine.docker("run", "--rm", *more, "busybox", "true")
@@ -168,6 +276,19 @@ def measure(engine):
         list(threads.map(lambda n: engine.docker("run", "-d", "--name", f"m{n}", "busybox", "sleep", "1000"), range(MANY)))
     figures[f"{MANY} starts eight at a time, s"] = time.perf_counter() - start
     engine.docker("rm", "-f", *(f"m{n}" for n in range(MANY)))
+
+    def start_one(n):
+        api = Api(engine.path)
+        api.call("POST", f"/containers/create?name=m{n}", {"Image": "busybox", "Cmd": ["sleep", "1000"]})
+        api.call("POST", f"/containers/m{n}/start")
+
+    start = time.perf_counter()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(start_one, range(MANY)))
+    figures[f"{MANY} starts eight at a time by the API, s"] = time.perf_counter() - start
+    engine.docker("rm", "-f", *(f"m{n}" for n in range(MANY)))
+    figures.update(ports(engine))
+    figures.update(images(engine))
     return figures
 
 
@@ -217,11 +338,20 @@ def engines(binary, peers, folder):
     ]
     yield "dockerd", lambda: Engine(dockerd, theirs, below)
     podman = os.path.join(folder, "podman.sock")
-    serve = [
-        *alone, "podman", "--root", folder + "/podman", "--runroot", folder + "/podman-run",
-        "--network-config-dir", folder + "/podman-net", "system", "service", "-t", "0", "unix://" + podman,
+    # What it leaves behind to clean up has no environment, so its libraries lie where everybody looks.
+    own_libraries = f"{peers}/usr/lib/x86_64-linux-gnu:/usr/lib/x86_64-linux-gnu"
+    with_libraries = [
+        "unshare", "-n", "-m", "sh", "-c",
+        f'mount -t overlay -o lowerdir={own_libraries} libraries /usr/lib/x86_64-linux-gnu; ip link set lo up; exec "$@"', "sh",
     ]
-    yield "podman", lambda: Engine(serve, podman, below)
+    roots = [
+        "--root", folder + "/podman", "--runroot", folder + "/podman-run",
+        "--network-config-dir", folder + "/podman-net",
+    ]
+    serve = [
+        *with_libraries, "podman", *roots, "system", "service", "-t", "0", "unix://" + podman,
+    ]
+    yield "podman", lambda: Podman(serve, podman, below, roots)
 
 
 def main(binary, peers_folder):
@@ -237,6 +367,14 @@ def main(binary, peers_folder):
     os.makedirs(f"{folder}/.config/containers")
     with open(f"{folder}/.config/containers/policy.json", "w", encoding="ascii") as file:
         file.write('{"default": [{"type": "insecureAcceptAnything"}]}')
+    # Nor does it look for its helpers where they were unpacked.
+    os.environ["CONTAINERS_CONF"] = f"{folder}/containers.conf"
+    with open(f"{folder}/containers.conf", "w", encoding="ascii") as file:
+        file.write(
+            '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n'
+            f'[engine]\nhelper_binaries_dir = ["{peers}/usr/lib/podman"]\n'
+            f'conmon_path = ["{peers}/usr/bin/conmon"]\nruntime = "runc"\n[network]\nnetwork_backend = "netavark"\n'
+        )
     for name, start in engines(binary, peers, folder):
         try:
             engine = start()
@@ -263,7 +401,7 @@ def main(binary, peers_folder):
             print(f"{name} fails: {error.stderr}")
     print("| |" + "|".join(f" {name} " for name in columns) + "|")
     print("|---|" + "---:|" * len(columns))
-    for row in next(iter(columns.values())):
+    for row in dict.fromkeys(row for figures in columns.values() for row in figures):
         cells = [f" {figures[row]:.2f} " if row in figures else " " for figures in columns.values()]
         print(f"| {row} |" + "|".join(cells) + "|")
     shutil.rmtree(folder, ignore_errors=True)
