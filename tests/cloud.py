@@ -40,8 +40,11 @@ def binary():
 class Cloud:
     """`cumulet up` on a data folder of its own. Restarts keep the port."""
 
-    def __init__(self, data, args=(), env=None, listen="127.0.0.1:0"):
+    def __init__(self, data, args=(), env=None, listen="127.0.0.1:0", program=None, who=None):
         self.data = str(data)
+        # A copy of the binary, and the user who runs it, as `subprocess` wants them.
+        self.program = program
+        self.who = who or {}
         self.args = list(args)
         self.env = env or {}
         self.listen = listen
@@ -51,7 +54,7 @@ class Cloud:
         self.first_answer_s = None
 
     def start(self, seconds=30):
-        command = [binary(), "up", "--listen", self.listen, "--data", self.data, *self.args]
+        command = [self.program or binary(), "up", "--listen", self.listen, "--data", self.data, *self.args]
         log = open(self.log_path, "ab")
         self.process = subprocess.Popen(
             command,
@@ -61,6 +64,7 @@ class Cloud:
             env=clean_env(**self.env),
             start_new_session=True,
             preexec_fn=_end_with_parent,
+            **self.who,
         )
         log.close()
         lines = queue.Queue()

@@ -16,11 +16,11 @@ from deadline import wait_until
 class Engine:
     """One cloud as a container engine, with busybox in it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, args=(), **how):
         self.folder = str(folder)
         data = os.path.join(self.folder, "data")
         self.socket = os.path.join(data, "run", "docker.sock")
-        self.cloud = Cloud(data, ["--docker-socket", self.socket, "--log", "info"])
+        self.cloud = Cloud(data, ["--docker-socket", self.socket, "--log", "info", *args], **how)
         self.config = os.path.join(self.folder, "config")
 
     def start(self):
@@ -115,8 +115,12 @@ class Engine:
 
     def table(self):
         """Of the firewall: named after the data folder."""
+        return "cumulet-" + self.mark()
+
+    def mark(self):
+        """Of all that it has in the kernel."""
         whole = os.path.realpath(self.cloud.data).encode()
-        return "cumulet-" + hashlib.sha256(whole).hexdigest()[:8]
+        return hashlib.sha256(whole).hexdigest()[:8]
 
     def links(self):
         """Ends of links in networks of this engine."""

@@ -112,3 +112,28 @@ def test_published_over_both(engine):
     engine.docker("network", "rm", "pub")
     assert "brsix" not in os.listdir("/sys/class/net")
     assert engine.table() in tables()
+
+
+def test_the_default_bridge_has_it_when_asked(tmp_path):
+    """Off by default, on by a setting, and off again: with the same data."""
+    engine = Engine(tmp_path, ["--bridge-ipv6", "on"]).start()
+    engine.bootstrap()
+    first = serve(engine, "first", "-p", "80")
+    assert first["GlobalIPv6Address"].startswith("fd") and first["IPv6Gateway"].endswith("::1")
+    shown = json.loads(engine.docker("network", "inspect", "bridge"))[0]
+    assert shown["EnableIPv6"] is True and len(shown["IPAM"]["Config"]) == 2
+    address = first["GlobalIPv6Address"]
+    assert engine.docker("run", "--rm", "busybox", "wget", "-q", "-O", "-", f"http://[{address}]/") == "first"
+    port = next(int(one["HostPort"]) for one in engine.inspect("first")["NetworkSettings"]["Ports"]["80/tcp"])
+    assert get(port, "::1") == get(port) == "first"
+    # What runs on keeps it.
+    engine.cloud.restart()
+    assert engine.inspect("first")["NetworkSettings"]["Networks"]["bridge"]["GlobalIPv6Address"] == address
+    assert get(port, "::1") == "first"
+    engine.docker("rm", "-f", "first")
+    assert engine.cloud.terminate() == 0
+    engine.cloud.args = [word for word in engine.cloud.args if word not in ("--bridge-ipv6", "on")]
+    engine.cloud.start()
+    assert serve(engine, "second")["GlobalIPv6Address"] == ""
+    assert json.loads(engine.docker("network", "inspect", "bridge"))[0]["EnableIPv6"] is False
+    engine.close()

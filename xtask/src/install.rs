@@ -20,6 +20,7 @@ const DEBIAN: &[(&str, &str)] = &[
     ("docker", "docker.io"),
     ("docker-compose", "docker-compose"),
     ("busybox", "busybox-static"),
+    ("newuidmap", "uidmap"),
     ("rclone", "rclone"),
     ("s3cmd", "s3cmd"),
     ("s3fs", "s3fs"),

@@ -57,6 +57,7 @@ impl Docker {
             entropy: Arc::new(OsEntropy),
             data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
             cloud: Some(cloud),
+            default_six: config.default_six,
             ends_with_us: config.ends_containers,
         };
         let engine = Engine::open(parts)
@@ -239,7 +240,9 @@ fn listen(path: &Path) -> std::io::Result<UnixListener> {
     // that of all threads, and folders that others make meanwhile would have it too.)
     rustix::fs::fchmod(&socket, Mode::from_raw_mode(0o600))?;
     rustix::net::bind(&socket, &address)?;
-    if let Some(group) = group() {
+    // Without root no group but one's own can be given.
+    let group = group().filter(|_| !engine::rootless::is_entered());
+    if let Some(group) = group {
         rustix::fs::chown(path, None, Some(Gid::from_raw(group)))?;
         rustix::fs::chmod(path, Mode::from_raw_mode(0o660))?;
     }

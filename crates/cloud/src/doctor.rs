@@ -1,10 +1,12 @@
 //! `cumulet doctor`: what this kernel and user can do, what is missing and how to get it, and whether
 //! the data is whole.
 
+use crate::doors::SOCKETS;
 use crate::exit::{self, Failure};
 use crate::settings::Config;
 use crate::up;
 use engine::hierarchy::Hierarchies;
+use engine::rootless;
 use std::io::IsTerminal;
 use std::path::Path;
 
@@ -27,6 +29,7 @@ pub fn run(config: &Config, check_data: bool) -> Result<(), Failure> {
     let findings = [
         kernel(),
         user(),
+        holds(config),
         descriptors(),
         address(config),
         space(config),
@@ -96,14 +99,79 @@ fn kernel() -> Finding {
 }
 
 fn user() -> Finding {
+    let account = rootless::Account::own();
     let state = match rustix::process::geteuid().is_root() {
         true => Ok("root".to_owned()),
-        false => Ok(format!(
-            "number {}, not root: containers and networks need root",
-            rustix::process::geteuid().as_raw()
-        )),
+        false => without_root(&account.name, &rootless::missing(&account)),
     };
     finding("user", false, state)
+}
+
+fn without_root(name: &str, missing: &[String]) -> Result<String, String> {
+    match missing {
+        [] => Ok(format!("{name}, not root; containers without root: {}", rootless::limits())),
+        missing => Err(format!("{name}, not root; for containers it lacks {}", missing.join("; "))),
+    }
+}
+
+/// What the cloud that holds the data folder may do, and the processes that belong to it.
+fn holds(config: &Config) -> Finding {
+    let cloud = crate::client::holder(config)
+        .and_then(|text| text.split(' ').nth(1).and_then(|pid| pid.parse::<u32>().ok()));
+    let text = match cloud {
+        None => "no cloud runs on this data".to_owned(),
+        Some(cloud) => {
+            let mut all = vec![held("cloud", cloud)];
+            all.extend(children(cloud).map(|pid| held("keeper of ports", pid)));
+            let helper = engine::helper::running(&config.data.join(SOCKETS));
+            let helper = helper.and_then(|path| path.file_name()?.to_str()?.parse().ok());
+            all.extend(helper.map(|pid| held("helper of containers", pid)));
+            all.join("; ")
+        }
+    };
+    finding("privileges", false, Ok(text))
+}
+
+/// Of a process, those that were split off it and run nothing else.
+fn children(parent: u32) -> impl Iterator<Item = u32> {
+    #[allow(clippy::disallowed_methods, reason = "the kernel tells about itself in files")]
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = all.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    numbers.filter(move |pid| {
+        let of = |pid: u32, file: &str| read(&format!("/proc/{pid}/{file}")).unwrap_or_default();
+        let status = of(*pid, "status");
+        let is_child = field(&status, "PPid").and_then(|text| text.parse().ok()) == Some(parent);
+        is_child && of(*pid, "cmdline") == of(parent, "cmdline")
+    })
+}
+
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':').map(str::trim))
+}
+
+fn held(what: &str, pid: u32) -> String {
+    let status = read(&format!("/proc/{pid}/status")).unwrap_or_default();
+    let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/user")).ok();
+    let is_apart = namespace(&pid.to_string()) != namespace("self");
+    format!("{what}, process {pid}: {}", privileges(&status, is_apart))
+}
+
+/// As the kernel's `status` of a process says.
+fn privileges(status: &str, is_apart: bool) -> String {
+    let uid = field(status, "Uid").and_then(|all| all.split_whitespace().nth(1)).unwrap_or("?");
+    let held = field(status, "CapEff").and_then(|text| u64::from_str_radix(text, 16).ok());
+    let held = held.unwrap_or_default();
+    if is_apart && uid != "0" {
+        return format!("user {uid}, nothing of root's outside of its own namespace");
+    }
+    let names: Vec<String> =
+        (0..64).filter(|n| held >> n & 1 == 1).filter_map(engine::caps::name).collect();
+    let who = if uid == "0" { "root".to_owned() } else { format!("user {uid}") };
+    match names.len() {
+        0 => format!("{who}, no capabilities"),
+        1..=8 => format!("{who}, {}", names.join(" ").to_ascii_lowercase()),
+        n => format!("{who}, {n} capabilities"),
+    }
 }
 
 fn descriptors() -> Finding {
@@ -179,6 +247,11 @@ fn overlay() -> Finding {
 }
 
 fn cgroups() -> Finding {
+    if !rustix::process::geteuid().is_root() && Hierarchies::delegated() == Hierarchies::None {
+        let text = "none are delegated to this user: no limits for containers and no pause; a unit of systemd \
+                    has them with `Delegate=yes`, and root gives them with `cumulet up --user`";
+        return finding("cgroups", false, Err(text.to_owned()));
+    }
     finding("cgroups", false, limits(&Hierarchies::detect(), read))
 }
 
@@ -245,6 +318,29 @@ fn left_behind(swept: &engine::claim::Swept) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_process_holds() {
+        let check = |uid: u32, held: &str, is_apart: bool, expected: &str| {
+            let status = format!("Name:\tcumulet\nUid:\t{uid}\t{uid}\t1\t1\nCapEff:\t{held}\n");
+            assert_eq!(privileges(&status, is_apart), expected);
+        };
+        check(0, "000001ffffffffff", false, "root, 41 capabilities");
+        check(0, "0000000000000400", false, "root, cap_net_bind_service");
+        check(7, "0000000000000000", false, "user 7, no capabilities");
+        let apart = "user 7, nothing of root's outside of its own namespace";
+        check(7, "000001ffffffffff", true, apart);
+    }
+
+    #[test]
+    fn what_a_user_lacks() {
+        assert!(
+            without_root("me", &[]).unwrap().starts_with("me, not root; containers without root")
+        );
+        let missing = ["a".to_owned(), "b".to_owned()];
+        let text = "me, not root; for containers it lacks a; b";
+        assert_eq!(without_root("me", &missing).unwrap_err(), text);
+    }
 
     #[test]
     fn what_died_is_named() {

@@ -9,9 +9,11 @@ use crate::exit::{self, Failure};
 use crate::settings::{Config, Forward};
 use authority::{Authority, Resolver};
 use dns::{Addresses, Cloud, Names, Served, Standing, Upstream};
+use engine::rootless::keeper::Wanted;
 use gateway::Gateway;
 use gateway::listen::{self, ListenOptions, Listener, Tls, Workers};
 use gateway::names::{CLOSED, HostStanding};
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -78,14 +80,25 @@ fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
         socket.bind(address)?;
         socket.listen(1024)
     };
-    listener().map_err(|error: std::io::Error| cannot(address, &error))
+    let by_keeper = |error: std::io::Error| match error.kind() {
+        ErrorKind::PermissionDenied => {
+            let socket = Wanted { address, datagrams: false, shared: false }.bind_by_any()?;
+            rustix::net::listen(&socket, 1024)?;
+            rustix::io::ioctl_fionbio(&socket, true)?;
+            TcpListener::from_std(socket.into())
+        }
+        _ => Err(error),
+    };
+    listener().or_else(by_keeper).map_err(|error: std::io::Error| cannot(address, &error))
 }
 
 /// Both kinds on one port, which the first may choose.
 fn bind_dns(address: SocketAddr) -> Result<(UdpSocket, TcpListener), Failure> {
     let tcp = bind(address)?;
     let address = tcp.local_addr().unwrap_or(address);
-    let udp = std::net::UdpSocket::bind(address).and_then(|socket| {
+    let socket = Wanted { address, datagrams: true, shared: false }.bind_by_any();
+    let udp = socket.map_err(std::io::Error::from).and_then(|socket| {
+        let socket = std::net::UdpSocket::from(socket);
         socket.set_nonblocking(true)?;
         UdpSocket::from_std(socket)
     });
@@ -132,13 +145,17 @@ impl Doors {
         let unix = Listener::Unix;
         let doors = [
             Some((Listener::Tcp(self.main), Some(Tls::Possible(tls.clone())))),
-            self.https.map(|listener| (Listener::Tcp(listener), Some(Tls::Always(tls)))),
+            self.https.map(|listener| (Listener::Tcp(listener), Some(Tls::Always(tls.clone())))),
             self.http.map(|listener| (Listener::Tcp(listener), None)),
             Some((unix(http_socket), None)),
             Some((unix(https_socket), Some(Tls::Always(local_tls)))),
         ];
+        let inner = inner_doors(self.address.port()).into_iter();
+        let inner =
+            inner.map(|listener| (Listener::Tcp(listener), Some(Tls::Possible(tls.clone()))));
+        let inner: Vec<_> = inner.collect();
         let mut serving = JoinSet::new();
-        for (listener, tls) in doors.into_iter().flatten() {
+        for (listener, tls) in doors.into_iter().flatten().chain(inner) {
             let options = options(config, tls, workers.clone());
             serving.spawn(listen::serve(gateway.clone(), listener, options, stop.clone()));
         }
@@ -177,6 +194,17 @@ impl OpenDoors {
             let _ = std::fs::remove_file(self.sockets.join(name));
         }
     }
+}
+
+/// Where the networks of containers are not this machine's own, nothing of the kernel's leads from them to a
+/// door of ours, so that there are doors in them.
+fn inner_doors(port: u16) -> Vec<TcpListener> {
+    if !engine::rootless::is_entered() {
+        return Vec::new();
+    }
+    let ports = BTreeSet::from([engine::network::CLOUD_PORT, port]);
+    let open = |port| engine::rootless::listen(port).and_then(TcpListener::from_std);
+    ports.into_iter().filter_map(|port| open(port).ok()).collect()
 }
 
 fn options(config: &Config, tls: Option<Tls>, workers: Workers) -> ListenOptions {

@@ -25,6 +25,7 @@ mod images;
 mod import;
 mod init;
 mod lab;
+mod privilege;
 mod reset;
 mod services;
 mod settings;
@@ -104,11 +105,13 @@ fn run() -> Result<(), Failure> {
                     config.ends_containers =
                         config.is_ephemeral || matches.get_flag("end_containers");
                     if !config.is_ephemeral {
+                        config.containers = privilege::settle(&config)?;
                         return up::run(&config, &settings, None);
                     }
                     let _scratch =
                         ephemeral::prepare(&mut config, &settings, &std::env::temp_dir())?;
                     let from = matches.get_one::<String>("from").map(String::as_str);
+                    config.containers = privilege::settle(&config)?;
                     let disk = ephemeral::disk(&config, from, &data)?;
                     up::run(&config, &settings, Some(disk))
                 }

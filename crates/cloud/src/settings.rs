@@ -113,6 +113,18 @@ pub const KEYS: &[Key] = &[
         "Where the Docker API listens; none turns it off [default: run/docker.sock in the data folder, and for the default data folder /var/run/docker.sock where nothing holds it]",
     ),
     key(
+        "bridge_ipv6",
+        "on|off",
+        "off",
+        "on: containers in the default network have IPv6, too, with a prefix that is this cloud's own",
+    ),
+    key(
+        "user",
+        "NAME",
+        "",
+        "Started by root, become this user: of root nothing stays but a small process that binds ports below 1024; data then are in /var/lib/cumulet by default",
+    ),
+    key(
         "collect_after_s",
         "S",
         "86400",
@@ -383,6 +395,12 @@ pub struct Config {
     pub ends_containers: bool,
     /// Whether nothing of it stays when it ends.
     pub is_ephemeral: bool,
+    /// Whether the default network of containers has IPv6.
+    pub default_six: bool,
+    /// Whom to become.
+    pub user: Option<String>,
+    /// What there is to say of containers at the start.
+    pub containers: Option<String>,
     pub ready_file: Option<PathBuf>,
     pub log: String,
     pub threads: usize,
@@ -410,6 +428,9 @@ fn docker_tls(settings: &Settings) -> Result<Option<DockerTls>, SettingError> {
         ),
     }
 }
+
+/// Where data is kept if root starts a cloud for a user and says nothing else.
+const DATA_OF_USER: &str = "/var/lib/cumulet";
 
 /// Where data is kept if nobody says where.
 pub fn default_data(get: impl Fn(&str) -> Option<String>) -> PathBuf {
@@ -469,6 +490,11 @@ impl Config {
                 return wrong(format!("dynamodb_throttling is {other:?}, but must be on or off"));
             }
         };
+        let default_six = match settings.text("bridge_ipv6") {
+            "on" => true,
+            "off" => false,
+            other => return wrong(format!("bridge_ipv6 is {other:?}, but must be on or off")),
+        };
         let durability = match settings.text("durability") {
             "synced" => Durability::Synced,
             "relaxed" => Durability::Relaxed,
@@ -487,7 +513,11 @@ impl Config {
         };
         let seconds = |name| settings.number(name, 1, 3600).map(Duration::from_secs);
         let config = Config {
-            data: path("data").unwrap_or(default_data),
+            data: path("data").unwrap_or(if settings.text("user").is_empty() {
+                default_data
+            } else {
+                PathBuf::from(DATA_OF_USER)
+            }),
             listen,
             https_listen: optional(settings, "https_listen", "443")?,
             http_listen: optional(settings, "http_listen", "80")?,
@@ -499,6 +529,7 @@ impl Config {
             init: path("init"),
             init_timeout: seconds("init_timeout_s")?,
             dynamodb_throttling,
+            default_six,
             bucket_defaults,
             root_keys: settings
                 .all("root_key")
@@ -525,6 +556,8 @@ impl Config {
             ),
             ends_containers: false,
             is_ephemeral: false,
+            containers: None,
+            user: Some(settings.text("user").to_owned()).filter(|name| !name.is_empty()),
             docker_sockets: settings.all("docker_socket").iter().map(PathBuf::from).collect(),
             docker_tls: docker_tls(settings)?,
             upstreams: settings

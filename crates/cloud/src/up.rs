@@ -131,7 +131,8 @@ async fn serve(
         ephemeral::end_with_parent(stop).map_err(failed)?;
         println!("{}", ephemeral::line(config, address, &docker.paths));
     } else {
-        let lines = [open.lines.as_slice(), &docker.lines()].concat();
+        let said: Vec<String> = config.containers.iter().cloned().collect();
+        let lines = [open.lines.as_slice(), &docker.lines(), &said].concat();
         greet(config, settings, &url, &lines);
     }
     if let Some(path) = &config.ready_file {

@@ -262,7 +262,9 @@ pub async fn info(call: Call) -> Reply {
         live_restore_enabled: true,
         isolation: "",
         init_binary: "built in",
-        security_options: vec!["name=seccomp,profile=builtin"],
+        security_options: std::iter::once("name=seccomp,profile=builtin")
+            .chain(engine::rootless::is_entered().then_some("name=rootless"))
+            .collect(),
         warnings: None,
     })
 }

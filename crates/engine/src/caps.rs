@@ -47,6 +47,11 @@ const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
+/// As it is written everywhere.
+pub fn name(number: u32) -> Option<String> {
+    NAMES.get(number as usize).map(|name| format!("CAP_{name}"))
+}
+
 const DEFAULT: [&str; 14] = [
     "CHOWN",
     "DAC_OVERRIDE",

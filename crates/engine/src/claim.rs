@@ -101,6 +101,7 @@ pub struct Swept {
 /// Takes away what dead engines have left. Blocks.
 pub fn sweep() -> Swept {
     let hierarchies = Hierarchies::detect();
+    cgroup::remove(&hierarchies.of_users());
     sweep_in(Path::new(FOLDER), |mark, is_here| {
         let mut gone = true;
         for above in hierarchies.parents() {

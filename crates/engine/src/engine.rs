@@ -35,6 +35,8 @@ pub struct Parts {
     pub data: PathBuf,
     /// Where the cloud itself answers, for containers that ask for it.
     pub cloud: Option<SocketAddr>,
+    /// Whether the default bridge has IPv6, too.
+    pub default_six: bool,
     /// Containers end with this process, even if it is killed.
     pub ends_with_us: bool,
 }
@@ -73,7 +75,7 @@ impl Engine {
     /// Opens the engine, finds containers again that run, and starts those that should. Without any
     /// container this reads a few rows and does nothing else.
     pub async fn open(parts: Parts) -> Result<Engine, Error> {
-        let Parts { store, entropy, data, cloud, ends_with_us } = parts;
+        let Parts { store, entropy, data, cloud, default_six, ends_with_us } = parts;
         let root = data.join("engine");
         let run = data.join("run");
         for folder in [root.join("containers"), root.join("volumes"), run.clone()] {
@@ -82,7 +84,7 @@ impl Engine {
         crate::container::make_stubs(&root.join("stubs"))?;
         let images = Images::open(store.clone(), &root, entropy.clone());
         images.prepare()?;
-        let networks = Networks::open(store.clone(), entropy.clone(), &data, cloud)?;
+        let networks = Networks::open(store.clone(), entropy.clone(), &data, cloud, default_six)?;
         let engine = Engine(Arc::new(Inner {
             images,
             events: Events::default(),
@@ -101,6 +103,7 @@ impl Engine {
             run,
         }));
         engine.claim().await;
+        engine.0.networks.carry()?;
         engine.restore().await?;
         engine.remove_forgotten().await?;
         Ok(engine)

@@ -9,6 +9,101 @@ const CONTROLLERS: [&str; 5] = ["cpu", "cpuset", "io", "memory", "pids"];
 /// Below the root of each hierarchy.
 const PARENT: &str = "cumulet";
 
+/// Above the groups that root gives to users: one that root may write to without any capability.
+const OF_USERS: &str = "/cumulet-users";
+
+/// The root of the hierarchy that a given group is in.
+pub(crate) fn root_of(group: &str) -> &str {
+    group.split_once(OF_USERS).map_or("/", |(root, _)| root)
+}
+
+/// Where the process itself is, below what was delegated to it.
+const LEAF: &str = "/cumulet-engine";
+
+fn read(path: &str) -> String {
+    crate::sys::cgroup::read(path).unwrap_or_default()
+}
+
+/// Controller to the group of this process, from `/proc/self/cgroup`; version 2 has no name.
+fn own_groups(text: &str) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::new();
+    for line in text.lines() {
+        let mut fields = line.splitn(3, ':');
+        let (Some(_), Some(controllers), Some(path)) =
+            (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        for controller in controllers.split(',') {
+            all.insert(controller.to_owned(), path.to_owned());
+        }
+    }
+    all
+}
+
+/// Gives groups of this name to a user, in each hierarchy that there is, and moves this process into them.
+/// Root does it; what cannot be had is left out. Gives the groups.
+pub(crate) fn give(mark: &str, uid: u32, gid: u32) -> Vec<String> {
+    use crate::sys::cgroup;
+    use std::os::unix::fs::chown;
+    let (roots, files): (Vec<String>, &[&str]) = match Hierarchies::detect() {
+        Hierarchies::Two(root) => {
+            for controller in CONTROLLERS {
+                let file = format!("{root}/cgroup.subtree_control");
+                let value = format!("+{controller}");
+                let _ = cgroup::set(&Limit { file, value, optional: true });
+            }
+            (vec![root], &["cgroup.procs", "cgroup.subtree_control", "cgroup.threads"])
+        }
+        // Which devices there are stays root's to say.
+        Hierarchies::One(all) => {
+            let mut roots: Vec<String> =
+                all.into_iter().filter(|(name, _)| name != "devices").map(|(_, at)| at).collect();
+            roots.dedup();
+            (roots, &["cgroup.procs", "tasks"])
+        }
+        Hierarchies::None => return Vec::new(),
+    };
+    let mut given = Vec::new();
+    for root in roots {
+        let above = format!("{root}{OF_USERS}");
+        let group = format!("{above}/{mark}");
+        for folder in [&above, &group] {
+            let _ = std::fs::create_dir(folder);
+            // A new group of processors has none until it is told.
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                if let Some(value) = cgroup::read(&format!("{root}/{file}")) {
+                    let (file, value) = (format!("{folder}/{file}"), value.trim().to_owned());
+                    let _ = cgroup::set(&Limit { file, value, optional: true });
+                }
+            }
+        }
+        for controller in CONTROLLERS.iter().filter(|_| files.contains(&"cgroup.threads")) {
+            let (file, value) =
+                (format!("{above}/cgroup.subtree_control"), format!("+{controller}"));
+            let _ = cgroup::set(&Limit { file, value, optional: true });
+        }
+        if cgroup::join(std::slice::from_ref(&group)).is_err() {
+            cgroup::remove(&[group]);
+            continue;
+        }
+        let _ = chown(&group, Some(uid), Some(gid));
+        for file in files {
+            let _ = chown(format!("{group}/{file}"), Some(uid), Some(gid));
+        }
+        given.push(group);
+    }
+    given
+}
+
+/// With version 2, moves this process aside, so that limits can be set beside it.
+pub fn make_room() {
+    let Hierarchies::Two(path) = Hierarchies::delegated() else { return };
+    let leaf = format!("{path}{LEAF}");
+    let _ = std::fs::create_dir(&leaf);
+    let _ = crate::sys::cgroup::join(&[leaf]);
+}
+
 /// Where the hierarchies are mounted.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Hierarchies {
@@ -48,7 +143,48 @@ impl Hierarchies {
     }
 
     pub fn detect() -> Hierarchies {
-        Hierarchies::parse(&crate::sys::cgroup::read("/proc/self/mountinfo").unwrap_or_default())
+        match crate::rootless::is_entered() {
+            true => Hierarchies::delegated(),
+            false => Hierarchies::parse(&read("/proc/self/mountinfo")),
+        }
+    }
+
+    /// Those below which this process may make groups without being root.
+    pub fn delegated() -> Hierarchies {
+        use rustix::fs::{Access, access};
+        let own = own_groups(&read("/proc/self/cgroup"));
+        let may = |path: &str| access(path, Access::WRITE_OK).is_ok();
+        Hierarchies::parse(&read("/proc/self/mountinfo")).below(&own, may)
+    }
+
+    /// The same hierarchies from the process's own groups down, where it `may` write.
+    fn below(self, own: &BTreeMap<String, String>, may: impl Fn(&str) -> bool) -> Hierarchies {
+        let at = |path: &str, group: &str| {
+            // The process itself moves aside, since version 2 wants groups with others below empty.
+            let group = group.strip_suffix(LEAF).unwrap_or(group).trim_end_matches('/');
+            Some(format!("{path}{group}")).filter(|path| may(path))
+        };
+        match self {
+            Hierarchies::Two(root) => match own.get("").and_then(|group| at(&root, group)) {
+                Some(path) => Hierarchies::Two(path),
+                None => Hierarchies::None,
+            },
+            Hierarchies::One(all) => {
+                // Which devices there are is for root to say.
+                let all = all.into_iter().filter(|(controller, _)| controller != "devices");
+                let found: BTreeMap<String, String> = all
+                    .filter_map(|(controller, path)| {
+                        let path = at(&path, own.get(&controller)?)?;
+                        Some((controller, path))
+                    })
+                    .collect();
+                match found.is_empty() {
+                    true => Hierarchies::None,
+                    false => Hierarchies::One(found),
+                }
+            }
+            Hierarchies::None => Hierarchies::None,
+        }
     }
 
     pub fn version(&self) -> &'static str {
@@ -94,6 +230,15 @@ impl Hierarchies {
         match self {
             Hierarchies::Two(root) => vec![format!("{root}/{PARENT}")],
             Hierarchies::One(all) => all.values().map(|path| format!("{path}/{PARENT}")).collect(),
+            Hierarchies::None => Vec::new(),
+        }
+    }
+
+    /// Above the groups of users, where there were any.
+    pub(crate) fn of_users(&self) -> Vec<String> {
+        match self {
+            Hierarchies::Two(root) => vec![format!("{root}{OF_USERS}")],
+            Hierarchies::One(all) => all.values().map(|path| format!("{path}{OF_USERS}")).collect(),
             Hierarchies::None => Vec::new(),
         }
     }
@@ -336,6 +481,24 @@ mod tests {
         has(&two, "/g/cumulet/c/memory.max", "67108864");
         has(&two, "/g/cumulet/c/cpu.max", "50000 100000");
         has(&two, "/g/cumulet/c/cpu.weight", "39");
+    }
+
+    #[test]
+    fn what_is_delegated() {
+        let own = own_groups("5:memory:/a/b\n4:cpu,cpuacct:/a\n3:devices:/a\n0::/u/x.service\n");
+        assert_eq!(own["cpuacct"], "/a");
+        let hybrid = || Hierarchies::parse(HYBRID);
+        let found = hybrid().below(&own, |path| path.ends_with("/a/b"));
+        let expected =
+            BTreeMap::from([("memory".to_owned(), "/sys/fs/cgroup/memory/a/b".to_owned())]);
+        assert_eq!(found, Hierarchies::One(expected));
+        assert_eq!(hybrid().below(&own, |_| false), Hierarchies::None);
+        let two = || Hierarchies::Two("/g".to_owned());
+        let at = |path: &str| Hierarchies::Two(path.to_owned());
+        assert_eq!(two().below(&own, |_| true), at("/g/u/x.service"));
+        let aside = own_groups("0::/u/x.service/cumulet-engine\n");
+        assert_eq!(two().below(&aside, |_| true), at("/g/u/x.service"));
+        assert_eq!(two().below(&own_groups("0::/\n"), |_| true), at("/g"));
     }
 
     #[test]

@@ -236,6 +236,7 @@ fn device_rules(privileged: bool) -> Vec<DeviceRule> {
 fn dev(devices: &[Device]) -> Vec<Step> {
     let standard = DEVICES.iter().map(|(name, major, minor)| Device {
         path: format!("/dev/{name}"),
+        from: String::new(),
         kind: 'c',
         major: *major,
         minor: *minor,

@@ -160,6 +160,9 @@ pub struct MountFlags {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Device {
     pub path: String,
+    /// On this machine, where it is called otherwise.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub from: String,
     /// `b` or `c`.
     pub kind: char,
     pub major: u32,

@@ -42,7 +42,7 @@ const FIB_ADDRESS_TYPE: u32 = 3;
 const FIB_DESTINATION: u32 = 2;
 const ADDRESS_IS_LOCAL: u32 = 2;
 
-/// A table of this name, in the namespace of the calling thread.
+/// A table of this name, where the networks of this process are; on a thread that went elsewhere, there.
 pub struct Firewall {
     table: String,
     family: u8,
@@ -255,6 +255,10 @@ fn expressions(list: &mut Message, one: &Match) {
             payload(list, TRANSPORT_HEADER, 2, 2);
             compare(list, EQUAL, &port.to_be_bytes());
         }
+        Match::Protocol(protocol) => {
+            meta(list, META_PROTOCOL);
+            compare(list, EQUAL, &[protocol_number(*protocol)]);
+        }
         Match::Established => tracked(list, CT_STATE, STATE_BITS),
         Match::Translated => tracked(list, CT_STATUS, STATUS_TRANSLATED),
     }
@@ -307,7 +311,7 @@ fn translate(list: &mut Message, to: IpAddr, port: u16) {
 mod tests {
     use super::*;
     use crate::new_namespace;
-    use net::firewall::{Bridge, Door, Published, Published6, Wanted, chains, chains_six};
+    use net::firewall::{Bridge, Door, Published, Wanted, chains, chains_six};
     use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
 
     /// In a namespace of its own, so that it touches nothing of this machine. Needs root.
@@ -326,14 +330,13 @@ mod tests {
             masquerades: true,
             talks,
         };
-        let published = |protocol, host_ip| Published {
+        let published = |protocol, host_ip: Option<IpAddr>, to: &str| Published {
             protocol,
             host_ip,
             host_port: 8080,
-            interface: "a".to_owned(),
-            to: [172, 17, 0, 2].into(),
-            to_port: 80,
+            to: to.parse().unwrap(),
         };
+        let (four, six) = ("172.17.0.2:80", "[fd00:1::2]:80");
         let wanted = Wanted {
             bridges: vec![
                 bridge("a", false, true),
@@ -341,19 +344,13 @@ mod tests {
                 bridge("c", false, false),
             ],
             published: vec![
-                published(Protocol::Tcp, None),
-                published(Protocol::Udp, Some([127, 0, 0, 1].into())),
+                published(Protocol::Tcp, None, four),
+                published(Protocol::Udp, Some([127, 0, 0, 1].into()), four),
+                published(Protocol::Tcp, None, six),
+                published(Protocol::Tcp, Some(Ipv6Addr::LOCALHOST.into()), six),
             ],
-            published_six: [None, Some(Ipv6Addr::LOCALHOST)]
-                .map(|host_ip| Published6 {
-                    protocol: Protocol::Tcp,
-                    host_ip,
-                    host_port: 8080,
-                    to: Ipv6Addr::new(0xfd00, 1, 0, 0, 0, 0, 0, 2),
-                    to_port: 80,
-                })
-                .to_vec(),
             doors: vec![Door { port: 4566, to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5000) }],
+            carried: Some(net::firewall::Carried { connections: 4000, names: 5300 }),
         };
         new_namespace(|_| {
             let firewall = Firewall::new("cumulet-test");

@@ -11,4 +11,4 @@ mod netlink;
 
 pub use firewall::Firewall;
 pub use link::{Link, Links, Used};
-pub use namespace::{inside, new_namespace};
+pub use namespace::{at_home, inside, is_settled, new_namespace, settle};

@@ -68,7 +68,7 @@ fn link_head(index: u32, flags: u32, change: u32) -> [u8; LINK_HEAD] {
 }
 
 impl Links {
-    /// In the namespace of the calling thread.
+    /// Where the networks of this process are; on a thread that went elsewhere, there.
     pub fn open() -> io::Result<Links> {
         Ok(Links(Socket::route()?))
     }

@@ -90,7 +90,10 @@ impl Socket {
 
     fn open(protocol: Option<Protocol>) -> io::Result<Socket> {
         let flags = SocketFlags::CLOEXEC;
-        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
+        // It stays where it was made, whoever speaks through it.
+        let fd = crate::at_home(|| {
+            Ok(socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?)
+        })?;
         Ok(Socket { fd, sequence: 1 })
     }
 

@@ -3,7 +3,7 @@
 
 use crate::address::Subnet;
 use crate::six::Subnet6;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bridge {
@@ -39,27 +39,14 @@ impl Protocol {
     }
 }
 
-/// A port of this machine that leads to a container.
+/// A port of this machine that leads to a container, both by addresses of one kind.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Published {
     pub protocol: Protocol,
     /// `None` is every address of this machine.
-    pub host_ip: Option<Ipv4Addr>,
+    pub host_ip: Option<IpAddr>,
     pub host_port: u16,
-    pub interface: String,
-    pub to: Ipv4Addr,
-    pub to_port: u16,
-}
-
-/// A port of this machine that leads to a container's address of IPv6.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Published6 {
-    pub protocol: Protocol,
-    /// `None` is every address of this machine.
-    pub host_ip: Option<Ipv6Addr>,
-    pub host_port: u16,
-    pub to: Ipv6Addr,
-    pub to_port: u16,
+    pub to: SocketAddr,
 }
 
 /// A port of every bridge's own address that leads to a server of this machine.
@@ -69,13 +56,22 @@ pub struct Door {
     pub to: SocketAddrV4,
 }
 
+/// Ports of this machine, in every bridge, that take what containers send to the outside: where no network
+/// of the kernel's leads there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Carried {
+    pub connections: u16,
+    /// Questions of names.
+    pub names: u16,
+}
+
 /// All that is wanted.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Wanted {
     pub bridges: Vec<Bridge>,
     pub published: Vec<Published>,
-    pub published_six: Vec<Published6>,
     pub doors: Vec<Door>,
+    pub carried: Option<Carried>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,6 +89,7 @@ pub enum Match {
     /// An address of this machine.
     DestinationIsLocal,
     Port(Protocol, u16),
+    Protocol(Protocol),
     /// Belongs to a conversation that was let through.
     Established,
     /// Its destination was translated here.
@@ -182,7 +179,7 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
     vec![
         filter("guard", Hook::Prerouting, RAW, guard(wanted, loopback)),
         filter("forward", Hook::Forward, FILTER, forward(wanted.bridges.iter())),
-        nat("published", Hook::Prerouting, TRANSLATE, [doors(wanted), translate(wanted)].concat()),
+        nat("published", Hook::Prerouting, TRANSLATE, before(wanted)),
         nat("published-local", Hook::Output, TRANSLATE, translate(wanted)),
         nat("outbound", Hook::Postrouting, MASQUERADE, outbound(wanted, loopback)),
     ]
@@ -225,13 +222,14 @@ fn guard_six(wanted: &Wanted) -> Vec<Rule> {
 }
 
 fn translate_six(wanted: &Wanted) -> Vec<Rule> {
-    let rules = wanted.published_six.iter().map(|one| {
-        let address = match one.host_ip.and_then(|ip| Subnet6::new(ip, 128)) {
-            Some(address) => Match::Destination6(address),
-            None => Match::DestinationIsLocal,
+    let rules = wanted.published.iter().filter_map(|one| {
+        let SocketAddr::V6(to) = one.to else { return None };
+        let address = match one.host_ip {
+            Some(IpAddr::V6(ip)) => Match::Destination6(Subnet6::new(ip, 128)?),
+            _ => Match::DestinationIsLocal,
         };
         let matches = vec![address, Match::Port(one.protocol, one.host_port)];
-        rule(matches, Verdict::Translate6(one.to, one.to_port))
+        Some(rule(matches, Verdict::Translate6(*to.ip(), to.port())))
     });
     rules.collect()
 }
@@ -261,9 +259,9 @@ fn guard(wanted: &Wanted, loopback: Subnet) -> Vec<Rule> {
         rules.push(rule(vec![from, Match::NotSource(bridge.subnet)], Verdict::Drop));
     }
     // A port published on loopback alone is not reached by a forged packet from outside.
-    for one in wanted.published.iter().filter(|one| one.host_ip.is_some_and(|ip| ip.is_loopback()))
-    {
-        let Some(to) = one.host_ip.and_then(|ip| Subnet::new(ip, 32)) else { continue };
+    for one in &wanted.published {
+        let Some(IpAddr::V4(ip)) = one.host_ip.filter(IpAddr::is_loopback) else { continue };
+        let Some(to) = Subnet::new(ip, 32) else { continue };
         let matches = vec![
             Match::NotFrom("lo".to_owned()),
             Match::Destination(to),
@@ -301,6 +299,41 @@ fn forward<'a>(bridges: impl Iterator<Item = &'a Bridge>) -> Vec<Rule> {
     rules
 }
 
+/// What happens to packets that come in, before it is known where they go.
+fn before(wanted: &Wanted) -> Vec<Rule> {
+    match wanted.carried {
+        None => [doors(wanted), translate(wanted)].concat(),
+        Some(carried) => carry(wanted, carried),
+    }
+}
+
+/// The cloud itself listens beside the bridges, and what is for a neighbour goes its way; all else is taken.
+fn carry(wanted: &Wanted, carried: Carried) -> Vec<Rule> {
+    let mut rules = Vec::new();
+    for bridge in &wanted.bridges {
+        let from = || Match::From(bridge.interface.clone());
+        let Some(gateway) = Subnet::new(bridge.gateway, 32) else { continue };
+        for door in &wanted.doors {
+            let matches =
+                vec![from(), Match::Destination(gateway), Match::Port(Protocol::Tcp, door.port)];
+            rules.push(rule(matches, Verdict::Accept));
+        }
+        if bridge.is_internal {
+            continue;
+        }
+        let names = vec![from(), Match::Port(Protocol::Udp, 53)];
+        rules.push(rule(names, Verdict::Translate(bridge.gateway, carried.names)));
+        let out = Verdict::Translate(bridge.gateway, carried.connections);
+        let tcp = || Match::Protocol(Protocol::Tcp);
+        rules.push(rule(vec![from(), Match::Destination(gateway), tcp()], out));
+        for other in &wanted.bridges {
+            rules.push(rule(vec![from(), Match::Destination(other.subnet)], Verdict::Accept));
+        }
+        rules.push(rule(vec![from(), tcp()], out));
+    }
+    rules
+}
+
 fn doors(wanted: &Wanted) -> Vec<Rule> {
     let mut rules = Vec::new();
     for bridge in &wanted.bridges {
@@ -318,13 +351,14 @@ fn doors(wanted: &Wanted) -> Vec<Rule> {
 }
 
 fn translate(wanted: &Wanted) -> Vec<Rule> {
-    let rules = wanted.published.iter().map(|one| {
-        let address = match one.host_ip.and_then(|ip| Subnet::new(ip, 32)) {
-            Some(address) => Match::Destination(address),
-            None => Match::DestinationIsLocal,
+    let rules = wanted.published.iter().filter_map(|one| {
+        let SocketAddr::V4(to) = one.to else { return None };
+        let address = match one.host_ip {
+            Some(IpAddr::V4(ip)) => Match::Destination(Subnet::new(ip, 32)?),
+            _ => Match::DestinationIsLocal,
         };
         let matches = vec![address, Match::Port(one.protocol, one.host_port)];
-        rule(matches, Verdict::Translate(one.to, one.to_port))
+        Some(rule(matches, Verdict::Translate(*to.ip(), to.port())))
     });
     rules.collect()
 }
@@ -378,6 +412,8 @@ mod tests {
             Match::Destination6(net) => net.contains(packet.destination.to_ipv6_mapped()),
             Match::DestinationIsLocal => packet.is_local,
             Match::Port(_, port) => packet.port == *port,
+            // Those of names alone are no connections.
+            Match::Protocol(protocol) => (*protocol == Protocol::Tcp) == (packet.port != 53),
             Match::Established => packet.is_established,
             Match::Translated => packet.is_translated,
         }
@@ -418,12 +454,10 @@ mod tests {
                 protocol: Protocol::Tcp,
                 host_ip: None,
                 host_port: 8080,
-                interface: "a".to_owned(),
-                to: [172, 17, 0, 2].into(),
-                to_port: 80,
+                to: SocketAddr::from(([172, 17, 0, 2], 80)),
             }],
-            published_six: Vec::new(),
             doors: vec![Door { port: 4566, to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5000) }],
+            carried: None,
         }
     }
 
@@ -434,12 +468,12 @@ mod tests {
             let base = bridge.subnet.address().to_ipv6_mapped();
             bridge.six = Subnet6::new(base, 96 + bridge.subnet.prefix());
         }
-        wanted.published_six.push(Published6 {
+        let inner = Ipv4Addr::new(172, 17, 0, 2).to_ipv6_mapped();
+        wanted.published.push(Published {
             protocol: Protocol::Tcp,
             host_ip: None,
             host_port: 8080,
-            to: Ipv4Addr::new(172, 17, 0, 2).to_ipv6_mapped(),
-            to_port: 80,
+            to: SocketAddr::new(inner.into(), 80),
         });
         wanted
     }
@@ -491,6 +525,28 @@ mod tests {
         check([172, 17, 0, 1], Verdict::Accept);
         check([172, 17, 0, 30], Verdict::Accept);
         assert!(partition::<Ipv6Addr>([]).is_empty());
+    }
+
+    #[test]
+    fn what_leaves_is_carried() {
+        let mut wanted = wanted();
+        wanted.carried = Some(Carried { connections: 4000, names: 5300 });
+        let taken = Verdict::Translate([172, 17, 0, 1].into(), 4000);
+        let check = |packet: Packet<'_>, expected: Verdict| {
+            assert_eq!(verdict(&wanted, "published", &packet), expected);
+        };
+        let out = packet("a", [172, 17, 0, 2], "", OUT);
+        check(out.clone(), taken);
+        check(Packet { port: 53, ..out }, Verdict::Translate([172, 17, 0, 1].into(), 5300));
+        // Neighbours are reached as they are, and whether they may be is for another chain.
+        check(packet("a", [172, 17, 0, 2], "", [172, 17, 0, 3]), Verdict::Accept);
+        check(packet("a", [172, 17, 0, 2], "", [172, 18, 0, 3]), Verdict::Accept);
+        // The bridge's own address is this machine's, but for the cloud's door.
+        let own = packet("a", [172, 17, 0, 2], "", [172, 17, 0, 1]);
+        check(own.clone(), taken);
+        check(Packet { port: 4566, ..own }, Verdict::Accept);
+        // From an inner network nothing goes out.
+        check(packet("inner", [172, 19, 0, 2], "", OUT), Verdict::Accept);
     }
 
     #[test]

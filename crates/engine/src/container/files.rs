@@ -436,7 +436,7 @@ pub(crate) fn header(name: &str, kind: Kind, stat: &Stat) -> Entry {
 
 pub(crate) fn is_opaque(folder: &OwnedFd) -> bool {
     let mut value = [0; 1];
-    fgetxattr(folder, "trusted.overlay.opaque", &mut value).is_ok() && value == *b"y"
+    fgetxattr(folder, crate::sys::mounts::opaque_mark(), &mut value).is_ok() && value == *b"y"
 }
 
 /// Those that mean something elsewhere too.
@@ -538,7 +538,7 @@ mod tests {
         let folder = open_folder(&dir).unwrap();
         let d = open_folder(&dir.join("d")).unwrap();
         let flags = rustix::fs::XattrFlags::empty();
-        rustix::fs::fsetxattr(&d, "trusted.overlay.opaque", b"y", flags).unwrap();
+        rustix::fs::fsetxattr(&d, crate::sys::mounts::opaque_mark(), b"y", flags).unwrap();
         let device = FileType::CharacterDevice;
         rustix::fs::mknodat(&folder, "gone", device, Mode::empty(), 0).unwrap();
         let mut walk = Walk { marks: true, ..Walk::new(Vec::new()) };

@@ -172,7 +172,8 @@ fn is_below(path: &str, below: &[PathBuf]) -> bool {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let Ok(folder) = openat(&layer, above.as_str(), flags, Mode::empty()) else { break };
             let mut value = [0; 1];
-            let opaque = rustix::fs::fgetxattr(&folder, "trusted.overlay.opaque", &mut value);
+            let opaque =
+                rustix::fs::fgetxattr(&folder, crate::sys::mounts::opaque_mark(), &mut value);
             if opaque.is_ok() && statat(&folder, "", AtFlags::EMPTY_PATH).is_ok() {
                 let rest = &relative[above.len() + 1..];
                 return statat(&folder, rest, AtFlags::SYMLINK_NOFOLLOW).is_ok();

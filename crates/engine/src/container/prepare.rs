@@ -104,6 +104,10 @@ impl Engine {
         let mut plan = launch::container(given)?;
         if let Some(crate::plan::Step::Cgroup(cgroup)) = plan.steps.first_mut() {
             self.0.networks.mark().clone_into(&mut cgroup.mark);
+            if crate::sys::mounts::is_apart() {
+                // Only root says which devices there are; nobody else can make any.
+                cgroup.device_program = None;
+            }
         }
         let _ = rustix::fs::unlink(folder.join("exit"));
         let cgroups = match plan.steps.first() {
@@ -362,7 +366,7 @@ fn mapped(mapping: &DeviceMapping) -> Result<Vec<Device>, Error> {
         collect(&open_folder(Path::new(from))?, from, to, &mut all, 0)?;
         return Ok(all);
     }
-    let found = device(to, &stat);
+    let found = device(from, to, &stat);
     found.map(|device| vec![device]).ok_or_else(|| {
         Error::invalid(format!(
             "error gathering device information while adding custom device \"{from}\": not a device node"
@@ -370,7 +374,7 @@ fn mapped(mapping: &DeviceMapping) -> Result<Vec<Device>, Error> {
     })
 }
 
-fn device(path: &str, stat: &rustix::fs::Stat) -> Option<Device> {
+fn device(from: &str, path: &str, stat: &rustix::fs::Stat) -> Option<Device> {
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::BlockDevice => 'b',
         FileType::CharacterDevice => 'c',
@@ -378,6 +382,7 @@ fn device(path: &str, stat: &rustix::fs::Stat) -> Option<Device> {
     };
     Some(Device {
         path: path.to_owned(),
+        from: if from == path { String::new() } else { from.to_owned() },
         kind,
         major: rustix::fs::major(stat.st_rdev),
         minor: rustix::fs::minor(stat.st_rdev),
@@ -412,7 +417,7 @@ fn collect(
                 collect(&inner, &from, &to, all, depth + 1)?;
             }
         } else if name != "ptmx" {
-            all.extend(device(&to, &stat));
+            all.extend(device(&from, &to, &stat));
         }
     }
     Ok(())

@@ -9,7 +9,7 @@ use crate::plan::Plan;
 use crate::sys::{mounts, pass, raw};
 use parking_lot::Mutex;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create, openat};
+use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, fstat, memfd_create, openat};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::collections::BTreeMap;
 use std::io;
@@ -52,14 +52,16 @@ pub fn spawn(folder: &Path, claim: Option<OwnedFd>) -> io::Result<OwnedFd> {
         let flags = OFlags::CREATE | OFlags::APPEND | OFlags::WRONLY | OFlags::CLOEXEC;
         openat(CWD, folder.join("helper.log"), flags, Mode::from_raw_mode(0o600))?
     };
-    let child = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
+    let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+    command
         .arg(super::COMMAND)
         .env_clear()
         .current_dir(folder)
         .stdin(Stdio::from(theirs))
         .stdout(claim.map_or_else(Stdio::null, Stdio::from))
-        .stderr(Stdio::from(log))
-        .spawn()?;
+        .stderr(Stdio::from(log));
+    // Where the networks are, so that they last as long as it does.
+    let child = net_sys::at_home(|| command.spawn())?;
     // It outlives us as a rule; if not, it is buried with us.
     drop(child);
     rustix::io::ioctl_fionbio(&ours, true)?;
@@ -70,7 +72,17 @@ pub fn spawn(folder: &Path, claim: Option<OwnedFd>) -> io::Result<OwnedFd> {
 /// through `/proc` cannot put another program in its place (CVE-2019-5736).
 fn own_program() -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let program = openat(CWD, "/proc/self/exe", flags, Mode::empty())?;
+    let mut program = openat(CWD, "/proc/self/exe", flags, Mode::empty())?;
+    if crate::rootless::is_entered() {
+        // What was opened before is a mount of another namespace, so it is looked up in this one.
+        let path = std::fs::read_link("/proc/self/exe")?;
+        let again = openat(CWD, path, flags, Mode::empty())?;
+        let file = |fd: &OwnedFd| fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+        if file(&program)? != file(&again)? {
+            return Err(io::Error::other("the program was replaced while it runs"));
+        }
+        program = again;
+    }
     let copy = mounts::copy_of(&program, false)?;
     raw::mount_setattr(&copy, false, libc::MOUNT_ATTR_RDONLY, 0)?;
     Ok(copy)

@@ -13,7 +13,7 @@ pub mod protocol;
 mod running;
 mod server;
 
-pub use server::main;
+pub use server::{main, running};
 
 /// The name of the command that makes a process the helper.
 pub const COMMAND: &str = "containers-helper";

@@ -9,7 +9,7 @@ use super::server::{
     ERR, INPUT, LINGER_NS, OUT, OUTLET, REPORT, Server, failed, monotonic_ns, token,
 };
 use crate::plan::Plan;
-use crate::sys::{child, pass, raw};
+use crate::sys::{child, mounts, pass, raw};
 use crate::time;
 use rustix::event::epoll::{self, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
@@ -76,6 +76,41 @@ fn namespaces(plan: &Plan, joins: bool) -> u64 {
     flags
 }
 
+/// Who is not root of the machine cannot come back from a PID namespace. So a process goes there that ends
+/// when it has made another one beside itself.
+fn born_in(namespace: &OwnedFd, namespaces: u64) -> io::Result<raw::Forked> {
+    let flags = SocketFlags::CLOEXEC;
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
+    let between = match raw::fork(0)? {
+        raw::Forked::Parent { pid, .. } => pid,
+        raw::Forked::Child => {
+            let gone =
+                rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(PID_NAMESPACE));
+            let forked = gone.map_err(io::Error::from).and_then(|()| raw::fork_beside(namespaces));
+            let _ = match forked {
+                Ok(raw::Forked::Child) => return Ok(raw::Forked::Child),
+                Ok(raw::Forked::Parent { pid, pidfd }) => {
+                    let number = Pid::as_raw(Some(pid)).to_string();
+                    pass::send(&theirs, number.as_bytes(), &[pidfd.as_fd()])
+                }
+                Err(error) => pass::send(&theirs, crate::sys::reason(error).as_bytes(), &[]),
+            };
+            raw::exit(0);
+        }
+    };
+    drop(theirs);
+    let mut bytes = [0; 256];
+    let answer = pass::receive(&ours, &mut bytes);
+    let _ = rustix::process::waitpid(Some(between), WaitOptions::empty());
+    let (length, fds) = answer?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
+    match (text.parse().ok().and_then(Pid::from_raw), fds.into_iter().next()) {
+        (Some(pid), Some(pidfd)) => Ok(raw::Forked::Parent { pid, pidfd }),
+        _ => Err(io::Error::other(text)),
+    }
+}
+
 impl Server {
     pub(super) fn start(
         &mut self,
@@ -119,18 +154,24 @@ impl Server {
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         // The PID namespace in which children are born is set for this process and taken back: it
         // cannot be joined by the one who is born.
-        let own = match plan.join_pid {
+        let joins = plan.steps.iter().any(|step| matches!(step, crate::plan::Step::JoinAll(_)));
+        let joined = match plan.join_pid {
+            Some(at) => Some(fds.get(at).ok_or(io::ErrorKind::InvalidInput)?),
             None => None,
-            Some(at) => {
-                let fd = fds.get(at).ok_or(io::ErrorKind::InvalidInput)?;
+        };
+        let own = match joined.filter(|_| !mounts::is_apart()) {
+            None => None,
+            Some(fd) => {
                 let flags = OFlags::RDONLY | OFlags::CLOEXEC;
                 let own = openat(CWD, "/proc/self/ns/pid", flags, Mode::empty())?;
                 rustix::thread::move_into_link_name_space(fd.as_fd(), Some(PID_NAMESPACE))?;
                 Some(own)
             }
         };
-        let joins = plan.steps.iter().any(|step| matches!(step, crate::plan::Step::JoinAll(_)));
-        let forked = raw::fork(namespaces(plan, joins));
+        let forked = match joined.filter(|_| own.is_none()) {
+            Some(fd) => born_in(fd, namespaces(plan, joins)),
+            None => raw::fork(namespaces(plan, joins)),
+        };
         if let Some(own) = own
             && !matches!(forked, Ok(raw::Forked::Child))
         {

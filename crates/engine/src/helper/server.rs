@@ -18,6 +18,8 @@ use std::io;
 
 /// In the folder that the helper is started in.
 pub(super) const SOCKET: &str = "helper.sock";
+/// Says which process it is, for who has to join it before anything can be asked.
+pub(super) const PROCESS: &str = "helper.pid";
 
 /// After its end a program's streams are read for so long, should something else hold them open.
 pub(super) const LINGER_NS: u64 = 2_000_000_000;
@@ -90,6 +92,23 @@ pub(super) fn monotonic_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
+fn write_process() -> io::Result<()> {
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(CWD, PROCESS, flags, Mode::from_raw_mode(0o600))?;
+    let own = Pid::as_raw(Some(rustix::process::getpid()));
+    io::Write::write_all(&mut std::fs::File::from(file), format!("{own}\n").as_bytes())
+}
+
+/// The helper whose folder this is, as the kernel shows its process. It is not spoken to.
+pub fn running(folder: &std::path::Path) -> Option<std::path::PathBuf> {
+    let pid: u32 = std::fs::read_to_string(folder.join(PROCESS)).ok()?.trim().parse().ok()?;
+    let process = std::path::PathBuf::from(format!("/proc/{pid}"));
+    let command = std::fs::read_to_string(process.join("cmdline")).ok()?;
+    let is_helper = command.split('\0').any(|word| word == super::COMMAND);
+    let is_there = std::fs::canonicalize(folder).ok()?;
+    (is_helper && std::fs::read_link(process.join("cwd")).ok()? == is_there).then_some(process)
+}
+
 impl Server {
     fn new() -> io::Result<Server> {
         let _ = rustix::process::setsid();
@@ -103,6 +122,7 @@ impl Server {
         rustix::net::bind(&listener, &SocketAddrUnix::new(SOCKET)?)?;
         rustix::fs::chmod(SOCKET, Mode::from_raw_mode(0o600))?;
         rustix::net::listen(&listener, 8)?;
+        write_process()?;
         let claim = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3)?;
         let mut server = Server {
             _claim: claim,
@@ -151,6 +171,7 @@ impl Server {
             self.finish_late();
         }
         let _ = rustix::fs::unlink(SOCKET);
+        let _ = rustix::fs::unlink(PROCESS);
         if let Some(mark) = &self.takes_down {
             // An engine that ended well has taken it away itself.
             let _ = claim::clear(mark, &[]);

@@ -91,7 +91,7 @@ fn merge(from: &OwnedFd, to: &OwnedFd, depth: u32) -> Result<(), Error> {
         place_entry(&header, to, name, to, std::io::empty()).map_err(failed)?;
         let made = openat(to, name, flags | OFlags::DIRECTORY, Mode::empty())?;
         if hides {
-            fsetxattr(&made, "trusted.overlay.opaque", b"y", XattrFlags::empty())?;
+            fsetxattr(&made, crate::sys::mounts::opaque_mark(), b"y", XattrFlags::empty())?;
         }
         merge(&inner, &made, depth + 1)?;
     }
@@ -136,7 +136,8 @@ mod tests {
         let open = |name: &str| open_folder(&dir.join(name)).unwrap();
         let device = FileType::CharacterDevice;
         mknodat(open("b"), "gone", device, Mode::empty(), 0).unwrap();
-        fsetxattr(open("b/again"), "trusted.overlay.opaque", b"y", XattrFlags::empty()).unwrap();
+        fsetxattr(open("b/again"), crate::sys::mounts::opaque_mark(), b"y", XattrFlags::empty())
+            .unwrap();
         let to = open("to");
         merge(&open("a"), &to, 0).unwrap();
         merge(&open("b"), &to, 0).unwrap();

@@ -70,7 +70,9 @@ pub fn unpack(
         if name == OPAQUE {
             let opaque = openat(&folder, ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty());
             opaque
-                .and_then(|f| fsetxattr(&f, "trusted.overlay.opaque", b"y", XattrFlags::empty()))
+                .and_then(|f| {
+                    fsetxattr(&f, crate::sys::mounts::opaque_mark(), b"y", XattrFlags::empty())
+                })
                 .context(|| "cannot mark a folder as opaque".to_owned())?;
         } else if name.starts_with(AUFS) {
             continue;
@@ -244,6 +246,8 @@ fn make(
         Kind::Character if entry.device == (0, 0) => {
             return Err(Failure("invalid device 0:0 in the layer".to_owned()));
         }
+        // Only root makes any; as in Docker's way without root, the image has none then.
+        Kind::Character | Kind::Block if crate::sys::mounts::is_apart() => return Ok(!replaces),
         Kind::Character => {
             mknodat(folder, name, FileType::CharacterDevice, mode, device).context(failed)?;
         }

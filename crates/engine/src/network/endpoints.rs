@@ -217,9 +217,9 @@ impl Networks {
         if let Err(error) = plugged {
             let _ = outside.delete(&link_name(&shown.endpoint_id));
             let mut state = self.0.state.lock();
-            state.leases.remove(&(network.id.clone(), end.address));
+            state.leases.remove(&(network.id.clone(), end.address.into()));
             if let Some(six) = &end.six {
-                state.leases_six.remove(&(network.id.clone(), six.address));
+                state.leases.remove(&(network.id.clone(), six.address.into()));
             }
             return Err(Error::failed(format!("cannot connect the container: {error}")));
         }

@@ -16,8 +16,8 @@ use net::address;
 use net_sys::Links;
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 /// What a container starts with.
@@ -267,11 +267,8 @@ impl Networks {
                 .option("bridge.host_binding_ipv4")
                 .and_then(|ip| ip.parse().ok())
                 .filter(|ip: &Ipv4Addr| !ip.is_unspecified());
-            let place = Place {
-                interface: first.bridge.clone(),
-                four: first.address,
-                six: first.six.as_ref().map(|six| six.address),
-            };
+            let place =
+                Place { four: first.address, six: first.six.as_ref().map(|six| six.address) };
             let reserved = ports::reserve(&order.host, &order.exposed, &place, default_ip)?;
             ports = reserved.ports;
             held = reserved.held;
@@ -279,8 +276,6 @@ impl Networks {
             let mut state = self.0.state.lock();
             let id = &order.container;
             state.published.extend(reserved.published.into_iter().map(|one| (id.clone(), one)));
-            let six = reserved.published_six.into_iter().map(|one| (id.clone(), one));
-            state.published_six.extend(six);
         }
         if !ports.values().all(Option::is_none) {
             self.apply_firewall()?;
@@ -325,30 +320,44 @@ impl Networks {
         let (Some(subnet), Some(gateway)) = (network.subnet(), network.gateway()) else {
             return Err(Error::failed(format!("the network {} has no subnet", network.name)));
         };
-        let pool = network.pool().cloned().unwrap_or_default();
+        let ipam = settings.ipam_config.clone().unwrap_or_default();
         let mut state = self.0.state.lock();
-        let own = state.leases.keys().filter(|(id, _)| *id == network.id);
-        let mut taken: std::collections::BTreeSet<Ipv4Addr> = own.map(|(_, a)| *a).collect();
-        taken.insert(gateway);
-        taken.extend(pool.auxiliary.values().filter_map(|a| a.parse::<Ipv4Addr>().ok()));
-        let asked = settings.ipam_config.as_ref().and_then(|ipam| ipam.ipv4_address.parse().ok());
-        let address = match asked {
-            Some(address) if taken.contains(&address) => {
-                return Err(Error::new(crate::error::Kind::Forbidden, "Address already in use"));
-            }
-            Some(address) => address,
-            None => {
-                let range = net::Subnet::parse(&pool.ip_range);
-                subnet.free(range.as_ref(), &taken).ok_or_else(|| {
-                    Error::failed("no available IPv4 addresses on this network's address pools")
-                })?
-            }
-        };
-        let six = lease_six(&state, network, settings)?;
-        state.leases.insert((network.id.clone(), address), container.to_owned());
+        let four = state.choose(
+            network,
+            network.pool(),
+            gateway.into(),
+            &ipam.ipv4_address,
+            |range, taken| {
+                let taken = taken
+                    .iter()
+                    .filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None });
+                subnet.free(net::Subnet::parse(range).as_ref(), &taken.collect()).map(IpAddr::from)
+            },
+        )?;
+        let IpAddr::V4(address) = four else { return Err(no_address("IPv4")) };
+        let six = network.subnet_six().zip(network.gateway_six());
+        let six = six.map(|(subnet, gateway)| {
+            let chosen = state.choose(
+                network,
+                network.pool_six(),
+                gateway.into(),
+                &ipam.ipv6_address,
+                |range, taken| {
+                    let taken = taken
+                        .iter()
+                        .filter_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None });
+                    subnet
+                        .free(net::Subnet6::parse(range).as_ref(), &taken.collect())
+                        .map(IpAddr::from)
+                },
+            )?;
+            let IpAddr::V6(address) = chosen else { return Err(no_address("IPv6")) };
+            Ok(Six { address, subnet, gateway })
+        });
+        let six = six.transpose()?;
+        state.take(&network.id, address.into(), container);
         if let Some(six) = &six {
-            let key = (network.id.clone(), six.address);
-            state.leases_six.insert(key, container.to_owned());
+            state.take(&network.id, six.address.into(), container);
         }
         drop(state);
         let endpoint_id = names::new_id(&*self.0.entropy);
@@ -385,9 +394,7 @@ impl Networks {
     fn forget_container(&self, id: &str) {
         let mut state = self.0.state.lock();
         state.leases.retain(|_, holder| holder != id);
-        state.leases_six.retain(|_, holder| holder != id);
         state.published.retain(|(holder, _)| holder != id);
-        state.published_six.retain(|(holder, _)| holder != id);
     }
 
     /// Blocks. Only those endpoints, and of the container's leases only theirs.
@@ -402,24 +409,18 @@ impl Networks {
             if let Some(links) = &mut links {
                 let _ = links.delete(&link_name(&endpoint.endpoint_id));
             }
-            let Ok(address) = endpoint.ip_address.parse::<Ipv4Addr>() else { continue };
             let mut state = self.0.state.lock();
-            let key = (endpoint.network_id.clone(), address);
-            // Started again meanwhile, it may have got another.
-            if state.leases.get(&key).is_some_and(|holder| holder == id) {
-                state.leases.remove(&key);
-            }
-            let six = endpoint.global_ipv6_address.parse::<Ipv6Addr>().ok();
-            if let Some(six) = six {
-                let key = (endpoint.network_id.clone(), six);
-                if state.leases_six.get(&key).is_some_and(|holder| holder == id) {
-                    state.leases_six.remove(&key);
+            let own: Vec<IpAddr> = addresses(endpoint).collect();
+            for address in &own {
+                let key = (endpoint.network_id.clone(), *address);
+                // Started again meanwhile, it may have got another.
+                if state.leases.get(&key).is_some_and(|holder| holder == id) {
+                    state.leases.remove(&key);
                 }
             }
-            let before = state.published.len() + state.published_six.len();
-            state.published.retain(|(holder, one)| holder != id || one.to != address);
-            state.published_six.retain(|(holder, one)| holder != id || Some(one.to) != six);
-            let fewer = state.published.len() + state.published_six.len() < before;
+            let before = state.published.len();
+            state.published.retain(|(holder, one)| holder != id || !own.contains(&one.to.ip()));
+            let fewer = state.published.len() < before;
             drop(state);
             if fewer {
                 let _ = self.apply_firewall();
@@ -437,21 +438,15 @@ impl Networks {
         let mut first: Option<Place> = None;
         for endpoint in endpoints.values() {
             let Ok(address) = endpoint.ip_address.parse::<Ipv4Addr>() else { continue };
-            let lease = (endpoint.network_id.clone(), address);
-            state.leases.insert(lease, id.to_owned());
-            if let Ok(six) = endpoint.global_ipv6_address.parse() {
-                state.leases_six.insert((endpoint.network_id.clone(), six), id.to_owned());
+            for address in addresses(endpoint) {
+                state.take(&endpoint.network_id, address, id);
             }
-            let network = state.networks.get(&endpoint.network_id);
-            let interface = network.map(|n| n.settings.interface.clone()).unwrap_or_default();
             let six = endpoint.global_ipv6_address.parse().ok();
-            first.get_or_insert(Place { interface, four: address, six });
+            first.get_or_insert(Place { four: address, six });
         }
         let Some(to) = first else { return Vec::new() };
         let found = ports::published(ports, &to);
         state.published.extend(found.published.into_iter().map(|one| (id.to_owned(), one)));
-        let six = found.published_six.into_iter().map(|one| (id.to_owned(), one));
-        state.published_six.extend(six);
         found.spliced
     }
 
@@ -461,7 +456,7 @@ impl Networks {
         let used: Vec<Network> = {
             let state = self.0.state.lock();
             let ids = state.leases.keys().map(|(id, _)| id.clone());
-            let ids: std::collections::BTreeSet<String> = ids.collect();
+            let ids: BTreeSet<String> = ids.collect();
             ids.iter().filter_map(|id| state.networks.get(id).cloned()).collect()
         };
         for network in used {
@@ -471,34 +466,47 @@ impl Networks {
     }
 }
 
-/// An address of IPv6, in a network that has them.
-fn lease_six(
-    state: &super::State,
-    network: &Network,
-    settings: &EndpointSettings,
-) -> Result<Option<Six>, Error> {
-    let (Some(subnet), Some(gateway)) = (network.subnet_six(), network.gateway_six()) else {
-        return Ok(None);
-    };
-    let pool = network.pool_six().cloned().unwrap_or_default();
-    let own = state.leases_six.keys().filter(|(id, _)| *id == network.id);
-    let mut taken: std::collections::BTreeSet<Ipv6Addr> = own.map(|(_, a)| *a).collect();
-    taken.insert(gateway);
-    taken.extend(pool.auxiliary.values().filter_map(|a| a.parse::<Ipv6Addr>().ok()));
-    let asked = settings.ipam_config.as_ref().and_then(|ipam| ipam.ipv6_address.parse().ok());
-    let address = match asked {
-        Some(address) if taken.contains(&address) => {
-            return Err(Error::new(crate::error::Kind::Forbidden, "Address already in use"));
+fn no_address(kind: &str) -> Error {
+    Error::failed(format!("no available {kind} addresses on this network's address pools"))
+}
+
+/// Of either kind, those that it has.
+fn addresses(endpoint: &EndpointSettings) -> impl Iterator<Item = IpAddr> + '_ {
+    let texts = [&endpoint.ip_address, &endpoint.global_ipv6_address];
+    texts.into_iter().filter_map(|text| text.parse().ok())
+}
+
+impl super::State {
+    fn take(&mut self, network: &str, address: IpAddr, container: &str) {
+        self.leases.insert((network.to_owned(), address), container.to_owned());
+    }
+
+    /// An address of a network that nobody has: the one that is asked for, or a free one of the pool's range.
+    fn choose(
+        &self,
+        network: &Network,
+        pool: Option<&super::Pool>,
+        gateway: IpAddr,
+        asked: &str,
+        free: impl Fn(&str, &BTreeSet<IpAddr>) -> Option<IpAddr>,
+    ) -> Result<IpAddr, Error> {
+        let own = self.leases.keys().filter(|(id, _)| *id == network.id);
+        let mut taken: BTreeSet<IpAddr> = own.map(|(_, address)| *address).collect();
+        taken.insert(gateway);
+        let kept = pool.into_iter().flat_map(|pool| pool.auxiliary.values());
+        taken.extend(kept.filter_map(|text| text.parse::<IpAddr>().ok()));
+        match asked.parse::<IpAddr>() {
+            Ok(address) if taken.contains(&address) => {
+                Err(Error::new(crate::error::Kind::Forbidden, "Address already in use"))
+            }
+            Ok(address) => Ok(address),
+            Err(_) => {
+                let range = pool.map(|pool| pool.ip_range.as_str()).unwrap_or_default();
+                let kind = if gateway.is_ipv4() { "IPv4" } else { "IPv6" };
+                free(range, &taken).ok_or_else(|| no_address(kind))
+            }
         }
-        Some(address) => address,
-        None => {
-            let range = net::Subnet6::parse(&pool.ip_range);
-            subnet.free(range.as_ref(), &taken).ok_or_else(|| {
-                Error::failed("no available IPv6 addresses on this network's address pools")
-            })?
-        }
-    };
-    Ok(Some(Six { address, subnet, gateway }))
+    }
 }
 
 /// Of the end on this machine: 15 characters at most.

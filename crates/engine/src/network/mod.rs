@@ -3,6 +3,7 @@
 //! The kernel is changed by one thread at a time. What is wanted stands in [`State`]; the firewall is
 //! made from it as a whole, links one by one.
 
+mod carry;
 mod endpoints;
 mod etc;
 mod join;
@@ -27,14 +28,14 @@ use crate::names::{self, Found};
 use crate::rows::{NETWORKS, NetworkRow};
 use crate::time;
 use base::Entropy;
-use net::firewall::{self, Bridge, Door, Published, Published6, Wanted};
+use net::firewall::{self, Bridge, Carried, Door, Published, Wanted};
 use net::{Subnet, Subnet6};
 use net_sys::{Firewall, Links};
 use oci::Digest;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 use std::sync::Arc;
 use store::blobs::block_on;
@@ -43,7 +44,7 @@ use store::{Store, StoreError};
 pub const BRIDGE: &str = "bridge";
 const DEFAULT_INTERFACE: &str = "docker0";
 /// Where a cloud listens by default.
-const CLOUD_PORT: u16 = 4566;
+pub const CLOUD_PORT: u16 = 4566;
 /// Beside the names of networks: driver options that are acted on.
 const OPTIONS: [&str; 6] = [
     "com.docker.network.bridge.name",
@@ -205,6 +206,8 @@ struct Inner {
     kernel: Mutex<()>,
     /// Whether there is a table for IPv6.
     has_six: Mutex<bool>,
+    /// Takes what leaves the networks, where those are not this machine's own.
+    carried: Mutex<Option<Carried>>,
 }
 
 #[derive(Default)]
@@ -212,11 +215,9 @@ struct State {
     /// By id.
     networks: BTreeMap<String, Network>,
     /// Network and address to container.
-    leases: BTreeMap<(String, Ipv4Addr), String>,
-    leases_six: BTreeMap<(String, Ipv6Addr), String>,
+    leases: BTreeMap<(String, IpAddr), String>,
     /// Container and what it publishes.
     published: Vec<(String, Published)>,
-    published_six: Vec<(String, Published6)>,
     /// Bridges that are there.
     up: BTreeSet<String>,
 }
@@ -228,9 +229,9 @@ impl Networks {
         entropy: Arc<dyn Entropy>,
         data: &Path,
         cloud: Option<SocketAddr>,
+        default_six: bool,
     ) -> Result<Networks, Error> {
-        let whole = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
-        let mark = Digest::of(whole.display().to_string().as_bytes()).hex()[..8].to_owned();
+        let mark = mark_of(data);
         let mut networks = BTreeMap::new();
         let rows =
             store.read(|tx| tx.scan(&NETWORKS, &SCOPE).collect::<Result<Vec<_>, StoreError>>())?;
@@ -244,9 +245,11 @@ impl Networks {
         let kernel = Mutex::new(());
         let doors = cloud.map(doors).unwrap_or_default();
         let (state, has_six) = (Mutex::new(state), Mutex::new(false));
-        let inner = Inner { store, entropy, mark, doors, state, kernel, has_six };
+        let carried = Mutex::new(None);
+        let inner = Inner { store, entropy, mark, doors, state, kernel, has_six, carried };
         let networks = Networks(Arc::new(inner));
         networks.predefine();
+        networks.give_default_six(default_six);
         Ok(networks)
     }
 
@@ -287,6 +290,20 @@ impl Networks {
         }
     }
 
+    /// Whether the default bridge has IPv6, which is said anew at each start.
+    fn give_default_six(&self, enabled: bool) {
+        let mut state = self.0.state.lock();
+        if let Some(bridge) = state.networks.values_mut().find(|network| network.name == BRIDGE) {
+            bridge.settings.enable_ipv6 = enabled;
+            if !enabled {
+                bridge.settings.ipam.config.retain(|pool| !pool.is_six());
+            } else if bridge.pool_six().is_none() && bridge.subnet().is_some() {
+                // It has its subnet from before, so nothing else gives it this one.
+                bridge.settings.ipam.config.push(pools::local_six(&bridge.id));
+            }
+        }
+    }
+
     pub fn list(&self) -> Vec<Network> {
         self.0.state.lock().networks.values().cloned().collect()
     }
@@ -307,12 +324,16 @@ impl Networks {
     pub fn leases(&self, id: &str) -> BTreeMap<String, Ipv4Addr> {
         let state = self.0.state.lock();
         let own = state.leases.iter().filter(|((network, _), _)| network == id);
-        own.map(|((_, address), container)| (container.clone(), *address)).collect()
+        let four = own.filter_map(|((_, address), container)| match address {
+            IpAddr::V4(address) => Some((container.clone(), *address)),
+            IpAddr::V6(_) => None,
+        });
+        four.collect()
     }
 
     /// Who has an address in a network.
     fn holder(&self, id: &str, address: Ipv4Addr) -> Option<String> {
-        self.0.state.lock().leases.get(&(id.to_owned(), address)).cloned()
+        self.0.state.lock().leases.get(&(id.to_owned(), address.into())).cloned()
     }
 
     fn has_cloud(&self) -> bool {
@@ -505,6 +526,16 @@ impl Networks {
                 Error::failed(format!("cannot make the bridge {interface}: {error}"))
             })?;
         }
+        if let (true, Some((subnet, gateway))) =
+            (is_there, network.subnet_six().zip(network.gateway_six()))
+            && !used.subnets_six.contains(&subnet)
+            && let Some(index) = links.index(&network.settings.interface).map_err(failed)?
+        {
+            // One from before, when it had none.
+            let off = format!("net/ipv6/conf/{}/disable_ipv6", network.settings.interface);
+            let _ = sysctl(&off, "0");
+            links.add_address_six(index, gateway, &subnet).map_err(failed)?;
+        }
         sysctl("net/ipv4/ip_forward", "1")?;
         if network.subnet_six().is_some() {
             sysctl("net/ipv6/conf/all/forwarding", "1")?;
@@ -631,8 +662,8 @@ impl Networks {
             Wanted {
                 bridges: up.filter_map(Network::bridge).collect(),
                 published: state.published.iter().map(|(_, one)| one.clone()).collect(),
-                published_six: state.published_six.iter().map(|(_, one)| one.clone()).collect(),
                 doors: self.0.doors.clone(),
+                carried: *self.0.carried.lock(),
             }
         };
         let failed =
@@ -693,6 +724,21 @@ impl Networks {
         }
     }
 
+    /// Begins to carry what leaves the networks, if nothing else does.
+    pub(crate) fn carry(&self) -> Result<(), Error> {
+        if !net_sys::is_settled() || self.0.carried.lock().is_some() {
+            return Ok(());
+        }
+        let carrier = carry::Carrier::open()?;
+        *self.0.carried.lock() = Some(carrier.ports()?);
+        let networks = Arc::downgrade(&self.0);
+        carrier.serve(self.0.entropy.clone(), move || {
+            let Some(inner) = networks.upgrade() else { return BTreeSet::new() };
+            let state = inner.state.lock();
+            state.networks.values().filter_map(Network::gateway).collect()
+        })
+    }
+
     /// Whether a container may be tied to the network like this.
     pub fn check_endpoint(&self, name: &str, settings: &EndpointSettings) -> Result<(), Error> {
         let network = self.find(name)?;
@@ -730,6 +776,12 @@ impl Networks {
     }
 }
 
+/// Of an engine: its data folder, in short.
+pub(crate) fn mark_of(data: &Path) -> String {
+    let whole = std::fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
+    Digest::of(whole.display().to_string().as_bytes()).hex()[..8].to_owned()
+}
+
 /// Containers find the cloud at the same port everywhere, and at the one that it has.
 fn doors(cloud: SocketAddr) -> Vec<Door> {
     let SocketAddr::V4(cloud) = cloud else { return Vec::new() };
@@ -756,11 +808,12 @@ fn sysctl(path: &str, value: &str) -> Result<(), Error> {
     use rustix::fs::{CWD, Mode, OFlags, openat};
     use std::io::Write;
     let whole = format!("/proc/sys/{path}");
-    if crate::sys::cgroup::read(&whole).is_some_and(|now| now.trim() == value) {
-        return Ok(());
-    }
-    let set = openat(CWD, &whole, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(std::io::Error::from)
-        .and_then(|file| std::fs::File::from(file).write_all(value.as_bytes()));
+    let set = net_sys::at_home(|| {
+        if crate::sys::cgroup::read(&whole).is_some_and(|now| now.trim() == value) {
+            return Ok(());
+        }
+        let file = openat(CWD, &whole, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        std::fs::File::from(file).write_all(value.as_bytes())
+    });
     set.map_err(|error| Error::failed(format!("cannot set {path} to {value}: {error}")))
 }

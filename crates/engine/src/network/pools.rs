@@ -65,6 +65,17 @@ pub(super) fn check_six(pool: &Pool, enabled: bool) -> Result<(), Error> {
     )
 }
 
+/// A prefix of its own for a network that is given none.
+pub(super) fn local_six(id: &str) -> Pool {
+    let mut octets = [0; 7];
+    for (n, octet) in octets.iter_mut().enumerate() {
+        let hex = id.get(2 * n..2 * n + 2).unwrap_or_default();
+        *octet = u8::from_str_radix(hex, 16).unwrap_or_default();
+    }
+    let subnet = Subnet6::local(&octets);
+    Pool { subnet: subnet.to_string(), gateway: subnet.first().to_string(), ..Pool::default() }
+}
+
 /// Gives a network of IPv6 its subnet and gateway.
 pub(super) fn settle_six(
     network: &mut Network,
@@ -76,17 +87,7 @@ pub(super) fn settle_six(
     taken.extend(others.filter_map(Network::subnet_six));
     let own = network.settings.ipam.config.iter_mut().find(|pool| pool.is_six());
     let Some(pool) = own else {
-        let mut octets = [0; 7];
-        for (n, octet) in octets.iter_mut().enumerate() {
-            let hex = network.id.get(2 * n..2 * n + 2).unwrap_or_default();
-            *octet = u8::from_str_radix(hex, 16).unwrap_or_default();
-        }
-        let subnet = Subnet6::local(&octets);
-        network.settings.ipam.config.push(Pool {
-            subnet: subnet.to_string(),
-            gateway: subnet.first().to_string(),
-            ..Pool::default()
-        });
+        network.settings.ipam.config.push(local_six(&network.id));
         return Ok(());
     };
     let Some(subnet) = Subnet6::parse(&pool.subnet) else { return Ok(()) };

@@ -2,14 +2,12 @@
 
 use crate::config::{HostConfig, PortBinding, Set};
 use crate::error::{Error, Kind};
+use crate::rootless::keeper;
 use crate::validate::parse_port;
-use net::firewall::{Protocol, Published, Published6};
+use net::firewall::{Protocol, Published};
 use rustix::fd::OwnedFd;
-use rustix::net::{
-    AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with, sockopt,
-};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Container port to where it is reached, as `inspect` shows it.
 pub type Ports = BTreeMap<String, Option<Vec<PortBinding>>>;
@@ -18,18 +16,28 @@ pub type Ports = BTreeMap<String, Option<Vec<PortBinding>>>;
 pub struct Reserved {
     pub ports: Ports,
     pub published: Vec<Published>,
-    pub published_six: Vec<Published6>,
     pub spliced: Vec<Spliced>,
     pub held: Vec<OwnedFd>,
 }
 
-/// An address of IPv6 on which connections are taken, and where they lead.
-pub type Spliced = (SocketAddrV6, SocketAddr);
+/// An address where the kernel does not translate, so that we take what comes, and where it leads.
+#[derive(Debug)]
+pub enum Spliced {
+    Connections {
+        at: SocketAddr,
+        to: SocketAddr,
+    },
+    /// The socket, if it is bound already.
+    Datagrams {
+        at: SocketAddr,
+        to: SocketAddr,
+        socket: Option<OwnedFd>,
+    },
+}
 
 /// Where a container is.
 #[derive(Clone, Debug)]
 pub struct Place {
-    pub interface: String,
     pub four: Ipv4Addr,
     pub six: Option<Ipv6Addr>,
 }
@@ -73,8 +81,8 @@ pub fn reserve(
         let mut bound = Vec::new();
         for binding in bindings {
             for (socket, address) in hold(&binding, protocol, to, default_ip)? {
-                reserved.add(address, protocol, to, number);
-                reserved.held.extend(socket);
+                let unused = reserved.add(address, protocol, to, number, socket);
+                reserved.held.extend(unused);
                 bound.push(PortBinding {
                     host_ip: address.ip().to_string(),
                     host_port: address.port().to_string(),
@@ -87,33 +95,49 @@ pub fn reserve(
 }
 
 impl Reserved {
-    fn add(&mut self, address: SocketAddr, protocol: Protocol, to: &Place, to_port: u16) {
-        let host_port = address.port();
-        match address {
-            SocketAddr::V4(address) => self.published.push(Published {
-                protocol,
-                host_ip: Some(*address.ip()).filter(|ip| !ip.is_unspecified()),
-                host_port,
-                interface: to.interface.clone(),
-                to: to.four,
-                to_port,
-            }),
-            SocketAddr::V6(address) => {
-                let host_ip = Some(*address.ip()).filter(|ip| !ip.is_unspecified());
-                if let Some(to) = to.six {
-                    self.published_six.push(Published6 {
-                        protocol,
-                        host_ip,
-                        host_port,
-                        to,
-                        to_port,
-                    });
+    /// Gives the socket back, if it need only be held.
+    fn add(
+        &mut self,
+        address: SocketAddr,
+        protocol: Protocol,
+        to: &Place,
+        to_port: u16,
+        socket: Option<OwnedFd>,
+    ) -> Option<OwnedFd> {
+        if net_sys::is_settled() {
+            // The networks are elsewhere, and no rule of this machine leads there.
+            let inner = match address {
+                SocketAddr::V4(_) => SocketAddr::new(to.four.into(), to_port),
+                SocketAddr::V6(_) => to.inner(to_port),
+            };
+            match protocol {
+                Protocol::Tcp => {
+                    self.spliced.push(Spliced::Connections { at: address, to: inner });
+                    return socket;
                 }
-                if protocol == Protocol::Tcp {
-                    self.spliced.push((address, to.inner(to_port)));
+                Protocol::Udp => {
+                    self.spliced.push(Spliced::Datagrams { at: address, to: inner, socket });
+                    return None;
                 }
+                Protocol::Sctp => return socket,
             }
         }
+        let host_ip = Some(address.ip()).filter(|ip| !ip.is_unspecified());
+        let inner = match address {
+            SocketAddr::V4(_) => Some(to.four.into()),
+            SocketAddr::V6(_) => to.six.map(IpAddr::from),
+        };
+        self.published.extend(inner.map(|inner| Published {
+            protocol,
+            host_ip,
+            host_port: address.port(),
+            to: SocketAddr::new(inner, to_port),
+        }));
+        if address.is_ipv6() && protocol == Protocol::Tcp {
+            let to = to.inner(to_port);
+            self.spliced.push(Spliced::Connections { at: address, to });
+        }
+        socket
     }
 }
 
@@ -126,7 +150,7 @@ pub fn published(ports: &Ports, to: &Place) -> Reserved {
         for binding in bindings.iter().flatten() {
             let Ok(host_port) = binding.host_port.parse() else { continue };
             let Ok(ip) = binding.host_ip.parse::<IpAddr>() else { continue };
-            all.add(SocketAddr::new(ip, host_port), protocol, to, to_port);
+            all.add(SocketAddr::new(ip, host_port), protocol, to, to_port, None);
         }
     }
     all
@@ -187,7 +211,7 @@ fn addresses(
     default_ip: Option<Ipv4Addr>,
 ) -> Result<Vec<IpAddr>, Error> {
     // Without connections there is nothing to splice.
-    let reaches_six = to.six.is_some() || protocol == Protocol::Tcp;
+    let reaches_six = to.six.is_some() || protocol == Protocol::Tcp || net_sys::is_settled();
     if text.is_empty() {
         let four = default_ip.unwrap_or(Ipv4Addr::UNSPECIFIED);
         let mut all = vec![four.into()];
@@ -222,7 +246,8 @@ fn bind_all(
     for ip in addresses {
         let address = SocketAddr::new(*ip, port);
         let bound = bind_one(address, protocol, false).and_then(|(socket, bound)| {
-            if !ip.is_ipv6() || protocol != Protocol::Tcp {
+            let is_spliced = ip.is_ipv6() || net_sys::is_settled();
+            if !is_spliced || protocol != Protocol::Tcp {
                 return Ok((socket, bound));
             }
             // Nobody else has it; now so that who takes the connections can bind it beside us.
@@ -237,30 +262,34 @@ fn bind_all(
 }
 
 fn bind_one(address: SocketAddr, protocol: Protocol, shared: bool) -> rustix::io::Result<Held> {
-    let kind = match protocol {
-        Protocol::Tcp => SocketType::STREAM,
-        Protocol::Udp => SocketType::DGRAM,
+    let datagrams = match protocol {
+        Protocol::Tcp => false,
+        Protocol::Udp => true,
         // The kernel may not know it; then only the rule stands.
         Protocol::Sctp => return Ok((None, address)),
     };
-    let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket_with(family, kind, SocketFlags::CLOEXEC, None)?;
-    if address.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, true)?;
-    }
-    if shared {
-        sockopt::set_socket_reuseport(&socket, true)?;
-    }
-    bind(&socket, &address)?;
-    let bound = SocketAddr::try_from(getsockname(&socket)?)?;
+    let socket = keeper::Wanted { address, datagrams, shared }.bind_by_any()?;
+    let bound = keeper::address_of(&socket)?;
     Ok((Some(socket), bound))
 }
 
 /// Takes connections at a port that is held for a container.
-pub fn listen(address: SocketAddrV6) -> std::io::Result<std::net::TcpListener> {
-    let (socket, _) = bind_one(address.into(), Protocol::Tcp, true)?;
+pub fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let (socket, _) = bind_one(address, Protocol::Tcp, true)?;
     let socket = socket.ok_or(std::io::ErrorKind::Unsupported)?;
     rustix::net::listen(&socket, 512)?;
+    rustix::io::ioctl_fionbio(&socket, true)?;
+    Ok(socket.into())
+}
+
+/// Takes datagrams at a port of a container: by the socket that holds it, or a new one.
+pub fn receive(address: SocketAddr, held: Option<OwnedFd>) -> std::io::Result<std::net::UdpSocket> {
+    let socket = match held {
+        Some(socket) => socket,
+        None => {
+            bind_one(address, Protocol::Udp, false)?.0.ok_or(std::io::ErrorKind::Unsupported)?
+        }
+    };
     rustix::io::ioctl_fionbio(&socket, true)?;
     Ok(socket.into())
 }
@@ -275,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_port_is_held_while_it_is_published() {
-        let to = Place { interface: "br".into(), four: [10, 0, 0, 2].into(), six: None };
+        let to = Place { four: [10, 0, 0, 2].into(), six: None };
         let any = host(r#"{"PortBindings":{"80":[{"HostIp":"127.0.0.1"}]}}"#);
         let exposed = Set::from([("81/udp".to_owned(), Default::default())]);
         let first = reserve(&any, &exposed, &to, None).unwrap();
@@ -303,15 +332,17 @@ mod tests {
             return;
         }
         let six: Ipv6Addr = "fd00::2".parse().unwrap();
-        let to = Place { interface: "br".into(), four: [10, 0, 0, 2].into(), six: Some(six) };
+        let to = Place { four: [10, 0, 0, 2].into(), six: Some(six) };
         let any = host(r#"{"PortBindings":{"80":[{}]}}"#);
         let first = reserve(&any, &Set::new(), &to, None).unwrap();
         let bound = first.ports["80/tcp"].as_ref().unwrap();
         let shown: Vec<&str> = bound.iter().map(|one| one.host_ip.as_str()).collect();
         assert_eq!(shown, ["0.0.0.0", "::"]);
         assert_eq!(bound[0].host_port, bound[1].host_port);
-        assert_eq!((first.published_six[0].to, first.published_six[0].host_ip), (six, None));
-        let (at, inner) = first.spliced[0];
+        let leads: Vec<String> = first.published.iter().map(|one| one.to.to_string()).collect();
+        assert_eq!(leads, ["10.0.0.2:80", "[fd00::2]:80"]);
+        assert!(first.published.iter().all(|one| one.host_ip.is_none()));
+        let Spliced::Connections { at, to: inner } = first.spliced[0] else { panic!("datagrams") };
         assert_eq!(
             (at.port().to_string(), inner.to_string()),
             (bound[0].host_port.clone(), "[fd00::2]:80".into())
@@ -327,6 +358,8 @@ mod tests {
         assert!(again.unwrap_err().text.contains("address already in use"));
         // What came back is the same as what was given out.
         let found = published(&first.ports, &to);
-        assert_eq!((found.published_six, found.spliced), (first.published_six, first.spliced));
+        assert_eq!(found.published, first.published);
+        let Spliced::Connections { at: again, to } = found.spliced[0] else { panic!("datagrams") };
+        assert_eq!((again, to), (at, inner));
     }
 }

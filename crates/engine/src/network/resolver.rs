@@ -129,7 +129,7 @@ impl Engine {
 }
 
 /// Those that the container names, else those of this machine.
-fn upstream(servers: &[String]) -> Vec<SocketAddr> {
+pub(super) fn upstream(servers: &[String]) -> Vec<SocketAddr> {
     let named: Vec<SocketAddr> = servers
         .iter()
         .filter_map(|server| Some(SocketAddr::new(server.parse::<IpAddr>().ok()?, DNS_PORT)))

@@ -7,6 +7,7 @@ use super::{Context, Failure, Result, cgroup, files, mounts, pass, process, raw,
 use crate::plan::{Device, Mount, Source, Step};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, mknodat, symlinkat};
+use rustix::io::Errno;
 use rustix::thread::UnshareFlags;
 use std::collections::BTreeMap;
 
@@ -131,7 +132,11 @@ impl Child<'_> {
         };
         let number = rustix::fs::makedev(device.major, device.minor);
         // The file mode creation mask is the helper's: none.
-        mknodat(&folder, name, kind, Mode::from_raw_mode(device.mode), number).context(failed)?;
+        match mknodat(&folder, name, kind, Mode::from_raw_mode(device.mode), number) {
+            // Without root of the machine, the machine's own device is lent.
+            Err(Errno::PERM) => return self.lend(device).context(failed),
+            made => made.context(failed)?,
+        }
         if (device.uid, device.gid) != (0, 0) {
             let owner = rustix::fs::Uid::from_raw(device.uid);
             let group = rustix::fs::Gid::from_raw(device.gid);
@@ -139,6 +144,19 @@ impl Child<'_> {
             rustix::fs::chownat(&folder, name, Some(owner), Some(group), flags).context(failed)?;
         }
         Ok(())
+    }
+
+    fn lend(&self, device: &Device) -> rustix::io::Result<()> {
+        let from = if device.from.is_empty() { &device.path } else { &device.from };
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let own = rustix::fs::openat(rustix::fs::CWD, from.as_str(), flags, Mode::empty())?;
+        let stat = rustix::fs::fstat(&own)?;
+        if stat.st_rdev != rustix::fs::makedev(device.major, device.minor) {
+            return Err(Errno::NXIO);
+        }
+        let root = self.root().map_err(|_| Errno::INVAL)?;
+        let target = files::make_file(root, &device.path).map_err(|_| Errno::IO)?;
+        mounts::attach(mounts::copy_of(&own, false)?, &target)
     }
 
     fn symlink(&self, path: &str, to: &str) -> Result<()> {

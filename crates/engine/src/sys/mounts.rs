@@ -54,6 +54,10 @@ pub fn overlay(lower: &[String], upper: Option<(&str, &str)>) -> rustix::io::Res
         options.push(("upperdir".to_owned(), Some(upper.to_owned())));
         options.push(("workdir".to_owned(), Some(work.to_owned())));
     }
+    if is_apart() {
+        // Marks of removed folders that need no root.
+        options.push(("userxattr".to_owned(), None));
+    }
     match new_fs("overlay", &options, MountFlags::default()) {
         Err(rustix::io::Errno::INVAL) => {
             let escaped: Vec<String> =
@@ -63,6 +67,24 @@ pub fn overlay(lower: &[String], upper: Option<(&str, &str)>) -> rustix::io::Res
             new_fs("overlay", &options, MountFlags::default())
         }
         other => other,
+    }
+}
+
+/// Whether this process is in a user namespace, where it is root of less than the machine: the engine without
+/// root, its helper, and an engine that somebody else has put into one.
+pub fn is_apart() -> bool {
+    static APART: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *APART.get_or_init(|| {
+        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        !map.is_empty() && map.split_whitespace().ne(["0", "0", "4294967295"])
+    })
+}
+
+/// How the overlay marks a folder that hides what is below it.
+pub fn opaque_mark() -> &'static str {
+    match is_apart() {
+        true => "user.overlay.opaque",
+        false => "trusted.overlay.opaque",
     }
 }
 
@@ -116,7 +138,18 @@ pub fn mount(root: impl AsFd, mount: &Mount) -> Result<OwnedFd> {
         }
     };
     let (made, is_folder) = match &mount.source {
-        Source::Fs(kind, options) => (new_fs(kind, options, mount.flags).context(failed)?, true),
+        Source::Fs(kind, options) => match new_fs(kind, options, mount.flags) {
+            // In the machine's own namespace of that kind it takes more than root in one's own.
+            Err(rustix::io::Errno::PERM) if let Some(path) = of_machine(kind) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                let from = openat(CWD, path, flags, Mode::empty()).context(failed)?;
+                let copy = copy_of(&from, true).context(failed)?;
+                let wanted = u64::from(attributes(mount.flags).bits());
+                raw::mount_setattr(&copy, false, wanted, 0).context(failed)?;
+                (copy, true)
+            }
+            made => (made.context(failed)?, true),
+        },
         Source::Bind { path, recursive, .. } => {
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             let from = openat(CWD, path.as_str(), flags, Mode::empty()).context(failed)?;
@@ -134,6 +167,16 @@ pub fn mount(root: impl AsFd, mount: &Mount) -> Result<OwnedFd> {
         finish_bind(&made, mount.flags, *propagation).context(failed)?;
     }
     Ok(made)
+}
+
+/// Where the machine has a file system of the kernel's that shows it whole.
+fn of_machine(kind: &str) -> Option<&'static str> {
+    match kind {
+        "proc" => Some("/proc"),
+        "sysfs" => Some("/sys"),
+        "mqueue" => Some("/dev/mqueue"),
+        _ => None,
+    }
 }
 
 fn finish_bind(

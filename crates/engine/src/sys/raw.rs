@@ -17,12 +17,21 @@ pub enum Forked {
 ///
 /// The process must have one thread: the child goes on with a copy of everything, locks included.
 pub fn fork(namespaces: u64) -> io::Result<Forked> {
+    clone(namespaces, libc::SIGCHLD)
+}
+
+/// The same, but the new process is the child of this one's parent, as this one is.
+pub fn fork_beside(namespaces: u64) -> io::Result<Forked> {
+    clone(namespaces | libc::CLONE_PARENT as u64, 0)
+}
+
+fn clone(flags: u64, exit_signal: libc::c_int) -> io::Result<Forked> {
     let mut pidfd: libc::c_int = -1;
     // SAFETY: a zeroed clone_args is valid: no flags, no stack, no thread-local storage.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = namespaces | libc::CLONE_PIDFD as u64;
+    args.flags = flags | libc::CLONE_PIDFD as u64;
     args.pidfd = &raw mut pidfd as u64;
-    args.exit_signal = libc::SIGCHLD as u64;
+    args.exit_signal = exit_signal as u64;
     // SAFETY: without CLONE_VM the child has its own copy of the memory and goes on from here on its
     // own copy of the stack; the kernel writes the descriptor to `pidfd`, which lives.
     let result =
@@ -47,6 +56,27 @@ pub fn unread_by_peer(socket: impl AsFd) -> rustix::io::Result<usize> {
     let result = unsafe { libc::ioctl(fd, libc::TIOCOUTQ, &raw mut count) };
     check(result.into())?;
     Ok(count as usize)
+}
+
+/// Where a connection was meant to go, before a rule of this machine led it here.
+pub fn meant_for(socket: impl AsFd) -> io::Result<std::net::SocketAddrV4> {
+    const ORIGINAL_DESTINATION: libc::c_int = 80;
+    // SAFETY: a zeroed address is valid.
+    let mut address: libc::sockaddr_in = unsafe { std::mem::zeroed() };
+    let mut length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `address`, which lives.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::IPPROTO_IP,
+            ORIGINAL_DESTINATION,
+            (&raw mut address).cast(),
+            &raw mut length,
+        )
+    };
+    check(result.into())?;
+    let ip = std::net::Ipv4Addr::from(u32::from_be(address.sin_addr.s_addr));
+    Ok(std::net::SocketAddrV4::new(ip, u16::from_be(address.sin_port)))
 }
 
 /// Ends this process at once, without what the program would do at its end.

@@ -134,7 +134,7 @@ fn what_is_removed_is_marked() {
     assert!(meta.file_type().is_char_device() && meta.rdev() == 0);
     let mut value = [0; 8];
     let b = open(&place.layer().join("b"));
-    let length = rustix::fs::fgetxattr(&b, "trusted.overlay.opaque", &mut value).unwrap();
+    let length = rustix::fs::fgetxattr(&b, crate::sys::mounts::opaque_mark(), &mut value).unwrap();
     assert_eq!(&value[..length], b"y");
 }
 
