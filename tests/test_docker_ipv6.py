@@ -125,11 +125,11 @@ def test_the_default_bridge_has_it_when_asked(tmp_path):
     address = first["GlobalIPv6Address"]
     assert engine.docker("run", "--rm", "busybox", "wget", "-q", "-O", "-", f"http://[{address}]/") == "first"
     port = next(int(one["HostPort"]) for one in engine.inspect("first")["NetworkSettings"]["Ports"]["80/tcp"])
-    assert get(port, "::1") == get(port) == "first"
+    assert get(port, "::1") == get(port) == "first\n"
     # What runs on keeps it.
     engine.cloud.restart()
     assert engine.inspect("first")["NetworkSettings"]["Networks"]["bridge"]["GlobalIPv6Address"] == address
-    assert get(port, "::1") == "first"
+    assert get(port, "::1") == "first\n"
     engine.docker("rm", "-f", "first")
     assert engine.cloud.terminate() == 0
     engine.cloud.args = [word for word in engine.cloud.args if word not in ("--bridge-ipv6", "on")]

@@ -150,7 +150,7 @@ def test_published_ports(engine):
     assert "address already in use" in engine.stderr
     with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", encoding="ascii") as file:
         if int(file.read()) > 100:
-            engine.docker("run", "--rm", "-p", "127.0.0.1:99:80", "busybox", "true", code=125)
+            engine.docker("run", "--rm", "-p", "127.0.0.1:99:80", "busybox", "true", code=126)
             assert "permission denied" in engine.stderr
     # What runs on is reached again when the cloud is back after a kill.
     engine.cloud.kill()
@@ -224,7 +224,7 @@ def test_the_cloud_is_there(engine):
 def test_images_files_and_builds(engine, tmp_path):
     engine.docker("build", "-t", "made", "-", stdin=(
         "FROM busybox AS first\nRUN mkdir /d && echo one >/d/file && chown -R 123:456 /d && chmod 4755 /d/file\n"
-        "FROM busybox\nCOPY --from=first /d /d\nRUN rm /bin/vi && mkdir /etc/new && ln -s new /etc/old\n"
+        "FROM busybox\nCOPY --from=first --chown=123:456 /d /d\nRUN rm /bin/vi && mkdir /etc/new && ln -s new /etc/old\n"
         "RUN rm -r /etc/new && mkdir /etc/new && touch /etc/new/file\n"
     ))
     look = "stat -c '%u:%g %a' /d/file; ls /etc/new; ls /bin/vi"

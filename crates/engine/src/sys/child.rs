@@ -105,8 +105,20 @@ impl Child<'_> {
             | Kind::INTER_PROCESS_COMMUNICATION
             | Kind::HOST_NAME_AND_NIS_DOMAIN_NAME
             | Kind::CONTROL_GROUP;
-        rustix::thread::move_into_thread_name_spaces(self.fd(at)?, kinds)
-            .context(|| "cannot join the container".to_owned())
+        let failed = || "cannot join the container".to_owned();
+        match rustix::thread::move_into_thread_name_spaces(self.fd(at)?, kinds) {
+            Err(Errno::PERM) if mounts::is_apart() => {}
+            joined => return joined.context(failed),
+        }
+        // One of them is the machine's, in which both are already: each by itself, that of mounts last.
+        for kind in kinds.iter().filter(|kind| *kind != Kind::MOUNT).chain([Kind::MOUNT]) {
+            let must = kind == Kind::MOUNT || kind == Kind::NETWORK;
+            match rustix::thread::move_into_thread_name_spaces(self.fd(at)?, kind) {
+                Err(Errno::PERM) if !must => {}
+                joined => joined.context(failed)?,
+            }
+        }
+        Ok(())
     }
 
     fn mount(&mut self, mount: &Mount) -> Result<()> {
