@@ -223,13 +223,13 @@ def test_the_cloud_is_there(engine):
 
 def test_images_files_and_builds(engine, tmp_path):
     engine.docker("build", "-t", "made", "-", stdin=(
-        "FROM busybox AS first\nRUN mkdir /d && echo one >/d/file && chown -R 123:456 /d && chmod 4755 /d/file\n"
+        "FROM busybox AS first\nRUN mkdir /d && echo one >/d/file && chown -R 123:456 /d && chmod 750 /d/file\n"
         "FROM busybox\nCOPY --from=first --chown=123:456 /d /d\nRUN rm /bin/vi && mkdir /etc/new && ln -s new /etc/old\n"
         "RUN rm -r /etc/new && mkdir /etc/new && touch /etc/new/file\n"
     ))
     look = "stat -c '%u:%g %a' /d/file; ls /etc/new; ls /bin/vi"
     out = engine.docker("run", "--rm", "made", "sh", "-c", look, code=1).splitlines()
-    assert out == ["123:456 4755", "file"]
+    assert out == ["123:456 750", "file"]
     archive = tmp_path / "made.tar"
     engine.docker("save", "-o", str(archive), "made")
     identity = engine.inspect("made")["Id"]
