@@ -65,7 +65,7 @@ def sign_in(browser, account, key=None):
 def says(browser, text):
     """Waits until the page says so: it may still be on its way."""
     look = "document.readyState === 'complete' && document.body ? document.body.innerText : ''"
-    wait_until(lambda: text in browser.run(look), f"the page says {text}", 20)
+    wait_until(lambda: text in (browser.look(look) or ""), f"the page says {text}", 20)
 
 
 def shown(browser):

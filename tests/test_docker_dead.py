@@ -3,6 +3,7 @@ them, whoever it is, and leaves those alone that live."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -79,14 +80,14 @@ def test_the_next_engine_clears_up_after_the_dead(tmp_path):
     bridges, table = dead.bridges() & set(os.listdir("/sys/class/net")), dead.table()
     assert table in tables() and len(bridges) == 2
     die(dead)
-    assert table in tables(), "nobody has cleared up yet"
     # Until the last of its processes is dead there is nothing to clear up after.
     wait_until(lambda: not any(members(one) for one in ids), "its containers are dead")
     doctor = cumulet("doctor", "--data", str(tmp_path / "none"))
-    assert table.removeprefix("cumulet-") in doctor.stdout, doctor.stdout
-    assert table not in tables()
-    assert not bridges & set(os.listdir("/sys/class/net"))
-    assert not any(control_groups(one) for one in ids)
+    # Any engine that starts meanwhile, for another test, may have done it already.
+    assert re.search(r"engines +\d+ running", doctor.stdout), doctor.stdout
+    wait_until(lambda: table not in tables(), "its table is gone")
+    wait_until(lambda: not bridges & set(os.listdir("/sys/class/net")), "its bridges are gone")
+    wait_until(lambda: not any(control_groups(one) for one in ids), "its control groups are gone")
     # Of the one that lives nothing is missing, nor of one whose helper alone does.
     alive.docker("exec", "stays", "nslookup", "stays", "127.0.0.11")
     alive.cloud.kill()

@@ -44,6 +44,9 @@ pub trait Engine: Send + Sync + Debug + 'static {
     /// commits up to `durable` may reach files, since a later one may still be lost.
     fn maintain(&self, durable: Version) -> io::Result<Step>;
 
+    /// The same where only memory is short: files are not merged, however many there are.
+    fn write_out(&self, durable: Version) -> io::Result<Step>;
+
     /// All commits up to this one are in durable files; the log before it is not needed.
     fn flushed(&self) -> Version;
 

@@ -143,8 +143,9 @@ impl Replay<'_> {
                 self.engine.apply(all.as_deref().unwrap_or(&batch), self.version);
             }
         }
-        while self.engine.unflushed_bytes() > self.options.unflushed_bytes_max / 2 {
-            if self.engine.maintain(self.version)? == crate::engine::Step::Idle {
+        // No more than may wait at any time, and nobody waits for merges that can be done later.
+        while self.engine.unflushed_bytes() > self.options.unflushed_bytes_max {
+            if self.engine.write_out(self.version)? == crate::engine::Step::Idle {
                 break;
             }
         }

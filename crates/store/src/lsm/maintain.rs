@@ -180,6 +180,17 @@ impl Lsm {
         Ok(Step::Idle)
     }
 
+    pub(super) fn step_of_flush(&self, work: &mut Work, durable: Version) -> io::Result<Step> {
+        if work.flush.is_none() {
+            self.begin_flush(work, durable);
+        }
+        if work.flush.is_none() {
+            return Ok(Step::Idle);
+        }
+        self.step_flush(work, self.options.step_bytes)?;
+        Ok(Step::Worked)
+    }
+
     /// Takes the oldest sealed memtable up, if all of it is durable.
     fn begin_flush(&self, work: &mut Work, durable: Version) {
         if let Some(memtable) = self.tree().sealed.last()

@@ -271,6 +271,10 @@ impl Engine for Lsm {
         self.step(&mut self.work.lock(), durable)
     }
 
+    fn write_out(&self, durable: Version) -> io::Result<Step> {
+        self.step_of_flush(&mut self.work.lock(), durable)
+    }
+
     fn flushed(&self) -> Version {
         self.flushed.load(Ordering::Acquire)
     }

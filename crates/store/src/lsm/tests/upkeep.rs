@@ -2,7 +2,7 @@
 
 use super::{Lsm, Options, bytes, open, settle, tables, tiny, try_open};
 use crate::disk::{Disk, FaultyDisk, OpenMode};
-use crate::engine::{Engine, Version};
+use crate::engine::{Engine, Step, Version};
 use bytes::Bytes;
 use std::ops::Bound;
 
@@ -27,6 +27,23 @@ fn nothing_undurable_reaches_a_file() {
     assert_eq!((engine.flushed(), entries(&engine)), (0, 0));
     settle(&engine, 1);
     assert_eq!((engine.flushed(), entries(&engine)), (1, 100));
+}
+
+#[test]
+fn memory_is_written_out_however_far_merges_are_behind() {
+    let disk = FaultyDisk::new();
+    let engine = open(&disk);
+    for version in 1..=40 {
+        put(&engine, version, 0..100, Some("something"));
+    }
+    while engine.write_out(40).expect("writes") == Step::Worked {}
+    let tree = engine.tree();
+    assert!(tree.sealed.is_empty());
+    assert!(tree.levels.recent.len() > tiny().recent_tables * 4, "{}", tree.levels.recent.len());
+    assert!(engine.unflushed_bytes() <= tiny().memtable_bytes);
+    settle(&engine, 40);
+    assert!(engine.tree().levels.recent.len() < tiny().recent_tables);
+    assert_eq!(engine.get(b"key/000001", 40).expect("reads"), Some(bytes("something")));
 }
 
 #[test]
