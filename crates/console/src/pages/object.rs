@@ -233,23 +233,23 @@ fn tags_form(data: &Data, session: &Session) -> Html {
         Ok(tags) => tags,
         Err(refusal) => return html(layout::refused(refusal)),
     };
-    let lines: String = tags.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+    let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
     html(layout::form(
         &url("/object/tags"),
         session,
         (
             names(data),
-            layout::labelled(
-                "One on each line, name=value",
-                el("textarea")
-                    .attr("name", "tags")
-                    .attr("rows", "3")
-                    .attr("spellcheck", "false")
-                    .put(("\n", lines)),
-            ),
+            pairs_field("One on each line, name=value", "tags", tags),
             el("button").put("Save tags"),
         ),
     ))
+}
+
+/// A field of pairs, each on a line of its own.
+fn pairs_field<'a>(label: &str, name: &str, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> El {
+    let lines: String = pairs.map(|(name, value)| format!("{name}={value}\n")).collect();
+    let text = el("textarea").attr("name", name).attr("rows", "3").attr("spellcheck", "false");
+    layout::labelled(label, text.put(("\n", lines)))
 }
 
 /// Headers that its owner chose and may choose anew.
@@ -270,8 +270,7 @@ fn metadata_panel(data: &Data, session: &Session) -> El {
     let fields: Vec<El> =
         CHOSEN.into_iter().map(|name| layout::field(name, name, value(name))).collect();
     let own =
-        data.headers.iter().filter_map(|(name, value)| Some((name.strip_prefix(META)?, value)));
-    let lines: String = own.map(|(name, value)| format!("{name}={value}\n")).collect();
+        data.headers.iter().filter_map(|(name, value)| Some((name.strip_prefix(META)?, &**value)));
     let form = layout::form(
         &url("/object/metadata"),
         session,
@@ -279,14 +278,7 @@ fn metadata_panel(data: &Data, session: &Session) -> El {
             names(data),
             layout::hidden("etag", value("etag")),
             fields,
-            layout::labelled(
-                "Metadata, one on each line, name=value",
-                el("textarea")
-                    .attr("name", "metadata")
-                    .attr("rows", "3")
-                    .attr("spellcheck", "false")
-                    .put(("\n", lines)),
-            ),
+            pairs_field("Metadata, one on each line, name=value", "metadata", own),
             el("button").put("Save headers"),
         ),
     );

@@ -161,25 +161,18 @@ impl Lsm {
         if self.files.bury(BURIED_MAX)? {
             return Ok(Step::Worked);
         }
-        if work.flush.is_none() {
-            self.begin_flush(work, durable);
-        }
         // New tables come first, so that memory does not fill; but not faster than merges go.
         let behind = self.tree().levels.recent.len() >= self.options.recent_tables * 3;
-        if work.flush.is_some() && !behind {
-            self.step_flush(work, self.options.step_bytes)?;
+        if !behind && self.step_of_flush(work, durable)? == Step::Worked {
             return Ok(Step::Worked);
         }
         if self.step_merge(work)? {
             return Ok(Step::Worked);
         }
-        if work.flush.is_some() {
-            self.step_flush(work, self.options.step_bytes)?;
-            return Ok(Step::Worked);
-        }
-        Ok(Step::Idle)
+        self.step_of_flush(work, durable)
     }
 
+    /// Goes on with a flush, or begins one, if there is anything to write out.
     pub(super) fn step_of_flush(&self, work: &mut Work, durable: Version) -> io::Result<Step> {
         if work.flush.is_none() {
             self.begin_flush(work, durable);
