@@ -70,16 +70,43 @@ fn count(junit: &str) -> Option<Tally> {
     let (failures, errors, skipped) = (number("failures")?, number("errors")?, number("skipped")?);
     let failed = failures + errors + skipped;
     let detail = if failed > 0 {
-        format!("{failures} failures, {errors} errors, {skipped} skipped; pytest names them above")
+        let names = failures_in(suite).join("\n");
+        format!("{failures} failures, {errors} errors, {skipped} skipped\n{names}")
     } else {
         String::new()
     };
     Some(Tally { passed: number("tests")?.saturating_sub(failed), failed, detail })
 }
 
+/// `file::test: message` of each that did not pass.
+fn failures_in(suite: &str) -> Vec<String> {
+    let attribute = |text: &str, name: &str| -> Option<String> {
+        let (_, rest) = text.split_once(&format!(" {name}=\""))?;
+        let (value, _) = rest.split_once('"')?;
+        let plain = value.replace("&#10;", "\n").replace("&quot;", "\"").replace("&lt;", "<");
+        Some(plain.replace("&gt;", ">").replace("&amp;", "&"))
+    };
+    let one = |case: &str| -> Option<String> {
+        let kinds = ["<failure", "<error", "<skipped"];
+        let at = kinds.iter().filter_map(|kind| case.find(kind)).min()?;
+        let (head, rest) = case.split_at(at);
+        let (file, test) = (attribute(head, "classname")?, attribute(head, "name")?);
+        let message = attribute(rest, "message").unwrap_or_default();
+        let short: Vec<&str> = message.lines().take(4).collect();
+        Some(format!("{file}::{test}: {}", short.join("\n  ")))
+    };
+    suite.split("<testcase ").skip(1).filter_map(|case| one(&format!(" {case}"))).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn those_that_failed_are_named() {
+        let suite = r#"tests="2"><testcase classname="test_a" name="t1" time="1" /><testcase classname="test_b" name="t2[x]" time="2"><failure message="assert &quot;a&quot; &lt; 1&#10;more">def t2(): ..</failure></testcase>"#;
+        assert_eq!(failures_in(suite), ["test_b::t2[x]: assert \"a\" < 1\n  more"]);
+    }
 
     #[test]
     fn a_skipped_test_has_not_passed() {

@@ -55,13 +55,17 @@ impl Report {
         ok
     }
 
-    /// Prints the summary and the closing line; true when nothing failed.
+    /// Prints the summary, what failed once more, since of a long run often only the end is kept, and the
+    /// closing line; true when nothing failed.
     pub fn close(self) -> bool {
         let passed: u64 = self.rows.iter().map(|row| row.tally.passed).sum();
         let failed: u64 = self.rows.iter().map(|row| row.tally.failed).sum();
         println!("\nsummary, {} s in all", self.started.elapsed().as_secs());
         for row in &self.rows {
             println!("  {}", row_text(&row.name, &row.tally, row.took));
+        }
+        for row in self.rows.iter().filter(|row| row.tally.failed > 0) {
+            println!("\nof {}:\n{}", row.name, indent(&ends(&row.tally.detail)));
         }
         println!("{passed} passed, {failed} failed");
         failed == 0
@@ -78,6 +82,20 @@ fn row_text(name: &str, tally: &Tally, took: Duration) -> String {
     text
 }
 
+/// How many lines of a long text stay at its beginning, and at its end.
+const KEPT: (usize, usize) = (8, 30);
+
+fn ends(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let (first, last) = KEPT;
+    if lines.len() <= first + last {
+        return text.to_owned();
+    }
+    let left_out = format!("... {} lines, see above ...", lines.len() - first - last);
+    let (begin, end) = (&lines[..first], &lines[lines.len() - last..]);
+    [begin, &[left_out.as_str()], end].concat().join("\n")
+}
+
 fn indent(text: &str) -> String {
     text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
@@ -92,6 +110,15 @@ mod tests {
         assert!(report.step("good", || Ok(Tally::passed(3))));
         assert!(!report.step("bad", || Err("no disk".to_owned())));
         assert!(!report.close());
+    }
+
+    #[test]
+    fn a_long_account_keeps_both_ends() {
+        let lines: Vec<String> = (1..=39).map(|n| n.to_string()).collect();
+        let short = ends(&lines.join("\n"));
+        assert!(short.starts_with("1\n2\n") && short.ends_with("\n38\n39"), "{short}");
+        assert!(short.contains("\n8\n... 1 lines, see above ...\n10\n"), "{short}");
+        assert_eq!(ends("a\nb"), "a\nb");
     }
 
     #[test]
