@@ -25,6 +25,8 @@ mod images;
 mod import;
 mod init;
 mod lab;
+#[cfg(test)]
+mod papers;
 mod privilege;
 mod reset;
 mod services;
