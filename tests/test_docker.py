@@ -333,6 +333,37 @@ def test_images(engine, tmp_path):
     engine.docker("rmi", "a b", code=1)
 
 
+def test_layers_that_are_in_an_archive_once_and_in_images_often(engine, tmp_path):
+    """What an archive has of a layer is let go of when the last of its images has it."""
+    def tar(files):
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w") as archive:
+            for name, content in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+        return buffer.getvalue()
+
+    layers = {name: tar({name: name.encode() * 300_000}) for name in ("one", "two")}
+    files, images = {f"{name}/layer.tar": layer for name, layer in layers.items()}, []
+    for tag, names in {"a": ["one", "two", "one"], "b": ["one"], "c": ["two", "two"]}.items():
+        diff_ids = ["sha256:" + hashlib.sha256(layers[name]).hexdigest() for name in names]
+        config = {"architecture": "amd64", "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        files[f"{tag}.json"] = json.dumps(config).encode()
+        images.append({"Config": f"{tag}.json", "RepoTags": [f"often:{tag}"], "Layers": [f"{name}/layer.tar" for name in names]})
+    (tmp_path / "often.tar").write_bytes(tar(files | {"manifest.json": json.dumps(images).encode()}))
+    loaded = engine.docker("load", "-i", str(tmp_path / "often.tar"))
+    assert loaded.splitlines() == [f"Loaded image: often:{tag}" for tag in "abc"]
+    for tag, there in {"a": ["one", "two"], "b": ["one"], "c": ["two"]}.items():
+        made = engine.docker("create", f"often:{tag}", "x")
+        engine.docker("export", "-o", str(tmp_path / tag), made)
+        with tarfile.open(tmp_path / tag) as archive:
+            kept = {name: archive.extractfile(name).read() for name in archive.getnames() if name in layers}
+        assert kept == {name: name.encode() * 300_000 for name in there}
+        engine.docker("rm", made)
+        engine.docker("rmi", f"often:{tag}")
+
+
 def test_commit_and_import(engine, tmp_path):
     engine.docker("run", "--name", "work", "busybox", "sh", "-c", "echo new >/new; rm /etc/group")
     assert engine.docker("diff", "work").splitlines() == ["C /etc", "D /etc/group", "A /new"]

@@ -382,10 +382,8 @@ struct Status<'a> {
 async fn load(call: Call) -> Reply {
     let engine = call.engine().clone();
     let own = engine.clone();
-    let loaded = body::with_reader(call.request.into_body(), move |mut from| {
-        let mut file = own.images().scratch_file()?;
-        std::io::copy(&mut own.images().roomy(&mut from)?, &mut file)?;
-        own.images().load(file)
+    let loaded = body::with_reader(call.request.into_body(), move |from| {
+        own.images().load(own.images().kept_aside(from)?)
     })
     .await;
     let mut lines = Vec::new();
@@ -437,9 +435,8 @@ async fn create(call: Call) -> Reply {
     let message = query.text("message").to_owned();
     let engine = call.engine().clone();
     let own = engine.clone();
-    let id = body::with_reader(call.request.into_body(), move |mut from| {
-        let mut file = own.images().scratch_file()?;
-        std::io::copy(&mut from, &mut file)?;
+    let id = body::with_reader(call.request.into_body(), move |from| {
+        let file = own.images().kept_aside(from)?;
         own.images().import(file, reference.as_ref(), &config, &message)
     })
     .await?;

@@ -1,6 +1,7 @@
 //! Images in files: what `docker load`, `save`, `import` read and write.
 
-use super::{Hashing, Images, Source, plain};
+use super::pour::pour;
+use super::{Hashing, Images, Layers, Source, plain};
 use crate::config::Config;
 use crate::error::Error;
 use oci::digest::Hasher;
@@ -11,6 +12,8 @@ use oci::manifest::{
 };
 use oci::tar::{Entry, Kind, Reader, Writer};
 use oci::{Digest, Reference};
+use rustix::fs::FallocateFlags;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -29,6 +32,8 @@ pub enum Loaded {
 struct Archive {
     file: File,
     places: BTreeMap<String, (u64, u64)>,
+    /// How many layers are still to come from a place.
+    wanted: RefCell<BTreeMap<(u64, u64), usize>>,
 }
 
 impl Archive {
@@ -61,7 +66,7 @@ impl Archive {
                 places.insert(path, place);
             }
         }
-        Ok(Archive { file, places })
+        Ok(Archive { file, places, wanted: RefCell::default() })
     }
 
     fn source(&self, path: &str) -> Result<Source<'static>, Error> {
@@ -92,8 +97,37 @@ impl Archive {
             .map_err(|error| Error::invalid(format!("{path} is not understood: {error}")))
     }
 
+    /// A sync takes all that the file system has in memory: what was unpacked need not be in it twice.
+    fn forget(&self, path: &str) {
+        let Ok(place) = self.place(path) else { return };
+        let mut wanted = self.wanted.borrow_mut();
+        let Some(left) = wanted.get_mut(&place) else { return };
+        *left -= 1;
+        if *left == 0 && place.1 > 0 {
+            let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            // It goes with the file anyway.
+            let _ = rustix::fs::fallocate(&self.file, flags, place.0, place.1);
+        }
+    }
+
     fn blob(digest: &Digest) -> String {
         format!("blobs/sha256/{}", digest.hex())
+    }
+}
+
+/// Layers by the paths that a manifest of Docker's names.
+struct Saved<'a> {
+    archive: &'a Archive,
+    paths: &'a [String],
+}
+
+impl Layers<'static> for Saved<'_> {
+    fn source(&mut self, n: usize) -> Result<Source<'static>, Error> {
+        self.archive.source(&self.paths[n])
+    }
+
+    fn taken(&mut self, n: usize) {
+        self.archive.forget(&self.paths[n]);
     }
 }
 
@@ -119,11 +153,16 @@ fn beside(path: &str, to: &str) -> String {
 }
 
 impl Images {
-    /// All images of an archive, as `docker save` or an OCI layout has them.
+    /// All images of an archive, as `docker save` or an OCI layout has them. The file is used up.
     pub fn load(&self, file: File) -> Result<Vec<Loaded>, Error> {
         let archive = Archive::open(self.uncompressed(file)?)?;
         if archive.places.contains_key("manifest.json") {
             let saved: Vec<SavedImage> = archive.json("manifest.json")?;
+            for layer in saved.iter().flat_map(|image| &image.layers) {
+                if let Ok(place) = archive.place(layer) {
+                    *archive.wanted.borrow_mut().entry(place).or_default() += 1;
+                }
+            }
             let each = saved.iter().map(|image| self.load_saved(&archive, image));
             return Ok(each.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect());
         }
@@ -147,8 +186,13 @@ impl Images {
         if head[..read] != [0x1f, 0x8b] {
             return Ok(file);
         }
+        Ok(self.kept_aside(plain(Box::new(file))?)?)
+    }
+
+    /// What comes, in a file without a name.
+    pub fn kept_aside(&self, from: impl Read) -> io::Result<File> {
         let mut out = self.scratch_file()?;
-        io::copy(&mut self.roomy(plain(Box::new(file))?)?, &mut out)?;
+        pour(&mut self.roomy(from)?, &mut out, u64::MAX)?;
         Ok(out)
     }
 
@@ -178,7 +222,8 @@ impl Images {
             .map(|tag| Reference::parse(tag).map(Reference::with_default_tag))
             .collect::<Result<_, _>>()
             .map_err(|error| Error::invalid(error.to_string()))?;
-        let id = self.add(&config, |n| archive.source(&saved.layers[n]), &tags, "")?;
+        let layers = Saved { archive, paths: &saved.layers };
+        let id = self.add(&config, layers, &tags, "")?;
         Ok(loaded(id, &tags))
     }
 

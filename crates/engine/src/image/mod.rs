@@ -8,6 +8,7 @@
 mod archive;
 mod coming;
 mod merge;
+mod pour;
 mod recipe;
 mod seal;
 mod unpack;
@@ -91,6 +92,20 @@ pub enum Removed {
 
 /// Some part of an archive, to be read once.
 pub type Source<'a> = Box<dyn Read + 'a>;
+
+/// Where the layers of an image come from, counted from below.
+pub trait Layers<'a> {
+    fn source(&mut self, n: usize) -> Result<Source<'a>, Error>;
+
+    /// It is in its folder, so that what it came from may go.
+    fn taken(&mut self, _n: usize) {}
+}
+
+impl<'a, F: FnMut(usize) -> Result<Source<'a>, Error>> Layers<'a> for F {
+    fn source(&mut self, n: usize) -> Result<Source<'a>, Error> {
+        self(n)
+    }
+}
 
 impl Images {
     /// `root` is the engine's folder.
@@ -425,7 +440,7 @@ impl Images {
     pub fn add<'a>(
         &self,
         config: &[u8],
-        layers: impl FnMut(usize) -> Result<Source<'a>, Error>,
+        layers: impl Layers<'a>,
         tags: &[Reference],
         parent: &str,
     ) -> Result<String, Error> {
@@ -492,7 +507,7 @@ impl Images {
     fn add_layers<'a>(
         &self,
         config: &ImageConfig,
-        mut layers: impl FnMut(usize) -> Result<Source<'a>, Error>,
+        mut layers: impl Layers<'a>,
     ) -> Result<BTreeMap<String, Added>, Error> {
         let mut added = BTreeMap::new();
         let chain = config.chain();
@@ -500,6 +515,7 @@ impl Images {
             let key = layer.hex();
             let known = self.store.read(|tx| tx.exists(&LAYERS, &SCOPE, &key))?;
             if known && self.layers.join(&key).exists() {
+                layers.taken(n);
                 continue;
             }
             let one = self.add_layer(*diff_id, &chain[..n], &key, &mut layers, n)?;
@@ -513,7 +529,7 @@ impl Images {
         diff_id: Digest,
         below: &[Digest],
         key: &str,
-        layers: &mut impl FnMut(usize) -> Result<Source<'a>, Error>,
+        layers: &mut impl Layers<'a>,
         n: usize,
     ) -> Result<Added, Error> {
         let place = self.scratch("layer");
@@ -532,7 +548,7 @@ impl Images {
         diff_id: Digest,
         below: &[Digest],
         key: &str,
-        layers: &mut impl FnMut(usize) -> Result<Source<'a>, Error>,
+        layers: &mut impl Layers<'a>,
         n: usize,
     ) -> Result<Added, Error> {
         let folder = open_folder(place)?;
@@ -542,7 +558,7 @@ impl Images {
             .map(|layer| open_folder(&self.layers.join(layer.hex())))
             .collect::<io::Result<_>>()?;
         let recorder = Recorder::default();
-        let mut hashing = Hashing { from: plain(layers(n)?)?, hasher: Hasher::default() };
+        let mut hashing = Hashing { from: plain(layers.source(n)?)?, hasher: Hasher::default() };
         let unpacked = unpack::unpack(
             self.roomy(&mut hashing)?,
             &folder,
@@ -556,13 +572,14 @@ impl Images {
             let text = format!("wrong diff id calculated on extraction \"{found}\"");
             return Err(Error::failed(text));
         }
-        rustix::fs::syncfs(&folder)?;
         let is_archive = !unpacked.is_whole;
         let recipe = if is_archive {
-            self.keep(&mut plain(layers(n)?)?)?
+            self.keep(&mut plain(layers.source(n)?)?)?
         } else {
             self.keep(&mut recorder.finish().as_slice())?
         };
+        layers.taken(n);
+        rustix::fs::syncfs(&folder)?;
         match std::fs::rename(place, self.layers.join(key)) {
             Ok(()) => {}
             // Somebody else was faster with the same layer.

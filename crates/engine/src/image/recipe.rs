@@ -4,6 +4,7 @@
 //! So a layer is kept once, as the folder that containers use, and can still be given out under its
 //! digest. The recipe is a list of pieces: `0`, length, bytes; or `1`, size, length, path of a file.
 
+use super::pour::pour;
 use crate::sys::files;
 use rustix::fd::OwnedFd;
 use rustix::fs::OFlags;
@@ -166,7 +167,7 @@ fn copy_file(layer: &OwnedFd, path: &[u8], size: u64, to: &mut impl Write) -> io
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "a path is not UTF-8"))?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
     let file = std::fs::File::from(files::open_in(layer, path, flags)?);
-    match io::copy(&mut file.take(size), to)? {
+    match pour(&mut file.take(size), to, size)? {
         copied if copied == size => Ok(()),
         _ => Err(io::Error::new(io::ErrorKind::InvalidData, "a layer has changed on the disk")),
     }

@@ -7,6 +7,7 @@
 //! - whiteouts become the overlay's own marks; names that the overlay gives a meaning are refused;
 //! - what it may take up is bounded.
 
+use super::pour::pour;
 use super::recipe::Recorder;
 use crate::sys::{Context, Failure, Result, files};
 use oci::tar::{Entry, Kind, Reader, Time};
@@ -17,7 +18,7 @@ use rustix::fs::{
     utimensat,
 };
 use rustix::io::Errno;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path};
 
@@ -234,8 +235,7 @@ fn make(
         Kind::File => {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
             let mut file = std::fs::File::from(openat(folder, name, flags, mode).context(failed)?);
-            std::io::copy(&mut content, &mut file).context(failed)?;
-            file.flush().context(failed)?;
+            pour(&mut content, &mut file, entry.size).context(failed)?;
         }
         Kind::HardLink => {
             hard_link(entry, folder, name, root, below)?;
