@@ -1,5 +1,7 @@
 """Who may do what with a bucket: policies of users and of the bucket, and access control lists."""
 
+import datetime
+import hashlib
 import json
 
 import pytest
@@ -385,3 +387,121 @@ class TestLists:
         s3.put_object(Bucket=bucket, Key="k", Body=b"x")
         with denied("s3:PutObjectAcl"):
             s3.put_object(Bucket=bucket, Key="k", Body=b"x", ACL="public-read")
+
+
+def test_tags_that_come_along_with_a_copy(account, bucket):
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"x", Tagging="secret=1")
+    both = ["s3:GetObject", "s3:PutObject"]
+
+    def copy(name, actions, **more):
+        client = account.client("s3", key=account.new_user(name, allow(actions)))
+        client.copy_object(
+            Bucket=bucket, Key="copy", CopySource={"Bucket": bucket, "Key": "k"}, **more)
+
+    with denied("s3:GetObjectTagging"):
+        copy("neither", both)
+    with denied("s3:PutObjectTagging"):
+        copy("reads", [*both, "s3:GetObjectTagging"])
+    copy("without", both, TaggingDirective="REPLACE")
+    assert account.s3.get_object_tagging(Bucket=bucket, Key="copy")["TagSet"] == []
+    copy("all", [*both, "s3:GetObjectTagging", "s3:PutObjectTagging"])
+    tags = account.s3.get_object_tagging(Bucket=bucket, Key="copy")["TagSet"]
+    assert tags == [{"Key": "secret", "Value": "1"}]
+
+
+def test_a_bucket_unlike_others_takes_more_than_making_one(account):
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html"""
+    cases = [
+        ({"ACL": "public-read"}, ["s3:PutBucketAcl"]),
+        ({"ObjectOwnership": "BucketOwnerPreferred"}, ["s3:PutBucketOwnershipControls"]),
+        ({"ObjectLockEnabledForBucket": True},
+         ["s3:PutBucketObjectLockConfiguration", "s3:PutBucketVersioning"]),
+        ({"CreateBucketConfiguration": {"Tags": [{"Key": "a", "Value": "1"}]}},
+         ["s3:TagResource"]),
+    ]
+    makes = account.client("s3", key=account.new_user("makes", allow("s3:CreateBucket")))
+    makes.create_bucket(Bucket=account.bucket_name())
+    for nth, (more, actions) in enumerate(cases):
+        with denied(actions[0]):
+            makes.create_bucket(Bucket=account.bucket_name(), **more)
+        user = account.new_user(f"u{nth}", allow(["s3:CreateBucket", *actions]))
+        name = account.bucket_name()
+        account.client("s3", key=user).create_bucket(Bucket=name, **more)
+    assert account.s3.get_bucket_tagging(Bucket=name)["TagSet"] == [{"Key": "a", "Value": "1"}]
+    only = allow(["s3:CreateBucket", "s3:TagResource"],
+                 Condition={"StringEquals": {"aws:RequestTag/team": "red"}})
+    red = account.client("s3", key=account.new_user("red", only))
+    with denied("s3:CreateBucket"):
+        red.create_bucket(Bucket=account.bucket_name())
+    red.create_bucket(Bucket=account.bucket_name(), CreateBucketConfiguration={
+        "Tags": [{"Key": "team", "Value": "red"}]})
+
+
+def test_limits_of_retentions(account):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html"""
+    bucket = account.new_bucket(ObjectLockEnabledForBucket=True)
+    bucket_policy(account, bucket, to(
+        {"AWS": account.id}, "Deny", "s3:PutObjectRetention", bucket + "/*",
+        Condition={"NumericGreaterThan": {"s3:object-lock-remaining-retention-days": "10"}}))
+
+    def until(days):
+        return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+
+    def put(key, days):
+        account.s3.put_object(Bucket=bucket, Key=key, Body=b"x", ObjectLockMode="GOVERNANCE",
+                              ObjectLockRetainUntilDate=until(days))
+
+    put("k", 9.5)
+    with denied("s3:PutObjectRetention"):
+        put("l", 11)
+    with denied("s3:PutObjectRetention"):
+        account.s3.put_object_retention(Bucket=bucket, Key="k", Retention={
+            "Mode": "GOVERNANCE", "RetainUntilDate": until(12)})
+    account.s3.put_object_retention(Bucket=bucket, Key="k", Retention={
+        "Mode": "GOVERNANCE", "RetainUntilDate": until(9.9)})
+
+
+def test_only_writes_with_a_condition(account, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html"""
+    s3 = account.s3
+    bucket_policy(account, bucket, to(
+        {"AWS": account.id}, "Deny", "s3:PutObject", bucket + "/*", Condition={
+            "Null": {"s3:if-none-match": "true"}, "Bool": {"s3:ObjectCreationOperation": "true"}}))
+    with denied("s3:PutObject"):
+        s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    s3.put_object(Bucket=bucket, Key="k", Body=b"x", IfNoneMatch="*")
+    source = {"Bucket": bucket, "Key": "k"}
+    with denied("s3:PutObject"):
+        s3.copy_object(Bucket=bucket, Key="copy", CopySource=source)
+    upload = {"Bucket": bucket, "Key": "m"}
+    upload["UploadId"] = s3.create_multipart_upload(**upload)["UploadId"]
+    tags = [s3.upload_part(**upload, PartNumber=1, Body=bytes(5 << 20))["ETag"],
+            s3.upload_part_copy(**upload, PartNumber=2, CopySource=source)["CopyPartResult"]["ETag"]]
+    parts = {"Parts": [{"PartNumber": n, "ETag": tag} for n, tag in enumerate(tags, 1)]}
+    with denied("s3:PutObject"):
+        s3.complete_multipart_upload(**upload, MultipartUpload=parts)
+    s3.complete_multipart_upload(**upload, MultipartUpload=parts, IfNoneMatch="*")
+
+
+def test_a_presigned_body_is_unsigned_whatever_the_request_says(account, bucket):
+    """https://docs.aws.amazon.com/AmazonS3/latest/API/bucket-policy-s3-sigv4-conditions.html"""
+    bucket_policy(account, bucket, to(
+        {"AWS": account.id}, "Deny", "s3:PutObject", bucket + "/*",
+        Condition={"StringEquals": {"s3:x-amz-content-sha256": "UNSIGNED-PAYLOAD"}}))
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    v4 = account.client("s3", signature_version="s3v4")
+    url = v4.generate_presigned_url("put_object", {"Bucket": bucket, "Key": "k"})
+    for headers in ({}, {"x-amz-content-sha256": hashlib.sha256(b"y").hexdigest()}):
+        assert requests.put(url, data=b"y", headers=headers).status_code == 403, headers
+    assert account.s3.get_object(Bucket=bucket, Key="k")["Body"].read() == b"x"
+
+
+def test_whose_the_resource_is(account, bucket):
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")
+    for key in ("aws:ResourceAccount", "s3:ResourceAccount"):
+        here = {"StringEquals": {key: account.id}}
+        name = key.split(":")[0]
+        user = account.new_user(name, allow("*", Condition=here))
+        account.client("s3", key=user).get_object(Bucket=bucket, Key="k")
+    account.client("iam", key=account.new_user("own", allow("*", Condition={
+        "StringEquals": {"aws:ResourceAccount": account.id}}))).list_users()

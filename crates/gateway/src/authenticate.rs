@@ -116,6 +116,11 @@ impl Gateway {
                 Received::Stream(checked)
             }
         };
+        // Of a presigned URL it is what was signed, whatever the request says beside it.
+        let content_sha256 = match presented.place() {
+            Place::Query if entry.as_s3 => Some(presented.payload(rules).text()),
+            _ => content_sha256(head),
+        };
         Ok(Signed {
             caller: known.caller.clone(),
             region: scoped.region.clone(),
@@ -123,7 +128,7 @@ impl Gateway {
             place: Some(presented.place()),
             version_two: false,
             signed_at: Some(presented.time()),
-            content_sha256: content_sha256(head),
+            content_sha256,
         })
     }
 

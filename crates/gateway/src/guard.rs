@@ -449,8 +449,12 @@ fn context<'a>(tx: &Tx, cx: &'a Cx, ask: &'a Ask, grants: &'a Grants) -> Context
         context.set("aws:referer", referer.as_str());
     }
     set_caller(&mut context, caller, now);
-    if let Some(owner) = grants.owner {
-        context.set("aws:resourceaccount", owner.to_string());
+    if let Some(owner) = grants.owner.or(caller.account) {
+        let owner = owner.to_string();
+        if ask.action.starts_with("s3:") {
+            context.set("s3:resourceaccount", owner.clone());
+        }
+        context.set("aws:resourceaccount", owner);
     }
     if ask.action.starts_with("s3:") {
         set_s3(&mut context, cx);

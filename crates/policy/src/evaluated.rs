@@ -5,7 +5,7 @@
 use crate::document::Policy;
 
 /// In lower case, sorted. What ends in `/` stands for all keys that begin so.
-const KEYS: [&str; 71] = [
+const KEYS: [&str; 75] = [
     "aws:currenttime",
     "aws:epochtime",
     "aws:federatedprovider",
@@ -39,6 +39,7 @@ const KEYS: [&str; 71] = [
     "iam:policyarn",
     "iam:resourcetag/",
     "s3:accesspointnetworkorigin",
+    "s3:accesspointtag/",
     "s3:authtype",
     "s3:dataaccesspointaccount",
     "s3:dataaccesspointarn",
@@ -46,12 +47,14 @@ const KEYS: [&str; 71] = [
     "s3:existingobjecttag/",
     "s3:if-match",
     "s3:if-none-match",
+    "s3:inventoryaccessibleoptionalfields",
     "s3:locationconstraint",
     "s3:max-keys",
     "s3:object-lock-legal-hold",
     "s3:object-lock-mode",
     "s3:object-lock-remaining-retention-days",
     "s3:object-lock-retain-until-date",
+    "s3:objectcreationoperation",
     "s3:prefix",
     "s3:requestobjecttag/",
     "s3:requestobjecttagkeys",
@@ -73,6 +76,7 @@ const KEYS: [&str; 71] = [
     "s3:x-amz-server-side-encryption-aws-kms-key-id",
     "s3:x-amz-server-side-encryption-customer-algorithm",
     "s3:x-amz-storage-class",
+    "s3:x-amz-website-redirect-location",
     "sts:externalid",
     "sts:rolesessionname",
     "sts:sourceidentity",

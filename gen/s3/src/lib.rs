@@ -42,6 +42,11 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> impl Future<Output = Result<::api::Reply<CopyObjectOutput>, ::api::Error>> + Send {
         async { Err(::api::Error::not_implemented("CopyObject")) }
     }
+    fn authorize_create_bucket(
+        &self,
+        cx: &::api::Cx,
+        input: &CreateBucketInput,
+    ) -> Result<Vec<::api::Ask>, ::api::Error>;
     fn create_bucket(
         &self,
         tx: &mut ::api::Tx,
@@ -1067,6 +1072,7 @@ impl<T: S3Api> ::api::Service for Handler<T> {
     ) -> Result<Vec<::api::Ask>, ::api::Error> {
         match operation {
             2 => self.0.authorize_copy_object(cx, ::api::cast(input)),
+            3 => self.0.authorize_create_bucket(cx, ::api::cast(input)),
             6 => self.0.authorize_create_multipart_upload(cx, ::api::cast(input)),
             23 => self.0.authorize_delete_object(cx, ::api::cast(input)),
             25 => self.0.authorize_delete_object_tagging(cx, ::api::cast(input)),
@@ -1215,15 +1221,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 errors: &[&errors::BUCKET_ALREADY_EXISTS, &errors::BUCKET_ALREADY_OWNED_BY_YOU],
                 result_wrapper: None,
                 status: 200,
-                auth: Auth::Rules(&[AuthRule {
-                    action: "s3:CreateBucket",
-                    resource: &[
-                        Piece::Text("arn:"),
-                        Piece::Partition,
-                        Piece::Text(":s3:::"),
-                        Piece::Member(1),
-                    ],
-                }]),
+                auth: Auth::Code,
                 refused: &[],
                 stored: &[],
             }),

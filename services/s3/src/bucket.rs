@@ -3,8 +3,8 @@
 use crate::acl::{self, Asked};
 use crate::names::check_bucket_name;
 use crate::rows::*;
-use crate::{config, control, events, lifecycle, public_access, replication};
-use api::{Cx, Error, Tx};
+use crate::{config, control, events, lifecycle, names, public_access, replication, tagging};
+use api::{Ask, Cx, Error, Tx};
 use base::AccountId;
 use gen_s3::errors as e;
 use gen_s3::*;
@@ -102,6 +102,68 @@ fn check_namespace(asked: &Option<String>) -> Result<(), Error> {
     }
 }
 
+fn asked(input: &CreateBucketInput) -> Asked<'_> {
+    Asked {
+        canned: &input.acl,
+        full_control: &input.grant_full_control,
+        read: &input.grant_read,
+        write: &input.grant_write,
+        read_acp: &input.grant_read_acp,
+        write_acp: &input.grant_write_acp,
+    }
+}
+
+/// The tags that a new bucket is to have.
+fn tags_given(input: &CreateBucketInput) -> impl Iterator<Item = &Tag> {
+    let document = input.create_bucket_configuration.as_ref();
+    document.and_then(|document| document.tags.as_ref()).into_iter().flatten()
+}
+
+/// To make a bucket, and what it takes to make it other than all are.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html>
+pub fn authorize_create(cx: &Cx, input: &CreateBucketInput) -> Vec<Ask> {
+    let arn = names::bucket_arn(cx.partition(), &input.bucket);
+    let location = input.create_bucket_configuration.as_ref();
+    let location = location.and_then(|document| document.location_constraint.as_deref());
+    let tagged = |ask| {
+        let tags = tags_given(input).map(|tag| (tag.key.as_str(), tag.value.as_str()));
+        tagging::with_resource_tags(ask, tags)
+    };
+    let make = asked(input)
+        .keys(Ask::new("s3:CreateBucket", &arn))
+        .key("s3:locationconstraint", location)
+        .key("s3:x-amz-object-ownership", input.object_ownership.as_deref());
+    let mut asks = vec![tagged(make)];
+    if asked_beyond_private(&asked(input)) {
+        asks.push(asked(input).keys(Ask::new("s3:PutBucketAcl", &arn)));
+    }
+    if input.object_lock_enabled_for_bucket == Some(true) {
+        asks.push(Ask::new("s3:PutBucketObjectLockConfiguration", &arn));
+        asks.push(Ask::new("s3:PutBucketVersioning", &arn));
+    }
+    if input.object_ownership.is_some() {
+        asks.push(Ask::new("s3:PutBucketOwnershipControls", &arn));
+    }
+    if tags_given(input).next().is_some() {
+        asks.push(tagged(Ask::new("s3:TagResource", &arn)));
+    }
+    asks
+}
+
+/// What only directory buckets have.
+fn check_document(input: &CreateBucketInput) -> Result<(), Error> {
+    let Some(document) = &input.create_bucket_configuration else { return Ok(()) };
+    let given = [("Location", document.location.is_some()), ("Bucket", document.bucket.is_some())];
+    match given.into_iter().find(|(_, given)| *given) {
+        Some((member, _)) => {
+            let text =
+                format!("{member} in CreateBucketConfiguration of CreateBucket is not implemented");
+            Err(Error::with_code("NotImplemented", 501, text))
+        }
+        None => Ok(()),
+    }
+}
+
 pub fn create(
     tx: &mut Tx,
     cx: &Cx,
@@ -111,6 +173,7 @@ pub fn create(
     let name = &input.bucket;
     check_bucket_name(name)?;
     check_namespace(&input.bucket_namespace)?;
+    check_document(input)?;
     let location = location_asked(cx, input)?;
     let ownership = match input.object_ownership.as_deref() {
         None if defaults == Defaults::OfToday => Ownership::BucketOwnerEnforced,
@@ -123,14 +186,7 @@ pub fn create(
                 .detail("ArgumentValue", other));
         }
     };
-    let asked = Asked {
-        canned: &input.acl,
-        full_control: &input.grant_full_control,
-        read: &input.grant_read,
-        write: &input.grant_write,
-        read_acp: &input.grant_read_acp,
-        write_acp: &input.grant_write_acp,
-    };
+    let asked = asked(input);
     if ownership == Ownership::BucketOwnerEnforced && asked_beyond_private(&asked) {
         return Err(Error::new(
             &e::INVALID_BUCKET_ACL_WITH_OBJECT_OWNERSHIP,
@@ -192,6 +248,10 @@ pub fn create(
     };
     tx.put(&BUCKETS, &Scope::Global, name, &bucket)?;
     tx.put(&BUCKETS_OF_ACCOUNT, &owned, name, &())?;
+    let tags: Vec<_> = tags_given(input).map(|tag| (tag.key.clone(), tag.value.clone())).collect();
+    if !tags.is_empty() {
+        tagging::set_of_bucket(tx, cx, &bucket, tags)?;
+    }
     Ok(output)
 }
 

@@ -18,6 +18,7 @@ use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base::{Timestamp, percent};
 use gen_s3::errors as e;
 use gen_s3::*;
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -59,16 +60,24 @@ impl Source {
         Ok(Source { bucket: bucket.into(), key: key.into(), version })
     }
 
+    /// As policies name it.
+    fn text(&self) -> String {
+        format!("{}/{}", self.bucket, self.key)
+    }
+
     fn ask(&self, cx: &Cx) -> Ask {
+        self.ask_as(cx, "s3:GetObject", "s3:GetObjectVersion")
+    }
+
+    /// For one of the actions, the second where a version is named.
+    fn ask_as(&self, cx: &Cx, action: &'static str, of_version: &'static str) -> Ask {
         let arn = match self.bucket.starts_with("arn:") {
             true => format!("{}/object/{}", self.bucket, self.key),
             false => names::object_arn(cx.partition(), &self.bucket, &self.key),
         };
         match &self.version {
-            Some(version) => {
-                Ask::new("s3:GetObjectVersion", arn).key("s3:versionid", Some(version.as_str()))
-            }
-            None => Ask::new("s3:GetObject", arn),
+            Some(version) => Ask::new(of_version, arn).key("s3:versionid", Some(version.as_str())),
+            None => Ask::new(action, arn),
         }
     }
 
@@ -148,14 +157,16 @@ fn encrypted<'a>(
 
 pub fn authorize(cx: &Cx, input: &CopyObjectInput) -> Result<Vec<Ask>, Error> {
     let source = Source::parse(&input.copy_source)?;
-    let from = format!("{}/{}", source.bucket, source.key);
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
-    let put = Ask::new("s3:PutObject", &arn)
-        .key("s3:x-amz-copy-source", Some(from))
+    let put = meta::keys!(input, Ask::new("s3:PutObject", &arn))
+        .key("s3:x-amz-copy-source", Some(source.text()))
         .key("s3:x-amz-metadata-directive", input.metadata_directive.as_deref())
-        .key("s3:x-amz-storage-class", input.storage_class.as_deref());
-    let put = encryption::keys!(input, put);
-    let mut asks = vec![source.ask(cx), asked(input).keys(put)];
+        .key("s3:if-none-match", input.if_none_match.as_deref())
+        .key("s3:if-match", input.if_match.as_deref());
+    let put = locked(input).keys(cx, encryption::keys!(input, put));
+    let mut put = tagging::with_header(asked(input).keys(put), &input.tagging);
+    put.context.push(names::creates_object(true));
+    let mut asks = vec![source.ask(cx), put];
     if !asked(input).is_empty() {
         let ask = asked(input).keys(Ask::new("s3:PutObjectAcl", &arn));
         asks.push(ask);
@@ -164,14 +175,38 @@ pub fn authorize(cx: &Cx, input: &CopyObjectInput) -> Result<Vec<Ask>, Error> {
         let ask = Ask::new("s3:PutObjectTagging", &arn);
         asks.push(tagging::with_header(ask, &input.tagging));
     }
-    locked(input).asks(&arn, &mut asks);
+    locked(input).asks(cx, &arn, &mut asks);
     Ok(asks)
 }
 
 pub fn authorize_part(cx: &Cx, input: &UploadPartCopyInput) -> Result<Vec<Ask>, Error> {
     let source = Source::parse(&input.copy_source)?;
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
-    Ok(vec![source.ask(cx), Ask::new("s3:PutObject", arn)])
+    let mut put =
+        Ask::new("s3:PutObject", arn).key("s3:x-amz-copy-source", Some(source.text())).key(
+            "s3:x-amz-server-side-encryption-customer-algorithm",
+            input.sse_customer_algorithm.as_deref(),
+        );
+    put.context.push(names::creates_object(false));
+    Ok(vec![source.ask(cx), put])
+}
+
+/// Tags that come along are read and put like any others.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-tagging.html>
+fn ask_for_tags(
+    tx: &Tx,
+    cx: &Cx,
+    input: &CopyObjectInput,
+    source: &Source,
+    tags: &BTreeMap<String, String>,
+) -> Result<(), Error> {
+    if tags.is_empty() || directive("tagging", &input.tagging_directive)? {
+        return Ok(());
+    }
+    cx.authorize(tx, &source.ask_as(cx, "s3:GetObjectTagging", "s3:GetObjectVersionTagging"))?;
+    let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
+    let tags = tags.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    cx.authorize(tx, &tagging::with_tags(Ask::new("s3:PutObjectTagging", arn), tags))
 }
 
 fn directive(name: &'static str, asked: &Option<String>) -> Result<bool, Error> {
@@ -352,6 +387,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
             object::find(tx, &from, &source.key, Some(id))?
                 .filter(|now| now.sequence == copied.source.sequence)
                 .ok_or_else(|| object::no_such_key(&source.key))?;
+            ask_for_tags(tx, cx, input, &source, &copied.source.meta.tags)?;
             if input.if_match.is_some() || input.if_none_match.is_some() {
                 let latest = object::find(tx, &bucket, &input.key, None)?;
                 conditions::writing(

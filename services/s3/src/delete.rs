@@ -14,14 +14,21 @@ use gen_s3::{
 /// Keys in one DeleteObjects.
 const KEYS_MAX: usize = 1000;
 
-pub fn ask(cx: &Cx, bucket: &str, key: &str, version: &Option<String>) -> Ask {
+/// The key, the version if one is named, and the tag that it must have.
+pub fn ask(
+    cx: &Cx,
+    bucket: &str,
+    (key, version): (&str, &Option<String>),
+    if_match: &Option<String>,
+) -> Ask {
     let arn = names::object_arn(cx.partition(), bucket, key);
-    match version {
+    let ask = match version {
         Some(version) => {
             Ask::new("s3:DeleteObjectVersion", arn).key("s3:versionid", Some(version.as_str()))
         }
         None => Ask::new("s3:DeleteObject", arn),
-    }
+    };
+    ask.key("s3:if-match", if_match.as_deref())
 }
 
 struct Deleted {
@@ -170,7 +177,7 @@ fn delete_listed(
     nth: u64,
 ) -> Result<DeletedObject, Error> {
     let ObjectIdentifier { key, version_id, .. } = wanted;
-    cx.authorize(tx, &ask(cx, &input.bucket, key, version_id))?;
+    cx.authorize(tx, &ask(cx, &input.bucket, (key, version_id), &wanted.e_tag))?;
     names::check_key(key)?;
     if key.is_empty() {
         return Err(Error::new(

@@ -13,8 +13,9 @@ use base::{AccountId, Region};
 use directory::principals_for;
 use gen_s3::errors as e;
 use gen_s3::{
-    AbortMultipartUploadInput, CreateBucketInput, ListObjectVersionsInput, ListObjectsInput,
-    ListObjectsV2Input, ListPartsInput,
+    AbortMultipartUploadInput, CompleteMultipartUploadInput, ListObjectVersionsInput,
+    ListObjectsInput, ListObjectsV2Input, ListPartsInput, PutBucketInventoryConfigurationInput,
+    UploadPartInput,
 };
 use policy::{Kind, Policy, PrincipalKind};
 use smithy::Headers;
@@ -145,16 +146,19 @@ fn existing_tags(
         .unwrap_or_default())
 }
 
+const CUSTOMER: &str = "s3:x-amz-server-side-encryption-customer-algorithm";
+
+/// The keys for which the request has a value.
+fn given<const N: usize>(ask: &mut Ask, keys: [(&'static str, &Option<String>); N]) {
+    for (name, value) in keys {
+        ask.context.extend(value.iter().map(|own| (name.into(), vec![own.clone()])));
+    }
+}
+
 /// What a listing is asked for, as conditions name it.
 fn listing(ask: &mut Ask, prefix: &Option<String>, delimiter: &Option<String>, max: Option<i32>) {
     let max = max.map(|max| max.to_string());
-    let keys =
-        [("s3:prefix", prefix.clone()), ("s3:delimiter", delimiter.clone()), ("s3:max-keys", max)];
-    for (name, value) in keys {
-        if let Some(value) = value {
-            ask.context.push((name.into(), vec![value]));
-        }
-    }
+    given(ask, [("s3:prefix", prefix), ("s3:delimiter", delimiter), ("s3:max-keys", &max)]);
 }
 
 impl S3 {
@@ -264,32 +268,34 @@ impl Hooks for S3 {
                 let input: &ListPartsInput = api::cast(input);
                 ask.context.push((UPLOAD.into(), vec![input.upload_id.clone()]));
             }
-            "CreateBucket" => {
-                let input: &CreateBucketInput = api::cast(input);
-                let location = input.create_bucket_configuration.as_ref();
-                let location = location.and_then(|c| c.location_constraint.clone());
+            "UploadPart" => {
+                let input: &UploadPartInput = api::cast(input);
+                ask.context.push(names::creates_object(false));
+                given(ask, [(CUSTOMER, &input.sse_customer_algorithm)]);
+            }
+            "CompleteMultipartUpload" => {
+                let input: &CompleteMultipartUploadInput = api::cast(input);
+                ask.context.push(names::creates_object(true));
                 let keys = [
-                    ("s3:x-amz-acl", input.acl.clone()),
-                    ("s3:x-amz-grant-full-control", input.grant_full_control.clone()),
-                    ("s3:x-amz-grant-read", input.grant_read.clone()),
-                    ("s3:x-amz-grant-write", input.grant_write.clone()),
-                    ("s3:x-amz-grant-read-acp", input.grant_read_acp.clone()),
-                    ("s3:x-amz-grant-write-acp", input.grant_write_acp.clone()),
-                    ("s3:locationconstraint", location),
-                    ("s3:x-amz-object-ownership", input.object_ownership.clone()),
+                    (CUSTOMER, &input.sse_customer_algorithm),
+                    ("s3:if-match", &input.if_match),
+                    ("s3:if-none-match", &input.if_none_match),
                 ];
-                for (name, value) in keys {
-                    if let Some(value) = value {
-                        ask.context.push((name.into(), vec![value]));
-                    }
-                }
+                given(ask, keys);
+            }
+            "PutBucketInventoryConfiguration" => {
+                let input: &PutBucketInventoryConfigurationInput = api::cast(input);
+                let fields = input.inventory_configuration.optional_fields.clone();
+                let name = "s3:inventoryaccessibleoptionalfields";
+                ask.context.extend(fields.map(|fields| (name.into(), fields)));
             }
             _ => {}
         }
     }
 
     fn grants(&self, tx: &Tx, cx: &Cx, ask: &Ask) -> Result<Grants, Error> {
-        if ask.action == "s3:CreateBucket" {
+        // There is none yet that could grant anything.
+        if cx.operation.name == "CreateBucket" {
             return Ok(Grants::default());
         }
         if let Some((given, key)) = of_point(&ask.resource) {

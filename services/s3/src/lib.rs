@@ -107,6 +107,14 @@ fn malformed_xml() -> Error {
 }
 
 impl S3Api for S3 {
+    fn authorize_create_bucket(
+        &self,
+        cx: &Cx,
+        input: &CreateBucketInput,
+    ) -> Result<Vec<Ask>, Error> {
+        Ok(bucket::authorize_create(cx, input))
+    }
+
     fn create_bucket(
         &self,
         tx: &mut Tx,
@@ -212,7 +220,8 @@ impl S3Api for S3 {
         cx: &Cx,
         input: &DeleteObjectInput,
     ) -> Result<Vec<Ask>, Error> {
-        Ok(vec![delete::ask(cx, &input.bucket, &input.key, &input.version_id)])
+        let of = (input.key.as_str(), &input.version_id);
+        Ok(vec![delete::ask(cx, &input.bucket, of, &input.if_match)])
     }
 
     fn delete_object(

@@ -124,6 +124,16 @@ pub fn put_configuration(
     Ok(PutObjectLockConfigurationOutput::default())
 }
 
+/// What policies may say of a retention. A day that has begun is a day that remains.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-lock-managing.html#object-lock-managing-retention-limits>
+fn retention_keys(ask: Ask, mode: Option<&str>, until: Option<Timestamp>, now: Timestamp) -> Ask {
+    const DAY_MS: i64 = DAY_SECS * 1000;
+    let days = until.map(|until| (until.millis_since(now) + DAY_MS - 1).div_euclid(DAY_MS));
+    ask.key("s3:object-lock-mode", mode)
+        .key("s3:object-lock-retain-until-date", until.map(Timestamp::iso8601_secs))
+        .key("s3:object-lock-remaining-retention-days", days.map(|days| days.to_string()))
+}
+
 /// What a request that makes a version says of its lock.
 pub struct Asked<'a> {
     pub mode: &'a Option<String>,
@@ -132,19 +142,19 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
+    /// What policies may say of it.
+    pub fn keys(&self, cx: &Cx, ask: Ask) -> Ask {
+        retention_keys(ask, self.mode.as_deref(), self.until, cx.now())
+            .key("s3:object-lock-legal-hold", self.legal_hold.as_deref())
+    }
+
     /// The permissions that it takes beyond writing.
-    pub fn asks(&self, arn: &str, asks: &mut Vec<Ask>) {
+    pub fn asks(&self, cx: &Cx, arn: &str, asks: &mut Vec<Ask>) {
         if self.mode.is_some() || self.until.is_some() {
-            let until = self.until.map(Timestamp::iso8601_secs);
-            let ask = Ask::new("s3:PutObjectRetention", arn)
-                .key("s3:object-lock-mode", self.mode.as_deref())
-                .key("s3:object-lock-retain-until-date", until);
-            asks.push(ask);
+            asks.push(self.keys(cx, Ask::new("s3:PutObjectRetention", arn)));
         }
         if self.legal_hold.is_some() {
-            let ask = Ask::new("s3:PutObjectLegalHold", arn)
-                .key("s3:object-lock-legal-hold", self.legal_hold.as_deref());
-            asks.push(ask);
+            asks.push(self.keys(cx, Ask::new("s3:PutObjectLegalHold", arn)));
         }
     }
 
@@ -242,11 +252,10 @@ pub fn authorize_get_retention(cx: &Cx, input: &GetObjectRetentionInput) -> Vec<
 pub fn authorize_put_retention(cx: &Cx, input: &PutObjectRetentionInput) -> Vec<Ask> {
     let PutObjectRetentionInput { bucket, key, version_id, retention, .. } = input;
     let retention = retention.as_ref();
-    let until = retention.and_then(|r| r.retain_until_date).map(Timestamp::iso8601_secs);
-    let ask = object_ask(cx, "s3:PutObjectRetention", bucket, key, version_id)
-        .key("s3:object-lock-mode", retention.and_then(|r| r.mode.as_deref()))
-        .key("s3:object-lock-retain-until-date", until);
-    vec![ask]
+    let until = retention.and_then(|r| r.retain_until_date);
+    let mode = retention.and_then(|r| r.mode.as_deref());
+    let ask = object_ask(cx, "s3:PutObjectRetention", bucket, key, version_id);
+    vec![retention_keys(ask, mode, until, cx.now())]
 }
 
 pub fn authorize_get_hold(cx: &Cx, input: &GetObjectLegalHoldInput) -> Vec<Ask> {

@@ -49,6 +49,15 @@ macro_rules! of_input {
 }
 pub(crate) use of_input;
 
+/// What policies may say of it.
+macro_rules! keys {
+    ($input:expr, $ask:expr) => {
+        $ask.key("s3:x-amz-storage-class", $input.storage_class.as_deref())
+            .key("s3:x-amz-website-redirect-location", $input.website_redirect_location.as_deref())
+    };
+}
+pub(crate) use keys;
+
 pub fn user(given: &Option<BTreeMap<String, String>>) -> Result<BTreeMap<String, String>, Error> {
     let mut user = BTreeMap::new();
     for (name, value) in given.iter().flatten() {

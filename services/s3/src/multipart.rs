@@ -66,9 +66,9 @@ fn locked(input: &CreateMultipartUploadInput) -> lock::Asked<'_> {
 
 pub fn authorize_create(cx: &Cx, input: &CreateMultipartUploadInput) -> Vec<Ask> {
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
-    let put = Ask::new("s3:PutObject", &arn)
-        .key("s3:x-amz-storage-class", input.storage_class.as_deref());
-    let put = encryption::keys!(input, put);
+    let put = encryption::keys!(input, meta::keys!(input, Ask::new("s3:PutObject", &arn)));
+    let mut put = locked(input).keys(cx, put);
+    put.context.push(names::creates_object(false));
     let mut asks = vec![tagging::with_header(asked(input).keys(put), &input.tagging)];
     if !asked(input).is_empty() {
         let ask = asked(input).keys(Ask::new("s3:PutObjectAcl", &arn));
@@ -78,7 +78,7 @@ pub fn authorize_create(cx: &Cx, input: &CreateMultipartUploadInput) -> Vec<Ask>
         let ask = Ask::new("s3:PutObjectTagging", &arn);
         asks.push(tagging::with_header(ask, &input.tagging));
     }
-    locked(input).asks(&arn, &mut asks);
+    locked(input).asks(cx, &arn, &mut asks);
     asks
 }
 

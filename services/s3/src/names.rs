@@ -45,6 +45,12 @@ pub fn check_key(key: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// A condition key: whether what is asked for makes an object, or a part of one to come.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes-enforce.html>
+pub fn creates_object(does: bool) -> (std::borrow::Cow<'static, str>, Vec<String>) {
+    ("s3:objectcreationoperation".into(), vec![does.to_string()])
+}
+
 pub fn bucket_arn(partition: base::Partition, bucket: &str) -> String {
     ["arn:", partition.as_str(), ":s3:::", bucket].concat()
 }

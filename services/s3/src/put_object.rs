@@ -16,11 +16,11 @@ use store::blobs::ROW_BLOB_BYTES_MAX;
 
 pub fn authorize(cx: &Cx, input: &PutObjectInput) -> Result<Vec<Ask>, Error> {
     let arn = names::object_arn(cx.partition(), &input.bucket, &input.key);
-    let put = Ask::new("s3:PutObject", &arn)
-        .key("s3:x-amz-storage-class", input.storage_class.as_deref())
+    let put = meta::keys!(input, Ask::new("s3:PutObject", &arn))
         .key("s3:if-none-match", input.if_none_match.as_deref())
         .key("s3:if-match", input.if_match.as_deref());
-    let put = encryption::keys!(input, put);
+    let mut put = locked(input).keys(cx, encryption::keys!(input, put));
+    put.context.push(names::creates_object(true));
     let mut asks = vec![tagging::with_header(asked(input).keys(put), &input.tagging)];
     if !asked(input).is_empty() {
         let ask = asked(input).keys(Ask::new("s3:PutObjectAcl", &arn));
@@ -30,7 +30,7 @@ pub fn authorize(cx: &Cx, input: &PutObjectInput) -> Result<Vec<Ask>, Error> {
         let ask = Ask::new("s3:PutObjectTagging", &arn);
         asks.push(tagging::with_header(ask, &input.tagging));
     }
-    locked(input).asks(&arn, &mut asks);
+    locked(input).asks(cx, &arn, &mut asks);
     Ok(asks)
 }
 

@@ -49,6 +49,20 @@ pub fn with_tags<'t>(mut ask: Ask, tags: impl Iterator<Item = (&'t str, &'t str)
     ask
 }
 
+/// The condition keys that tags for a bucket or an access point give.
+pub fn with_resource_tags<'t>(mut ask: Ask, tags: impl Iterator<Item = (&'t str, &'t str)>) -> Ask {
+    let mut names = Vec::new();
+    for (key, value) in tags {
+        let name = format!("aws:requesttag/{}", key.to_ascii_lowercase());
+        ask.context.push((name.into(), vec![value.to_owned()]));
+        names.push(key.to_owned());
+    }
+    if !names.is_empty() {
+        ask.context.push(("aws:tagkeys".into(), names));
+    }
+    ask
+}
+
 /// The condition keys that the tags in `x-amz-tagging` give. What cannot be read is refused later.
 pub fn with_header(ask: Ask, header: &Option<String>) -> Ask {
     let tags = meta::tagging_header(header).unwrap_or_default();
@@ -125,7 +139,17 @@ pub fn put_bucket(
     input: &PutBucketTaggingInput,
 ) -> Result<PutBucketTaggingOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let given = pairs(&input.tagging);
+    set_of_bucket(tx, cx, &bucket, pairs(&input.tagging))?;
+    Ok(PutBucketTaggingOutput::default())
+}
+
+/// Gives a bucket these tags in place of those that it has.
+pub fn set_of_bucket(
+    tx: &mut Tx,
+    cx: &Cx,
+    bucket: &BucketRow,
+    given: Vec<(String, String)>,
+) -> Result<(), Error> {
     if given.len() > BUCKET_TAGS_MAX {
         let text = format!("Bucket tag count cannot be greater than {BUCKET_TAGS_MAX}");
         return Err(Error::with_code("BadRequest", 400, text));
@@ -135,9 +159,7 @@ pub fn put_bucket(
         return Err(Error::new(&e::INVALID_TAG, text));
     }
     let tags = meta::tags_checked(given)?;
-    let tagging = Tagging { tag_set: tag_set(&tags) };
-    config::put(tx, cx, &bucket, KIND, "", &tagging)?;
-    Ok(PutBucketTaggingOutput::default())
+    config::put(tx, cx, bucket, KIND, "", &Tagging { tag_set: tag_set(&tags) })
 }
 
 pub fn delete_bucket(

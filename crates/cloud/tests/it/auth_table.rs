@@ -7,7 +7,7 @@ use smithy::Document;
 use smithy::model::Operation;
 use std::collections::BTreeMap;
 
-const TABLES: [(&str, &str); 4] = [
+pub const TABLES: [(&str, &str); 4] = [
     ("iam", include_str!("../../../../models/iam.auth.json")),
     ("s3", include_str!("../../../../models/s3.auth.json")),
     ("s3control", include_str!("../../../../models/s3.auth.json")),
@@ -28,14 +28,14 @@ const EXCEPTIONS: &[(&str, &str)] = &[
 ];
 const LISTS: &str = "AWS's refusal names the path that is listed, though no policy can name it";
 
-fn map(document: &Document) -> &BTreeMap<String, Document> {
+pub fn map(document: &Document) -> &BTreeMap<String, Document> {
     match document {
         Document::Map(map) => map,
         other => panic!("a map: {other:?}"),
     }
 }
 
-fn texts(document: Option<&Document>) -> Vec<String> {
+pub fn texts(document: Option<&Document>) -> Vec<String> {
     let text = |one: &Document| match one {
         Document::String(text) => text.clone(),
         other => panic!("a text: {other:?}"),

@@ -3,6 +3,7 @@
 mod access_logs;
 mod access_points;
 mod answers;
+mod auth_keys;
 mod auth_table;
 mod names;
 mod older_clients;

@@ -66,8 +66,8 @@ impl S3ControlApi for Control {
     ) -> Result<Vec<Ask>, Error> {
         let mut asks = ask(cx, "s3:CreateAccessPoint", &input.account_id, &input.name);
         if let Some(given) = &input.tags {
-            let tagging = ask(cx, "s3:TagResource", &input.account_id, &input.name);
-            asks.extend(tagging.into_iter().map(|ask| tags::with_tags(ask, given)));
+            asks.extend(ask(cx, "s3:TagResource", &input.account_id, &input.name));
+            asks = asks.into_iter().map(|ask| tags::with_tags(ask, given)).collect();
         }
         Ok(asks)
     }

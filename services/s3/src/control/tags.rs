@@ -3,7 +3,7 @@
 
 use super::access_point::{self, POINTS, PointRow};
 use super::check_account;
-use crate::meta;
+use crate::{meta, tagging};
 use api::{Ask, AskContext, Cx, Error, Tx};
 use base::Arn;
 use gen_s3control::{errors as e, *};
@@ -31,21 +31,19 @@ pub fn given(tags: &[Tag]) -> Result<Tags, Error> {
 }
 
 /// The condition keys that the tags of a request give.
-pub fn with_tags(mut ask: Ask, tags: &[Tag]) -> Ask {
-    for tag in tags {
-        let name = format!("aws:requesttag/{}", tag.key.to_ascii_lowercase());
-        ask.context.push((name.into(), vec![tag.value.clone()]));
-    }
-    ask.context.push(("aws:tagkeys".into(), tags.iter().map(|tag| tag.key.clone()).collect()));
-    ask
+pub fn with_tags(ask: Ask, tags: &[Tag]) -> Ask {
+    let tags = tags.iter().map(|tag| (tag.key.as_str(), tag.value.as_str()));
+    tagging::with_resource_tags(ask, tags)
 }
 
 /// The condition keys that the tags of the resource give.
 pub fn existing(tags: &Tags) -> AskContext {
-    let key = |(key, value): (&String, &String)| {
-        (format!("aws:resourcetag/{}", key.to_ascii_lowercase()).into(), vec![value.clone()])
+    let keys = |(key, value): (&String, &String)| {
+        ["aws:resourcetag", "s3:accesspointtag"].map(|prefix| {
+            (format!("{prefix}/{}", key.to_ascii_lowercase()).into(), vec![value.clone()])
+        })
     };
-    tags.iter().map(key).collect()
+    tags.iter().flat_map(keys).collect()
 }
 
 /// The access point of that ARN, which must be the caller's and in this region.

@@ -115,7 +115,12 @@ fn what_each_operation_asks() {
     };
     assert_eq!(
         asked(&|| drop(cloud.call::<CopyObjectOutput>("CopyObject", &copy))),
-        ["s3:GetObject arn:aws:s3:::box/k", "s3:PutObject arn:aws:s3:::box/to"]
+        [
+            "s3:GetObject arn:aws:s3:::box/k",
+            "s3:GetObjectTagging arn:aws:s3:::box/k",
+            "s3:PutObject arn:aws:s3:::box/to",
+            "s3:PutObjectTagging arn:aws:s3:::box/to"
+        ]
     );
     assert_eq!(
         asked(&|| drop(cloud.get("k", Some("null")))),
