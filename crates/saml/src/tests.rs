@@ -100,6 +100,19 @@ fn trees_that_are_none() {
     }
 }
 
+#[test]
+fn spaces_around_values() {
+    let check = |text: &str, expected: &str| {
+        let tree = Tree::parse(text.as_bytes()).expect("a tree");
+        assert_eq!(tree.value(ROOT), Some(expected), "{text}");
+    };
+    check("<a>\r\n \talice\n</a>", "alice");
+    check("<a> <!-- x --> alice</a>", "alice");
+    // Whom a provider tells apart from alice is not alice here.
+    check("<a>alice\u{a0}</a>", "alice\u{a0}");
+    check("<a>\u{2003}alice&#x2028;</a>", "\u{2003}alice\u{2028}");
+}
+
 /// The element of that tag, whole.
 fn cut<'t>(text: &'t str, tag: &str) -> &'t str {
     let from = text.find(&format!("<{tag} ")).expect("its start");

@@ -179,11 +179,12 @@ impl Tree {
         found.next().filter(|_| found.next().is_none())
     }
 
-    /// The text of an element that has nothing but text, without white space around it.
+    /// The text of an element that has nothing but text, without the white space of XML around it: other
+    /// spaces tell two names apart.
     pub(crate) fn value(&self, id: Id) -> Option<&str> {
         match &self.elements[id].content[..] {
             [] => Some(""),
-            [Content::Text(text)] => Some(text.trim()),
+            [Content::Text(text)] => Some(text.trim_matches([' ', '\t', '\r', '\n'])),
             _ => None,
         }
     }

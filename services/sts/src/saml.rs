@@ -7,7 +7,7 @@
 
 use crate::assume_role::split_role_arn;
 use crate::session_tags::SessionTags;
-use crate::vouched::Vouched;
+use crate::vouched::{Vouched, is_source};
 use crate::{HOUR_S, denied, validation};
 use ::saml::{Assertion, Metadata, Refusal};
 use api::{AskContext, AsyncCx, Error, Reply, Tx};
@@ -159,15 +159,10 @@ fn one<'a>(assertion: &'a Assertion, name: &str) -> Result<Option<&'a str>, Erro
     }
 }
 
-fn is_name(name: &str) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
-    (2..=64).contains(&name.len()) && name.chars().all(fits)
-}
-
 fn session_name(assertion: &Assertion) -> Result<&str, Error> {
     let name = one(assertion, "RoleSessionName")?;
     let name = name.ok_or_else(|| invalid("RoleSessionName is required in AuthnResponse"))?;
-    if !is_name(name) {
+    if !is_source(name) {
         let text = "RoleSessionName in AuthnResponse must match [a-zA-Z_0-9+=,.@-]{2,64}";
         return Err(invalid(text));
     }
@@ -176,7 +171,7 @@ fn session_name(assertion: &Assertion) -> Result<&str, Error> {
 
 fn source(assertion: &Assertion) -> Result<Option<String>, Error> {
     let source = one(assertion, "SourceIdentity")?;
-    if source.is_some_and(|own| !is_name(own) || own.starts_with("aws:")) {
+    if source.is_some_and(|own| !is_source(own)) {
         let text =
             r#"Source Identity must match [a-zA-Z_0-9+=,.@-]{2,64} and not begin with "aws:""#;
         return Err(invalid(text));

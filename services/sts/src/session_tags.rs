@@ -8,6 +8,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 const TAGS_MAX: usize = 50;
+const KEY_CHARS_MAX: usize = 128;
+const VALUE_CHARS_MAX: usize = 256;
 
 /// The tags of a new session, and the keys of those that its own sessions will have as well.
 #[derive(Clone, Default, Debug)]
@@ -18,6 +20,16 @@ pub(crate) struct SessionTags {
 
 fn invalid(message: &str) -> Error {
     Error::with_code("InvalidParameterValue", 400, message)
+}
+
+/// Letters, digits and spaces of any script, and what stands between the words of names.
+fn is_key(text: &str) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || c == ' ' || "_.:/=+-@".contains(c);
+    (1..=KEY_CHARS_MAX).contains(&text.chars().count()) && text.chars().all(fits)
+}
+
+fn is_value(text: &str) -> bool {
+    text.chars().count() <= VALUE_CHARS_MAX && !text.contains(char::is_control)
 }
 
 fn is(key: &str) -> impl Fn(&&TagRow) -> bool + '_ {
@@ -33,6 +45,10 @@ impl SessionTags {
                 return Err(invalid(
                     "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
                 ));
+            }
+            // Of a request they were looked at; of a token or a response, nobody has.
+            if !is_key(&tag.key) || !is_value(&tag.value) {
+                return Err(invalid("The session tags are not valid."));
             }
             if tag.key.get(..4).is_some_and(|head| head.eq_ignore_ascii_case("aws:")) {
                 return Err(invalid("System tags cannot be used in the request."));

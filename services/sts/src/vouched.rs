@@ -13,6 +13,12 @@ use smithy::Struct;
 use std::borrow::Cow;
 use std::sync::Arc;
 
+/// Whether it may name a session, or who is behind one.
+pub(crate) fn is_source(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_+=,.@-".contains(c);
+    (2..=64).contains(&name.len()) && name.chars().all(fits)
+}
+
 /// What the provider says, and what is asked for.
 pub(crate) struct Vouched<'a> {
     /// `sts:AssumeRoleWith…`.

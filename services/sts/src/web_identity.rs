@@ -6,7 +6,7 @@ use crate::assume_role::split_role_arn;
 use crate::jwt::{self, Token, secs, text, texts};
 use crate::keys::KeySets;
 use crate::session_tags::SessionTags;
-use crate::vouched::Vouched;
+use crate::vouched::{Vouched, is_source};
 use crate::{HOUR_S, validation};
 use api::{AskContext, AsyncCx, Error, Reply, Tx};
 use base::{AccountId, Timestamp};
@@ -48,8 +48,16 @@ fn read(token: &Token<'_>) -> Result<Identity, Error> {
         subject: text(claims, "sub").ok_or_else(|| missing("sub"))?.to_owned(),
         methods: texts(claims, "amr"),
         tags: session_tags(claims)?,
-        source: text(claims, SOURCE_CLAIM).map(str::to_owned),
+        source: source(claims)?,
     })
+}
+
+fn source(claims: &std::collections::BTreeMap<String, Document>) -> Result<Option<String>, Error> {
+    let source = text(claims, SOURCE_CLAIM);
+    match source.is_some_and(|own| !is_source(own)) {
+        true => Err(invalid("The source identity of the token is not valid")),
+        false => Ok(source.map(str::to_owned)),
+    }
 }
 
 /// `{"principal_tags": {key: [value]}, "transitive_tag_keys": [key]}`.

@@ -263,6 +263,21 @@ fn tags_in_a_token() {
         "InvalidIdentityToken",
         "The tags claim of the token is not valid",
     );
+    // Nobody has looked at the words in a token before.
+    for (key, value) in
+        [("", "red"), ("team", "r\\u0001ed"), ("team", &*"r".repeat(257)), ("t!", "")]
+    {
+        let odd = more.replace("team\":[\"red", &format!("{key}\":[\"{value}"));
+        let odd = odd.replace(r#","transitive_tag_keys":["team"]"#, "");
+        assert_ne!(odd, more);
+        let text = "The session tags are not valid.";
+        refused(web.assume(&rsa.sign("r", &claims(&odd))), "InvalidParameterValue", text);
+    }
+    for source in ["a", "aws:me", "me and you", &*"a".repeat(65)] {
+        let odd = format!(r#"{more},"https://aws.amazon.com/source_identity":"{source}""#);
+        let text = "The source identity of the token is not valid";
+        refused(web.assume(&rsa.sign("r", &claims(&odd))), "InvalidIdentityToken", text);
+    }
 }
 
 #[test]
