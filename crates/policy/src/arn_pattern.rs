@@ -41,9 +41,14 @@ impl ArnPattern {
         }
     }
 
-    /// Whether all but the resource is plain text, the account above all.
-    pub(crate) fn has_plain_head(&self) -> bool {
-        matches!(self, ArnPattern::Plain { .. })
+    /// Whether it names one thing, or things of one account.
+    pub(crate) fn is_of_one_account(&self) -> bool {
+        match self {
+            ArnPattern::Plain { head, resource } => {
+                resource.as_exact().is_some() || !head.ends_with("::")
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn matches(&self, text: &str, context: &Context<'_>) -> Found {

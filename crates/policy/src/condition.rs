@@ -210,7 +210,7 @@ impl Test {
             && self.wanted.iter().all(|wanted| match wanted {
                 Wanted::Text(template) => template.variables().next().is_none(),
                 Wanted::Like(pattern) => pattern.as_exact().is_some(),
-                Wanted::Arn(pattern) => pattern.has_plain_head(),
+                Wanted::Arn(pattern) => pattern.is_of_one_account(),
                 // Ranges as wide as these are everybody, in S3's eyes: IPv4 below /8, IPv6 below /32.
                 Wanted::Network(network) => network.bits >= if network.v4 { 104 } else { 32 },
                 Wanted::Number(_) | Wanted::Date(_) | Wanted::Bool(_) | Wanted::Nothing => true,

@@ -455,3 +455,25 @@ fn explaining() {
     let decision = evaluate(&request, &policies);
     assert_eq!((decision.outcome, decision.by), (ExplicitDeny, Some(by(3, None))));
 }
+
+#[test]
+fn what_is_public() {
+    let check = |condition: &str, expected: bool| {
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":{{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::b/*","Condition":{{{condition}}}}}}}"#
+        );
+        let policy = Policy::parse(Kind::Bucket, &text).expect("a policy");
+        assert_eq!(policy.is_public(), expected, "{condition}");
+    };
+    check("", true);
+    check(r#""ArnLike":{"aws:SourceArn":"arn:aws:s3:::*"}"#, true);
+    check(r#""ArnLike":{"aws:SourceArn":"arn:aws:s3:::box"}"#, false);
+    check(r#""ArnLike":{"aws:SourceArn":"arn:aws:sns:*:111122223333:*"}"#, true);
+    check(r#""ArnLike":{"aws:SourceArn":"arn:aws:sns:us-east-1:111122223333:*"}"#, false);
+    check(r#""ArnLike":{"aws:PrincipalArn":"arn:aws:iam::111122223333:role/*"}"#, false);
+    check(r#""StringEquals":{"aws:PrincipalAccount":"111122223333"}"#, false);
+    check(r#""StringLike":{"aws:PrincipalAccount":"1*"}"#, true);
+    check(r#""StringEquals":{"aws:UserAgent":"x"}"#, true);
+    check(r#""IpAddress":{"aws:SourceIp":"10.0.0.0/8"}"#, false);
+    check(r#""IpAddress":{"aws:SourceIp":"0.0.0.0/1"}"#, true);
+}
