@@ -4,7 +4,7 @@ import json
 import socket
 
 import pytest
-from accounts import allow, refused
+from accounts import allow, policy, refused
 
 
 @pytest.fixture
@@ -134,3 +134,25 @@ def test_tags(account, bucket, named):
     put(tagger, b="4")
     with refused("AccessDenied", 403):
         put(tagger, b="5")
+
+
+def test_tags_of_a_bucket(account, bucket, named):
+    control = account.client("s3control", endpoint=named)
+    where = {"AccountId": account.id, "ResourceArn": f"arn:aws:s3:::{bucket}"}
+    assert control.list_tags_for_resource(**where)["Tags"] == []
+    control.tag_resource(**where, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    control.tag_resource(**where, Tags=[{"Key": "a", "Value": "3"}])
+    expected = [{"Key": "a", "Value": "3"}, {"Key": "b", "Value": "2"}]
+    assert control.list_tags_for_resource(**where)["Tags"] == expected
+    assert account.s3.get_bucket_tagging(Bucket=bucket)["TagSet"] == expected
+    control.untag_resource(**where, TagKeys=["a", "b", "c"])
+    with refused("NoSuchTagSet", 404):
+        account.s3.get_bucket_tagging(Bucket=bucket)
+    with refused("NoSuchBucket", 404):
+        control.list_tags_for_resource(AccountId=account.id, ResourceArn="arn:aws:s3:::gone-" + bucket)
+    # What the bucket's policy refuses is refused here too.
+    account.s3.put_bucket_policy(Bucket=bucket, Policy=policy({
+        "Effect": "Deny", "Principal": "*", "Action": "s3:TagResource",
+        "Resource": f"arn:aws:s3:::{bucket}"}))
+    with refused("AccessDenied", 403):
+        control.tag_resource(**where, Tags=[{"Key": "a", "Value": "1"}])

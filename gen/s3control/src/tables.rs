@@ -1552,7 +1552,7 @@ pub static R_S3_ACCESS_POINT_ARN: StringRules = StringRules {
 };
 pub static R_S3_RESOURCE_ARN: StringRules = StringRules {
     length: LengthRules { min: None, max: Some(1011) },
-    pattern: Some(Pattern::new("arn:[^:]+:s3(express)?:[^:].*")),
+    pattern: Some(Pattern::new("arn:[^:]+:s3(express)?:.*")),
     values: &[],
 };
 pub static L_SCOPE_PERMISSION_LIST: ListShape = ListShape {

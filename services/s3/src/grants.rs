@@ -52,7 +52,7 @@ impl PolicyCache {
     }
 }
 
-fn named(text: &str) -> Result<NamedPolicy, Error> {
+pub fn named(text: &str) -> Result<NamedPolicy, Error> {
     // It was checked when it was put, so this is damage or a bug of ours: refuse, never allow.
     let policy =
         Policy::parse(Kind::Bucket, text).map_err(|e| Error::internal(format!("{e:?}")))?;

@@ -143,6 +143,16 @@ pub fn put_bucket(
     Ok(PutBucketTaggingOutput::default())
 }
 
+pub fn of_bucket(tx: &Tx, bucket: &BucketRow) -> Result<BTreeMap<String, String>, Error> {
+    let kept: Option<Tagging> = config::get(tx, bucket, KIND, "")?;
+    let tags = kept.map(|tagging| tagging.tag_set).unwrap_or_default();
+    Ok(tags.into_iter().map(|tag| (tag.key, tag.value)).collect())
+}
+
+pub fn take_from_bucket(tx: &mut Tx, bucket: &BucketRow) -> Result<(), Error> {
+    config::delete(tx, bucket, KIND, "").map(|_| ())
+}
+
 /// Gives a bucket these tags in place of those that it has.
 pub fn set_of_bucket(
     tx: &mut Tx,

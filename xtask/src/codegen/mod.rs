@@ -200,8 +200,12 @@ pub fn overlays(root: &Path) -> Result<Vec<(String, usize, Overlay)>, String> {
 }
 
 fn load(root: &Path, name: &str) -> Result<Source, String> {
-    let model = Model::read(&root.join(format!("models/{name}.json")))?;
+    let mut model = Model::read(&root.join(format!("models/{name}.json")))?;
     let overlay = Overlay::read(&root.join(format!("models/{name}.toml")))?;
+    for (shape, pattern) in &overlay.patterns {
+        let own = model.shapes.get_mut(shape).ok_or(format!("models/{name}.toml: no {shape}"))?;
+        own["pattern"] = pattern.as_str().into();
+    }
     Source::new(name, model, overlay).map_err(|e| format!("models/{name}.toml:\n{e}"))
 }
 

@@ -23,6 +23,8 @@ pub struct Overlay {
     /// Lists and maps whose items stand directly in their parent in query strings and XML, under names
     /// that the model has lost: by shape name.
     pub flat: BTreeMap<String, FlatRow>,
+    /// Patterns of strings in place of the model's, where the service itself takes more: by shape name.
+    pub patterns: BTreeMap<String, String>,
     /// Structures that are unions though the model does not say so.
     pub unions: Vec<String>,
     /// Shapes that a type of ours stands for, which reads and writes its own JSON: by shape name.

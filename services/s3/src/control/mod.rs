@@ -16,7 +16,7 @@ pub use access_point::{ALIAS_END, attached, forget_all};
 pub use account_block::of as account_block;
 pub use through::{find, grants};
 
-use crate::checksum;
+use crate::{bucket, checksum, grants as bucket_grants, tagging};
 use api::{Ask, Cx, Error, Grants, Hooks, Tx};
 use base::{AccountId, Arn};
 use gen_s3control::*;
@@ -137,6 +137,12 @@ impl Hooks for Control {
 
     fn grants(&self, tx: &Tx, _: &Cx, ask: &Ask) -> Result<Grants, Error> {
         let Some(arn) = Arn::parse(&ask.resource) else { return Ok(Grants::default()) };
+        if let Some(name) = tags::bucket_of(&arn) {
+            let bucket = bucket::find(tx, name)?;
+            let policy = bucket.policy.as_deref().map(bucket_grants::named).transpose()?;
+            let context = tags::existing(&tagging::of_bucket(tx, &bucket)?);
+            return Ok(Grants { owner: Some(bucket.owner), policy, context, ..Grants::default() });
+        }
         let Some(owner) = AccountId::parse(&arn.account) else { return Ok(Grants::default()) };
         let point = match arn.resource.strip_prefix("accesspoint/") {
             Some(name) => access_point::find(tx, owner, &arn.region, name)?,
