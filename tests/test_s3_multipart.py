@@ -157,6 +157,17 @@ def test_two_uploads_of_one_key(account, bucket):
     assert read(account, uploads[0]) == b"upload 0"
 
 
+def test_uploads_of_one_key_are_listed_as_they_were_begun(account, bucket):
+    where = {"Bucket": bucket, "Key": "k"}
+    begun = [account.s3.create_multipart_upload(**where)["UploadId"] for _ in range(6)]
+    listed = account.s3.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert [upload["UploadId"] for upload in listed] == begun
+    page = account.s3.list_multipart_uploads(
+        Bucket=bucket, KeyMarker="k", UploadIdMarker=begun[2], MaxUploads=2)
+    assert [upload["UploadId"] for upload in page["Uploads"]] == begun[3:5]
+    assert page["IsTruncated"] and page["NextUploadIdMarker"] == begun[4]
+
+
 def test_abort(account, upload):
     part = put(account, upload, 1, b"x")
     account.s3.abort_multipart_upload(**upload)

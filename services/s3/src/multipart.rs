@@ -144,9 +144,10 @@ pub fn create(
         initiator: cx.caller.principal.arn().to_owned(),
         meta,
     };
-    let mut chance = [0; 48];
+    let mut chance = [0; 36];
     cx.entropy.fill(&mut chance);
-    let id = BASE64_URL_SAFE_NO_PAD.encode(chance);
+    // Uploads of one key are listed by when they were begun.
+    let id = format!("{:016x}{}", tx.version() + 1, BASE64_URL_SAFE_NO_PAD.encode(chance));
     let place = (bucket.number, input.key.as_str(), id.as_str());
     tx.put(&UPLOADS, &bucket::scope(&bucket), &place, &upload)?;
     let abort = lifecycle::abort_date(tx, &bucket, &input.key, upload.initiated)?;

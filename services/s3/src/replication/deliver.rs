@@ -4,7 +4,7 @@ use super::rules::TargetRow;
 use super::tasks::{STATES, TASKS, TaskRow};
 use crate::events::{self, Of};
 use crate::rows::*;
-use crate::{acl, background, encryption, lock, names, object, public_access};
+use crate::{acl, background, customer_key, encryption, lock, names, object, public_access};
 use api::{Ask, Background, Caller, Cx, Error, Tx};
 use base::AccountId;
 use directory::{key_of, role};
@@ -127,6 +127,7 @@ impl Origin<'_> {
         let user_id = format!("{}:{SESSION}", role.id);
         let caller = Caller {
             name: role.name.as_str().into(),
+            tags: role.tags.iter().map(|tag| (tag.key.clone(), tag.value.clone())).collect(),
             ..Caller::bare(principal, Some(account), user_id)
         };
         background::context(self.with, caller, self.bucket, "PutObject").map(Some)
@@ -149,8 +150,11 @@ impl Origin<'_> {
         }
         let Some(readable) = self.may_read(tx, cx, task, row)? else { return Ok(false) };
         let arn = names::object_arn(cx.partition(), &to.bucket, &task.key);
-        let write = if row.delete_marker { "s3:ReplicateDelete" } else { "s3:ReplicateObject" };
-        if !background::may(tx, cx, &Ask::new(write, arn.as_str()))? {
+        let write = match row.delete_marker {
+            true => Ask::new("s3:ReplicateDelete", arn.as_str()),
+            false => sealed_keys(Ask::new("s3:ReplicateObject", arn.as_str()), &row.meta, to),
+        };
+        if !background::may(tx, cx, &write)? {
             return Ok(false);
         }
         let owner = Ask::new("s3:ObjectOwnerOverrideToBucketOwner", arn.as_str());
@@ -239,6 +243,21 @@ impl Origin<'_> {
             customer: None,
         };
         default.apply(target, meta, &*self.with.entropy)
+    }
+}
+
+/// What policies may say of how a copy is encrypted.
+fn sealed_keys(ask: Ask, meta: &Meta, to: &TargetRow) -> Ask {
+    const NAME: &str = "s3:x-amz-server-side-encryption";
+    match &meta.customer {
+        Some(_) => ask.key(
+            "s3:x-amz-server-side-encryption-customer-algorithm",
+            Some(customer_key::ALGORITHM),
+        ),
+        None if meta.encryption.is_empty() => ask.key(NAME, Some("AES256")),
+        None => ask
+            .key(NAME, Some(meta.encryption.as_str()))
+            .key("s3:x-amz-server-side-encryption-aws-kms-key-id", to.kms_key_id.as_deref()),
     }
 }
 

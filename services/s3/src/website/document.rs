@@ -31,7 +31,7 @@ fn check_rule(rule: &RoutingRule) -> Result<(), Error> {
     let code = |text: &String, range: std::ops::RangeInclusive<u16>| {
         text.parse::<u16>().is_ok_and(|code| range.contains(&code))
     };
-    if let Some(given) = redirect.http_redirect_code.as_ref().filter(|c| !code(c, 300..=399)) {
+    if let Some(given) = redirect.http_redirect_code.as_ref().filter(|c| !code(c, 301..=399)) {
         return Err(invalid(format!(
             "The provided HTTP redirect code ({given}) is not valid. Valid codes are 3XX except 300."
         )));
