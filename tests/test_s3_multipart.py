@@ -45,7 +45,8 @@ def test_any_order(account, upload, order):
     parts = {at: put(account, upload, numbers[at], bodies[at]) for at in sequence}
     done = complete(account, upload, [parts[at] for at in range(3)])
     assert done["ETag"] == combined(bodies)
-    assert done["Bucket"] == upload["Bucket"] and done["Key"] == "k" and done["Location"]
+    assert done["Bucket"] == upload["Bucket"] and done["Key"] == "k"
+    assert done["Location"] == f"{account.endpoint}/{upload['Bucket']}/k"
     assert read(account, upload) == b"".join(bodies)
     head = account.s3.head_object(Bucket=upload["Bucket"], Key="k")
     assert head["ContentLength"] == sum(map(len, bodies)) and head["ETag"] == combined(bodies)

@@ -112,6 +112,8 @@ def test_redirects(account, bucket):
     ({"IndexDocument": {"Suffix": "i"}, "RoutingRules": [
         {"Redirect": {"HttpRedirectCode": "200"}}]}, "InvalidArgument"),
     ({"IndexDocument": {"Suffix": "i"}, "RoutingRules": [
+        {"Redirect": {"HttpRedirectCode": "300"}}]}, "InvalidArgument"),
+    ({"IndexDocument": {"Suffix": "i"}, "RoutingRules": [
         {"Condition": {"HttpErrorCodeReturnedEquals": "302"}, "Redirect": {"HostName": "x"}}]},
      "InvalidArgument"),
 ])

@@ -169,6 +169,18 @@ def test_federated_users(account, bucket):
         account.client("s3", key=key).put_object(Bucket=bucket, Key="k", Body=b"x")
     with refused("InvalidClientTokenId", 403):
         account.client("iam", key=key).list_users()
+    # It goes by its own name, not by that of who asked for it.
+    for arn, allowed in ((made["FederatedUser"]["Arn"], True),
+                         (f"arn:aws:iam::{account.id}:user/alice", False)):
+        account.s3.put_bucket_policy(Bucket=bucket, Policy=policy({
+            "Effect": "Deny", "Principal": "*", "Action": "s3:ListBucket",
+            "Resource": f"arn:aws:s3:::{bucket}",
+            "Condition": {"ArnNotEquals": {"aws:PrincipalArn": arn}}}))
+        if allowed:
+            account.client("s3", key=key).list_objects_v2(Bucket=bucket)
+        else:
+            with refused("AccessDenied", 403):
+                account.client("s3", key=key).list_objects_v2(Bucket=bucket)
 
 
 def test_the_trail_says_why(own_cloud):

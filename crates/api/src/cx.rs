@@ -74,6 +74,8 @@ pub struct HttpInfo {
     pub port: Option<u16>,
     /// Over TLS.
     pub secure: bool,
+    /// `TLSv1.3`, where it came to a socket of ours.
+    pub tls_version: Option<&'static str>,
     pub source_ip: Option<IpAddr>,
     pub user_agent: Option<String>,
     pub referer: Option<String>,

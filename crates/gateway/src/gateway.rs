@@ -488,6 +488,7 @@ impl Gateway {
                 host: head.host.to_string(),
                 port: head.port,
                 secure: peer.is_secure(),
+                tls_version: peer.tls.map(|tls| tls.version),
                 source_ip: Some(peer.address),
                 user_agent: head.owned("user-agent"),
                 referer: head.owned("referer"),

@@ -485,7 +485,13 @@ fn set_caller<'a>(context: &mut Context<'a>, caller: &'a Caller, now: base::Time
     context.set("aws:principaltype", kind);
     context.set("aws:userid", &*caller.user_id);
     if let Some(account) = caller.account {
-        context.set("aws:principalarn", caller.principal.issuer_arn());
+        let principal = &caller.principal;
+        let arn = match principal.kind() {
+            // By its own name, where a role's session goes by its role's.
+            PrincipalKind::FederatedUser => principal.arn(),
+            _ => principal.issuer_arn(),
+        };
+        context.set("aws:principalarn", arn);
         context.set("aws:principalaccount", account.to_string());
     }
     if caller.principal.kind() == PrincipalKind::User {
@@ -508,6 +514,9 @@ fn set_caller<'a>(context: &mut Context<'a>, caller: &'a Caller, now: base::Time
 }
 
 fn set_s3<'a>(context: &mut Context<'a>, cx: &'a Cx) {
+    if let Some(version) = cx.http.tls_version {
+        context.set("s3:tlsversion", version.trim_start_matches("TLSv"));
+    }
     let Some(auth_type) = cx.http.auth_type else { return };
     context.set("s3:authtype", auth_type);
     context.set("s3:signatureversion", if cx.http.version_two { "AWS" } else { sigv4::ALGORITHM });

@@ -5,7 +5,7 @@
 use crate::document::Policy;
 
 /// In lower case, sorted. What ends in `/` stands for all keys that begin so.
-const KEYS: [&str; 75] = [
+const KEYS: [&str; 76] = [
     "aws:currenttime",
     "aws:epochtime",
     "aws:federatedprovider",
@@ -61,6 +61,7 @@ const KEYS: [&str; 75] = [
     "s3:resourceaccount",
     "s3:signatureage",
     "s3:signatureversion",
+    "s3:tlsversion",
     "s3:versionid",
     "s3:x-amz-acl",
     "s3:x-amz-content-sha256",
@@ -121,6 +122,6 @@ mod tests {
         check("cognito-identity.amazonaws.com:sub", &[]);
         check("aws:SourceVpce", &["aws:sourcevpce"]);
         check("aws:PrincipalOrgID", &["aws:principalorgid"]);
-        check("s3:TlsVersion", &["s3:tlsversion"]);
+        check("s3:BucketTag/team", &["s3:buckettag/team"]);
     }
 }

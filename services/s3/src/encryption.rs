@@ -125,6 +125,13 @@ pub struct Asked<'a> {
     pub customer: Option<&'a CustomerKey>,
 }
 
+impl Default for Asked<'_> {
+    /// Nothing: what the bucket has for all.
+    fn default() -> Self {
+        Asked { algorithm: &None, kms_key_id: &None, bucket_key: None, customer: None }
+    }
+}
+
 impl Asked<'_> {
     pub fn check(&self) -> Result<(), Error> {
         if let Some(other) = self.algorithm

@@ -10,6 +10,7 @@ use crate::{
     put_object, tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
+use base::percent;
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use gen_s3::errors as e;
@@ -416,6 +417,17 @@ pub fn complete(
     completed(tx, cx, input, &bucket, &row)
 }
 
+/// Where the object can be had, as the client came here.
+fn location(cx: &Cx, bucket: &str, key: &str) -> String {
+    let http = &cx.http;
+    let scheme = if http.secure { "https" } else { "http" };
+    let port = http.port.map(|port| format!(":{port}")).unwrap_or_default();
+    let key = percent::encode_path(key.as_bytes());
+    let below_bucket = http.host.strip_prefix(bucket).is_some_and(|rest| rest.starts_with('.'));
+    let bucket = if below_bucket { String::new() } else { format!("{bucket}/") };
+    format!("{scheme}://{}{port}/{bucket}{key}", http.host)
+}
+
 fn completed(
     tx: &Tx,
     cx: &Cx,
@@ -425,7 +437,7 @@ fn completed(
 ) -> Result<CompleteMultipartUploadOutput, Error> {
     let key = &input.key;
     let mut output = CompleteMultipartUploadOutput {
-        location: Some(format!("http://{}/{}/{key}", cx.http.host, input.bucket)),
+        location: Some(location(cx, &input.bucket, key)),
         bucket: Some(input.bucket.clone()),
         key: Some(key.clone()),
         e_tag: Some(format!("\"{}\"", row.e_tag)),

@@ -3,7 +3,7 @@
 use crate::checksum::{Declared, Digests};
 use crate::events::{self, Of};
 use crate::rows::*;
-use crate::{background, names, object};
+use crate::{background, encryption, lock, names, object};
 use api::{Ask, Background, Caller, Error, Tx};
 use bytes::Bytes;
 use policy::Principal;
@@ -46,6 +46,12 @@ impl Sender<'_> {
 impl Parcel<'_> {
     pub fn put(self, tx: &mut Tx, blobs: &Blobs, with: &Background) -> Result<ObjectRow, Error> {
         let (target, name) = self.target;
+        let mut meta = self.meta;
+        let nothing = lock::Asked { mode: &None, until: None, legal_hold: &None };
+        nothing.apply(target, tx.now(), &mut meta)?;
+        if meta.encryption.is_empty() {
+            encryption::Asked::default().apply(target, &mut meta, &*with.entropy)?;
+        }
         let mut digests = Digests::new(Declared::default().algorithm());
         let mut adopted = Vec::with_capacity(self.pieces.len());
         for piece in self.pieces {
@@ -63,7 +69,7 @@ impl Parcel<'_> {
             size_bytes: digested.size_bytes,
             e_tag: digested.e_tag(),
             blobs: adopted,
-            meta: self.meta,
+            meta,
             owner: target.owner,
             acl: self.acl,
             checksum: Some(digested.checksum_row()),

@@ -10,10 +10,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Those that the head of a request gives, and a rehearsal has none: see below, `access_points` and
 /// `tests/test_s3_access.py`.
-const OF_THE_HEAD: [&str; 7] = [
+const OF_THE_HEAD: [&str; 8] = [
     "s3:AccessPointNetworkOrigin",
     "s3:DataAccessPointAccount",
     "s3:DataAccessPointArn",
+    "s3:TlsVersion",
     "s3:authType",
     "s3:signatureAge",
     "s3:signatureversion",
@@ -69,7 +70,7 @@ const OF_BUCKETS: &str =
     "tags of buckets decide only where a bucket was made to let them, which none is here";
 
 /// Those that nothing here answers, among those of the actions that can be asked for.
-const TOLD_OF: [&str; 15] = [
+const TOLD_OF: [&str; 14] = [
     "iam:AssociatedResourceArn",
     "iam:FIDO-FIPS-140-2-certification",
     "iam:FIDO-FIPS-140-3-certification",
@@ -79,7 +80,6 @@ const TOLD_OF: [&str; 15] = [
     "iam:ServiceSpecificCredentialAgeDays",
     "iam:ServiceSpecificCredentialServiceName",
     "s3:AccessGrantsInstanceArn",
-    "s3:TlsVersion",
     "s3:isReplicationPauseRequest",
     "s3:object-lock-event-hold",
     "s3:object-lock-event-hold-duration-days",
@@ -307,4 +307,28 @@ fn each_key_that_counts_is_there() {
     assert!(answered.len() > 200, "only {} were answered", answered.len());
     let told: Vec<&String> = counts.iter().filter(|(_, counted)| !**counted).map(|c| c.0).collect();
     assert_eq!(told, TOLD_OF, "keys that whoever writes a policy is told of");
+}
+
+#[test]
+fn keys_of_the_head() {
+    let world = world();
+    let (id, secret) = world.user("ann");
+    world.check(ask("s3", "PUT", "/photos"), 200, "");
+    world.check(ask("s3", "PUT", "/photos/abc").body(b"x"), 200, "");
+    let get = || ask("s3", "GET", "/photos/abc").key(&id, &secret);
+    let keys = ["s3:authType", "s3:signatureAge", "s3:signatureversion", "s3:x-amz-content-sha256"];
+    for key in keys {
+        world.give(&[allow("*"), deny_where(key, "s3:GetObject")]);
+        world.check(get(), 403, "explicit deny");
+    }
+    let condition = |version: &str| {
+        format!(
+            r#"{{"Effect":"Allow","Action":"s3:GetObject","Resource":"*","Condition":{{"NumericGreaterThanEquals":{{"s3:TlsVersion":"{version}"}}}}}}"#
+        )
+    };
+    let over = |version| get().over_tls(version);
+    world.give(&[condition("1.3")]);
+    world.check(over("TLSv1.3"), 200, "x");
+    world.check(over("TLSv1.2"), 403, "AccessDenied");
+    world.check(get(), 403, "AccessDenied");
 }

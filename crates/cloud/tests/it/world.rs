@@ -70,6 +70,7 @@ pub struct Ask<'a> {
     pub key: Option<(&'a str, &'a str, Option<&'a str>)>,
     /// What is said to have been signed, if it is not the truth.
     pub signed_body: Option<Vec<u8>>,
+    pub tls: Option<api::Tls>,
 }
 
 pub fn ask<'a>(service: &'a str, method: &'a str, target: &'a str) -> Ask<'a> {
@@ -82,6 +83,7 @@ pub fn ask<'a>(service: &'a str, method: &'a str, target: &'a str) -> Ask<'a> {
         peer: "127.0.0.1",
         key: Some(("test", "test", None)),
         signed_body: None,
+        tls: None,
     }
 }
 
@@ -111,6 +113,11 @@ impl<'a> Ask<'a> {
 
     pub fn anonymous(mut self) -> Ask<'a> {
         self.key = None;
+        self
+    }
+
+    pub fn over_tls(mut self, version: &'static str) -> Ask<'a> {
+        self.tls = Some(api::Tls { version, cipher_suite: "-" });
         self
     }
 
@@ -147,7 +154,7 @@ impl World {
 
     /// Signed so many seconds from now. A content length that is given stays.
     pub fn send_at(&self, ask: Ask<'_>, seconds: i64) -> Told {
-        let Ask { method, target, mut headers, body, service, peer, key, signed_body } = ask;
+        let Ask { method, target, mut headers, body, service, peer, key, signed_body, tls } = ask;
         let now = self.clock.now().plus_secs(seconds);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         if !body.is_empty() && !headers.iter().any(|(name, _)| *name == "content-length") {
@@ -177,7 +184,7 @@ impl World {
             true => RequestStream::Empty,
             false => RequestStream::Whole(Bytes::from(body)),
         };
-        let peer = Peer { address: peer.parse::<IpAddr>().unwrap(), tls: None };
+        let peer = Peer { address: peer.parse::<IpAddr>().unwrap(), tls };
         block_on(async {
             let response = self.gateway.handle(peer, request.body(body).unwrap()).await;
             let (parts, mut body) = response.into_parts();

@@ -236,13 +236,7 @@ impl Origin<'_> {
             meta.kms_key_id = to.kms_key_id.clone();
             return Ok(());
         }
-        let default = encryption::Asked {
-            algorithm: &None,
-            kms_key_id: &None,
-            bucket_key: None,
-            customer: None,
-        };
-        default.apply(target, meta, &*self.with.entropy)
+        encryption::Asked::default().apply(target, meta, &*self.with.entropy)
     }
 }
 

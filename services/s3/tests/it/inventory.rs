@@ -108,6 +108,54 @@ fn text(document: &Document, name: &str) -> String {
 }
 
 #[test]
+fn a_list_is_as_its_bucket_has_all() {
+    let cloud = Cloud::new();
+    let make = CreateBucketInput {
+        bucket: "lists".into(),
+        object_lock_enabled_for_bucket: Some(true),
+        ..Default::default()
+    };
+    cloud.call::<CreateBucketOutput>("CreateBucket", &make).unwrap();
+    let retention =
+        DefaultRetention { mode: Some("GOVERNANCE".into()), days: Some(3), ..Default::default() };
+    let rule = Some(ObjectLockRule { default_retention: Some(retention) });
+    let lock = PutObjectLockConfigurationInput {
+        bucket: "lists".into(),
+        object_lock_configuration: Some(ObjectLockConfiguration {
+            object_lock_enabled: Some("Enabled".into()),
+            rule,
+        }),
+        ..Default::default()
+    };
+    cloud.call::<PutObjectLockConfigurationOutput>("PutObjectLockConfiguration", &lock).unwrap();
+    let by_default =
+        ServerSideEncryptionByDefault { sse_algorithm: "aws:kms".into(), ..Default::default() };
+    let rule = ServerSideEncryptionRule {
+        apply_server_side_encryption_by_default: Some(by_default),
+        ..Default::default()
+    };
+    let sealed = PutBucketEncryptionInput {
+        bucket: "lists".into(),
+        server_side_encryption_configuration: ServerSideEncryptionConfiguration {
+            rules: vec![rule],
+        },
+        ..Default::default()
+    };
+    cloud.call::<PutBucketEncryptionOutput>("PutBucketEncryption", &sealed).unwrap();
+    cloud.put("k", b"x");
+    cloud.take_inventory(configuration("Current", &["Size"]));
+    cloud.a_day_passes();
+    let keys = cloud.lists();
+    assert!(!keys.is_empty());
+    for key in keys {
+        let head = HeadObjectInput { bucket: "lists".into(), key, ..Default::default() };
+        let head: HeadObjectOutput = cloud.call("HeadObject", &head).unwrap();
+        assert_eq!(head.object_lock_mode.as_deref(), Some("GOVERNANCE"));
+        assert_eq!(head.server_side_encryption.as_deref(), Some("aws:kms"));
+    }
+}
+
+#[test]
 fn a_list_of_what_is_there() {
     let cloud = cloud();
     cloud.put("a b/c\"d", b"hello");

@@ -302,6 +302,44 @@ fn what_the_role_may_not_do_fails() {
 }
 
 #[test]
+fn what_policies_may_say_of_a_copy() {
+    let cloud = cloud();
+    const SEALED: &str = "s3:x-amz-server-side-encryption";
+    let key = "arn:aws:kms:us-east-1:000000000000:key/copies";
+    let mut kms = rule("copy", 1, "");
+    kms.source_selection_criteria = Some(SourceSelectionCriteria {
+        sse_kms_encrypted_objects: Some(SseKmsEncryptedObjects { status: "Enabled".into() }),
+        ..Default::default()
+    });
+    kms.destination.encryption_configuration =
+        Some(EncryptionConfiguration { replica_kms_key_id: Some(key.into()) });
+    cloud.replicate("box", vec![kms]).unwrap();
+    let asked = |encryption: Option<&str>| {
+        cloud.world.door.asked.lock().unwrap().clear();
+        let input = PutObjectInput {
+            bucket: "box".into(),
+            key: "k".into(),
+            server_side_encryption: encryption.map(str::to_owned),
+            ..Default::default()
+        };
+        cloud.put_as(&input, b"x").unwrap();
+        cloud.run();
+        let asked = cloud.world.door.asked.lock().unwrap();
+        let found =
+            asked.iter().find(|ask| ask.action == "s3:ReplicateObject").expect("a question");
+        found.context.iter().map(|(name, values)| (name.to_string(), values.join(","))).collect()
+    };
+    let plain: Vec<(String, String)> = asked(None);
+    assert_eq!(plain, [(SEALED.to_owned(), "AES256".to_owned())]);
+    let sealed: Vec<(String, String)> = asked(Some("aws:kms"));
+    let expected = [
+        (SEALED.to_owned(), "aws:kms".to_owned()),
+        (format!("{SEALED}-aws-kms-key-id"), key.to_owned()),
+    ];
+    assert_eq!(sealed, expected);
+}
+
+#[test]
 fn a_role_that_is_gone_or_a_target_without_versions_fails() {
     let cloud = cloud();
     cloud.replicate("box", vec![rule("copy", 1, "")]).unwrap();
