@@ -10,7 +10,7 @@ import subprocess
 import uuid
 
 from cloud import cumulet
-from containers import Engine, control_groups, tables
+from containers import Engine, control_groups, remove_table, tables
 from deadline import wait_until
 
 
@@ -97,6 +97,53 @@ def test_the_next_engine_clears_up_after_the_dead(tmp_path):
     alive.docker("exec", "stays", "nslookup", "stays", "127.0.0.11")
     alive.close()
     assert alive.table() not in tables()
+
+
+def all_links():
+    return set(os.listdir("/sys/class/net"))
+
+
+def test_bridges_that_nothing_leads_to(tmp_path):
+    """Neither a table nor a claim of their engine is there any more. Bridges of others stay."""
+    dead = Engine(tmp_path / "dead").start()
+    dead.bootstrap()
+    name = "cu" + uuid.uuid4().hex[:8]
+    dead.docker("network", "create", "-o", f"com.docker.network.bridge.name={name}", "lost")
+    one = dead.docker("run", "-d", "--network", "lost", "busybox", "sleep", "1000")
+    mark, other = dead.mark(), "cu" + uuid.uuid4().hex[:8]
+    ip("link", "add", other, "type", "bridge")
+    ip("link", "set", other, "alias", "cumulet is not what I am")
+    try:
+        # The claim goes first, so that no other engine is quicker with all of it.
+        os.unlink(f"/run/cumulet/engines/{mark}")
+        die(dead)
+        wait_until(lambda: not members(one), "its container is dead")
+        # Whatever has a table may be somebody's.
+        cumulet("doctor", "--data", str(tmp_path / "none"))
+        assert name in all_links()
+        remove_table(f"cumulet-{mark}")
+        cumulet("doctor", "--data", str(tmp_path / "none"))
+        wait_until(lambda: name not in all_links(), "its bridge is gone")
+        assert other in all_links()
+        assert not os.path.exists(f"/run/cumulet/engines/{mark}")
+    finally:
+        ip("link", "del", other)
+
+
+def test_an_engine_that_made_nothing_takes_down_what_the_one_before_it_made(tmp_path):
+    """Killed, and started again without a container: its bridges go, whatever they are called."""
+    engine = Engine(tmp_path / "one").start()
+    engine.bootstrap()
+    name = "cu" + uuid.uuid4().hex[:8]
+    engine.docker("network", "create", "-o", f"com.docker.network.bridge.name={name}", "named")
+    engine.cloud.kill()
+    assert name in all_links()
+    engine.cloud.start()
+    assert engine.cloud.terminate() == 0
+    assert name not in all_links() and engine.table() not in tables()
+    engine.cloud.start()
+    engine.docker("run", "--rm", "--network", "named", "busybox", "true")
+    engine.close()
 
 
 def test_an_engine_in_the_place_of_a_dead_one(tmp_path):

@@ -16,6 +16,7 @@ use net_sys::{Firewall, Links};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock, fstat, openat, statat};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -26,9 +27,16 @@ pub(crate) fn table(mark: &str) -> String {
     format!("cumulet-{mark}")
 }
 
+const ALIAS: &str = "cumulet ";
+
 /// What its bridges are called beside their names.
 pub(crate) fn alias(mark: &str) -> String {
-    format!("cumulet {mark}")
+    format!("{ALIAS}{mark}")
+}
+
+/// What a bridge of it is called until it carries its alias.
+pub(crate) fn provisional(mark: &str) -> String {
+    format!("cm-{mark}")
 }
 
 /// Held as long as the engine is there.
@@ -102,7 +110,7 @@ pub struct Swept {
 pub fn sweep() -> Swept {
     let hierarchies = Hierarchies::detect();
     cgroup::remove(&hierarchies.of_users());
-    sweep_in(Path::new(FOLDER), |mark, is_here| {
+    let mut swept = sweep_in(Path::new(FOLDER), |mark, is_here| {
         let mut gone = true;
         for above in hierarchies.parents() {
             gone &= cgroup::remove_marked(&above, mark);
@@ -110,7 +118,35 @@ pub fn sweep() -> Swept {
         cgroup::remove(&hierarchies.parents());
         // The networks of another namespace are out of sight from here.
         gone && is_here && clear(mark, &[]).is_ok()
-    })
+    });
+    swept.gone.extend(sweep_bridges_in(Path::new(FOLDER)).unwrap_or_default());
+    swept.gone.sort_unstable();
+    swept
+}
+
+/// Bridges whose engine has neither a claim nor a table any more, so that nothing else leads to them.
+fn sweep_bridges_in(folder: &Path) -> std::io::Result<Vec<String>> {
+    let aliased = Links::open()?.aliased()?;
+    let marks: BTreeSet<&str> =
+        aliased.iter().filter_map(|link| link.alias.strip_prefix(ALIAS)).collect();
+    let mut gone = Vec::new();
+    for mark in marks.into_iter().filter(|mark| mark.bytes().all(|b| b.is_ascii_hexdigit())) {
+        let path = folder.join(mark);
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        // Who has a claim is there, or was looked at already. Who comes now waits until this one is gone.
+        let Ok(file) = openat(CWD, &path, flags, Mode::from_raw_mode(0o600)) else { continue };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue;
+        }
+        let table = table(mark);
+        let has_table = Firewall::new(&table).is_there().unwrap_or(true);
+        if !has_table && clear(mark, &[]).is_ok() {
+            gone.push(mark.to_owned());
+        }
+        let _ = rustix::fs::unlink(&path);
+    }
+    Ok(gone)
 }
 
 fn sweep_in(folder: &Path, mut clear: impl FnMut(&str, bool) -> bool) -> Swept {
@@ -158,6 +194,7 @@ pub(crate) fn clear(mark: &str, known: &[String]) -> std::io::Result<()> {
         }
         links.delete(&bridge.name)?;
     }
+    links.delete(&provisional(mark))?;
     if known.is_empty() {
         Firewall::new(&table(mark)).remove()?;
         // Where the kernel knows no IPv6 there is none of that.
@@ -226,6 +263,52 @@ mod tests {
         assert_eq!((swept.gone.len(), asked), (1, vec![("a".to_owned(), false)]));
     }
 
+    fn bridge(links: &mut Links, name: &str, alias: &str) -> std::io::Result<u32> {
+        let subnet = net::Subnet::parse("172.30.0.0/16").unwrap();
+        links.new_bridge(&net_sys::NewBridge {
+            name,
+            provisional: "making",
+            alias,
+            address: subnet.first(),
+            subnet: &subnet,
+            mtu: None,
+        })
+    }
+
+    /// In a namespace of its own. Needs root.
+    #[test]
+    fn bridges_without_claim_and_table() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: links need root");
+            return;
+        }
+        let folder = Folder::new("bridges");
+        let _alive = Claim::take_in(&folder.0, "aa11").unwrap();
+        net_sys::new_namespace(|_| {
+            let mut links = Links::open()?;
+            for (name, alias) in [
+                ("docker0", "cumulet 00aa"),
+                ("br-alive", "cumulet aa11"),
+                ("br-table", "cumulet bb22"),
+                ("br-other", "cumulet is what I call it"),
+                ("br-dockerd", "docker0"),
+            ] {
+                bridge(&mut links, name, alias)?;
+            }
+            Firewall::new(&table("bb22")).replace(&[])?;
+            assert_eq!(sweep_bridges_in(&folder.0)?, ["00aa"]);
+            let left = links.used()?.interfaces;
+            assert!(!left.contains(&"docker0".to_owned()), "{left:?}");
+            for name in ["br-alive", "br-table", "br-other", "br-dockerd"] {
+                assert!(left.contains(&name.to_owned()), "{name}: {left:?}");
+            }
+            // Nothing is left that would be taken for a claim.
+            assert!(!folder.0.join("00aa").exists() && !folder.0.join("bb22").exists());
+            Ok(())
+        })
+        .unwrap();
+    }
+
     /// In a namespace of its own. Needs root.
     #[test]
     fn bridges_are_known_by_their_alias() {
@@ -235,10 +318,8 @@ mod tests {
         }
         net_sys::new_namespace(|_| {
             let mut links = Links::open()?;
-            let subnet = net::Subnet::parse("172.30.0.0/16").unwrap();
             for (name, mark) in [("br-a", "m1"), ("br-b", "m2"), ("br-c", "m1")] {
-                let index = links.new_bridge(name, subnet.first(), &subnet, None)?;
-                links.set_alias(index, &alias(mark))?;
+                bridge(&mut links, name, &alias(mark))?;
             }
             clear("m1", &["br-c".to_owned()])?;
             let left = links.used()?.interfaces;

@@ -87,7 +87,7 @@ impl Firewall {
         self.commit(vec![batch(BATCH_BEGIN), self.new_table(0), self.delete_table()])
     }
 
-    fn is_there(&self) -> io::Result<bool> {
+    pub fn is_there(&self) -> io::Result<bool> {
         let mut message = Message::new(GET_TABLE, REQUEST | ACK, &head(self.family, 0));
         message.text(1, &self.table);
         match Socket::netfilter()?.request(message) {

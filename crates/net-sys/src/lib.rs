@@ -10,5 +10,5 @@ mod namespace;
 mod netlink;
 
 pub use firewall::Firewall;
-pub use link::{Link, Links, Used};
+pub use link::{Link, Links, NewBridge, Used};
 pub use namespace::{at_home, inside, is_settled, new_namespace, settle};

@@ -53,6 +53,20 @@ pub struct Used {
 pub struct Link {
     pub index: u32,
     pub name: String,
+    /// What it is called beside its name; empty if nothing.
+    pub alias: String,
+}
+
+/// A bridge that is to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewBridge<'a> {
+    pub name: &'a str,
+    /// What it is called until it has all that it needs, its alias above all.
+    pub provisional: &'a str,
+    pub alias: &'a str,
+    pub address: Ipv4Addr,
+    pub subnet: &'a Subnet,
+    pub mtu: Option<u32>,
 }
 
 fn text(value: &[u8]) -> String {
@@ -91,9 +105,10 @@ impl Links {
         self.0.dump(GET_LINK, &link_head(0, 0, 0), |body| {
             let all = attributes(body, LINK_HEAD);
             let index = body.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
-            let name = all.iter().find(|(kind, _)| *kind == LINK_NAME).map(|(_, name)| text(name));
-            if let (true, Some(index), Some(name)) = (is_it(&all), index, name) {
-                found.push(Link { index, name });
+            let of = |wanted| all.iter().find(|(kind, _)| *kind == wanted).map(|(_, v)| text(v));
+            if let (true, Some(index), Some(name)) = (is_it(&all), index, of(LINK_NAME)) {
+                let alias = of(LINK_ALIAS).unwrap_or_default();
+                found.push(Link { index, name, alias });
             }
         })?;
         Ok(found)
@@ -114,6 +129,11 @@ impl Links {
         Ok(found.into_iter().map(|link| link.name).collect())
     }
 
+    /// Links that are called something beside their names.
+    pub fn aliased(&mut self) -> io::Result<Vec<Link>> {
+        self.matching(|all| all.iter().any(|(kind, _)| *kind == LINK_ALIAS))
+    }
+
     /// What a link is called beside its name.
     pub fn set_alias(&mut self, index: u32, alias: &str) -> io::Result<()> {
         let mut message = Message::new(NEW_LINK, REQUEST | ACK, &link_head(index, 0, 0));
@@ -121,26 +141,34 @@ impl Links {
         self.0.request(message)
     }
 
-    /// Makes a bridge that is up and has this address.
-    pub fn new_bridge(
-        &mut self,
-        name: &str,
-        address: Ipv4Addr,
-        subnet: &Subnet,
-        mtu: Option<u32>,
-    ) -> io::Result<u32> {
-        let mut message =
-            Message::new(NEW_LINK, REQUEST | ACK | CREATE | EXCLUSIVE, &link_head(0, UP, UP));
-        message.text(LINK_NAME, name);
-        if let Some(mtu) = mtu {
+    /// Makes a bridge that is up and has its address. It gets its name last, so that one which was not
+    /// finished is known by its provisional name, and one that was by its alias.
+    pub fn new_bridge(&mut self, wanted: &NewBridge<'_>) -> io::Result<u32> {
+        self.delete(wanted.provisional)?;
+        let made = self.begin_bridge(wanted);
+        if made.is_err() {
+            let _ = self.delete(wanted.provisional);
+        }
+        made
+    }
+
+    fn begin_bridge(&mut self, wanted: &NewBridge<'_>) -> io::Result<u32> {
+        let flags = REQUEST | ACK | CREATE | EXCLUSIVE;
+        let mut message = Message::new(NEW_LINK, flags, &link_head(0, 0, 0));
+        message.text(LINK_NAME, wanted.provisional);
+        if let Some(mtu) = wanted.mtu {
             message.attribute(LINK_MTU, &mtu.to_ne_bytes());
         }
         message.nested(LINK_INFO, |info| {
             info.text(INFO_KIND, "bridge");
         });
         self.0.request(message)?;
-        let index = self.index(name)?.ok_or(io::ErrorKind::NotFound)?;
-        self.add_address(index, address, subnet)?;
+        let index = self.index(wanted.provisional)?.ok_or(io::ErrorKind::NotFound)?;
+        self.set_alias(index, wanted.alias)?;
+        self.add_address(index, wanted.address, wanted.subnet)?;
+        let mut message = Message::new(NEW_LINK, REQUEST | ACK, &link_head(index, UP, UP));
+        message.text(LINK_NAME, wanted.name);
+        self.0.request(message)?;
         Ok(index)
     }
 
@@ -332,7 +360,22 @@ mod tests {
         let subnet = Subnet::parse("172.17.0.0/16").unwrap();
         let (host, ()) = new_namespace(|_| {
             let mut links = Links::open()?;
-            let bridge = links.new_bridge("br0", subnet.first(), &subnet, Some(1400))?;
+            let mut wanted = NewBridge {
+                name: "br0",
+                provisional: "making",
+                alias: "mine",
+                address: subnet.first(),
+                subnet: &subnet,
+                mtu: Some(1400),
+            };
+            let bridge = links.new_bridge(&wanted)?;
+            // What cannot get its name leaves nothing.
+            wanted.alias = "other";
+            assert!(links.new_bridge(&wanted).is_err());
+            let aliased = links.aliased()?;
+            assert_eq!(aliased.len(), 1, "{aliased:?}");
+            assert_eq!((aliased[0].name.as_str(), aliased[0].alias.as_str()), ("br0", "mine"));
+            assert_eq!(links.index("making")?, None);
             let mac = [2, 0x42, 172, 17, 0, 2];
             links.new_pair("veth0", bridge, "eth0", mac, &container, Some(1400))?;
             let used = links.used()?;

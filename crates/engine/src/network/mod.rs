@@ -30,7 +30,7 @@ use crate::time;
 use base::Entropy;
 use net::firewall::{self, Bridge, Carried, Door, Published, Wanted};
 use net::{Subnet, Subnet6};
-use net_sys::{Firewall, Links};
+use net_sys::{Firewall, Links, NewBridge};
 use oci::Digest;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -511,17 +511,21 @@ impl Networks {
             };
             let interface = network.settings.interface.clone();
             let six = network.subnet_six().zip(network.gateway_six());
-            let made =
-                links.new_bridge(&interface, gateway, &subnet, network.mtu()).and_then(|index| {
-                    links.set_alias(index, &claim::alias(&self.0.mark))?;
-                    match six {
-                        Some((subnet, gateway)) => {
-                            let _ = sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "0");
-                            links.add_address_six(index, gateway, &subnet)
-                        }
-                        None => Ok(()),
-                    }
-                });
+            let bridge = NewBridge {
+                name: &interface,
+                provisional: &claim::provisional(&self.0.mark),
+                alias: &claim::alias(&self.0.mark),
+                address: gateway,
+                subnet: &subnet,
+                mtu: network.mtu(),
+            };
+            let made = links.new_bridge(&bridge).and_then(|index| match six {
+                Some((subnet, gateway)) => {
+                    let _ = sysctl(&format!("net/ipv6/conf/{interface}/disable_ipv6"), "0");
+                    links.add_address_six(index, gateway, &subnet)
+                }
+                None => Ok(()),
+            });
             made.map_err(|error| {
                 Error::failed(format!("cannot make the bridge {interface}: {error}"))
             })?;
@@ -702,25 +706,21 @@ impl Networks {
     /// Nothing of ours is left in the kernel. Blocks.
     pub fn take_down(&self) {
         let _kernel = self.0.kernel.lock();
-        let up = std::mem::take(&mut self.0.state.lock().up);
-        // An engine before this one may have ended without a word. A bridge that is named after its
-        // network is ours; any other name may be somebody else's by now.
-        let is_ours = |network: &Network| {
-            let own = format!("br-{}", &network.id[..12.min(network.id.len())]);
-            up.contains(&network.id) || network.settings.interface == own
-        };
+        self.0.state.lock().up.clear();
         let networks = self.list();
         let known = |network: &&Network| !network.settings.interface.is_empty();
         if networks.iter().filter(known).count() == 0 {
             return;
         }
-        let _ = Firewall::new(&claim::table(&self.0.mark)).remove();
-        if networks.iter().any(|network| network.settings.enable_ipv6) {
-            let _ = Firewall::six(&claim::table(&self.0.mark)).remove();
-        }
+        // What was made by this process or by one before it, whatever it is called.
+        let _ = claim::clear(&self.0.mark, &[]);
         let Ok(mut links) = Links::open() else { return };
-        for network in networks.iter().filter(known).filter(|network| is_ours(network)) {
-            let _ = links.delete(&network.settings.interface);
+        // Of a time before bridges said whose they are: any other name may be somebody else's by now.
+        for network in networks.iter().filter(known) {
+            let own = format!("br-{}", &network.id[..12.min(network.id.len())]);
+            if network.settings.interface == own {
+                let _ = links.delete(&own);
+            }
         }
     }
 
