@@ -18,8 +18,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users"),
 ]
 
-# The web server's looks at `docker top`, which without control groups finds nothing.
-LABS = ["first-containers", "images"]
+LABS = ["first-containers", "images", "web-server"]
 
 
 @pytest.fixture(scope="module")
@@ -249,6 +248,29 @@ def test_images_files_and_builds(engine, tmp_path):
     engine.docker("rm", "changed")
     engine.docker("volume", "rm", "kept")
     engine.docker("rmi", "made", "again")
+
+
+def test_processes_without_control_groups(engine):
+    """Nothing counts them, so they are looked for."""
+    busy = "sleep 1001 & head -c 20000000 /dev/zero >/dev/shm/x; while :; do :; done"
+    for name, more in (("own", []), ("shares", ["--pid", "host"])):
+        engine.docker("run", "-d", "--name", name, *more, "busybox", "sh", "-c", busy)
+        engine.docker("exec", "-d", name, "sleep", "1002")
+
+        def listed():
+            return set(engine.docker("top", name, "-o", "pid,args").splitlines()[1:])
+
+        wait_until(lambda: len(listed()) == 3, "three processes are listed")
+        commands = {line.split(None, 1)[1] for line in listed()}
+        assert commands == {"sleep 1001", "sleep 1002", f"sh -c {busy}"}
+
+        def counted():
+            answer = json.loads(engine.request("GET", f"/containers/{name}/stats?stream=0&one-shot=1")[2])
+            cpu = answer["cpu_stats"]["cpu_usage"]["total_usage"]
+            return cpu > 50_000_000 and answer["memory_stats"]["usage"] > 0 and answer["pids_stats"]["current"] == 3
+
+        wait_until(counted, "what it uses is counted")
+        engine.docker("rm", "-f", name)
 
 
 def test_what_it_says_of_itself(engine, user):

@@ -58,6 +58,7 @@ impl Docker {
             data: std::path::absolute(&config.data).unwrap_or_else(|_| config.data.clone()),
             cloud: Some(cloud),
             default_six: config.default_six,
+            driver: config.driver,
             ends_with_us: config.ends_containers,
         };
         let engine = Engine::open(parts)

@@ -240,7 +240,8 @@ fn overlay() -> Finding {
     let state = match known.lines().any(|line| line.split_whitespace().last() == Some("overlay")) {
         true => Ok("overlay file systems".to_owned()),
         false => {
-            Err("no overlay file systems: containers would copy; `modprobe overlay`".to_owned())
+            Err("no overlay file systems: files of containers are copied; `modprobe overlay`"
+                .into())
         }
     };
     finding("overlayfs", false, state)

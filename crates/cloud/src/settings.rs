@@ -119,6 +119,12 @@ pub const KEYS: &[Key] = &[
         "on: containers in the default network have IPv6, too, with a prefix that is this cloud's own",
     ),
     key(
+        "storage_driver",
+        "NAME",
+        "auto",
+        "How containers see the layers of their images: overlay2, vfs (all files are copied), or auto: the first that works here",
+    ),
+    key(
         "user",
         "NAME",
         "",
@@ -397,6 +403,8 @@ pub struct Config {
     pub is_ephemeral: bool,
     /// Whether the default network of containers has IPv6.
     pub default_six: bool,
+    /// None is the first that works.
+    pub driver: Option<engine::image::Driver>,
     /// Whom to become.
     pub user: Option<String>,
     /// What there is to say of containers at the start.
@@ -495,6 +503,16 @@ impl Config {
             "off" => false,
             other => return wrong(format!("bridge_ipv6 is {other:?}, but must be on or off")),
         };
+        let driver = match settings.text("storage_driver") {
+            "auto" => None,
+            "overlay2" => Some(engine::image::Driver::Overlay),
+            "vfs" => Some(engine::image::Driver::Copy),
+            other => {
+                let text =
+                    format!("storage_driver is {other:?}, but must be auto, overlay2 or vfs");
+                return wrong(text);
+            }
+        };
         let durability = match settings.text("durability") {
             "synced" => Durability::Synced,
             "relaxed" => Durability::Relaxed,
@@ -530,6 +548,7 @@ impl Config {
             init_timeout: seconds("init_timeout_s")?,
             dynamodb_throttling,
             default_six,
+            driver,
             bucket_defaults,
             root_keys: settings
                 .all("root_key")

@@ -203,7 +203,7 @@ fn open_disk(config: &Config) -> Result<Arc<FsDisk>, Failure> {
 /// The registry of images, which has the engine's layers for its own.
 fn registry_of(config: &Config, store: &Store) -> Result<Registry, Failure> {
     let root = config.data.join("engine");
-    let images = engine::image::Images::open(store.clone(), &root, Arc::new(OsEntropy));
+    let images = engine::image::Images::open(store.clone(), &root, Arc::new(OsEntropy), None);
     let registry = Registry::new(store.clone(), Arc::new(OsEntropy), images);
     if config.upstreams.is_empty() {
         return Ok(registry);

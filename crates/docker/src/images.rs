@@ -8,7 +8,7 @@ use crate::route::{Call, not_done};
 use crate::types::{DeletedImage, Pruned};
 use bytes::Bytes;
 use engine::config::{Config, nullable};
-use engine::image::{Image, Loaded, Removed};
+use engine::image::{Driver, Image, Loaded, Removed};
 use engine::{Engine, Error, Kind, blocking, time};
 use http::{Method, StatusCode};
 use oci::Reference;
@@ -199,10 +199,10 @@ struct Metadata {
 
 async fn inspect(call: Call, name: &str) -> Reply {
     let (engine, name) = (call.engine().clone(), name.to_owned());
-    let (image, folders) = blocking(move || {
+    let (image, folders, driver) = blocking(move || {
         let image = engine.images().find(&name)?;
         let folders = engine.images().folders(&image.config);
-        Ok((image, folders))
+        Ok((image, folders, engine.images().driver()))
     })
     .await?;
     let path = |at: usize| folders.get(at).map(|p| p.display().to_string()).unwrap_or_default();
@@ -223,10 +223,13 @@ async fn inspect(call: Call, name: &str) -> Reply {
         variant: config.variant.clone(),
         os: config.os.clone(),
         size: image.row.size,
-        graph_driver: serde_json::json!({
-            "Name": "overlay2",
-            "Data": { "LowerDir": lower.join(":"), "UpperDir": path(0) },
-        }),
+        graph_driver: match driver {
+            Driver::Overlay => serde_json::json!({
+                "Name": driver.name(),
+                "Data": { "LowerDir": lower.join(":"), "UpperDir": path(0) },
+            }),
+            Driver::Copy => serde_json::json!({ "Name": driver.name(), "Data": null }),
+        },
         root_fs: RootFs {
             kind: "layers",
             layers: config.rootfs.diff_ids.iter().map(ToString::to_string).collect(),

@@ -5,6 +5,7 @@ use crate::reply::{self, Reply};
 use crate::route::Call;
 use crate::{VERSION, VERSION_MIN, images, view, volumes};
 use engine::container::{Container, Sample, Status, folder_bytes, machine_memory};
+use engine::image::Driver;
 use engine::{Error, blocking, time};
 use http::Method;
 use serde::Serialize;
@@ -192,7 +193,8 @@ pub async fn info(call: Call) -> Reply {
         containers.iter().filter(|one| status.contains(&one.state().status)).count()
     };
     let own = engine.clone();
-    let images = blocking(move || Ok(own.images().list()?.len())).await?;
+    let (images, driver) =
+        blocking(move || Ok((own.images().list()?.len(), own.images().driver()))).await?;
     let mirrors: Vec<String> =
         call.docker.registries.mirrors.iter().map(|one| format!("{}/", one.url())).collect();
     let (operating_system, os_version) = operating_system();
@@ -204,8 +206,11 @@ pub async fn info(call: Call) -> Reply {
         containers_paused: count(&[Status::Paused]),
         containers_stopped: count(&[Status::Created, Status::Exited, Status::Dead]),
         images,
-        driver: "overlay2",
-        driver_status: vec![["Supports d_type".to_owned(), "true".to_owned()]],
+        driver: driver.name(),
+        driver_status: match driver {
+            Driver::Overlay => vec![["Supports d_type".to_owned(), "true".to_owned()]],
+            Driver::Copy => Vec::new(),
+        },
         docker_root_dir: engine.root().display().to_string(),
         plugins: Plugins {
             volume: vec!["local"],

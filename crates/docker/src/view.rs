@@ -5,6 +5,7 @@ use crate::types::{
     StateView, Summary, SummaryHost,
 };
 use engine::container::{Container, MountPoint, State, Status};
+use engine::image::Driver;
 use engine::network::Ports;
 use engine::{Engine, Error, time};
 
@@ -19,6 +20,7 @@ pub fn inspect(engine: &Engine, container: &Container, size: bool) -> Result<Ins
         .iter()
         .map(|layer| layer.display().to_string())
         .collect();
+    let driver = engine.driver_of(container);
     let state = container.state();
     let config = &container.config;
     let words: Vec<String> =
@@ -41,7 +43,7 @@ pub fn inspect(engine: &Engine, container: &Container, size: bool) -> Result<Ins
         log_path: engine.log_path(container).display().to_string(),
         name: format!("/{}", state.name),
         restart_count: state.restarts,
-        driver: "overlay2",
+        driver: driver.name(),
         platform: "linux",
         mount_label: "",
         process_label: "",
@@ -51,16 +53,19 @@ pub fn inspect(engine: &Engine, container: &Container, size: bool) -> Result<Ins
             Some(ids).filter(|ids| !ids.is_empty())
         },
         host_config: state.host.clone(),
-        graph_driver: serde_json::json!({
-            "Name": "overlay2",
-            "Data": {
-                "ID": container.id,
-                "LowerDir": lower.join(":"),
-                "MergedDir": path("root"),
-                "UpperDir": path("upper"),
-                "WorkDir": path("work"),
-            },
-        }),
+        graph_driver: match driver {
+            Driver::Overlay => serde_json::json!({
+                "Name": driver.name(),
+                "Data": {
+                    "ID": container.id,
+                    "LowerDir": lower.join(":"),
+                    "MergedDir": path("root"),
+                    "UpperDir": path("upper"),
+                    "WorkDir": path("work"),
+                },
+            }),
+            Driver::Copy => serde_json::json!({ "Name": driver.name(), "Data": null }),
+        },
         size_rw: size.then(|| engine.written_bytes(container)),
         size_root_fs: size.then(|| {
             engine.written_bytes(container) + image.as_ref().map_or(0, |image| image.row.size)

@@ -11,7 +11,7 @@ use crate::forget::CONTAINER;
 use crate::helper::client::{self, Client};
 use crate::helper::protocol::Ended;
 use crate::hierarchy::Hierarchies;
-use crate::image::Images;
+use crate::image::{Driver, Images};
 use crate::names::{self, Found};
 use crate::network::{Networks, Partitions};
 use crate::rows::{CONTAINERS, FORGOTTEN};
@@ -37,6 +37,8 @@ pub struct Parts {
     pub cloud: Option<SocketAddr>,
     /// Whether the default bridge has IPv6, too.
     pub default_six: bool,
+    /// How containers see the layers of their images; none is the first way that works here.
+    pub driver: Option<Driver>,
     /// Containers end with this process, even if it is killed.
     pub ends_with_us: bool,
 }
@@ -75,14 +77,14 @@ impl Engine {
     /// Opens the engine, finds containers again that run, and starts those that should. Without any
     /// container this reads a few rows and does nothing else.
     pub async fn open(parts: Parts) -> Result<Engine, Error> {
-        let Parts { store, entropy, data, cloud, default_six, ends_with_us } = parts;
+        let Parts { store, entropy, data, cloud, default_six, driver, ends_with_us } = parts;
         let root = data.join("engine");
         let run = data.join("run");
         for folder in [root.join("containers"), root.join("volumes"), run.clone()] {
             std::fs::create_dir_all(folder)?;
         }
         crate::container::make_stubs(&root.join("stubs"))?;
-        let images = Images::open(store.clone(), &root, entropy.clone());
+        let images = Images::open(store.clone(), &root, entropy.clone(), driver);
         images.prepare()?;
         let networks = Networks::open(store.clone(), entropy.clone(), &data, cloud, default_six)?;
         let engine = Engine(Arc::new(Inner {

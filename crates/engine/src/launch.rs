@@ -458,6 +458,7 @@ mod tests {
                 lower: vec!["/l".into()],
                 upper: "/u".into(),
                 work: "/w".into(),
+                tree: String::new(),
             },
             etc_files: vec![("/d/hosts".into(), "/etc/hosts".into())],
             mounts: Vec::new(),

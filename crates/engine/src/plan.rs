@@ -113,7 +113,7 @@ pub struct DeviceRule {
 }
 
 /// The root: layers below, one to write above.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct Root {
     /// An empty folder to hang it up on.
     pub at: String,
@@ -121,6 +121,9 @@ pub struct Root {
     pub lower: Vec<String>,
     pub upper: String,
     pub work: String,
+    /// In place of layers: a folder that has all files, copied.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tree: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -6,6 +6,7 @@
 use crate::error::{Error, Kind};
 use crate::sys::cgroup::read;
 use base::Timestamp;
+use std::collections::BTreeSet;
 
 const TICKS_PER_S: u64 = 100;
 
@@ -268,6 +269,68 @@ fn cell(p: &Process, field: Field, now_s: u64) -> String {
     }
 }
 
+/// What a container's processes use, where nothing counts it for them.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Used {
+    pub cpu_user_ns: u64,
+    pub cpu_system_ns: u64,
+    pub memory: u64,
+    pub threads: u64,
+}
+
+/// Of those that are there, and of their children that they have buried.
+pub fn used(pids: &[i32]) -> Used {
+    const TICK_NS: u64 = 1_000_000_000 / TICKS_PER_S;
+    let mut sum = Used::default();
+    for pid in pids {
+        let Some(stat) = read(&format!("/proc/{pid}/stat")) else { continue };
+        let Some(fields) = fields(&stat) else { continue };
+        let number = |at: usize| fields.get(at).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
+        sum.cpu_user_ns += (number(11) + number(13)) * TICK_NS;
+        sum.cpu_system_ns += (number(12) + number(14)) * TICK_NS;
+        sum.threads += number(17);
+        sum.memory += number(21) * rustix::param::page_size() as u64;
+    }
+    sum
+}
+
+/// What stands after the name, which is in parentheses and may hold anything.
+fn fields(stat: &str) -> Option<Vec<&str>> {
+    Some(stat.rsplit_once(')')?.1.split_whitespace().collect())
+}
+
+/// The processes of a container by what they are in: the mounts of its first process, which every one that
+/// joins it shares, and what those have started. For where no control group knows them.
+pub fn of_container(first: i32) -> Vec<i32> {
+    let mounts = |pid: i32| {
+        let stat = rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).ok()?;
+        Some((stat.st_dev, stat.st_ino))
+    };
+    // One that is still a copy of the helper is in none of its own.
+    let Some(own) = mounts(first).filter(|own| mounts(std::process::id() as i32) != Some(*own))
+    else {
+        return Vec::new();
+    };
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    let parents: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();
+    let in_it = parents.iter().filter(|(pid, _)| mounts(*pid) == Some(own));
+    let mut found: BTreeSet<i32> = in_it.map(|(pid, _)| *pid).collect();
+    loop {
+        let before = found.len();
+        let children = parents.iter().filter(|(_, parent)| found.contains(parent));
+        let children: Vec<i32> = children.map(|(pid, _)| *pid).collect();
+        found.extend(children);
+        if found.len() == before {
+            return found.into_iter().collect();
+        }
+    }
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    fields(&read(&format!("/proc/{pid}/stat"))?)?.get(1)?.parse().ok()
+}
+
 fn boot_time() -> u64 {
     let text = read("/proc/stat").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("btime "));
@@ -292,10 +355,8 @@ fn name_of(file: &str, id: u32) -> String {
 
 fn look(pid: i32, boot_s: u64) -> Option<Process> {
     let stat = read(&format!("/proc/{pid}/stat"))?;
-    // The name stands in parentheses and may hold anything.
-    let (before, after) = stat.rsplit_once(')')?;
-    let name = before.split_once('(')?.1;
-    let fields: Vec<&str> = after.split_whitespace().collect();
+    let name = stat.rsplit_once(')')?.0.split_once('(')?.1;
+    let fields = fields(&stat)?;
     let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok());
     let signed = |at: usize| fields.get(at).and_then(|field| field.parse::<i64>().ok());
     let status = read(&format!("/proc/{pid}/status"))?;
@@ -355,6 +416,16 @@ mod tests {
         check("axopid,ppid,ni", "PID PPID NI");
         check("--format=pid,rss,nlwp", "PID RSS NLWP");
         check("-o pid -o cmd=PROGRAM", "PID PROGRAM");
+    }
+
+    #[test]
+    fn what_this_process_uses() {
+        let pid = std::process::id() as i32;
+        let used = used(&[pid, i32::MAX]);
+        assert!(used.memory > 0 && used.threads > 0, "{used:?}");
+        // It is in no container.
+        assert!(of_container(pid).is_empty());
+        assert!(of_container(i32::MAX).is_empty());
     }
 
     #[test]

@@ -36,6 +36,10 @@ impl Engine {
         if container.is_running() {
             return Err(Error::conflict("the container is running"));
         }
+        if let Some(tree) = self.tree(container)? {
+            let image = self.images().find(&container.image)?;
+            return self.images().seal(self.images().difference(&image.config, &tree)?);
+        }
         let place = self.images().scratch("layer");
         std::fs::rename(self.folder(&container.id).join("upper"), &place)?;
         self.images().seal(place)

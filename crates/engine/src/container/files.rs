@@ -7,7 +7,7 @@
 use super::Container;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::image::{Recorder, open_folder, place_entry};
+use crate::image::{Recorder, open_folder, place_entry, remove_scratch};
 use crate::sys::{files, mounts};
 use oci::tar::{Entry, Kind, Reader, Time, Writer};
 use rustix::fd::{AsFd, OwnedFd};
@@ -87,8 +87,11 @@ impl Engine {
         Ok(Place { root, path, _held: Some(mount) })
     }
 
-    /// All layers of a container, mounted nowhere.
+    /// All files of a container, mounted nowhere.
     fn whole(&self, container: &Container, writes: bool) -> Result<OwnedFd, Error> {
+        if let Some(tree) = self.tree(container)? {
+            return Ok(open_folder(&tree.files())?);
+        }
         let image = self.0.images.find(&container.image)?;
         let folder = self.folder(&container.id);
         let text = |path: &Path| path.display().to_string();
@@ -218,6 +221,15 @@ impl Engine {
         container: &Container,
         to: &mut impl Write,
     ) -> Result<(), Error> {
+        if let Some(tree) = self.tree(container)? {
+            let image = self.0.images.find(&container.image)?;
+            let place = self.0.images.difference(&image.config, &tree)?;
+            let written = open_folder(&place)
+                .map_err(Error::from)
+                .and_then(|difference| write_layer(&difference, to, None));
+            remove_scratch(&place);
+            return written;
+        }
         let upper = open_folder(&self.folder(&container.id).join("upper"))?;
         write_layer(&upper, to, None)
     }
@@ -455,51 +467,6 @@ pub(crate) fn xattrs(fd: impl AsFd) -> BTreeMap<Vec<u8>, Vec<u8>> {
         }
     }
     out
-}
-
-/// All that is in one folder, into another that is empty.
-pub(super) fn copy_tree(from: &OwnedFd, to: &OwnedFd) -> Result<(), Error> {
-    for entry in rustix::fs::Dir::read_from(from)? {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name == b"." || name == b".." {
-            continue;
-        }
-        let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-        let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => Kind::Folder,
-            FileType::RegularFile => Kind::File,
-            FileType::Symlink => Kind::Symlink,
-            FileType::CharacterDevice => Kind::Character,
-            FileType::BlockDevice => Kind::Block,
-            FileType::Fifo => Kind::Fifo,
-            _ => continue,
-        };
-        let mut header = header(&String::from_utf8_lossy(name), kind, &stat);
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let failed = |failure: crate::sys::Failure| Error::failed(failure.0);
-        match kind {
-            Kind::Folder | Kind::File => {
-                let inner = openat(from, name, flags, Mode::empty())?;
-                header.xattrs = xattrs(&inner);
-                if kind == Kind::File {
-                    let content = std::fs::File::from(inner);
-                    place_entry(&header, to, name, to, content).map_err(failed)?;
-                    continue;
-                }
-                place_entry(&header, to, name, to, std::io::empty()).map_err(failed)?;
-                let made = openat(to, name, flags | OFlags::DIRECTORY, Mode::empty())?;
-                copy_tree(&inner, &made)?;
-            }
-            _ => {
-                if kind == Kind::Symlink {
-                    header.link = readlinkat(from, name, Vec::new())?.into_bytes();
-                }
-                place_entry(&header, to, name, to, std::io::empty()).map_err(failed)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub use files::PathStat;
 pub(crate) use files::{header, is_opaque, write_layer, xattrs};
 pub use mounts::MountPoint;
 pub use observe::{Change, Sample, folder_bytes, machine_memory};
-pub(crate) use prepare::{make_stubs, write_file};
+pub(crate) use prepare::{is_stub, make_stubs, make_stubs_in, write_file};
 
 use crate::config::{Config, EndpointSettings, HostConfig};
 use crate::error::Error;

@@ -4,7 +4,7 @@ use super::Container;
 use super::run::not_running;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::image::open_folder;
+use crate::image::{Difference, Tree, What, open_folder};
 use crate::sys::cgroup;
 use crate::time;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, openat, statat};
@@ -17,6 +17,17 @@ pub struct Change {
     pub path: String,
     /// 0 changed, 1 added, 2 removed.
     pub kind: u8,
+}
+
+impl Change {
+    fn of(difference: &Difference) -> Change {
+        let kind = match difference.what {
+            What::Changed => 0,
+            What::Added => 1,
+            What::Removed => 2,
+        };
+        Change { path: format!("/{}", String::from_utf8_lossy(&difference.path)), kind }
+    }
 }
 
 /// What a container uses at one moment.
@@ -56,7 +67,9 @@ impl Engine {
 
     fn pids(&self, container: &Container) -> Vec<i32> {
         let folders = self.0.hierarchies.folders(&container.id);
-        let folder = folders.values().next().cloned().unwrap_or_default();
+        let Some(folder) = folders.values().next() else {
+            return crate::processes::of_container(container.state().pid);
+        };
         let text = cgroup::read(&format!("{folder}/cgroup.procs")).unwrap_or_default();
         text.lines().filter_map(|line| line.trim().parse().ok()).collect()
     }
@@ -64,11 +77,7 @@ impl Engine {
     pub fn sample(&self, container: &Container) -> Sample {
         let folders = self.0.hierarchies.folders(&container.id);
         let one = |controller: &str, file: &str| {
-            let folder = folders.get(controller).or_else(|| {
-                // Mounted together with another one.
-                folders.values().find(|f| f.contains(&format!("/{controller}")))
-            });
-            folder.and_then(|folder| cgroup::read(&format!("{folder}/{file}")))
+            cgroup::read(&format!("{}/{file}", folder_of(&folders, controller)?))
         };
         let pid = container.state().pid;
         let mut sample = Sample {
@@ -82,15 +91,46 @@ impl Engine {
             Some(folder) => version_two(&mut sample, folder),
             None => version_one(&mut sample, &one),
         }
+        self.count(container, &folders, &mut sample);
         if sample.memory_limit == 0 || sample.memory_limit > 1 << 62 {
             sample.memory_limit = machine_memory();
         }
         sample
     }
 
+    /// What no control group counts, its processes tell.
+    fn count(
+        &self,
+        container: &Container,
+        folders: &BTreeMap<String, String>,
+        sample: &mut Sample,
+    ) {
+        // Version 1 may have been given to a user in part.
+        let counts = |name: &str| folders.contains_key("") || folder_of(folders, name).is_some();
+        if (counts("cpuacct") && counts("memory") && counts("pids")) || !container.is_running() {
+            return;
+        }
+        let used = crate::processes::used(&self.pids(container));
+        if !counts("cpuacct") {
+            sample.cpu_user_ns = used.cpu_user_ns;
+            sample.cpu_system_ns = used.cpu_system_ns;
+            sample.cpu_ns = used.cpu_user_ns + used.cpu_system_ns;
+        }
+        if !counts("memory") {
+            sample.memory = used.memory;
+        }
+        if !counts("pids") {
+            sample.pids = used.threads;
+        }
+    }
+
     /// What is in the container's own layer.
     pub fn changes(&self, container: &Container) -> Result<Vec<Change>, Error> {
         let image = self.0.images.find(&container.image)?;
+        if let Some(tree) = self.tree(container)? {
+            let found = self.0.images.differences(&image.config, &tree)?;
+            return Ok(found.iter().map(Change::of).collect());
+        }
         let mut below = self.0.images.folders(&image.config);
         below.insert(0, self.stubs());
         let mut changes = Vec::new();
@@ -100,8 +140,19 @@ impl Engine {
 
     /// Bytes in the container's own layer.
     pub fn written_bytes(&self, container: &Container) -> u64 {
+        if let Some(tree) = Tree::at(self.folder(&container.id).join("tree")) {
+            let found = self.0.images.find(&container.image);
+            let found = found.and_then(|image| self.0.images.differences(&image.config, &tree));
+            return found.map_or(0, |found| found.iter().map(|one| one.bytes).sum());
+        }
         folder_bytes(&self.folder(&container.id).join("upper"))
     }
+}
+
+/// Of a controller of version 1, which may be mounted together with another one.
+fn folder_of<'a>(folders: &'a BTreeMap<String, String>, controller: &str) -> Option<&'a String> {
+    let together = || folders.values().find(|f| f.contains(&format!("/{controller}")));
+    folders.get(controller).or_else(together)
 }
 
 /// The sum of the lengths of all files.

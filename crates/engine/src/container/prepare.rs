@@ -5,7 +5,7 @@ use super::{Container, MountPoint};
 use crate::config::{Config, DeviceMapping, HostConfig};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::image::open_folder;
+use crate::image::{Driver, Marks, Tree, merge, open_folder};
 use crate::launch::{self, Given, UserMount, list};
 use crate::network::Joined;
 use crate::plan::{Device, DeviceRule, MountFlags, NewNamespaces, Plan, Propagation, Root, Source};
@@ -28,6 +28,8 @@ pub(super) struct Wanted {
     pub mounts: Vec<MountPoint>,
     pub folder: PathBuf,
     pub layers: Vec<PathBuf>,
+    /// In their place, where files are copied.
+    pub tree: Option<Tree>,
     /// A layer of places to mount on.
     pub stubs: PathBuf,
     pub hostname: String,
@@ -117,6 +119,33 @@ impl Engine {
         Ok(Prepared { plan, fds, cgroups })
     }
 
+    /// The copy of its image's files that a container writes to; none where it has an overlay. Blocks.
+    pub(super) fn tree(&self, container: &Container) -> Result<Option<Tree>, Error> {
+        let folder = self.folder(&container.id);
+        let at = folder.join("tree");
+        if let Some(tree) = Tree::at(at.clone()) {
+            return Ok(Some(tree));
+        }
+        if self.0.images.driver() == Driver::Overlay {
+            return Ok(None);
+        }
+        let image = self.0.images.find(&container.image)?;
+        let upper = folder.join("upper");
+        // One that had an overlay before keeps what it wrote.
+        let has_more = upper.is_dir() && !is_empty(&text(&upper))?;
+        let above = has_more.then_some(upper.as_path());
+        Ok(Some(self.0.images.plant(&image.config, above, &at)?))
+    }
+
+    /// How it sees the layers of its image.
+    pub fn driver_of(&self, container: &Container) -> Driver {
+        match Tree::at(self.folder(&container.id).join("tree")) {
+            Some(_) => Driver::Copy,
+            None => self.0.images.driver(),
+        }
+    }
+
+    /// Blocks.
     pub(super) fn wanted(&self, container: &Container, joined: Joined) -> Result<Wanted, Error> {
         let image = self.0.images.find(&container.image)?;
         let host = container.state().host.clone();
@@ -142,6 +171,7 @@ impl Engine {
             mounts: container.mounts.clone(),
             folder: self.folder(&container.id),
             layers: self.0.images.folders(&image.config),
+            tree: self.tree(container)?,
             stubs: self.stubs(),
             hostname: joined.hostname.clone().unwrap_or_else(|| container.hostname()),
             joined,
@@ -152,14 +182,29 @@ impl Engine {
 /// Places to mount on that every container needs, as a layer between the image and its own: what is
 /// made for us is no change of the container's.
 pub(crate) fn make_stubs(at: &Path) -> Result<(), Error> {
-    for folder in ["dev/pts", "dev/shm", "dev/mqueue", "etc", "proc", "sys"] {
-        std::fs::create_dir_all(at.join(folder))?;
+    std::fs::create_dir_all(at)?;
+    make_stubs_in(&open_folder(at)?)
+}
+
+const STUB_FOLDERS: [&str; 7] = ["dev", "dev/pts", "dev/shm", "dev/mqueue", "etc", "proc", "sys"];
+const STUB_FILES: [&str; 5] =
+    [".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"];
+
+/// Those that are not there, beneath a root whose links lead nowhere outside.
+pub(crate) fn make_stubs_in(root: &OwnedFd) -> Result<(), Error> {
+    let failed = |failure: crate::sys::Failure| Error::failed(failure.0);
+    for folder in STUB_FOLDERS {
+        files::make_folder(root, folder).map_err(failed)?;
     }
-    for file in [".dockerenv", "dev/console", "etc/hostname", "etc/hosts", "etc/resolv.conf"] {
-        let flags = OFlags::CREATE | OFlags::WRONLY | OFlags::CLOEXEC;
-        openat(CWD, at.join(file), flags, Mode::from_raw_mode(0o644))?;
+    for file in STUB_FILES {
+        files::make_file(root, file).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Whether it is one of those.
+pub(crate) fn is_stub(path: &[u8]) -> bool {
+    STUB_FOLDERS.iter().chain(&STUB_FILES).any(|stub| stub.as_bytes() == path)
 }
 
 /// Where the kernel has none, dockerd passes profiles over as well.
@@ -187,6 +232,11 @@ fn shared_memory(path: &str) -> UserMount {
 
 fn root(wanted: &Wanted) -> Result<Root, Error> {
     let folder = &wanted.folder;
+    if let Some(tree) = &wanted.tree {
+        let at = folder.join("root");
+        std::fs::create_dir_all(&at)?;
+        return Ok(Root { at: text(&at), tree: text(&tree.files()), ..Root::default() });
+    }
     for name in ["upper", "work", "root"] {
         match std::fs::create_dir(folder.join(name)) {
             Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -213,6 +263,7 @@ fn root(wanted: &Wanted) -> Result<Root, Error> {
         lower,
         upper: text(&upper),
         work: text(&folder.join("work")),
+        tree: String::new(),
     })
 }
 
@@ -282,22 +333,21 @@ fn is_empty(path: &str) -> std::io::Result<bool> {
 
 /// A new volume begins with what the image has in its place.
 fn fill_volume(point: &MountPoint, root: &Root) -> Result<(), Error> {
-    let upper = Some((root.upper.as_str(), root.work.as_str()));
-    // Read-only when it can be: nothing is written to the container's own layer.
-    let mut lower = vec![root.upper.clone()];
-    lower.extend(root.lower.iter().cloned());
-    let image =
-        sys_mounts::overlay(&lower, None).or_else(|_| sys_mounts::overlay(&root.lower, upper))?;
+    let image = match root.tree.as_str() {
+        "" => {
+            let upper = Some((root.upper.as_str(), root.work.as_str()));
+            // Read-only when it can be: nothing is written to the container's own layer.
+            let mut lower = vec![root.upper.clone()];
+            lower.extend(root.lower.iter().cloned());
+            sys_mounts::overlay(&lower, None)
+                .or_else(|_| sys_mounts::overlay(&root.lower, upper))?
+        }
+        tree => open_folder(Path::new(tree))?,
+    };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     let Ok(from) = files::open_in(&image, &point.destination, flags) else { return Ok(()) };
     let to = open_folder(Path::new(&point.source))?;
-    super::files::copy_tree(&from, &to)?;
-    let look = rustix::fs::fstat(&from)?;
-    let (uid, gid) =
-        (rustix::fs::Uid::from_raw(look.st_uid), rustix::fs::Gid::from_raw(look.st_gid));
-    rustix::fs::fchown(&to, Some(uid), Some(gid))?;
-    rustix::fs::fchmod(&to, Mode::from_raw_mode(look.st_mode & 0o7777))?;
-    Ok(())
+    merge(&from, &to, Marks::Applied)
 }
 
 /// Those asked for, and with privileges all of this machine.

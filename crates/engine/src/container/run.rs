@@ -79,9 +79,8 @@ impl Engine {
     async fn launch_in(&self, container: &Arc<Container>, joined: Joined) -> Result<(), Error> {
         let mut held =
             joined.ports.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>()?;
-        let wanted = self.wanted(container, joined)?;
-        let engine = self.clone();
-        let prepared = blocking(move || engine.prepare(wanted)).await?;
+        let (engine, own) = (self.clone(), container.clone());
+        let prepared = blocking(move || engine.prepare(engine.wanted(&own, joined)?)).await?;
         let Prepared { plan, fds, cgroups } = prepared;
         let client = self.helper().await?;
         let config = &container.config;

@@ -58,6 +58,12 @@ fn read_plan(file: &OwnedFd) -> Result<Plan, String> {
     serde_json::from_slice(&text).map_err(|e| format!("the plan is not understood: {e}"))
 }
 
+fn is_own_pid_namespace(fd: &OwnedFd) -> bool {
+    let own = rustix::fs::stat("/proc/self/ns/pid");
+    let number = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+    own.map(number) == rustix::fs::fstat(fd).map(number)
+}
+
 fn namespaces(plan: &Plan, joins: bool) -> u64 {
     let new = plan.new;
     let mut flags = 0;
@@ -159,6 +165,8 @@ impl Server {
             Some(at) => Some(fds.get(at).ok_or(io::ErrorKind::InvalidInput)?),
             None => None,
         };
+        // In the machine's it is already, and without root it could not join it.
+        let joined = joined.filter(|fd| !is_own_pid_namespace(fd));
         let own = match joined.filter(|_| !mounts::is_apart()) {
             None => None,
             Some(fd) => {

@@ -11,14 +11,20 @@ mod merge;
 mod pour;
 mod recipe;
 mod seal;
+mod tree;
 mod unpack;
 mod workspace;
 mod zstd;
 
 pub use archive::{Loaded, architecture};
 pub use coming::Roomy;
+pub(crate) use merge::{Marks, merge};
 pub(crate) use recipe::Recorder;
 pub use seal::Sealed;
+pub(crate) use seal::remove_scratch;
+pub use tree::Driver;
+pub(crate) use tree::{Difference, Tree, What};
+use unpack::set_time;
 pub use unpack::{place_entry, remove_folder};
 pub use workspace::{Workspace, open_beneath};
 
@@ -38,7 +44,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use store::blobs::{PinnedBlob, block_on};
 use store::{Scope, Store, StoreError};
 
@@ -51,6 +57,9 @@ pub struct Images {
     store: Store,
     /// Folders of layers.
     layers: PathBuf,
+    /// All files of images together, where they are copied.
+    flat: PathBuf,
+    driver: Arc<OnceLock<Driver>>,
     /// For what is not whole yet.
     scratch: PathBuf,
     entropy: Arc<dyn base::Entropy>,
@@ -108,22 +117,30 @@ impl<'a, F: FnMut(usize) -> Result<Source<'a>, Error>> Layers<'a> for F {
 }
 
 impl Images {
-    /// `root` is the engine's folder.
-    pub fn open(store: Store, root: &Path, entropy: Arc<dyn base::Entropy>) -> Images {
-        let (layers, scratch) = (root.join("layers"), root.join("scratch"));
-        Images { store, layers, scratch, entropy, coming: coming::Coming::default() }
+    /// `root` is the engine's folder. Without a driver the first one that works here is taken.
+    pub fn open(
+        store: Store,
+        root: &Path,
+        entropy: Arc<dyn base::Entropy>,
+        driver: Option<Driver>,
+    ) -> Images {
+        let [layers, flat, scratch] = ["layers", "flat", "scratch"].map(|name| root.join(name));
+        let driver = Arc::new(driver.map_or_else(OnceLock::new, OnceLock::from));
+        let coming = coming::Coming::default();
+        Images { store, layers, flat, driver, scratch, entropy, coming }
     }
 
     /// Makes the folders, and removes what was not whole when the last process ended.
     pub fn prepare(&self) -> io::Result<()> {
-        for folder in [&self.layers, &self.scratch] {
+        for folder in [&self.layers, &self.flat, &self.scratch] {
             std::fs::create_dir_all(folder)?;
         }
         clear(&self.scratch, |_| false)?;
         let known: Result<Vec<String>, StoreError> =
             self.store.read(|tx| tx.scan(&LAYERS, &SCOPE).keys().collect());
         let known = known.map_err(io::Error::other)?;
-        clear(&self.layers, |name| known.iter().any(|key| key == name))
+        clear(&self.layers, |name| known.iter().any(|key| key == name))?;
+        clear(&self.flat, |name| known.iter().any(|key| key == name))
     }
 
     /// A new place for something that is not whole yet.
@@ -377,6 +394,7 @@ impl Images {
     /// After [`release_layer`] said that nothing has a layer any more, and that is on the disk.
     pub fn remove_layer_files(&self, key: &str) {
         let _ = remove_path(&self.layers, key);
+        let _ = remove_path(&self.flat, key);
     }
 
     /// The length of a layer's archive.

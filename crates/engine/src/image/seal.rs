@@ -29,7 +29,7 @@ impl Drop for Sealed {
 }
 
 /// A folder of ours in the scratch folder, with all that is in it.
-pub(super) fn remove_scratch(place: &Path) {
+pub(crate) fn remove_scratch(place: &Path) {
     let (Some(above), Some(name)) = (place.parent(), place.file_name()) else { return };
     let _ = remove_path(above, &name.to_string_lossy());
 }

@@ -83,7 +83,9 @@ pub fn unpack(
             if entry.kind == Kind::File {
                 recorder.file(&entry.path, entry.size);
             }
-            unpacked.is_whole &= make(&entry, &folder, &name, root, below, reader.content())?;
+            let mut content = reader.content();
+            let fill = |file: &mut std::fs::File| pour(&mut content, file, entry.size).map(drop);
+            unpacked.is_whole &= make(&entry, &folder, &name, root, below, fill)?;
             if entry.kind == Kind::Folder {
                 folder_times.push((entry.path.clone(), entry.mtime));
             }
@@ -217,7 +219,7 @@ fn make(
     name: &[u8],
     root: &OwnedFd,
     below: &Below<'_>,
-    mut content: impl Read,
+    fill: impl FnOnce(&mut std::fs::File) -> std::io::Result<()>,
 ) -> Result<bool> {
     let failed = || format!("cannot make {}", String::from_utf8_lossy(&entry.path));
     // A folder that is there keeps what is in it.
@@ -235,7 +237,7 @@ fn make(
         Kind::File => {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
             let mut file = std::fs::File::from(openat(folder, name, flags, mode).context(failed)?);
-            pour(&mut content, &mut file, entry.size).context(failed)?;
+            fill(&mut file).context(failed)?;
         }
         Kind::HardLink => {
             hard_link(entry, folder, name, root, below)?;
@@ -274,9 +276,25 @@ pub fn place_entry(
     folder: &OwnedFd,
     name: &[u8],
     root: &OwnedFd,
-    content: impl Read,
+    mut content: impl Read,
 ) -> Result<bool> {
-    make(entry, folder, name, root, &Below { folders: &[] }, content)
+    let fill = |file: &mut std::fs::File| pour(&mut content, file, entry.size).map(drop);
+    make(entry, folder, name, root, &Below { folders: &[] }, fill)
+}
+
+/// The same for a file whose content another one has: where the file system can, they share their blocks.
+pub(super) fn place_file(
+    entry: &Entry,
+    folder: &OwnedFd,
+    name: &[u8],
+    root: &OwnedFd,
+    from: &std::fs::File,
+) -> Result<bool> {
+    let fill = |file: &mut std::fs::File| match rustix::fs::ioctl_ficlone(&*file, from) {
+        Ok(()) => Ok(()),
+        Err(_) => std::io::copy(&mut &*from, file).map(drop),
+    };
+    make(entry, folder, name, root, &Below { folders: &[] }, fill)
 }
 
 /// To a file of the same layer; one of a layer below is copied, as the overlay would.
@@ -348,7 +366,7 @@ fn set_xattrs(entry: &Entry, folder: &OwnedFd, name: &[u8]) -> rustix::io::Resul
     Ok(())
 }
 
-fn set_time(folder: &OwnedFd, name: &[u8], time: Time) {
+pub(super) fn set_time(folder: &OwnedFd, name: &[u8], time: Time) {
     let time = Timespec { tv_sec: time.seconds, tv_nsec: i64::from(time.nanoseconds) };
     let times = Timestamps { last_access: time, last_modification: time };
     let _ = utimensat(folder, name, &times, AtFlags::SYMLINK_NOFOLLOW);

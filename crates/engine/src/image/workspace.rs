@@ -2,7 +2,7 @@
 //! container.
 
 use super::seal::{Sealed, remove_scratch};
-use super::{Images, open_folder};
+use super::{Driver, Images, Tree, open_folder};
 use crate::error::Error;
 use crate::sys::{files, mounts};
 use oci::image::ImageConfig;
@@ -21,6 +21,8 @@ pub struct Workspace {
     /// In the scratch folder, with `upper` and `work` in it.
     place: PathBuf,
     root: Option<OwnedFd>,
+    /// Where files are copied: of which image, and where to.
+    copied: Option<(ImageConfig, Tree)>,
 }
 
 impl Drop for Workspace {
@@ -33,6 +35,9 @@ impl Drop for Workspace {
 impl Images {
     /// All layers of an image, mounted nowhere and not to be written.
     pub fn view(&self, config: &ImageConfig) -> Result<OwnedFd, Error> {
+        if self.driver() == Driver::Copy {
+            return Ok(open_folder(&self.flat(config)?)?);
+        }
         let mut lower = self.lower(config);
         if lower.is_empty() {
             let empty = self.scratch.join("empty");
@@ -52,7 +57,13 @@ impl Images {
 
     pub fn workspace(&self, config: &ImageConfig) -> Result<Workspace, Error> {
         let place = self.scratch("workspace");
-        let mut workspace = Workspace { images: self.clone(), place, root: None };
+        let mut workspace = Workspace { images: self.clone(), place, root: None, copied: None };
+        if self.driver() == Driver::Copy {
+            let tree = self.plant(config, None, &workspace.place)?;
+            workspace.root = Some(open_folder(&tree.files())?);
+            workspace.copied = Some((config.clone(), tree));
+            return Ok(workspace);
+        }
         let path = |name: &str| workspace.place.join(name).display().to_string();
         for name in ["upper", "work", "empty"] {
             std::fs::create_dir_all(path(name))?;
@@ -128,6 +139,9 @@ impl Workspace {
     /// What was changed, as a layer; `None` if nothing was.
     pub fn seal(mut self) -> Result<Option<Sealed>, Error> {
         drop(self.root.take());
+        if let Some((config, tree)) = &self.copied {
+            return self.images.seal(self.images.difference(config, tree)?);
+        }
         let place = self.images.scratch("layer");
         std::fs::rename(self.place.join("upper"), &place)?;
         self.images.seal(place)

@@ -104,8 +104,19 @@ impl Reserved {
         to_port: u16,
         socket: Option<OwnedFd>,
     ) -> Option<OwnedFd> {
+        let host_ip = Some(address.ip()).filter(|ip| !ip.is_unspecified());
+        let inner = match address {
+            SocketAddr::V4(_) => Some(to.four.into()),
+            SocketAddr::V6(_) => to.six.map(IpAddr::from),
+        };
+        self.published.extend(inner.map(|inner| Published {
+            protocol,
+            host_ip,
+            host_port: address.port(),
+            to: SocketAddr::new(inner, to_port),
+        }));
         if net_sys::is_settled() {
-            // The networks are elsewhere, and no rule of this machine leads there.
+            // The networks are elsewhere, and the rule holds in there alone: no rule of this machine leads there.
             let inner = match address {
                 SocketAddr::V4(_) => SocketAddr::new(to.four.into(), to_port),
                 SocketAddr::V6(_) => to.inner(to_port),
@@ -122,17 +133,6 @@ impl Reserved {
                 Protocol::Sctp => return socket,
             }
         }
-        let host_ip = Some(address.ip()).filter(|ip| !ip.is_unspecified());
-        let inner = match address {
-            SocketAddr::V4(_) => Some(to.four.into()),
-            SocketAddr::V6(_) => to.six.map(IpAddr::from),
-        };
-        self.published.extend(inner.map(|inner| Published {
-            protocol,
-            host_ip,
-            host_port: address.port(),
-            to: SocketAddr::new(inner, to_port),
-        }));
         if address.is_ipv6() && protocol == Protocol::Tcp {
             let to = to.inner(to_port);
             self.spliced.push(Spliced::Connections { at: address, to });

@@ -19,6 +19,20 @@ pub fn open_in(root: impl AsFd, path: &str, flags: OFlags) -> rustix::io::Result
     }
 }
 
+/// The folder at `path` beneath `root`, whatever bytes it is made of; none at all is `root` itself.
+pub fn open_path_in(root: impl AsFd, path: &Path) -> rustix::io::Result<OwnedFd> {
+    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    loop {
+        match openat2(root.as_fd(), path, flags, Mode::empty(), resolve) {
+            // Something was renamed while it was looked up.
+            Err(Errno::AGAIN | Errno::INTR) => continue,
+            other => return other,
+        }
+    }
+}
+
 /// The folder at `path` beneath `root`, made if it is not there, with those above it.
 pub fn make_folder(root: impl AsFd, path: &str) -> Result<OwnedFd> {
     let failed = || format!("cannot make the folder {path}");

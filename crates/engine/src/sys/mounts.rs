@@ -116,7 +116,11 @@ pub fn mount_root(root: &Root) -> Result<OwnedFd> {
     let failed = || format!("cannot mount the layers of the container at {}", root.at);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let at = openat(CWD, &root.at, flags, Mode::empty()).context(failed)?;
-    let mount = overlay(&root.lower, Some((&root.upper, &root.work))).context(failed)?;
+    let mount = match root.tree.as_str() {
+        "" => overlay(&root.lower, Some((&root.upper, &root.work))).context(failed)?,
+        tree => copy_of(openat(CWD, tree, flags, Mode::empty()).context(failed)?, false)
+            .context(failed)?,
+    };
     attach(&mount, &at).context(failed)?;
     mount_change(proc_path(&mount).as_str(), MountPropagationFlags::PRIVATE).context(failed)?;
     Ok(mount)
