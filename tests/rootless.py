@@ -123,3 +123,15 @@ class RootlessEngine(Engine):
             assert self.cloud.terminate() == 0
         wait_until(lambda: self.helper() is None, "the helper has ended")
         self.cloud.discard()
+
+
+def status(pid, name):
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith(name + ":"):
+                    return line.split()[1:]
+    except OSError:
+        # It has ended.
+        pass
+    return None

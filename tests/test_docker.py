@@ -168,6 +168,20 @@ def test_a_life(engine):
     engine.docker("inspect", "second", code=1)
 
 
+def test_an_init_of_ours(engine):
+    """The first process is not the program: it hands signals on, and buries what dies."""
+    script = "trap 'echo told; exit 3' TERM; sh -c 'sleep 0.1 & exit'; sleep 1000 & wait"
+    engine.docker("run", "-d", "--init", "--name", "tended", "-u", "33", "busybox", "sh", "-c", script)
+    processes = engine.docker("exec", "tended", "ps", "-o", "pid,args").splitlines()
+    assert processes[1].split()[0] == "1" and script not in processes[1], processes
+    assert [line for line in processes if script in line], processes
+    wait_until(lambda: "[sleep]" not in engine.docker("exec", "tended", "ps"), "what has died is buried")
+    engine.docker("stop", "-t", "20", "tended")
+    assert engine.docker("logs", "tended") == "told"
+    assert engine.inspect("tended")["State"]["ExitCode"] == 3
+    engine.docker("rm", "tended")
+
+
 def test_names_collide(engine):
     engine.docker("create", "--name", "taken", "busybox")
     engine.docker("create", "--name", "taken", "busybox", code=1)

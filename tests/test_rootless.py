@@ -11,7 +11,7 @@ import pytest
 
 from cloud import cumulet
 from deadline import wait_until
-from rootless import RootlessEngine, User
+from rootless import RootlessEngine, User, status
 
 pytestmark = [
     pytest.mark.unkilled,
@@ -67,14 +67,6 @@ while True:
     data, who = echo.recvfrom(1000)
     echo.sendto(data, who)
 """
-
-
-def status(pid, name):
-    with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
-        for line in file:
-            if line.startswith(name + ":"):
-                return line.split()[1:]
-    return None
 
 
 def fetch(url):

@@ -4,6 +4,7 @@ use crate::chance::OsEntropy;
 use crate::exit::{self, Failure};
 use crate::services;
 use crate::settings::{Config, DockerTls};
+use engine::remap::Remap;
 use engine::{Engine, Parts};
 use registry::{Client, Http, Local};
 use rustix::fs::{CWD, Gid, Mode, OFlags, openat};
@@ -39,6 +40,14 @@ pub struct Docker {
     address: Option<SocketAddr>,
 }
 
+fn remap(text: &str) -> Result<Remap, Failure> {
+    let wrong = |text: String| Failure::new(exit::USAGE, format!("userns_remap: {text}"));
+    if engine::rootless::is_entered() || !rustix::process::geteuid().is_root() {
+        return Err(wrong("only root has numbers of others to give".to_owned()));
+    }
+    Remap::find(text).map_err(wrong)
+}
+
 impl Docker {
     /// Opens the engine and listens. What only the usual place refuses is no failure.
     pub async fn open(
@@ -52,6 +61,10 @@ impl Docker {
         if asked.iter().any(|path| path == Path::new(NONE)) {
             return Ok(Docker { engine: None, paths: Vec::new(), address: None });
         }
+        let remap = match &config.userns_remap {
+            Some(text) => Some(remap(text)?),
+            None => None,
+        };
         let parts = Parts {
             store: store.clone(),
             entropy: Arc::new(OsEntropy),
@@ -59,6 +72,7 @@ impl Docker {
             cloud: Some(cloud),
             default_six: config.default_six,
             driver: config.driver,
+            remap,
             ends_with_us: config.ends_containers,
         };
         let engine = Engine::open(parts)

@@ -249,7 +249,7 @@ fn overlay() -> Finding {
 
 fn cgroups() -> Finding {
     if !rustix::process::geteuid().is_root() && Hierarchies::delegated() == Hierarchies::None {
-        let text = "none are delegated to this user: no limits for containers and no pause; a unit of systemd \
+        let text = "none are delegated to this user: no limits for containers; a unit of systemd \
                     has them with `Delegate=yes`, and root gives them with `cumulet up --user`";
         return finding("cgroups", false, Err(text.to_owned()));
     }

@@ -125,6 +125,12 @@ pub const KEYS: &[Key] = &[
         "How containers see the layers of their images: overlay2, vfs (all files are copied), or auto: the first that works here",
     ),
     key(
+        "userns_remap",
+        "USER[:GROUP]",
+        "",
+        "Root in containers is none outside: users of containers are the numbers granted to this user; default is dockremap",
+    ),
+    key(
         "user",
         "NAME",
         "",
@@ -403,6 +409,8 @@ pub struct Config {
     pub is_ephemeral: bool,
     /// Whether the default network of containers has IPv6.
     pub default_six: bool,
+    /// Whose numbers users of containers are outside.
+    pub userns_remap: Option<String>,
     /// None is the first that works.
     pub driver: Option<engine::image::Driver>,
     /// Whom to become.
@@ -549,6 +557,7 @@ impl Config {
             dynamodb_throttling,
             default_six,
             driver,
+            userns_remap: Some(settings.text("userns_remap").to_owned()).filter(|t| !t.is_empty()),
             bucket_defaults,
             root_keys: settings
                 .all("root_key")

@@ -269,6 +269,7 @@ pub async fn info(call: Call) -> Reply {
         init_binary: "built in",
         security_options: std::iter::once("name=seccomp,profile=builtin")
             .chain(engine::rootless::is_entered().then_some("name=rootless"))
+            .chain(engine.remaps().then_some("name=userns"))
             .collect(),
         warnings: None,
     })

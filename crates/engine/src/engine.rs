@@ -14,6 +14,7 @@ use crate::hierarchy::Hierarchies;
 use crate::image::{Driver, Images};
 use crate::names::{self, Found};
 use crate::network::{Networks, Partitions};
+use crate::remap::Remap;
 use crate::rows::{CONTAINERS, FORGOTTEN};
 use crate::time;
 use base::Entropy;
@@ -39,6 +40,8 @@ pub struct Parts {
     pub default_six: bool,
     /// How containers see the layers of their images; none is the first way that works here.
     pub driver: Option<Driver>,
+    /// Who users of containers are outside; none is who they are inside.
+    pub remap: Option<Remap>,
     /// Containers end with this process, even if it is killed.
     pub ends_with_us: bool,
 }
@@ -65,6 +68,7 @@ pub(crate) struct Inner {
     /// None where nothing of the kernel's can be had anyway.
     claim: Mutex<Option<Claim>>,
     ends_with_us: bool,
+    pub remap: Option<Remap>,
 }
 
 impl std::fmt::Debug for Engine {
@@ -77,7 +81,7 @@ impl Engine {
     /// Opens the engine, finds containers again that run, and starts those that should. Without any
     /// container this reads a few rows and does nothing else.
     pub async fn open(parts: Parts) -> Result<Engine, Error> {
-        let Parts { store, entropy, data, cloud, default_six, driver, ends_with_us } = parts;
+        let Parts { store, entropy, data, cloud, default_six, driver, remap, ends_with_us } = parts;
         let root = data.join("engine");
         let run = data.join("run");
         for folder in [root.join("containers"), root.join("volumes"), run.clone()] {
@@ -99,6 +103,7 @@ impl Engine {
             partitions: tokio::sync::Mutex::default(),
             claim: Mutex::new(None),
             ends_with_us,
+            remap,
             store,
             entropy,
             root,
@@ -145,6 +150,11 @@ impl Engine {
 
     pub fn networks(&self) -> &Networks {
         &self.0.networks
+    }
+
+    /// Whether users of containers are others outside.
+    pub fn remaps(&self) -> bool {
+        self.0.remap.is_some()
     }
 
     pub fn root(&self) -> &Path {

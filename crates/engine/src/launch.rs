@@ -50,6 +50,22 @@ pub struct UserMount {
     pub flags: MountFlags,
 }
 
+/// Of a container whose users are others outside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Remapped {
+    /// Which of the descriptors is its user namespace.
+    pub namespace: usize,
+    /// Who its root is outside.
+    pub root: (u32, u32),
+    /// The engine's, seen through that namespace.
+    pub folder: String,
+    /// The group of terminals outside.
+    pub terminals: u32,
+}
+
+/// The group of terminals.
+pub const TERMINALS: u32 = 5;
+
 /// What is known of the machine and prepared for the container.
 #[derive(Debug)]
 pub struct Given<'a> {
@@ -68,6 +84,9 @@ pub struct Given<'a> {
     pub joins: Vec<usize>,
     pub join_pid: Option<usize>,
     pub new: NewNamespaces,
+    /// Whether its host name is its own.
+    pub names: bool,
+    pub remapped: Option<Remapped>,
     pub hostname: String,
     pub args: Vec<String>,
     pub apparmor: Option<String>,
@@ -88,6 +107,11 @@ pub fn container(given: Given<'_>) -> Result<Plan, Error> {
         steps.push(Step::UnshareCgroup);
     }
     steps.push(Step::PrivateMounts);
+    if let Some(remapped) = &given.remapped {
+        let (uid, gid) = remapped.root;
+        let (folder, namespace) = (remapped.folder.clone(), remapped.namespace);
+        steps.extend([Step::Owner { uid, gid }, Step::Remap { folder, namespace }]);
+    }
     steps.push(Step::Root(given.root.clone()));
     for mount in all_mounts(&given) {
         // The nodes go in before anything of the client's can lie over them.
@@ -101,7 +125,7 @@ pub fn container(given: Given<'_>) -> Result<Plan, Error> {
         let [rows, columns] = host.console_size;
         steps.push(Step::Terminal { console: true, size: (rows, columns) });
     }
-    if given.new.uts {
+    if given.names {
         steps.push(Step::Hostname(given.hostname.clone()));
         if !config.domainname.is_empty() {
             steps.push(Step::Domainname(config.domainname.clone()));
@@ -121,6 +145,9 @@ pub fn container(given: Given<'_>) -> Result<Plan, Error> {
     steps.push(Step::Rlimits(rlimits(host)));
     steps.push(Step::Umask(0o022));
     steps.push(Step::Session);
+    if let Some(remapped) = &given.remapped {
+        steps.push(Step::Become { namespace: remapped.namespace, new_mounts: true });
+    }
     let security = Security::parse(host)?;
     let held = caps::of_container(host.privileged, list(&host.cap_add), list(&host.cap_drop))?;
     steps.push(Step::Process(Process {
@@ -139,16 +166,20 @@ pub fn container(given: Given<'_>) -> Result<Plan, Error> {
 }
 
 /// The plan of a further process in a container that runs. Descriptor 0 is the container's first
-/// process, descriptor 1 its PID namespace.
+/// process, descriptor 1 its PID namespace, descriptor 2 its user namespace, if its root is somebody else outside.
 pub fn joining(
     exec: &ExecConfig,
     config: &Config,
     host: &HostConfig,
     folders: Vec<String>,
     hostname: &str,
+    root: Option<(u32, u32)>,
 ) -> Result<Plan, Error> {
     let cgroup = Cgroup { folders, ..Cgroup::default() };
     let mut steps = vec![Step::Cgroup(cgroup), Step::JoinAll(0)];
+    if let Some((uid, gid)) = root {
+        steps.push(Step::Owner { uid, gid });
+    }
     if exec.tty {
         let [rows, columns] = exec.console_size.unwrap_or_default();
         steps.push(Step::Terminal { console: false, size: (rows, columns) });
@@ -156,6 +187,9 @@ pub fn joining(
     steps.push(Step::Rlimits(rlimits(host)));
     steps.push(Step::Umask(0o022));
     steps.push(Step::Session);
+    if root.is_some() {
+        steps.push(Step::Become { namespace: 2, new_mounts: false });
+    }
     let privileged = exec.privileged || host.privileged;
     let held = caps::of_container(privileged, list(&host.cap_add), list(&host.cap_drop))?;
     let security = Security::parse(host)?;
@@ -278,13 +312,19 @@ fn all_mounts(given: &Given<'_>) -> Vec<Mount> {
     let host = given.host;
     let strict = MountFlags { nosuid: true, noexec: true, nodev: true, ..MountFlags::default() };
     let devices = MountFlags { nosuid: true, strictatime: true, ..MountFlags::default() };
+    let terminals = given.remapped.as_ref().map_or(TERMINALS, |it| it.terminals).to_string();
     let pts = MountFlags { nosuid: true, noexec: true, ..MountFlags::default() };
     let sys = MountFlags { readonly: !host.privileged, ..strict };
     let shm = if host.shm_size > 0 { host.shm_size } else { SHM_BYTES };
     let mut all = vec![
         fs("proc", "/proc", &[], strict),
         fs("tmpfs", "/dev", &[("mode", "755"), ("size", "65536k")], devices),
-        fs("devpts", "/dev/pts", &[("ptmxmode", "0666"), ("mode", "0620"), ("gid", "5")], pts),
+        fs(
+            "devpts",
+            "/dev/pts",
+            &[("ptmxmode", "0666"), ("mode", "0620"), ("gid", &terminals)],
+            pts,
+        ),
         fs("sysfs", "/sys", &[], sys),
     ];
     all.extend(cgroup_mounts(given, strict));
@@ -467,6 +507,8 @@ mod tests {
             joins: vec![0],
             join_pid: None,
             new: NewNamespaces { pid: true, ipc: true, uts: true, ..NewNamespaces::default() },
+            names: true,
+            remapped: None,
             hostname: "h".into(),
             args: vec!["sh".into()],
             apparmor: None,

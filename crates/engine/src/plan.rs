@@ -40,6 +40,21 @@ pub enum Step {
     UnshareCgroup,
     /// What is mounted here from now on is seen nowhere else.
     PrivateMounts,
+    /// What this process makes from here on belongs to these numbers of the machine: a container's root.
+    Owner {
+        uid: u32,
+        gid: u32,
+    },
+    /// This folder of the engine's is seen with the owners that a user namespace gives.
+    Remap {
+        folder: String,
+        namespace: usize,
+    },
+    /// Into a user namespace, as its root; with mounts that are its own to change, or those that are joined.
+    Become {
+        namespace: usize,
+        new_mounts: bool,
+    },
     Root(Root),
     Mount(Mount),
     /// A device node beneath the root.

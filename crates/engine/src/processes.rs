@@ -327,6 +327,29 @@ pub fn of_container(first: i32) -> Vec<i32> {
     }
 }
 
+/// Stops all processes of a container, or lets them go on, where no control group does it at once.
+pub fn stop(first: i32, stopped: bool) -> rustix::io::Result<()> {
+    use rustix::process::{Pid, Signal, kill_process};
+    let signal = if stopped { Signal::STOP } else { Signal::CONT };
+    let mut told = BTreeSet::new();
+    // What one has started before it was told is told the next time.
+    loop {
+        let new: Vec<i32> =
+            of_container(first).into_iter().filter(|pid| !told.contains(pid)).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        for pid in new {
+            told.insert(pid);
+            let Some(pid) = Pid::from_raw(pid) else { continue };
+            match kill_process(pid, signal) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
 fn parent(pid: i32) -> Option<i32> {
     fields(&read(&format!("/proc/{pid}/stat"))?)?.get(1)?.parse().ok()
 }

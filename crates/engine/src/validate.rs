@@ -28,6 +28,28 @@ pub fn create(request: &CreateRequest) -> Result<(), Error> {
     Ok(())
 }
 
+/// What cannot be together with users who are others outside.
+pub fn remapped(host: &HostConfig) -> Result<(), Error> {
+    if host.userns_mode == "host" {
+        return Ok(());
+    }
+    if host.privileged {
+        return invalid(
+            "privileged mode is incompatible with user namespaces.  You must run the container in \
+             the host namespace when running privileged mode",
+        );
+    }
+    if host.network_mode == "host" {
+        return invalid(
+            "cannot share the host's network namespace when user namespaces are enabled",
+        );
+    }
+    if host.pid_mode == "host" {
+        return invalid("cannot share the host PID namespace when user namespaces are enabled");
+    }
+    Ok(())
+}
+
 fn config(config: &Config) -> Result<(), Error> {
     if config.hostname.len() > 63 || config.hostname.contains(['/', '\0', ' ']) {
         return invalid(format!("invalid hostname format: {}", config.hostname));

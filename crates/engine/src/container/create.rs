@@ -41,6 +41,9 @@ impl Engine {
         mut request: CreateRequest,
     ) -> Result<Created, Error> {
         validate::create(&request)?;
+        if self.remaps() {
+            validate::remapped(&request.host_config)?;
+        }
         if request.config.image.is_empty() {
             return Err(Error::invalid("no image specified"));
         }

@@ -9,6 +9,7 @@ use crate::helper::client::outlet_pair;
 use crate::helper::protocol::{Ended, Outlet, Start};
 use crate::launch;
 use crate::names;
+use crate::remap::Remap;
 use parking_lot::Mutex;
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -162,8 +163,9 @@ impl Engine {
         let folders: Vec<String> =
             self.0.hierarchies.folders(&container.id).into_values().collect();
         let hostname = container.hostname();
-        let plan = launch::joining(&exec.config, &container.config, &host, folders, &hostname)?;
-        let fds = blocking(move || joined(pid)).await?;
+        let (fds, root) = blocking(move || joined(pid)).await?;
+        let (config, of) = (&exec.config, &container.config);
+        let plan = launch::joining(config, of, &host, folders, &hostname, root)?;
         let client = self.helper().await?;
         let (ours, outlets) = match outlet {
             Some(outlet) => {
@@ -259,11 +261,19 @@ impl Engine {
     }
 }
 
-/// Its first process, and its PID namespace.
-fn joined(pid: i32) -> Result<Vec<OwnedFd>, Error> {
+/// What is joined, and who is root of a container whose users are remapped.
+type Joins = (Vec<OwnedFd>, Option<(u32, u32)>);
+
+/// Its first process, its PID namespace, and its user namespace, if that is another one.
+fn joined(pid: i32) -> Result<Joins, Error> {
     let gone = || Error::conflict("the container has ended");
     let first = pidfd_open(Pid::from_raw(pid).ok_or_else(gone)?, PidfdFlags::empty())?;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let namespace = openat(CWD, format!("/proc/{pid}/ns/pid"), flags, Mode::empty())?;
-    Ok(vec![first, namespace])
+    let root = Remap::of_process(pid).and_then(|remap| remap.outside(0, 0));
+    let mut fds = vec![first, namespace];
+    if root.is_some() {
+        fds.push(openat(CWD, format!("/proc/{pid}/ns/user"), flags, Mode::empty())?);
+    }
+    Ok((fds, root))
 }

@@ -8,6 +8,7 @@ use super::Container;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::image::{Recorder, open_folder, place_entry, remove_scratch};
+use crate::remap::{Remap, acting_as};
 use crate::sys::{files, mounts};
 use oci::tar::{Entry, Kind, Reader, Time, Writer};
 use rustix::fd::{AsFd, OwnedFd};
@@ -37,6 +38,8 @@ pub struct PathStat {
 struct Place {
     root: OwnedFd,
     path: String,
+    /// Of a container whose users are others outside, while it runs.
+    remap: Option<Remap>,
     _held: Option<OwnedFd>,
 }
 
@@ -65,7 +68,7 @@ impl Engine {
         let pid = container.state().pid;
         if container.is_running() && pid > 0 {
             let root = openat(CWD, format!("/proc/{pid}/root"), flags, Mode::empty())?;
-            return Ok(Place { root, path, _held: None });
+            return Ok(Place { root, path, remap: Remap::of_process(pid), _held: None });
         }
         let inside =
             |destination: &str| path == destination || path.starts_with(&format!("{destination}/"));
@@ -80,11 +83,11 @@ impl Engine {
             }
             let root = openat(CWD, point.source.as_str(), flags, Mode::empty())?;
             let path = clean(&path[point.destination.len()..]);
-            return Ok(Place { root, path, _held: None });
+            return Ok(Place { root, path, remap: None, _held: None });
         }
         let mount = self.whole(container, writes)?;
         let root = openat(&mount, ".", flags, Mode::empty())?;
-        Ok(Place { root, path, _held: Some(mount) })
+        Ok(Place { root, path, remap: None, _held: Some(mount) })
     }
 
     /// All files of a container, mounted nowhere.
@@ -144,7 +147,7 @@ impl Engine {
         };
         let above = Path::new(&place.path).parent().and_then(Path::to_str).unwrap_or("/");
         let own = Path::new(&place.path).file_name().and_then(|name| name.to_str());
-        let mut walk = Walk::new(to);
+        let mut walk = Walk { remap: place.remap.clone(), ..Walk::new(to) };
         let missing = |_| not_found(container, path);
         match own {
             Some(own) if !follows => {
@@ -174,6 +177,23 @@ impl Engine {
             return Err(Error::invalid("container rootfs is marked read-only"));
         }
         let place = self.place(container, path, true)?;
+        let root = place.remap.as_ref().and_then(|remap| remap.outside(0, 0));
+        let write = || self.write_in(container, path, &place, archive, keeps_kinds);
+        match root {
+            // Nobody else can make anything in there.
+            Some(root) => acting_as(root, write),
+            None => write(),
+        }
+    }
+
+    fn write_in(
+        &self,
+        container: &Container,
+        path: &str,
+        place: &Place,
+        archive: impl Read,
+        keeps_kinds: bool,
+    ) -> Result<(), Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY;
         let target = match files::open_in(&place.root, &place.path, flags) {
             Ok(target) => target,
@@ -184,7 +204,13 @@ impl Engine {
         };
         let mut reader = Reader::new(archive);
         let wrong = |error: oci::tar::TarError| Error::invalid(error.to_string());
-        while let Some(entry) = reader.next_entry().map_err(wrong)? {
+        while let Some(mut entry) = reader.next_entry().map_err(wrong)? {
+            if let Some(remap) = &place.remap {
+                (entry.uid, entry.gid) = remap.outside(entry.uid, entry.gid).ok_or_else(|| {
+                    let (uid, gid) = (entry.uid, entry.gid);
+                    Error::invalid(format!("no user {uid} and group {gid} are in the container"))
+                })?;
+            }
             let relative = clean(&String::from_utf8_lossy(&entry.path));
             if relative == "/" {
                 continue;
@@ -298,6 +324,8 @@ struct Walk<W: Write> {
     marks: bool,
     /// Told where the contents of files begin.
     recorder: Option<Recorder>,
+    /// Owners as the container has them.
+    remap: Option<Remap>,
 }
 
 /// The tar of a folder that the overlay wrote, as a layer has it. Says to the recorder which of it
@@ -315,7 +343,19 @@ pub(crate) fn write_layer(
 
 impl<W: Write> Walk<W> {
     fn new(to: W) -> Walk<W> {
-        Walk { writer: Writer::new(to), links: BTreeMap::new(), marks: false, recorder: None }
+        Walk {
+            writer: Writer::new(to),
+            links: BTreeMap::new(),
+            marks: false,
+            recorder: None,
+            remap: None,
+        }
+    }
+
+    fn own(&self, entry: &mut Entry) {
+        if let Some(remap) = &self.remap {
+            (entry.uid, entry.gid) = remap.inside(entry.uid, entry.gid);
+        }
     }
 
     fn inside(&mut self, folder: &OwnedFd, name: &str, depth: u32) -> Result<(), Error> {
@@ -342,6 +382,7 @@ impl<W: Write> Walk<W> {
         let stat = rustix::fs::fstat(folder)?;
         let mut entry = header(&format!("{}/", name.trim_end_matches('/')), Kind::Folder, &stat);
         entry.xattrs = xattrs(folder);
+        self.own(&mut entry);
         self.writer.entry(&entry)?;
         if self.marks && is_opaque(folder) {
             self.writer.file(&format!("{name}/.wh..wh..opq"), 0o600, b"")?;
@@ -377,6 +418,7 @@ impl<W: Write> Walk<W> {
             return Ok(());
         }
         let mut entry = header(name, kind, &stat);
+        self.own(&mut entry);
         if kind == Kind::Symlink {
             entry.link = readlinkat(above, own, Vec::new())?.into_bytes();
         }

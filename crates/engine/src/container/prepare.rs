@@ -6,13 +6,15 @@ use crate::config::{Config, DeviceMapping, HostConfig};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::image::{Driver, Marks, Tree, merge, open_folder};
-use crate::launch::{self, Given, UserMount, list};
+use crate::launch::{self, Given, Remapped, TERMINALS, UserMount, list};
 use crate::network::Joined;
 use crate::plan::{Device, DeviceRule, MountFlags, NewNamespaces, Plan, Propagation, Root, Source};
+use crate::remap::{Remap, Space};
 use crate::sys::{files, mounts as sys_mounts};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, openat, statat};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub(super) struct Prepared {
     pub plan: Plan,
@@ -34,6 +36,8 @@ pub(super) struct Wanted {
     pub stubs: PathBuf,
     pub hostname: String,
     pub joined: Joined,
+    /// Of one whose users are remapped.
+    pub space: Option<Arc<Space>>,
     /// First processes of containers whose namespaces are joined.
     pub ipc_of: Option<i32>,
     pub pid_of: Option<i32>,
@@ -50,7 +54,7 @@ impl Engine {
         let root = root(&wanted)?;
         let etc_files = etc_files(&wanted)?;
         for point in &wanted.mounts {
-            prepare_mount(point, &root)?;
+            prepare_mount(point, &root, wanted.space.as_deref())?;
         }
         let mut mounts: Vec<UserMount> =
             wanted.mounts.iter().map(MountPoint::to_user_mount).collect();
@@ -82,6 +86,23 @@ impl Engine {
             join_pid = Some(fds.len());
             fds.push(namespace(pid, "pid")?);
         }
+        let names = new.uts;
+        let remapped = match &wanted.space {
+            Some(space) => {
+                for (is_new, fd) in [(&mut new.ipc, &space.ipc), (&mut new.uts, &space.names)] {
+                    if std::mem::take(is_new) {
+                        joins.push(fds.len());
+                        fds.push(fd.try_clone()?);
+                    }
+                }
+                fds.push(space.user.try_clone()?);
+                remap_tmpfs(&mut mounts, &space.remap);
+                let folder = text(&self.0.root);
+                let terminals = space.remap.group_outside(TERMINALS).unwrap_or(space.root.1);
+                Some(Remapped { namespace: fds.len() - 1, root: space.root, folder, terminals })
+            }
+            None => None,
+        };
         let (devices, device_rules) = devices(host)?;
         let args = list(&config.entrypoint).iter().chain(list(&config.cmd)).cloned().collect();
         let given = Given {
@@ -97,6 +118,8 @@ impl Engine {
             joins,
             join_pid,
             new,
+            names,
+            remapped,
             hostname: wanted.hostname.clone(),
             args,
             apparmor: launch::Security::parse(host)?
@@ -146,7 +169,12 @@ impl Engine {
     }
 
     /// Blocks.
-    pub(super) fn wanted(&self, container: &Container, joined: Joined) -> Result<Wanted, Error> {
+    pub(super) fn wanted(
+        &self,
+        container: &Container,
+        joined: Joined,
+        space: Option<Arc<Space>>,
+    ) -> Result<Wanted, Error> {
         let image = self.0.images.find(&container.image)?;
         let host = container.state().host.clone();
         let pid_of = |mode: &str| -> Result<Option<i32>, Error> {
@@ -175,6 +203,7 @@ impl Engine {
             stubs: self.stubs(),
             hostname: joined.hostname.clone().unwrap_or_else(|| container.hostname()),
             joined,
+            space,
         })
     }
 }
@@ -205,6 +234,22 @@ pub(crate) fn make_stubs_in(root: &OwnedFd) -> Result<(), Error> {
 /// Whether it is one of those.
 pub(crate) fn is_stub(path: &[u8]) -> bool {
     STUB_FOLDERS.iter().chain(&STUB_FILES).any(|stub| stub.as_bytes() == path)
+}
+
+/// Owners that are asked for are the container's.
+fn remap_tmpfs(mounts: &mut [UserMount], remap: &Remap) {
+    for mount in mounts {
+        let Source::Fs(_, options) = &mut mount.source else { continue };
+        for (key, value) in options {
+            let Some(number) = value.as_ref().and_then(|text| text.parse().ok()) else { continue };
+            let outside = match key.as_str() {
+                "uid" => remap.outside(number, 0).map(|(uid, _)| uid),
+                "gid" => remap.group_outside(number),
+                _ => continue,
+            };
+            *value = outside.map(|number| number.to_string());
+        }
+    }
 }
 
 /// Where the kernel has none, dockerd passes profiles over as well.
@@ -305,16 +350,25 @@ pub(crate) fn write_file(path: &Path, content: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn prepare_mount(point: &MountPoint, root: &Root) -> Result<(), Error> {
+fn prepare_mount(point: &MountPoint, root: &Root, space: Option<&Space>) -> Result<(), Error> {
     match point.kind.as_str() {
         "bind" if point.makes_source => match std::fs::metadata(&point.source) {
             Ok(_) => Ok(()),
-            Err(_) => std::fs::create_dir_all(&point.source).map_err(|error| {
-                Error::failed(format!(
-                    "error while creating mount source path '{}': {error}",
-                    point.source
-                ))
-            }),
+            Err(_) => {
+                let made = std::fs::create_dir_all(&point.source);
+                let made = made.and_then(|()| match space.map(|space| space.root) {
+                    Some((uid, gid)) => {
+                        std::os::unix::fs::chown(&point.source, Some(uid), Some(gid))
+                    }
+                    None => Ok(()),
+                });
+                made.map_err(|error| {
+                    Error::failed(format!(
+                        "error while creating mount source path '{}': {error}",
+                        point.source
+                    ))
+                })
+            }
         },
         "volume" => {
             std::fs::create_dir_all(&point.source)?;

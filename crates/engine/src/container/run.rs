@@ -8,6 +8,7 @@ use crate::error::{Error, Kind};
 use crate::helper::client::outlet_pair;
 use crate::helper::protocol::{LogFile, Outlet, Start};
 use crate::network::Joined;
+use crate::remap::Space;
 use crate::rows::CONTAINERS;
 use crate::sys::cgroup;
 use crate::{time, validate};
@@ -68,19 +69,26 @@ impl Engine {
     }
 
     async fn launch(&self, container: &Arc<Container>) -> Result<(), Error> {
-        let joined = self.join_networks(container).await?;
-        let launched = self.launch_in(container, joined).await;
+        let space = self.space_of(container).await?;
+        let joined = self.join_networks(container, space.clone()).await?;
+        let launched = self.launch_in(container, joined, space).await;
         if launched.is_err() {
             self.leave_networks(container).await;
         }
         launched
     }
 
-    async fn launch_in(&self, container: &Arc<Container>, joined: Joined) -> Result<(), Error> {
+    async fn launch_in(
+        &self,
+        container: &Arc<Container>,
+        joined: Joined,
+        space: Option<Arc<Space>>,
+    ) -> Result<(), Error> {
         let mut held =
             joined.ports.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>()?;
         let (engine, own) = (self.clone(), container.clone());
-        let prepared = blocking(move || engine.prepare(engine.wanted(&own, joined)?)).await?;
+        let prepared =
+            blocking(move || engine.prepare(engine.wanted(&own, joined, space)?)).await?;
         let Prepared { plan, fds, cgroups } = prepared;
         let client = self.helper().await?;
         let config = &container.config;
@@ -317,7 +325,11 @@ impl Engine {
     fn freeze(&self, container: &Container, frozen: bool) -> Result<(), Error> {
         let folders: Vec<String> =
             self.0.hierarchies.folders(&container.id).into_values().collect();
-        cgroup::freeze(&folders, frozen).map_err(|error| {
+        let changed = match folders.is_empty() {
+            true => crate::processes::stop(container.state().pid, frozen),
+            false => cgroup::freeze(&folders, frozen),
+        };
+        changed.map_err(|error| {
             Error::failed(format!("cannot pause container {}: {error}", container.id))
         })
     }

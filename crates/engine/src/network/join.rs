@@ -11,6 +11,7 @@ use crate::engine::{Engine, blocking, task};
 use crate::error::Error;
 use crate::launch::list;
 use crate::names;
+use crate::remap::Space;
 use crate::sys::cgroup::read;
 use net::address;
 use net_sys::Links;
@@ -44,6 +45,8 @@ struct Order {
     endpoints: Vec<(Network, EndpointSettings)>,
     linked: Vec<(IpAddr, Vec<String>)>,
     domain: String,
+    /// Has the namespace that its networks are to be in.
+    space: Option<Arc<Space>>,
 }
 
 struct Made {
@@ -59,7 +62,11 @@ pub(super) fn machine_resolv_conf() -> String {
 }
 
 impl Engine {
-    pub(crate) async fn join_networks(&self, container: &Arc<Container>) -> Result<Joined, Error> {
+    pub(crate) async fn join_networks(
+        &self,
+        container: &Arc<Container>,
+        space: Option<Arc<Space>>,
+    ) -> Result<Joined, Error> {
         let host = container.state().host.clone();
         if host.network_mode == "host" {
             return Ok(self.join_machine(container, &host));
@@ -67,7 +74,7 @@ impl Engine {
         if let Some(name) = host.network_mode.strip_prefix("container:") {
             return self.join_other(name);
         }
-        let order = self.order(container, host)?;
+        let order = Order { space, ..self.order(container, host)? };
         let networks = self.0.networks.clone();
         let made = blocking(move || networks.make(order)).await?;
         {
@@ -161,6 +168,7 @@ impl Engine {
             endpoints,
             linked,
             domain: container.config.domainname.clone(),
+            space: None,
         })
     }
 
@@ -281,7 +289,7 @@ impl Networks {
             self.apply_firewall()?;
         }
         let resolver = order.endpoints.iter().any(|(network, _)| !network.is_predefined());
-        let (namespace, sockets) = new_namespace(&ends, resolver)?;
+        let (namespace, sockets) = new_namespace(&ends, resolver, order.space.as_deref())?;
         let gateway =
             ends.first().map(|end| end.gateway).or_else(|| self.find(BRIDGE).ok()?.gateway());
         let mut name = vec![order.hostname.clone()];
@@ -515,7 +523,11 @@ pub(super) fn link_name(endpoint_id: &str) -> String {
 }
 
 /// With loopback, a link into each network, and where names are asked for.
-fn new_namespace(ends: &[Endpoint], resolver: bool) -> Result<(OwnedFd, Option<Sockets>), Error> {
+fn new_namespace(
+    ends: &[Endpoint],
+    resolver: bool,
+    space: Option<&Space>,
+) -> Result<(OwnedFd, Option<Sockets>), Error> {
     let failed = |error: std::io::Error| {
         Error::failed(format!("cannot make the container's network: {error}"))
     };
@@ -523,7 +535,7 @@ fn new_namespace(ends: &[Endpoint], resolver: bool) -> Result<(OwnedFd, Option<S
         true => None,
         false => Some(Links::open().map_err(failed)?),
     };
-    let made = net_sys::new_namespace(|namespace| {
+    let mut furnish = |namespace: &OwnedFd| {
         let mut inside = Links::open()?;
         // The first link of every namespace.
         inside.set_up(1)?;
@@ -533,6 +545,13 @@ fn new_namespace(ends: &[Endpoint], resolver: bool) -> Result<(OwnedFd, Option<S
             }
         }
         resolver.then(resolver::open).transpose()
-    });
+    };
+    let made = match space {
+        Some(space) => {
+            let furnished = net_sys::inside(&space.network, || furnish(&space.network));
+            furnished.and_then(|sockets| Ok((space.network.try_clone()?, sockets)))
+        }
+        None => net_sys::new_namespace(furnish),
+    };
     made.map_err(failed)
 }

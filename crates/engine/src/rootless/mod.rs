@@ -64,7 +64,7 @@ impl Account {
     }
 }
 
-fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(path).unwrap_or_default()
 }
 
@@ -77,7 +77,7 @@ fn accounts(passwd: &str) -> impl Iterator<Item = Account> + '_ {
 }
 
 /// Numbers that are granted to somebody: the first and how many, in the order of the file.
-fn granted(text: &str, account: &Account) -> Vec<(u32, u32)> {
+pub(crate) fn granted(text: &str, account: &Account) -> Vec<(u32, u32)> {
     let ranges = text.lines().filter_map(|line| {
         let mut fields = line.trim().split(':');
         let (who, first, count) = (fields.next()?, fields.next()?, fields.next()?);
@@ -161,7 +161,7 @@ pub fn limits() -> String {
     let ports = first.trim().parse::<u16>().unwrap_or(1024);
     let groups = match hierarchy::Hierarchies::delegated() {
         hierarchy::Hierarchies::None => {
-            "no limits and no pause, since no control groups are delegated to this user"
+            "no limits, since no control groups are delegated to this user"
         }
         _ => "limits by the control groups that are delegated",
     };
@@ -272,8 +272,11 @@ fn become_user(account: &Account) -> io::Result<()> {
 
 /// Root says it to the kernel itself.
 fn by_kernel(mappings: &Mappings, of: Pid) -> io::Result<()> {
-    let of = Pid::as_raw(Some(of));
-    for (name, lines) in [("uid_map", &mappings.users), ("gid_map", &mappings.groups)] {
+    write_maps(Pid::as_raw(Some(of)), &mappings.users, &mappings.groups)
+}
+
+pub(crate) fn write_maps(of: i32, users: &[[u32; 3]], groups: &[[u32; 3]]) -> io::Result<()> {
+    for (name, lines) in [("uid_map", users), ("gid_map", groups)] {
         let lines: Vec<String> = lines
             .iter()
             .map(|[inside, outside, count]| format!("{inside} {outside} {count}"))

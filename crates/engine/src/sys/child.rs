@@ -22,6 +22,8 @@ struct Child<'a> {
     root: Option<OwnedFd>,
     proc: Option<OwnedFd>,
     devpts: Option<OwnedFd>,
+    /// Of what it makes.
+    owner: (u32, u32),
 }
 
 /// Does all steps. The last one is the program, so this does not return.
@@ -44,7 +46,7 @@ fn prepare(steps: &[Step], fds: &[OwnedFd], report: &OwnedFd) -> Result<()> {
     // Keys of this machine's session are not the container's. Where there are none, so be it.
     let _ = raw::new_session_keyring(c"_ses.container");
     raw::close_on_exec_from(3).context(|| "cannot close what is the helper's".to_owned())?;
-    let mut child = Child { report, fds, root: None, proc: None, devpts: None };
+    let mut child = Child { report, fds, root: None, proc: None, devpts: None, owner: (0, 0) };
     for step in steps {
         child.step(step)?;
     }
@@ -61,6 +63,9 @@ impl Child<'_> {
             Step::UnshareCgroup => raw::unshare(UnshareFlags::NEWCGROUP)
                 .context(|| "cannot make a control group namespace".to_owned()),
             Step::PrivateMounts => mounts::make_private(),
+            Step::Owner { uid, gid } => self.own(*uid, *gid),
+            Step::Remap { folder, namespace } => mounts::remap(folder, self.fd(*namespace)?),
+            Step::Become { namespace, new_mounts } => self.become_root(*namespace, *new_mounts),
             Step::Root(root) => {
                 self.root = Some(mounts::mount_root(root)?);
                 Ok(())
@@ -213,6 +218,40 @@ impl Child<'_> {
                 .context(|| "cannot lead the terminal".to_owned())?;
         }
         Ok(())
+    }
+
+    fn own(&mut self, uid: u32, gid: u32) -> Result<()> {
+        self.owner = (uid, gid);
+        raw::set_file_owner(uid, gid).context(|| "cannot act as the container's root".to_owned())
+    }
+
+    fn become_root(&self, namespace: usize, new_mounts: bool) -> Result<()> {
+        use rustix::fs::{Gid, Uid};
+        let failed = || "cannot become the container's root".to_owned();
+        let (uid, gid) = (Uid::from_raw(self.owner.0), Gid::from_raw(self.owner.1));
+        // Later it is in nobody's power to give them away.
+        for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+            let is_null = rustix::fs::fstat(stream).is_ok_and(|stat| {
+                FileType::from_raw_mode(stat.st_mode).is_char_device()
+                    && rustix::fs::major(stat.st_rdev) == 1
+            });
+            if !is_null {
+                let _ = rustix::fs::fchown(stream, Some(uid), Some(gid));
+            }
+        }
+        let kind = rustix::thread::LinkNameSpaceType::User;
+        rustix::thread::move_into_link_name_space(self.fd(namespace)?, Some(kind))
+            .context(failed)?;
+        let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+        rustix::thread::set_thread_groups(&[]).context(failed)?;
+        rustix::thread::set_thread_res_gid(gid, gid, gid).context(failed)?;
+        rustix::thread::set_thread_res_uid(uid, uid, uid).context(failed)?;
+        if new_mounts {
+            raw::unshare(UnshareFlags::NEWNS).context(failed)?;
+        }
+        // Another change of who it is would have made it visible.
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
+            .context(failed)
     }
 
     /// Through a mount of the kernel's own, which nothing in the container can stand in for.

@@ -126,6 +126,16 @@ pub fn mount_root(root: &Root) -> Result<OwnedFd> {
     Ok(mount)
 }
 
+/// A folder, seen with the owners of a user namespace from here on: it covers itself.
+pub fn remap(folder: &str, namespace: impl AsFd) -> Result<()> {
+    let failed = || format!("cannot map the owners in {folder}");
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let at = openat(CWD, folder, flags, Mode::empty()).context(failed)?;
+    let copy = copy_of(&at, false).context(failed)?;
+    raw::remap_mount(&copy, namespace).context(failed)?;
+    attach(&copy, &at).context(failed)
+}
+
 /// Through this path a mount itself can be named.
 fn proc_path(fd: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", fd.as_raw_fd())

@@ -94,12 +94,10 @@ pub fn become_program(process: &Process) -> Result<std::convert::Infallible> {
 fn stay_first() -> Result<()> {
     use rustix::process::{Pid, WaitOptions, wait};
     raw::block_signals();
-    let pid = match raw::fork(0).context(|| "cannot start the program".to_owned())? {
-        raw::Forked::Child => {
-            raw::reset_signals();
-            return Ok(());
-        }
-        raw::Forked::Parent { pid, .. } => pid,
+    let forked = raw::fork_plainly().context(|| "cannot start the program".to_owned())?;
+    let Some(pid) = forked else {
+        raw::reset_signals();
+        return Ok(());
     };
     raw::close_from(3);
     loop {

@@ -20,6 +20,16 @@ pub fn fork(namespaces: u64) -> io::Result<Forked> {
     clone(namespaces, libc::SIGCHLD)
 }
 
+/// The same without anything new, by a call that the usual filter of a container lets through. Gives the child's
+/// number; none in the child.
+pub fn fork_plainly() -> io::Result<Option<Pid>> {
+    // SAFETY: as above, the caller has one thread.
+    match unsafe { libc::fork() } {
+        pid if pid >= 0 => Ok(Pid::from_raw(pid)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// The same, but the new process is the child of this one's parent, as this one is.
 pub fn fork_beside(namespaces: u64) -> io::Result<Forked> {
     clone(namespaces | libc::CLONE_PARENT as u64, 0)
@@ -46,6 +56,64 @@ fn clone(flags: u64, exit_signal: libc::c_int) -> io::Result<Forked> {
         }
         _ => Err(io::Error::last_os_error()),
     }
+}
+
+/// A process in new namespaces that does nothing, and ends when nobody holds the other end of `wait` any more.
+/// With `join` they belong to that user namespace; else they, and one of users, are new. Says on `told` when it is
+/// there. Unlike [`fork`] for a process with many threads: the child makes a few calls and touches no memory that
+/// others share.
+pub fn fork_waiting(
+    namespaces: libc::c_int,
+    join: Option<&OwnedFd>,
+    wait: &OwnedFd,
+    held: &OwnedFd,
+    told: &OwnedFd,
+) -> io::Result<Pid> {
+    let new = if join.is_some() { 0 } else { namespaces | libc::CLONE_NEWUSER };
+    match clone(new as u64, libc::SIGCHLD)? {
+        Forked::Parent { pid, .. } => Ok(pid),
+        Forked::Child => {
+            let mut byte = 1_u8;
+            // SAFETY: the child is alone with its copy of the descriptors and of this stack, and never returns.
+            unsafe {
+                libc::close(held.as_raw_fd());
+                let joined = match join {
+                    Some(fd) => {
+                        libc::setns(fd.as_raw_fd(), libc::CLONE_NEWUSER) == 0
+                            && libc::unshare(namespaces) == 0
+                    }
+                    None => true,
+                };
+                byte = if joined { byte } else { 0 };
+                libc::write(told.as_raw_fd(), (&raw const byte).cast(), 1);
+                while libc::read(wait.as_raw_fd(), (&raw mut byte).cast(), 1) < 0
+                    && *libc::__errno_location() == libc::EINTR
+                {}
+                libc::_exit(0)
+            }
+        }
+    }
+}
+
+/// Files that this thread makes belong to these numbers from now on; what it may do stays. Only the calling
+/// thread, which is one of its own or the only one.
+pub fn set_file_owner(uid: u32, gid: u32) -> rustix::io::Result<()> {
+    // SAFETY: touches no memory. Both calls give the number before, not whether it was set.
+    unsafe {
+        libc::syscall(libc::SYS_setfsgid, gid);
+        libc::syscall(libc::SYS_setfsuid, uid);
+    }
+    // The change took privileges over files away.
+    let mut sets = rustix::thread::capabilities(None)?;
+    sets.effective = sets.permitted;
+    rustix::thread::set_capabilities(None, sets)
+}
+
+/// What is seen through a mount that is attached nowhere yet has other owners from now on: those of a user
+/// namespace.
+pub fn remap_mount(mount: impl AsFd, namespace: impl AsFd) -> rustix::io::Result<()> {
+    let namespace = namespace.as_fd().as_raw_fd() as u64;
+    set_mount(mount.as_fd().as_raw_fd(), false, libc::MOUNT_ATTR_IDMAP, 0, namespace)
 }
 
 /// How much of what was written to a unix socket its other end has not read yet.
@@ -154,6 +222,16 @@ pub fn mount_setattr(
     attr_set: u64,
     attr_clear: u64,
 ) -> rustix::io::Result<()> {
+    set_mount(mount.as_fd().as_raw_fd(), recursive, attr_set, attr_clear, 0)
+}
+
+fn set_mount(
+    mount: libc::c_int,
+    recursive: bool,
+    attr_set: u64,
+    attr_clr: u64,
+    userns_fd: u64,
+) -> rustix::io::Result<()> {
     #[repr(C)]
     struct MountAttr {
         attr_set: u64,
@@ -161,13 +239,13 @@ pub fn mount_setattr(
         propagation: u64,
         userns_fd: u64,
     }
-    let attr = MountAttr { attr_set, attr_clr: attr_clear, propagation: 0, userns_fd: 0 };
+    let attr = MountAttr { attr_set, attr_clr, propagation: 0, userns_fd };
     let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: the path is an empty string, the structure is as the kernel's first version of it.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            mount.as_fd().as_raw_fd(),
+            mount,
             c"".as_ptr(),
             flags,
             &raw const attr,
