@@ -188,7 +188,7 @@ def test_from_one_to_the_other(tmp_path):
     """Images are good for both; a container keeps what it wrote."""
     engine = Engine(tmp_path, ["--storage-driver", "overlay2"]).start()
     engine.bootstrap()
-    engine.docker("run", "--name", "early", "busybox", "sh", "-c", "echo early >>/etc/passwd; rm /bin/wc; echo $(tail -n 1 /etc/passwd)")
+    engine.docker("run", "--name", "early", "--network", "none", "busybox", "sh", "-c", "echo early >>/etc/passwd; rm /bin/wc; echo $(tail -n 1 /etc/passwd)")
     changes = engine.docker("diff", "early")
     assert engine.cloud.terminate() == 0
     engine.cloud.args[engine.cloud.args.index("overlay2")] = "vfs"
@@ -196,14 +196,14 @@ def test_from_one_to_the_other(tmp_path):
     assert engine.docker("diff", "early") == changes
     assert engine.docker("start", "-a", "early") == "early"
     assert engine.docker("diff", "early") == changes
-    engine.docker("run", "--name", "late", "busybox", "sh", "-c", "echo late >>/etc/passwd; tail -n 1 /etc/passwd")
+    engine.docker("run", "--name", "late", "--network", "none", "busybox", "sh", "-c", "echo late >>/etc/passwd; tail -n 1 /etc/passwd")
     assert engine.cloud.terminate() == 0
     engine.cloud.args[engine.cloud.args.index("vfs")] = "overlay2"
     engine.cloud.start()
     for name in ("early", "late"):
         assert engine.docker("start", "-a", name) == name
         assert engine.inspect(name)["Driver"] == "vfs"
-    engine.docker("run", "--rm", "busybox", "wc", "/etc/passwd")
+    engine.docker("run", "--rm", "--network", "none", "busybox", "wc", "/etc/passwd")
     engine.close()
 
 
