@@ -88,6 +88,14 @@ def test_urls_that_are_refused(account, bucket, expires, change, part):
     assert code(answer) == (403, "AccessDenied") and part in answer.text, answer.text
 
 
+def test_a_url_is_good_for_one_operation(account, bucket):
+    assert requests.get(url(account, f"/{bucket}", "4000000000")).status_code == 200
+    signed = url(account, f"/{bucket}", "4000000000")
+    for other in ("encryption", "publicAccessBlock", "ownershipControls", "policyStatus"):
+        answer = requests.get(f"{signed}&{other}")
+        assert code(answer) == (403, "SignatureDoesNotMatch"), other
+
+
 def test_a_refusal_shows_what_was_signed(account, bucket):
     answer = requests.get(url(account, f"/{bucket}/k", "4000000000", acl=""))
     assert code(answer) == (403, "SignatureDoesNotMatch")

@@ -37,24 +37,39 @@ pub fn is_accepted_in(region: &str) -> bool {
     REGIONS.contains(&region)
 }
 
-/// The parameters that are part of the resource.
-const SUBRESOURCES: [&str; 37] = [
+/// The parameters that are part of the resource. AWS's list ends with those of 2014; here it has all that pick
+/// an operation, so that nobody makes another request of one that was signed.
+const SUBRESOURCES: [&str; 52] = [
+    "abac",
     "accelerate",
     "acl",
     "analytics",
+    "annotation",
+    "attributes",
     "cors",
     "defaultObjectAcl",
     "delete",
+    "encryption",
+    "intelligent-tiering",
     "inventory",
     "legal-hold",
     "lifecycle",
     "location",
     "logging",
+    "metadataAnnotationTable",
+    "metadataConfiguration",
+    "metadataInventoryTable",
+    "metadataJournalTable",
+    "metadataTable",
     "metrics",
     "notification",
     "object-lock",
+    "ownershipControls",
     "partNumber",
     "policy",
+    "policyStatus",
+    "publicAccessBlock",
+    "renameObject",
     "replication",
     "requestPayment",
     "response-cache-control",
@@ -67,6 +82,7 @@ const SUBRESOURCES: [&str; 37] = [
     "retention",
     "select",
     "select-type",
+    "session",
     "storageClass",
     "tagging",
     "torrent",
@@ -77,6 +93,11 @@ const SUBRESOURCES: [&str; 37] = [
     "versions",
     "website",
 ];
+
+/// Whether a parameter of that name is signed.
+pub fn is_signed(parameter: &str) -> bool {
+    SUBRESOURCES.contains(&parameter)
+}
 
 /// HMAC-SHA1 of the text, in Base64.
 pub fn sign(secret: &str, text: &str) -> String {
@@ -336,8 +357,7 @@ impl Presented<'_> {
 /// Sorted by name, values decoded; what has no `=` gets none.
 fn put_subresources(query: &str, text: &mut String) {
     let name = |pair: &&str| pair.split('=').next().unwrap_or_default().to_owned();
-    let mut picked: Vec<&str> =
-        query.split('&').filter(|pair| SUBRESOURCES.contains(&&*name(pair))).collect();
+    let mut picked: Vec<&str> = query.split('&').filter(|pair| is_signed(&name(pair))).collect();
     picked.sort_by_key(name);
     for (index, pair) in picked.into_iter().enumerate() {
         text.push(if index == 0 { '?' } else { '&' });

@@ -97,6 +97,8 @@ fn urls() {
     check_url("&Expires=1795199400", "", NOW, parts);
     check_url("Expires=1795199400", "Expires=1795199400&Expires=1795199400", NOW, parts);
     check_url("Signature=", "Signature=&x=", NOW, parts);
+    check_url("Signature=", "encryption&Signature=", NOW, MISMATCH);
+    check_url("Signature=", "x-id=a&Signature=", NOW, "ok");
     check_url("Signature=", "Signature=a&Signature=", NOW, parts);
     check_url("AWSAccessKeyId=AKIAIOSFODNN7EXAMPLE", "AWSAccessKeyId=", NOW, parts);
     for (bad, shown) in
