@@ -29,13 +29,19 @@ def test_list_is_by_name_and_of_this_account_only(account, other):
     assert [b["Name"] for b in account.s3.list_buckets()["Buckets"]] == names
 
 
-def test_list_buckets_in_pages_and_by_prefix(account):
+def test_list_buckets_in_pages_and_by_prefix(account, other):
     names = sorted(account.new_bucket(stem) for stem in ("aa", "ab", "ba", "bb", "bc"))
     first = account.s3.list_buckets(MaxBuckets=2)
     assert [b["Name"] for b in first["Buckets"]] == names[:2]
     pages = account.s3.get_paginator("list_buckets").paginate(PaginationConfig={"PageSize": 2})
     assert [b["Name"] for page in pages for b in page["Buckets"]] == names
     assert [b["Name"] for b in account.s3.list_buckets(Prefix="b")["Buckets"]] == names[2:]
+    token = first["ContinuationToken"]
+    for wrong in ({"ContinuationToken": names[0]}, {"ContinuationToken": token, "Prefix": "b"}):
+        with refused("InvalidArgument", 400, "The continuation token provided is incorrect"):
+            account.s3.list_buckets(**wrong)
+    with refused("InvalidArgument", 400, "The continuation token provided is incorrect"):
+        other.s3.list_buckets(ContinuationToken=token)
 
 
 def test_make_it_again(account, other):

@@ -379,14 +379,20 @@ pub fn list(tx: &Tx, cx: &Cx, input: &ListBucketsInput) -> Result<ListBucketsOut
     let owned = Scope::Account(cx.account);
     let prefix = input.prefix.clone().unwrap_or_default();
     let mut names = tx.scan(&BUCKETS_OF_ACCOUNT, &owned).prefix(&store::Stem(&prefix));
+    let place = cx.token_place(&[&prefix]);
     if let Some(token) = &input.continuation_token {
-        names = names.after(token.as_str());
+        let after = cx.door.open_token(&place, token).ok_or_else(|| {
+            Error::new(&e::INVALID_ARGUMENT, "The continuation token provided is incorrect")
+                .detail("ArgumentName", "continuation-token")
+        })?;
+        names = names.after(after.as_str());
     }
     let mut buckets = Vec::new();
     let mut more = None;
     while let Some(name) = names.next_key()? {
         if buckets.len() == max as usize {
-            more = buckets.last().and_then(|b: &Bucket| b.name.clone());
+            let last = buckets.last().and_then(|b: &Bucket| b.name.as_deref());
+            more = last.map(|name| cx.door.seal_token(&place, name));
             break;
         }
         let Some(row) = tx.get(&BUCKETS, &Scope::Global, &name)? else { continue };
