@@ -1,8 +1,10 @@
 //! Sorted keys, searched by eight bytes of each.
 //!
 //! What all keys begin with is compared once, then the eight bytes that follow it, which lie side by
-//! side: a search touches a few cache lines instead of a key's memory per step. Keys that are equal
-//! that far are left to the caller.
+//! side: a search touches a few cache lines instead of a key's memory per step. Where there are many, it
+//! begins at the place that the proportion tells, as keys are often hashes, or nearly counted up: its
+//! cache lines are then neighbours, and seldom more than four. Keys that are equal that far are left to
+//! the caller.
 
 use super::codec::common_prefix;
 use std::cmp::Ordering;
@@ -24,6 +26,46 @@ pub(super) fn head(rest: &[u8]) -> u64 {
     u64::from_be_bytes(word)
 }
 
+/// Fewer are searched by halves at once: they lie in a few cache lines.
+const MANY: usize = 64;
+
+/// How many numbers, of those that stand in order, are below `wanted`.
+fn below(all: &[u64], wanted: u64) -> usize {
+    let half = |from: usize, to: usize| from + all[from..to].partition_point(|one| *one < wanted);
+    let (Some(&first), Some(&last)) = (all.first(), all.last()) else { return 0 };
+    if wanted <= first {
+        return 0;
+    }
+    if wanted > last {
+        return all.len();
+    }
+    if all.len() < MANY {
+        return half(0, all.len());
+    }
+    let share = (wanted - first) as f64 / (last - first) as f64;
+    let guess = ((share * (all.len() - 1) as f64) as usize).min(all.len() - 1);
+    // Wider and wider steps, so that a guess that is far off costs twice a search by halves.
+    let mut step = 8;
+    if all[guess] < wanted {
+        let mut low = guess;
+        loop {
+            let high = low.saturating_add(step);
+            match all.get(high) {
+                Some(one) if *one < wanted => (low, step) = (high, step * 2),
+                found => return half(low, found.map_or(all.len(), |_| high)),
+            }
+        }
+    }
+    let mut high = guess;
+    loop {
+        let low = high.saturating_sub(step);
+        if low == 0 || all[low] < wanted {
+            return half(low, high);
+        }
+        (high, step) = (low, step * 2);
+    }
+}
+
 impl Fences {
     /// Of keys in order.
     pub(super) fn new<'a>(keys: impl Iterator<Item = &'a [u8]> + Clone) -> Self {
@@ -43,7 +85,7 @@ impl Fences {
             Ordering::Greater => all..all,
             Ordering::Equal => {
                 let wanted = head(&key[self.prefix.len()..]);
-                let start = self.heads.partition_point(|head| *head < wanted);
+                let start = below(&self.heads, wanted);
                 let same = self.heads[start..].iter().take_while(|head| **head == wanted);
                 // Long rows of equal heads are rare, and then worth a second search.
                 let end = match same.take(16).count() {
@@ -58,7 +100,30 @@ impl Fences {
 
 #[cfg(test)]
 mod tests {
-    use super::Fences;
+    use super::{Fences, below};
+    use base::{Entropy, SeededEntropy};
+
+    #[test]
+    fn places_are_found_wherever_the_guess_is() {
+        let chance = SeededEntropy::new(1);
+        for round in 0..400 {
+            let len = chance.below(300);
+            let number = || match round % 4 {
+                0 => chance.next_u64(),
+                // Many at one end, and a few far away.
+                1 => 1 << chance.below(64),
+                2 => chance.below(40),
+                _ => u64::MAX - chance.below(1_000),
+            };
+            let mut all: Vec<u64> = (0..len).map(|_| number()).collect();
+            all.sort_unstable();
+            let wanted = all.iter().flat_map(|one| [*one, one.saturating_add(1), one / 2]);
+            for wanted in wanted.chain([0, u64::MAX]) {
+                let expected = all.iter().filter(|one| **one < wanted).count();
+                assert_eq!(below(&all, wanted), expected, "{wanted} in {all:?}");
+            }
+        }
+    }
 
     fn check(keys: &[&str], wanted: &str) {
         let fences = Fences::new(keys.iter().map(|key| key.as_bytes()));

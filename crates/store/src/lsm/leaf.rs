@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, ControlFlow};
 
 /// What a leaf has room for: when there are so many, it is divided.
 const ENTRIES_MAX: usize = 64;
@@ -223,19 +223,18 @@ impl Leaves {
         (entry.key == key).then(|| entry.value.clone())
     }
 
-    /// Up to `count` entries after the place, or before it, latest first; `None` is before all of
-    /// them, or after.
+    /// Up to `count` entries after the place, or before it, latest first, unless `take` has enough
+    /// before; `None` is before all of them, or after.
     pub(super) fn from(
         &self,
-        place: Option<(&[u8], Version)>,
+        mut place: Option<(&[u8], Version)>,
         reverse: bool,
         count: usize,
-        mut take: impl FnMut(&Entry),
+        mut take: impl FnMut(&Entry) -> ControlFlow<()>,
     ) {
         let mut left = count;
         let leaves = self.0.read();
-        let bound = place.as_ref().map(|place| place as &dyn Place);
-        let own = match bound {
+        let own = match &place {
             Some(place) => floor(&leaves, place),
             None if reverse => leaves.last_key_value(),
             None => leaves.first_key_value(),
@@ -244,21 +243,24 @@ impl Leaves {
         if reverse {
             for (_, leaf) in leaves.range::<Fence, _>(..=own).rev() {
                 let leaf = leaf.read();
-                let end =
-                    place.map_or(leaf.entries.len(), |(key, version)| leaf.before(key, version));
-                leaf.entries[..end].iter().rev().take(left).for_each(&mut take);
+                // What is behind the leaf where it begins lies behind the place too.
+                let end = match place.take() {
+                    Some((key, version)) => leaf.before(key, version),
+                    None => leaf.entries.len(),
+                };
+                let more = leaf.entries[..end].iter().rev().take(left).try_for_each(&mut take);
                 left = left.saturating_sub(end);
-                if left == 0 {
+                if more.is_break() || left == 0 {
                     return;
                 }
             }
         } else {
             for (_, leaf) in leaves.range::<Fence, _>(own..) {
                 let leaf = leaf.read();
-                let start = place.map_or(0, |place| leaf.after(place));
-                leaf.entries[start..].iter().take(left).for_each(&mut take);
+                let start = place.take().map_or(0, |place| leaf.after(place));
+                let more = leaf.entries[start..].iter().take(left).try_for_each(&mut take);
                 left = left.saturating_sub(leaf.entries.len() - start);
-                if left == 0 {
+                if more.is_break() || left == 0 {
                     return;
                 }
             }
@@ -329,6 +331,7 @@ mod tests {
             leaves.from(place, reverse, count, |entry| {
                 let key = String::from_utf8(entry.key.to_vec()).expect("text");
                 seen.push((key, std::cmp::Reverse(entry.version)));
+                ControlFlow::Continue(())
             });
             assert_eq!(seen.iter().collect::<Vec<_>>(), expected);
         }

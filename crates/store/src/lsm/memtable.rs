@@ -5,6 +5,7 @@ use super::{Entry, filter};
 use crate::engine::Version;
 use bytes::Bytes;
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering as Memory};
 use std::sync::{Arc, OnceLock};
 
@@ -118,13 +119,15 @@ pub(super) struct MemCursor {
     /// Only these versions: after the first, up to the second.
     versions: (Version, Version),
     reverse: bool,
+    /// Nothing is read beyond the gap before this key.
+    end: Option<Bytes>,
     /// What is read already, the next one last.
     ahead: Vec<Entry>,
     from: From,
     chunk: usize,
 }
 
-const CHUNK_MIN: usize = 4;
+const CHUNK_MIN: usize = 16;
 const CHUNK_MAX: usize = 128;
 
 impl MemCursor {
@@ -133,8 +136,13 @@ impl MemCursor {
         versions: (Version, Version),
         reverse: bool,
     ) -> Self {
-        let from = From::Nothing;
-        Self { memtable, versions, reverse, ahead: Vec::new(), from, chunk: CHUNK_MIN }
+        let (end, ahead, from) = (None, Vec::new(), From::Nothing);
+        Self { memtable, versions, reverse, end, ahead, from, chunk: CHUNK_MIN }
+    }
+
+    /// The same, up to the gap before a key.
+    pub(super) fn until(self, end: Bytes) -> Self {
+        Self { end: Some(end), ..self }
     }
 
     /// To the gap before `key` (`None`: the end); entries beyond it, in the cursor's direction, follow.
@@ -169,7 +177,11 @@ impl MemCursor {
         };
         let mut seen = 0;
         let mut last = None;
-        self.memtable.leaves.from(place, self.reverse, self.chunk, |entry| {
+        let (end, reverse) = (self.end.as_ref(), self.reverse);
+        self.memtable.leaves.from(place, reverse, self.chunk, |entry| {
+            if end.is_some_and(|end| entry.beyond(end, reverse)) {
+                return ControlFlow::Break(());
+            }
             if entry.version > self.versions.0 && entry.version <= self.versions.1 {
                 self.ahead.push(entry.clone());
             }
@@ -177,6 +189,7 @@ impl MemCursor {
             if seen == self.chunk {
                 last = Some((entry.key.clone(), entry.version));
             }
+            ControlFlow::Continue(())
         });
         self.ahead.reverse();
         self.from = last.map_or(From::Nothing, |(key, version)| From::Entry(key, version));

@@ -3,6 +3,7 @@
 use super::Entry;
 use super::memtable::MemCursor;
 use super::run::RunCursor;
+use bytes::Bytes;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
@@ -32,6 +33,19 @@ impl Source {
             Self::Run(cursor) => cursor.seek(key),
         }
     }
+}
+
+#[inline]
+fn next_before(
+    source: &mut Source,
+    end: Option<&Bytes>,
+    reverse: bool,
+) -> io::Result<Option<Entry>> {
+    let entry = source.next()?;
+    Ok(match end {
+        Some(end) => entry.filter(|entry| !entry.beyond(end, reverse)),
+        None => entry,
+    })
 }
 
 /// The next entry of a source. The greatest in the heap is the next of all.
@@ -70,31 +84,51 @@ impl Eq for Head {}
 #[derive(Debug)]
 pub(super) struct Merge {
     sources: Vec<Source>,
+    /// Of those sources that have anything before the end.
     heads: BinaryHeap<Head>,
     reverse: bool,
+    end: Option<Bytes>,
 }
 
 impl Merge {
     /// Sources newest first.
     pub(super) fn new(sources: Vec<Source>, reverse: bool) -> Self {
-        Self { sources, heads: BinaryHeap::new(), reverse }
+        Self { sources, heads: BinaryHeap::new(), reverse, end: None }
+    }
+
+    /// The same, up to the gap before `end`. Of a short range most sources have nothing: what they have
+    /// beyond it is compared with nothing but the end.
+    pub(super) fn until(self, end: Bytes) -> Self {
+        let ended = |source| match source {
+            Source::Mem(cursor) => Source::Mem(cursor.until(end.clone())),
+            run @ Source::Run(_) => run,
+        };
+        let sources = self.sources.into_iter().map(ended).collect();
+        Self { sources, end: Some(end), ..self }
     }
 
     /// Before the first [`Merge::next`]: to the gap before `key`, or to the end (`None`).
     pub(super) fn start(&mut self, key: Option<&[u8]>) -> io::Result<()> {
-        for (at, source) in self.sources.iter_mut().enumerate() {
-            source.seek(key)?;
-            if let Some(entry) = source.next()? {
+        for at in 0..self.sources.len() {
+            self.sources[at].seek(key)?;
+            if let Some(entry) = self.next_of(at)? {
                 self.heads.push(Head { entry, source: at, reverse: self.reverse });
             }
         }
         Ok(())
     }
 
+    /// The next entry of one source; one that is at its end is not asked again.
+    #[inline]
+    fn next_of(&mut self, source: usize) -> io::Result<Option<Entry>> {
+        next_before(&mut self.sources[source], self.end.as_ref(), self.reverse)
+    }
+
     #[inline]
     pub(super) fn next(&mut self) -> io::Result<Option<Entry>> {
         let Some(mut head) = self.heads.peek_mut() else { return Ok(None) };
-        match self.sources[head.source].next()? {
+        let source = &mut self.sources[head.source];
+        match next_before(source, self.end.as_ref(), self.reverse)? {
             Some(entry) => Ok(Some(std::mem::replace(&mut head.entry, entry))),
             None => Ok(Some(PeekMut::pop(head).entry)),
         }
@@ -108,7 +142,7 @@ impl Merge {
             }
             let source = &mut self.sources[head.source];
             source.seek(Some(key))?;
-            match source.next()? {
+            match next_before(source, self.end.as_ref(), self.reverse)? {
                 Some(entry) => head.entry = entry,
                 None => {
                     PeekMut::pop(head);

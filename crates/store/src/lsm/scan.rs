@@ -62,6 +62,11 @@ impl Scan {
     }
 
     fn start(&mut self) -> io::Result<()> {
+        let end = if self.reverse { Some(self.lower.clone()) } else { self.upper.clone() };
+        if let Some(end) = end {
+            let sources = std::mem::replace(&mut self.merge, Merge::new(Vec::new(), self.reverse));
+            self.merge = sources.until(end);
+        }
         let from = if self.reverse { self.upper.as_deref() } else { Some(&self.lower[..]) };
         self.merge.start(from)?;
         self.state = State::Going;
@@ -70,9 +75,6 @@ impl Scan {
 
     fn next_forward(&mut self) -> io::Result<Option<(Bytes, Bytes)>> {
         while let Some(entry) = self.merge.next()? {
-            if self.upper.as_ref().is_some_and(|upper| entry.key >= *upper) {
-                break;
-            }
             if entry.version > self.at || self.last.as_ref() == Some(&entry.key) {
                 continue;
             }
@@ -88,9 +90,6 @@ impl Scan {
     fn next_reverse(&mut self) -> io::Result<Option<(Bytes, Bytes)>> {
         let live = |entry: Entry| entry.value.map(|value| (entry.key, value));
         while let Some(entry) = self.merge.next()? {
-            if entry.key < self.lower {
-                break;
-            }
             if entry.version > self.at {
                 continue;
             }
