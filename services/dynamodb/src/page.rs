@@ -3,7 +3,8 @@
 use crate::capacity::{ReadUnits, read_units};
 use crate::error::{bad_parameter, invalid};
 use crate::keyspace::{index_key, item_key, partition_of, pick};
-use crate::params::{check_condition, check_projection};
+use crate::legacy;
+use crate::params::{Params, Parsed, attributes_to_get, check_condition, check_projection};
 use crate::rows::{ITEMS, IndexRow, ItemRow, RawKey};
 use crate::table::Table;
 use crate::throttle::{Use, Way};
@@ -11,7 +12,7 @@ use crate::write::read_item;
 use api::{Error, Tx};
 use expression::{Condition, Projection};
 use item::{Item, Map, Value};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use store::Scan;
 
 pub(crate) const PAGE_BYTES_MAX: usize = 1024 * 1024;
@@ -217,6 +218,106 @@ impl<'t> Source<'t> {
     }
 }
 
+/// What Query and Scan say alike.
+pub(crate) struct Asked<'i> {
+    pub filter: Option<&'i String>,
+    /// The older filter and the parameter that it comes by.
+    pub older_filter: (&'static str, Option<&'i BTreeMap<String, gen_dynamodb::Condition>>),
+    pub operator: Option<&'i String>,
+    pub names: Option<&'i BTreeMap<String, String>>,
+    pub values: Option<&'i Item>,
+    pub projection: Option<&'i String>,
+    pub to_get: Option<&'i Vec<String>>,
+    pub select: Option<&'i String>,
+    pub limit: Option<i32>,
+    pub consistent: Option<bool>,
+}
+
+macro_rules! asked {
+    ($input:expr, $older:literal, $older_filter:ident) => {
+        crate::page::Asked {
+            filter: $input.filter_expression.as_ref(),
+            older_filter: ($older, $input.$older_filter.as_ref()),
+            operator: $input.conditional_operator.as_ref(),
+            names: $input.expression_attribute_names.as_ref(),
+            values: $input.expression_attribute_values.as_ref(),
+            projection: $input.projection_expression.as_ref(),
+            to_get: $input.attributes_to_get.as_ref(),
+            select: $input.select.as_ref(),
+            limit: $input.limit,
+            consistent: $input.consistent_read,
+        }
+    };
+}
+
+/// The answer with a page, of Query or Scan.
+macro_rules! answer {
+    ($output:ident, $input:expr, $table:expr, $reading:expr, $page:expr) => {{
+        let wanted = crate::capacity::Wanted::of($input.return_consumed_capacity.as_ref());
+        let page = $page;
+        Ok($output {
+            items: ($reading.select != crate::page::Select::Count).then_some(page.items),
+            count: Some(page.count as i32),
+            scanned_count: Some(page.scanned as i32),
+            last_evaluated_key: page.last,
+            consumed_capacity: crate::capacity::of_reads($table, wanted, &page.units),
+        })
+    }};
+}
+
+pub(crate) use {answer, asked};
+
+impl<'i> Asked<'i> {
+    /// The names and values with its expressions; Query has one more, in its new form or its older one.
+    pub fn params(
+        &self,
+        parsed: &'i Parsed,
+        keys: Option<(bool, bool)>,
+    ) -> Result<Params<'i>, Error> {
+        let mut expressions = vec![("FilterExpression", self.filter.is_some())];
+        let mut older = vec![
+            ("AttributesToGet", self.to_get.is_some()),
+            (self.older_filter.0, self.older_filter.1.is_some()),
+            ("ConditionalOperator", self.operator.is_some()),
+        ];
+        if let Some((keys, older_keys)) = keys {
+            expressions.push(("KeyConditionExpression", keys));
+            older.push(("KeyConditions", older_keys && keys));
+        }
+        expressions.push(("ProjectionExpression", self.projection.is_some()));
+        Params::new(parsed, self.names, self.values, &expressions, &older)
+    }
+
+    pub fn older_filter(&self) -> Result<Option<Condition>, Error> {
+        let (member, filter) = self.older_filter;
+        legacy::filter(member, filter, self.operator)
+    }
+
+    pub fn older_projection(&self) -> Result<Option<Projection>, Error> {
+        attributes_to_get(self.to_get)
+    }
+
+    /// All of it, once what is older has been read; nothing may come after it that uses a placeholder.
+    pub fn wishes(
+        &self,
+        mut params: Params<'_>,
+        filter: Option<Condition>,
+        projection: Option<Projection>,
+    ) -> Result<Wishes<'i>, Error> {
+        let own_filter = params.condition("FilterExpression", self.filter)?;
+        let own_projection = params.projection(self.projection)?;
+        params.finish()?;
+        Ok(Wishes {
+            filter: own_filter.or(filter),
+            projection: own_projection.or(projection),
+            by_name: if self.to_get.is_some() { "AttributesToGet" } else { "ProjectionExpression" },
+            select: self.select,
+            limit: self.limit,
+            consistent: self.consistent == Some(true),
+        })
+    }
+}
+
 /// What a page shall have, as the request says it.
 pub(crate) struct Wishes<'i> {
     pub filter: Option<Condition>,
@@ -245,11 +346,6 @@ impl Wishes<'_> {
             partitions: None,
         })
     }
-}
-
-/// The parameter that a projection comes by.
-pub(crate) fn projection_name(older: bool) -> &'static str {
-    if older { "AttributesToGet" } else { "ProjectionExpression" }
 }
 
 /// How a page is read once its range is known.

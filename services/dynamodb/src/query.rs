@@ -1,11 +1,9 @@
 //! Query: the items of one partition, in order of the sort key.
 
-use crate::capacity::{self, Wanted};
 use crate::error::{bad_parameter, invalid};
 use crate::keyspace::{after, partition};
 use crate::names::TableName;
-use crate::page::{Select, Source, Wishes, projection_name, rows};
-use crate::params::{Params, attributes_to_get};
+use crate::page::{Source, Wishes, answer, asked, rows};
 use crate::rows::{ItemRow, RawKey};
 use crate::{DynamoDb, legacy};
 use api::{Cx, Error, Tx};
@@ -44,14 +42,7 @@ impl DynamoDb {
             scan = scan.reverse();
         }
         let page = source.admitted(tx, Some(&range.prefix), scan, &reading)?;
-        let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
-        Ok(QueryOutput {
-            items: (reading.select != Select::Count).then_some(page.items),
-            count: Some(page.count as i32),
-            scanned_count: Some(page.scanned as i32),
-            last_evaluated_key: page.last,
-            consumed_capacity: capacity::of_reads(&table, wanted, &page.units),
-        })
+        answer!(QueryOutput, input, &table, reading, page)
     }
 
     /// What can be read of the request without its table: the key conditions, and the rest.
@@ -60,48 +51,23 @@ impl DynamoDb {
         input: &'i QueryInput,
     ) -> Result<(Vec<KeyCondition>, Wishes<'i>), Error> {
         let (older_keys, keys) = (&input.key_conditions, &input.key_condition_expression);
-        let mut params = Params::new(
-            &self.parsed,
-            input.expression_attribute_names.as_ref(),
-            input.expression_attribute_values.as_ref(),
-            &[
-                ("FilterExpression", input.filter_expression.is_some()),
-                ("KeyConditionExpression", keys.is_some()),
-                ("ProjectionExpression", input.projection_expression.is_some()),
-            ],
-            &[
-                ("AttributesToGet", input.attributes_to_get.is_some()),
-                ("QueryFilter", input.query_filter.is_some()),
-                ("ConditionalOperator", input.conditional_operator.is_some()),
-                ("KeyConditions", older_keys.is_some() && keys.is_some()),
-            ],
-        )?;
-        let operator = input.conditional_operator.as_ref();
-        let older = legacy::filter("QueryFilter", input.query_filter.as_ref(), operator)?;
-        let older_projection = attributes_to_get(input.attributes_to_get.as_ref())?;
+        let asked = asked!(input, "QueryFilter", query_filter);
+        let mut params =
+            asked.params(&self.parsed, Some((keys.is_some(), older_keys.is_some())))?;
+        let (older, older_projection) = (asked.older_filter()?, asked.older_projection()?);
         if older_keys.is_none() && keys.is_none() {
             return Err(invalid(
                 "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.",
             ));
         }
         let keys = params.condition("KeyConditionExpression", keys.as_ref())?;
-        let filter = params.condition("FilterExpression", input.filter_expression.as_ref())?;
-        let projection = params.projection(input.projection_expression.as_ref())?;
-        params.finish()?;
+        let wishes = asked.wishes(params, older, older_projection)?;
         let conditions = match (&keys, older_keys) {
             (Some(condition), _) => {
                 key_conditions(condition).map_err(|error| invalid(key_condition_error(&error)))?
             }
             (None, Some(conditions)) => legacy::key_conditions(conditions)?,
             (None, None) => Vec::new(),
-        };
-        let wishes = Wishes {
-            filter: filter.or(older),
-            projection: projection.or(older_projection),
-            by_name: projection_name(input.attributes_to_get.is_some()),
-            select: input.select.as_ref(),
-            limit: input.limit,
-            consistent: input.consistent_read == Some(true),
         };
         Ok((conditions, wishes))
     }

@@ -1,13 +1,10 @@
 //! Scan: all items of a table or index, or those of one segment.
 
 use crate::DynamoDb;
-use crate::capacity::{self, Wanted};
 use crate::error::invalid;
 use crate::keyspace::{before, partition_of, segment, space};
-use crate::legacy;
 use crate::names::TableName;
-use crate::page::{Select, Source, Wishes, partitions, projection_name, rows};
-use crate::params::{Params, attributes_to_get};
+use crate::page::{Source, Wishes, answer, asked, partitions, rows};
 use crate::rows::RawKey;
 use api::{Cx, Error, Tx};
 use gen_dynamodb::*;
@@ -92,14 +89,7 @@ impl DynamoDb {
         }
         reading.partitions = Some(stretch.partitions);
         let page = source.admitted(tx, None, scan, &reading)?;
-        let wanted = Wanted::of(input.return_consumed_capacity.as_ref());
-        Ok(ScanOutput {
-            items: (reading.select != Select::Count).then_some(page.items),
-            count: Some(page.count as i32),
-            scanned_count: Some(page.scanned as i32),
-            last_evaluated_key: page.last,
-            consumed_capacity: capacity::of_reads(&table, wanted, &page.units),
-        })
+        answer!(ScanOutput, input, &table, reading, page)
     }
 
     /// What can be read of the request without its table: the segment, and the rest.
@@ -107,35 +97,12 @@ impl DynamoDb {
         &self,
         input: &'i ScanInput,
     ) -> Result<(Option<(u32, u32)>, Wishes<'i>), Error> {
-        let mut params = Params::new(
-            &self.parsed,
-            input.expression_attribute_names.as_ref(),
-            input.expression_attribute_values.as_ref(),
-            &[
-                ("FilterExpression", input.filter_expression.is_some()),
-                ("ProjectionExpression", input.projection_expression.is_some()),
-            ],
-            &[
-                ("AttributesToGet", input.attributes_to_get.is_some()),
-                ("ScanFilter", input.scan_filter.is_some()),
-                ("ConditionalOperator", input.conditional_operator.is_some()),
-            ],
-        )?;
-        let older_projection = attributes_to_get(input.attributes_to_get.as_ref())?;
-        let operator = input.conditional_operator.as_ref();
-        let older = legacy::filter("ScanFilter", input.scan_filter.as_ref(), operator)?;
+        let asked = asked!(input, "ScanFilter", scan_filter);
+        let params = asked.params(&self.parsed, None)?;
+        let older_projection = asked.older_projection()?;
+        let older = asked.older_filter()?;
         let segments = segments(input)?;
-        let filter = params.condition("FilterExpression", input.filter_expression.as_ref())?;
-        let projection = params.projection(input.projection_expression.as_ref())?;
-        params.finish()?;
-        let wishes = Wishes {
-            filter: filter.or(older),
-            projection: projection.or(older_projection),
-            by_name: projection_name(input.attributes_to_get.is_some()),
-            select: input.select.as_ref(),
-            limit: input.limit,
-            consistent: input.consistent_read == Some(true),
-        };
+        let wishes = asked.wishes(params, older, older_projection)?;
         Ok((segments, wishes))
     }
 }
