@@ -1372,7 +1372,7 @@ pub static MODEL: ServiceModel = ServiceModel {
                 result_wrapper: None,
                 status: 200,
                 auth: Auth::Code,
-                refused: &["MaxResults"],
+                refused: &[],
                 stored: &[],
             }),
         },

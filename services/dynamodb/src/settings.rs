@@ -10,6 +10,9 @@ use api::{Cx, Error, Tx};
 use gen_dynamodb::*;
 use store::Scope;
 
+/// Of one page of ListContributorInsights.
+const INSIGHTS_MAX: usize = 100;
+
 impl DynamoDb {
     pub(crate) fn update_time_to_live(
         &self,
@@ -170,33 +173,61 @@ impl DynamoDb {
         cx: &Cx,
         input: &ListContributorInsightsInput,
     ) -> Result<ListContributorInsightsOutput, Error> {
-        if input.next_token.is_some() {
-            return Err(invalid("The provided NextToken is invalid"));
+        let limit = input.max_results.map_or(INSIGHTS_MAX, |most| most as usize).max(1);
+        if limit > INSIGHTS_MAX {
+            return Err(invalid(format!(
+                "1 validation error detected: Value '{limit}' at 'maxResults' failed to satisfy constraint: Member must have value less than or equal to {INSIGHTS_MAX}"
+            )));
         }
+        let place = cx.token_place(&[input.table_name.as_deref().unwrap_or("")]);
+        let after = match &input.next_token {
+            None => None,
+            Some(token) => {
+                let last = cx.door.open_token(&place, token);
+                let last = last.as_deref().and_then(|last| last.split_once(' '));
+                let last = last.ok_or_else(|| invalid("The provided NextToken is invalid"))?;
+                Some((last.0.to_owned(), last.1.to_owned()))
+            }
+        };
         let mut names = Vec::new();
         match &input.table_name {
             Some(name) => names.push(TableName::parse(cx, name)?),
             None => {
                 let scope = Scope::AccountRegion(cx.account, cx.region.clone());
-                for name in tx.scan(&crate::rows::HEADS, &scope).keys() {
+                let mut scan = tx.scan(&crate::rows::HEADS, &scope);
+                if let Some((table, _)) = &after {
+                    scan = scan.from(table.as_str());
+                }
+                for name in scan.keys() {
                     let (account, region) = (cx.account, cx.region.clone());
                     names.push(TableName { account, region, name: name? });
                 }
             }
         }
-        let mut all = Vec::new();
-        for name in names {
+        // By table, and then by index, the table's own first.
+        let (mut all, mut last, mut more) = (Vec::new(), String::new(), false);
+        'tables: for name in names {
             let table = self.tables.describe(tx, &name)?;
-            all.extend(table.insights.iter().map(|(index, mode)| ContributorInsightsSummary {
-                table_name: Some(table.name.clone()),
-                index_name: Some(index.clone()).filter(|index| !index.is_empty()),
-                contributor_insights_status: Some("ENABLED".into()),
-                contributor_insights_mode: Some(mode.clone()),
-            }));
+            for (index, mode) in &table.insights {
+                if after.as_ref().is_some_and(|(of, done)| *of == table.name && index <= done) {
+                    continue;
+                }
+                if all.len() == limit {
+                    more = true;
+                    break 'tables;
+                }
+                last = format!("{} {index}", table.name);
+                all.push(ContributorInsightsSummary {
+                    table_name: Some(table.name.clone()),
+                    index_name: Some(index.clone()).filter(|index| !index.is_empty()),
+                    contributor_insights_status: Some("ENABLED".into()),
+                    contributor_insights_mode: Some(mode.clone()),
+                });
+            }
         }
         Ok(ListContributorInsightsOutput {
             contributor_insights_summaries: Some(all),
-            next_token: None,
+            next_token: more.then(|| cx.door.seal_token(&place, &last)),
         })
     }
 }

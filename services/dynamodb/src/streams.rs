@@ -425,7 +425,9 @@ fn sequence_in(stream: &StreamRow, tx: &Tx, scope: &Scope, text: &str) -> Result
         ))
     };
     let number: u64 = text.parse().map_err(|_| bad())?;
-    if number < stream.first || stream.last.is_some_and(|last| number > last) {
+    // Numbers of commits that are still to come were given to nobody.
+    let last = stream.last.unwrap_or(first_sequence(tx) - 1);
+    if number < stream.first || number > last {
         return Err(bad());
     }
     let first = tx.scan(&RECORDS, scope).prefix(&(stream.number,)).next_key()?;
@@ -438,19 +440,30 @@ fn sequence_in(stream: &StreamRow, tx: &Tx, scope: &Scope, text: &str) -> Result
     Ok(number)
 }
 
+/// The first record at or after a time. Numbers and times of records grow together, so it is found by
+/// halving.
 fn at_time(
     tx: &Tx,
     scope: &Scope,
     stream: &StreamRow,
     at: Timestamp,
 ) -> Result<Option<u64>, Error> {
-    for row in tx.scan(&RECORDS, scope).prefix(&(stream.number,)) {
-        let ((_, number), row) = row?;
-        if row.at >= at {
-            return Ok(Some(number));
+    // Records below `low` are older.
+    let (mut low, mut high) = (stream.first, first_sequence(tx));
+    let mut found = None;
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let rows = tx.scan(&RECORDS, scope).prefix(&(stream.number,));
+        match rows.from(&(stream.number, middle)).next().transpose()? {
+            Some(((_, number), row)) if row.at < at => low = number + 1,
+            Some(((_, number), _)) => {
+                found = Some(number);
+                high = middle;
+            }
+            None => high = middle,
         }
     }
-    Ok(None)
+    Ok(found)
 }
 
 fn record(region: &Region, stream: &StreamRow, number: u64, row: RecordRow) -> Record {

@@ -74,20 +74,23 @@ pub(crate) fn change_item(
     };
     let old_item = old.map(|row| Map::of(&row.item));
     let new_item = new_row.as_ref().map(|row| Map::of(&row.item));
-    let mut grown = size(new_row.as_ref()) as i64 - size(old) as i64;
-    for index in &table.indexes {
-        let (taken, more) = change_entry(tx, table, index, old_item, new_item)?;
-        if taken > 0.0 {
-            units.indexes.insert(index.name.clone(), taken);
-        }
-        if index.local {
-            grown += more;
-        }
-    }
+    let entries: Vec<EntryChange<'_>> = table
+        .indexes
+        .iter()
+        .filter_map(|index| EntryChange::new(table, index, old_item, new_item))
+        .collect();
+    // What is refused has written nothing: a member of a batch may fail alone.
     if table.measures_collections
         && let Some(item) = new_item.or(old_item)
     {
+        let local = entries.iter().filter(|entry| entry.index.local);
+        let grown = local.map(EntryChange::growth).sum::<i64>() + size(new_row.as_ref()) as i64
+            - size(old) as i64;
         collections::grow(tx, table, item, grown, Some(table.collection_bytes_max))?;
+    }
+    for entry in entries {
+        let name = entry.index.name.clone();
+        units.indexes.insert(name, entry.write(tx, table)?);
     }
     change_expiry(tx, table, old_item, new_item)?;
     if table.keeps_past() {
@@ -131,38 +134,51 @@ fn entry(table: &Table, index: &IndexRow, item: Map<'_>) -> Option<(RawKey, Item
     Some((index_key(table, index, item)?, projected(table, index, item)))
 }
 
-/// Puts an item's entry into an index where it is not what it was; the units that this takes, and how much
-/// larger the index becomes.
-fn change_entry(
-    tx: &mut Tx,
-    table: &Table,
-    index: &IndexRow,
-    old: Option<Map<'_>>,
-    new: Option<Map<'_>>,
-) -> Result<(f64, i64), Error> {
-    let entry = |item| entry(table, index, item);
-    let (old, new) = (old.and_then(entry), new.and_then(entry));
-    if old == new {
-        return Ok((0.0, 0));
+/// An item's entry in an index that is not what it was.
+struct EntryChange<'t> {
+    index: &'t IndexRow,
+    old: Option<(RawKey, ItemRow)>,
+    new: Option<(RawKey, ItemRow)>,
+}
+
+impl<'t> EntryChange<'t> {
+    fn new(
+        table: &Table,
+        index: &'t IndexRow,
+        old: Option<Map<'_>>,
+        new: Option<Map<'_>>,
+    ) -> Option<EntryChange<'t>> {
+        let entry = |item| entry(table, index, item);
+        let (old, new) = (old.and_then(entry), new.and_then(entry));
+        (old != new).then_some(EntryChange { index, old, new })
     }
-    let size = |entry: &Option<(RawKey, ItemRow)>| {
-        entry.as_ref().map_or(0, |(_, row)| i64::from(row.size_bytes))
-    };
-    let more = size(&new) - size(&old);
-    let mut units = 0.0;
-    let same_key = old.as_ref().zip(new.as_ref()).is_some_and(|((a, _), (b, _))| a == b);
-    if let Some((key, row)) = &old
-        && !same_key
-    {
-        tx.delete(&ITEMS, &table.scope, key)?;
-        units += write_units(row.size_bytes as usize);
+
+    /// How much larger the index becomes.
+    fn growth(&self) -> i64 {
+        let size = |entry: &Option<(RawKey, ItemRow)>| {
+            entry.as_ref().map_or(0, |(_, row)| i64::from(row.size_bytes))
+        };
+        size(&self.new) - size(&self.old)
     }
-    if let Some((key, row)) = &new {
-        tx.put(&ITEMS, &table.scope, key, row)?;
-        let before = old.as_ref().filter(|_| same_key).map_or(0, |(_, row)| row.size_bytes);
-        units += write_units(row.size_bytes.max(before) as usize);
+
+    /// Puts it; the units that this takes.
+    fn write(self, tx: &mut Tx, table: &Table) -> Result<f64, Error> {
+        let EntryChange { old, new, .. } = self;
+        let mut units = 0.0;
+        let same_key = old.as_ref().zip(new.as_ref()).is_some_and(|((a, _), (b, _))| a == b);
+        if let Some((key, row)) = &old
+            && !same_key
+        {
+            tx.delete(&ITEMS, &table.scope, key)?;
+            units += write_units(row.size_bytes as usize);
+        }
+        if let Some((key, row)) = &new {
+            tx.put(&ITEMS, &table.scope, key, row)?;
+            let before = old.as_ref().filter(|_| same_key).map_or(0, |(_, row)| row.size_bytes);
+            units += write_units(row.size_bytes.max(before) as usize);
+        }
+        Ok(units)
     }
-    Ok((units, more))
 }
 
 fn change_expiry(

@@ -323,6 +323,7 @@ fn failed(error: Error, prepared: Option<&Prepared<'_>>) -> Result<BatchStatemen
         "ConditionalCheckFailedException" => "ConditionalCheckFailed",
         "DuplicateItemException" => "DuplicateItem",
         "ResourceNotFoundException" => "ResourceNotFound",
+        "ItemCollectionSizeLimitExceededException" => "ItemCollectionSizeLimitExceeded",
         code if code.starts_with("AccessDenied") => "AccessDenied",
         _ => match crate::throttle::cancellation_code(&error) {
             Some(code) => code,

@@ -64,6 +64,30 @@ fn a_collection_has_a_limit_that_only_growth_meets() {
 }
 
 #[test]
+fn a_statement_of_a_batch_is_refused_alone_and_leaves_nothing() {
+    let db = limited(5_000);
+    (0..2).for_each(|c| drop(db.ok("PutItem", &put("a", c, true, ""))));
+    let y = "y".repeat(1_000);
+    let insert = |p: &str| {
+        format!(r#"{{"Statement":"INSERT INTO tab VALUE {{'p':'{p}','c':2,'x':1,'y':'{y}'}}"}}"#)
+    };
+    let batch = format!(r#"{{"Statements":[{},{}]}}"#, insert("a"), insert("b"));
+    let told = db.ok("BatchExecuteStatement", &batch);
+    let refusal = r#"{"Error":{"Code":"ItemCollectionSizeLimitExceeded","Message":"Collection size exceeded."}}"#;
+    assert!(told.contains(refusal), "{told}");
+    let count = |p: &str, index: &str| {
+        let query = format!(
+            r#"{{"TableName":"tab"{index},"Select":"COUNT","KeyConditionExpression":"p = :p","ExpressionAttributeValues":{{":p":{{"S":"{p}"}}}}}}"#
+        );
+        db.ok("Query", &query)
+    };
+    for index in ["", r#","IndexName":"local""#] {
+        assert!(count("a", index).contains(r#""Count":2"#), "{}", count("a", index));
+        assert!(count("b", index).contains(r#""Count":1"#), "{}", count("b", index));
+    }
+}
+
+#[test]
 fn metrics_tell_gigabytes() {
     let db = limited(u64::MAX);
     let wanted = r#","ReturnItemCollectionMetrics":"SIZE""#;

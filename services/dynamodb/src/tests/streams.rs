@@ -1,4 +1,5 @@
 use super::{Db, member};
+use base::Clock as _;
 
 fn with_stream(view: &str) -> (Db, String) {
     let db = Db::with_table(false);
@@ -92,6 +93,46 @@ fn a_stream_ends_and_is_forgotten() {
     assert!(db.stream("ListStreams", "{}").contains(&arn));
     db.later(24 * 3_600_000 + 1);
     assert!(!db.stream("ListStreams", "{}").contains(&arn));
+}
+
+#[test]
+fn numbers_that_nobody_was_given_are_refused() {
+    let (db, arn) = with_stream("KEYS_ONLY");
+    db.put(r#"{"p":{"S":"a"}}"#);
+    let told = records(&db, &iterator(&db, &arn, r#""ShardIteratorType":"TRIM_HORIZON""#));
+    let given: u64 = member(&told, "SequenceNumber").parse().unwrap();
+    let told = db.stream("DescribeStream", &format!(r#"{{"StreamArn":"{arn}"}}"#));
+    let shard = member(&told, "ShardId");
+    for kind in ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"] {
+        for number in [0, given + (1 << 20), u64::MAX - 1, u64::MAX] {
+            let input = format!(
+                r#"{{"StreamArn":"{arn}","ShardId":"{shard}","ShardIteratorType":"{kind}","SequenceNumber":"{number:021}"}}"#
+            );
+            let error = db.run(&db.streams, "GetShardIterator", &input).unwrap_err();
+            assert!(error.message().starts_with("Invalid SequenceNumber"), "{number}: {error}");
+        }
+        let input = format!(
+            r#"{{"StreamArn":"{arn}","ShardId":"{shard}","ShardIteratorType":"{kind}","SequenceNumber":"{given:021}"}}"#
+        );
+        db.stream("GetShardIterator", &input);
+    }
+}
+
+#[test]
+fn an_iterator_begins_at_a_time() {
+    let (db, arn) = with_stream("KEYS_ONLY");
+    let began = db.world.clock.now().to_secs();
+    for number in 0..40 {
+        db.put(&format!(r#"{{"p":{{"S":"{number}"}}}}"#));
+        db.put(&format!(r#"{{"p":{{"S":"{number}b"}}}}"#));
+        db.later(60_000);
+    }
+    for (minutes, left) in [(-5, 80), (0, 80), (1, 78), (20, 40), (39, 2), (40, 0), (50, 0)] {
+        let at = began + minutes * 60;
+        let kind = format!(r#""ShardIteratorType":"AT_TIMESTAMP","Timestamp":{at}"#);
+        let told = records(&db, &iterator(&db, &arn, &kind));
+        assert_eq!(told.matches("eventName").count(), left, "after {minutes} minutes");
+    }
 }
 
 #[test]

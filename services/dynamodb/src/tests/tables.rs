@@ -149,3 +149,39 @@ fn a_listing_goes_on() {
         r#"{"TableNames":["ccc"]}"#,
     );
 }
+
+#[test]
+fn insights_are_listed_in_pages() {
+    let db = Db::with_table(false);
+    for name in ["one", "two"] {
+        db.ok("CreateTable", &format!(r#"{{"TableName":"{name}","BillingMode":"PAY_PER_REQUEST","KeySchema":[{{"AttributeName":"p","KeyType":"HASH"}}],"AttributeDefinitions":[{{"AttributeName":"p","AttributeType":"S"}},{{"AttributeName":"g","AttributeType":"S"}}],"GlobalSecondaryIndexes":[{{"IndexName":"glo","KeySchema":[{{"AttributeName":"g","KeyType":"HASH"}}],"Projection":{{"ProjectionType":"ALL"}}}}]}}"#));
+        for index in ["", r#","IndexName":"glo""#] {
+            db.ok(
+                "UpdateContributorInsights",
+                &format!(r#"{{"TableName":"{name}","ContributorInsightsAction":"ENABLE"{index}}}"#),
+            );
+        }
+    }
+    for size in 1..5 {
+        let (mut seen, mut token) = (Vec::new(), String::new());
+        loop {
+            let told =
+                db.ok("ListContributorInsights", &format!(r#"{{"MaxResults":{size}{token}}}"#));
+            let of = told.split(r#"{"TableName":""#).skip(1);
+            let page: Vec<_> = of.map(|one| (one[..3].to_owned(), one.contains("glo"))).collect();
+            assert!(page.len() <= size, "{told}");
+            seen.extend(page);
+            if !told.contains("NextToken") {
+                break;
+            }
+            token = format!(r#","NextToken":"{}""#, member(&told, "NextToken"));
+        }
+        let both = |name: &str| [(name.to_owned(), false), (name.to_owned(), true)];
+        assert_eq!(seen, [both("one"), both("two")].concat(), "pages of {size}");
+    }
+    db.refused(
+        "ListContributorInsights",
+        r#"{"NextToken":"x"}"#,
+        "The provided NextToken is invalid",
+    );
+}

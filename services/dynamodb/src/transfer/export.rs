@@ -147,8 +147,8 @@ impl ExportRow {
         }
     }
 
-    /// Whether another request with the same token asks for the same.
-    fn is_same(&self, other: &ExportRow) -> bool {
+    /// Whether another request with the same token asks for the same; `times`: it names the end itself.
+    fn is_same(&self, other: &ExportRow, times: bool) -> bool {
         self.number == other.number
             && self.bucket == other.bucket
             && self.bucket_owner == other.bucket_owner
@@ -157,6 +157,7 @@ impl ExportRow {
             && self.sse_key == other.sse_key
             && self.from.map(|from| from.at) == other.from.map(|from| from.at)
             && self.old_images == other.old_images
+            && (!times || self.moment.at == other.moment.at)
     }
 }
 
@@ -295,7 +296,9 @@ impl DynamoDb {
         if let Some(known) = with_token(tx, &EXPORTS, &row.scope(), row.token.as_ref(), |row| {
             (row.token.as_ref(), row.started)
         })? {
-            if !known.is_same(&row) {
+            let to = input.incremental_export_specification.as_ref();
+            let times = input.export_time.or(to.and_then(|to| to.export_to_time)).is_some();
+            if !known.is_same(&row, times) {
                 return Err(Error::new(
                     &e::EXPORT_CONFLICT_EXCEPTION,
                     "An export with the same client token and other parameters is there already",
