@@ -181,15 +181,16 @@ impl Audit {
     pub(crate) fn note(&self, event: Event) {
         let event = Arc::new(event);
         let mut recent = self.recent.lock();
-        if recent.events.len() >= KEPT_MAX {
-            recent.events.pop_front();
-        }
+        let oldest = if recent.events.len() >= KEPT_MAX { recent.events.pop_front() } else { None };
         recent.events.push_back(event);
         recent.unwritten += 1;
         if recent.unwritten > recent.events.len() {
             recent.unwritten = recent.events.len();
             recent.dropped += 1;
         }
+        // Nobody waits while memory is given back that no cache has any more.
+        drop(recent);
+        drop(oldest);
     }
 
     /// Removes rows older than [`RETENTION_DAYS`], a bounded number at a time; `true` if there may be
