@@ -122,7 +122,7 @@ pub fn run(options: &Options) -> Result<(), String> {
 const MANY: u64 = 200_000;
 
 /// One kind of load on a running server, so that a profiler can watch it:
-/// `bench load 127.0.0.1:4566 PID get|any-get|put|big-get|big-put|item-get|item-put|query SECONDS`.
+/// `bench load 127.0.0.1:4566 PID get|any-get|put|big-get|big-put|item-get|any-item-get|item-put|query SECONDS`.
 pub fn load(address: &str, pid: &str, what: &str, seconds: &str) -> Result<(), String> {
     let address = address.parse().map_err(|_| "an address is 127.0.0.1:4566".to_owned())?;
     let pid = pid.parse().map_err(|_| "the server's process number is a number".to_owned())?;
@@ -272,6 +272,22 @@ fn space_bytes(dir: &Path) -> u64 {
         Err(_) => 0,
     };
     entries.flatten().map(size).sum()
+}
+
+/// Reads all files of a folder, so that the page cache has them.
+fn warm(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        // Files that are merged away meanwhile are wanted by nobody.
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => warm(&entry.path()),
+            Ok(kind) if kind.is_file() => {
+                let file = fs::File::open(entry.path());
+                let _ = file.and_then(|mut file| std::io::copy(&mut file, &mut std::io::sink()));
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Sends one request; anything but 2xx is an error.
