@@ -35,32 +35,32 @@ pub fn authorize_delete(cx: &Cx, input: &DeleteObjectTaggingInput) -> Vec<Ask> {
     vec![ask(cx, "Delete", &input.bucket, &input.key, &input.version_id)]
 }
 
-/// The condition keys that the tags of a request give.
-pub fn with_tags<'t>(mut ask: Ask, tags: impl Iterator<Item = (&'t str, &'t str)>) -> Ask {
+/// The condition keys that the tags of a request give: one for each, and their names.
+fn with_keys<'t>(
+    mut ask: Ask,
+    (each, all): (&str, &'static str),
+    tags: impl Iterator<Item = (&'t str, &'t str)>,
+) -> Ask {
     let mut names = Vec::new();
     for (key, value) in tags {
-        let name = format!("s3:requestobjecttag/{}", key.to_ascii_lowercase());
+        let name = format!("{each}/{}", key.to_ascii_lowercase());
         ask.context.push((name.into(), vec![value.to_owned()]));
         names.push(key.to_owned());
     }
     if !names.is_empty() {
-        ask.context.push(("s3:requestobjecttagkeys".into(), names));
+        ask.context.push((all.into(), names));
     }
     ask
 }
 
-/// The condition keys that tags for a bucket or an access point give.
-pub fn with_resource_tags<'t>(mut ask: Ask, tags: impl Iterator<Item = (&'t str, &'t str)>) -> Ask {
-    let mut names = Vec::new();
-    for (key, value) in tags {
-        let name = format!("aws:requesttag/{}", key.to_ascii_lowercase());
-        ask.context.push((name.into(), vec![value.to_owned()]));
-        names.push(key.to_owned());
-    }
-    if !names.is_empty() {
-        ask.context.push(("aws:tagkeys".into(), names));
-    }
-    ask
+/// Those of tags for an object.
+pub fn with_tags<'t>(ask: Ask, tags: impl Iterator<Item = (&'t str, &'t str)>) -> Ask {
+    with_keys(ask, ("s3:requestobjecttag", "s3:requestobjecttagkeys"), tags)
+}
+
+/// Those of tags for a bucket or an access point.
+pub fn with_resource_tags<'t>(ask: Ask, tags: impl Iterator<Item = (&'t str, &'t str)>) -> Ask {
+    with_keys(ask, ("aws:requesttag", "aws:tagkeys"), tags)
 }
 
 /// The condition keys that the tags in `x-amz-tagging` give. What cannot be read is refused later.
