@@ -218,13 +218,13 @@ def port_of(shown):
     return int(re.search(r":(\d+)\s*$", shown.splitlines()[0]).group(1))
 
 
-def get(port, host="127.0.0.1"):
+def get(port, host="127.0.0.1", path="/"):
     """A page over HTTP/1.0, asked for until somebody answers."""
     end = time.monotonic() + 20
     while True:
         try:
             with socket.create_connection((host, port), timeout=3) as connection:
-                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
                 answer = b"".join(iter(lambda: connection.recv(65536), b""))
                 if answer:
                     return answer.partition(b"\r\n\r\n")[2].decode()

@@ -449,6 +449,19 @@ def test_networks(engine):
     engine.docker("network", "rm", "one", "two")
 
 
+def test_an_address_is_free_at_once(engine):
+    """The kernel takes its time with links; nobody else waits for that."""
+    a, b = os.urandom(2)
+    engine.docker("network", "create", "--subnet", f"10.{a}.{b}.0/24", "fixed")
+    engine.docker("run", "-d", "--name", "fixed", "--network", "fixed", "--ip", f"10.{a}.{b}.9", "-p", "127.0.0.1::80",
+                  "busybox", "httpd", "-f", "-h", "/etc")
+    for _ in range(3):
+        engine.docker("restart", "-t", "0", "fixed")
+        assert "root:" in get(port_of(engine.docker("port", "fixed")), path="/passwd")
+    engine.docker("rm", "-f", "fixed")
+    engine.docker("network", "rm", "fixed")
+
+
 def test_other_network_modes(engine):
     assert "eth0" not in engine.docker("run", "--rm", "--network", "none", "busybox", "ip", "link")
     own = engine.docker("run", "--rm", "--network", "host", "busybox", "readlink", "/proc/self/ns/net")

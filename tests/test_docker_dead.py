@@ -145,6 +145,29 @@ def test_an_engine_that_made_nothing_takes_down_what_the_one_before_it_made(tmp_
     engine.close()
 
 
+def test_the_default_network_gives_way(tmp_path):
+    """While the cloud was away somebody else took its subnet."""
+    engine = Engine(tmp_path / "one").start()
+    engine.bootstrap()
+
+    def gateway():
+        return json.loads(engine.docker("network", "inspect", "bridge"))[0]["IPAM"]["Config"][0]["Gateway"]
+
+    engine.docker("run", "--rm", "busybox", "true")
+    before = gateway()
+    assert engine.cloud.terminate() == 0
+    other = "cu" + uuid.uuid4().hex[:8]
+    ip("link", "add", other, "type", "bridge")
+    try:
+        ip("addr", "add", f"{before}/24", "dev", other)
+        engine.cloud.start()
+        assert engine.docker("run", "--rm", "busybox", "echo", "hello") == "hello"
+        assert gateway() != before
+    finally:
+        ip("link", "del", other)
+    engine.close()
+
+
 def test_an_engine_in_the_place_of_a_dead_one(tmp_path):
     """The same folder and another subnet: what is left of the first must not cut off the second."""
     for round_of in range(2):

@@ -165,7 +165,8 @@ impl Engine {
         }
         let (networks, id) = (self.0.networks.clone(), container.id.clone());
         blocking(move || {
-            networks.leave(&id, std::iter::once(&endpoint));
+            let published = networks.begin_leaving(&id, std::iter::once(&endpoint));
+            networks.leave(&id, std::iter::once(&endpoint), published);
             Ok(())
         })
         .await?;

@@ -193,9 +193,10 @@ impl Engine {
             return;
         }
         let (networks, id) = (self.0.networks.clone(), container.id.clone());
+        let published = networks.begin_leaving(&id, endpoints.values());
         task(async move {
             let left = blocking(move || {
-                networks.leave(&id, endpoints.values());
+                networks.leave(&id, endpoints.values(), published);
                 Ok(())
             });
             let _ = left.await;
@@ -406,10 +407,34 @@ impl Networks {
     }
 
     /// Blocks. Only those endpoints, and of the container's leases only theirs.
+    /// What a container has is anybody's from here on, though the kernel does not know yet. Gives whether it
+    /// published anything.
+    pub(super) fn begin_leaving<'a>(
+        &self,
+        id: &str,
+        endpoints: impl Iterator<Item = &'a EndpointSettings>,
+    ) -> bool {
+        let mut state = self.0.state.lock();
+        let before = state.published.len();
+        for endpoint in endpoints {
+            let own: Vec<IpAddr> = addresses(endpoint).collect();
+            for address in &own {
+                let key = (endpoint.network_id.clone(), *address);
+                if state.leases.get(&key).is_some_and(|holder| holder == id) {
+                    state.leaving.insert(key);
+                }
+            }
+            state.published.retain(|(holder, one)| holder != id || !own.contains(&one.to.ip()));
+        }
+        state.published.len() < before
+    }
+
+    /// After [`Networks::begin_leaving`], with what it gave. Blocks.
     pub(super) fn leave<'a>(
         &self,
         id: &str,
         endpoints: impl Iterator<Item = &'a EndpointSettings>,
+        published: bool,
     ) {
         let _kernel = self.0.kernel.lock();
         let mut links = Links::open().ok();
@@ -418,21 +443,16 @@ impl Networks {
                 let _ = links.delete(&link_name(&endpoint.endpoint_id));
             }
             let mut state = self.0.state.lock();
-            let own: Vec<IpAddr> = addresses(endpoint).collect();
-            for address in &own {
-                let key = (endpoint.network_id.clone(), *address);
-                // Started again meanwhile, it may have got another.
-                if state.leases.get(&key).is_some_and(|holder| holder == id) {
+            for address in addresses(endpoint) {
+                let key = (endpoint.network_id.clone(), address);
+                // Somebody may have it by now, be it the same one, started again.
+                if state.leaving.remove(&key) && state.leases.get(&key).is_some_and(|it| it == id) {
                     state.leases.remove(&key);
                 }
             }
-            let before = state.published.len();
-            state.published.retain(|(holder, one)| holder != id || !own.contains(&one.to.ip()));
-            let fewer = state.published.len() < before;
-            drop(state);
-            if fewer {
-                let _ = self.apply_firewall();
-            }
+        }
+        if published {
+            let _ = self.apply_firewall();
         }
     }
 
@@ -486,7 +506,9 @@ fn addresses(endpoint: &EndpointSettings) -> impl Iterator<Item = IpAddr> + '_ {
 
 impl super::State {
     fn take(&mut self, network: &str, address: IpAddr, container: &str) {
-        self.leases.insert((network.to_owned(), address), container.to_owned());
+        let key = (network.to_owned(), address);
+        self.leaving.remove(&key);
+        self.leases.insert(key, container.to_owned());
     }
 
     /// An address of a network that nobody has: the one that is asked for, or a free one of the pool's range.
@@ -504,7 +526,10 @@ impl super::State {
         let kept = pool.into_iter().flat_map(|pool| pool.auxiliary.values());
         taken.extend(kept.filter_map(|text| text.parse::<IpAddr>().ok()));
         match asked.parse::<IpAddr>() {
-            Ok(address) if taken.contains(&address) => {
+            Ok(address)
+                if taken.contains(&address)
+                    && !self.leaving.contains(&(network.id.clone(), address)) =>
+            {
                 Err(Error::new(crate::error::Kind::Forbidden, "Address already in use"))
             }
             Ok(address) => Ok(address),

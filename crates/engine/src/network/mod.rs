@@ -216,6 +216,8 @@ struct State {
     networks: BTreeMap<String, Network>,
     /// Network and address to container.
     leases: BTreeMap<(String, IpAddr), String>,
+    /// Leases that nobody needs any more, and whose links the kernel still has.
+    leaving: BTreeSet<(String, IpAddr)>,
     /// Container and what it publishes.
     published: Vec<(String, Published)>,
     /// Bridges that are there.
@@ -323,7 +325,8 @@ impl Networks {
     /// Who has which address in a network: container to address.
     pub fn leases(&self, id: &str) -> BTreeMap<String, Ipv4Addr> {
         let state = self.0.state.lock();
-        let own = state.leases.iter().filter(|((network, _), _)| network == id);
+        let own =
+            state.leases.iter().filter(|(key, _)| key.0 == id && !state.leaving.contains(key));
         let four = own.filter_map(|((_, address), container)| match address {
             IpAddr::V4(address) => Some((container.clone(), *address)),
             IpAddr::V6(_) => None,
@@ -579,7 +582,10 @@ impl Networks {
         let mut taken = used.subnets.clone();
         let others: Vec<Network> = self.list();
         taken.extend(others.iter().filter(|one| one.id != network.id).filter_map(Network::subnet));
-        match network.subnet() {
+        let overlaps = |subnet: &Subnet| taken.iter().any(|other| other.overlaps(subnet));
+        // What the default one has, nobody asked for: while its bridge was away another may have come.
+        let own = network.subnet().filter(|own| network.name != BRIDGE || !overlaps(own));
+        match own {
             None => {
                 let subnet = net::address::free_subnet(&taken).ok_or_else(|| {
                     Error::failed(
@@ -596,7 +602,7 @@ impl Networks {
                 network.settings.ipam.config.insert(0, pool);
             }
             Some(subnet) => {
-                if taken.iter().any(|other| other.overlaps(&subnet)) {
+                if overlaps(&subnet) {
                     return Err(Error::new(
                         Kind::Forbidden,
                         "invalid pool request: Pool overlaps with other one on this address space",
