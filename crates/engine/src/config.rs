@@ -446,6 +446,31 @@ pub struct CreateRequest {
     pub host_config: HostConfig,
     #[serde(deserialize_with = "nullable")]
     pub networking_config: NetworkingConfig,
+    /// For a step of a build, which asks for it from inside: no client can.
+    #[serde(skip)]
+    pub step: Option<Step>,
+}
+
+/// How a container differs that is a step of a build: volumes of its image are plain folders, and
+/// it may see parts of other images.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Step {
+    pub mounts: Vec<StepMount>,
+    /// Written nowhere.
+    pub env: Vec<String>,
+}
+
+/// A file or folder of layers, found as a program would find it whose root they are.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepMount {
+    pub target: String,
+    /// Folders, the topmost first.
+    pub layers: Vec<String>,
+    /// Takes what is written, with the overlay's own folder beside it; without it nothing can be.
+    pub upper: Option<(String, String)>,
+    pub path: String,
+    pub readonly: bool,
 }
 
 /// The body of `exec`.

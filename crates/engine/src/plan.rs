@@ -155,6 +155,8 @@ pub enum Source {
     Fs(String, Vec<(String, Option<String>)>),
     /// A file or folder of this machine.
     Bind { path: String, recursive: bool, propagation: Propagation },
+    /// A file or folder in layers, the topmost first, looked up as if they were the root.
+    Layers { lower: Vec<String>, upper: Option<(String, String)>, path: String },
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -4,12 +4,15 @@ use super::Container;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::image::{Sealed, Source};
+use crate::image::{Image, Sealed, Source, open_beneath, open_folder};
 use crate::time;
 use oci::Reference;
 use oci::digest::Hasher;
 use oci::image::History;
+use rustix::fd::OwnedFd;
+use rustix::fs::{AtFlags, FileType, OFlags, statat, unlinkat};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 
 /// Names what is written through it.
 struct Hashing<W> {
@@ -29,19 +32,58 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
+/// Removes what is empty at a path, and above it, as far as the image does not have it.
+fn remove_stubs(changed: &OwnedFd, image: &OwnedFd, path: &str) {
+    let mut path = path;
+    while let Some((above, name)) = path.rsplit_once('/').filter(|(_, name)| !name.is_empty()) {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let Ok(folder) = open_beneath(changed, &format!("{above}/"), flags) else { return };
+        let Ok(stat) = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW) else { return };
+        let how = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => AtFlags::REMOVEDIR,
+            FileType::RegularFile if stat.st_size == 0 => AtFlags::empty(),
+            _ => return,
+        };
+        let is_of_image = open_beneath(image, path, OFlags::PATH).is_ok();
+        if is_of_image || unlinkat(&folder, name, how).is_err() {
+            return;
+        }
+        path = above;
+    }
+}
+
 impl Engine {
+    /// Takes out again what was made only for something to be mounted on it.
+    fn remove_stubs(&self, container: &Container, image: &Image, from: &Path) -> Result<(), Error> {
+        let mounted = container.mounts.iter().filter(|point| point.kind != "volume");
+        let mounted = mounted.map(|point| point.destination.as_str());
+        let mut mounted: Vec<&str> = mounted.collect();
+        if mounted.is_empty() {
+            return Ok(());
+        }
+        // What is in another comes first.
+        mounted.sort_unstable_by(|a, b| b.cmp(a));
+        let (image, changed) = (self.images().view(&image.config)?, open_folder(from)?);
+        mounted.iter().for_each(|path| remove_stubs(&changed, &image, path));
+        Ok(())
+    }
+
     /// What a container that has ended wrote, as a layer; `None` if it is nothing. The container
-    /// has nothing left then, and is to be removed. Blocks.
+    /// has nothing left then, and is to be removed. What was made only for something to be mounted
+    /// on it is left out. Blocks.
     pub fn take_changes(&self, container: &Container) -> Result<Option<Sealed>, Error> {
         if container.is_running() {
             return Err(Error::conflict("the container is running"));
         }
+        let image = self.images().find(&container.image)?;
         if let Some(tree) = self.tree(container)? {
-            let image = self.images().find(&container.image)?;
+            self.remove_stubs(container, &image, &tree.files())?;
             return self.images().seal(self.images().difference(&image.config, &tree)?);
         }
+        let upper = self.folder(&container.id).join("upper");
+        self.remove_stubs(container, &image, &upper)?;
         let place = self.images().scratch("layer");
-        std::fs::rename(self.folder(&container.id).join("upper"), &place)?;
+        std::fs::rename(&upper, &place)?;
         self.images().seal(place)
     }
 

@@ -78,10 +78,13 @@ impl Engine {
             restarts: 0,
             ports: String::new(),
         };
+        let step_env = request.step.map(|step| step.env).unwrap_or_default();
         let (config, host) = (request.config, request.host_config);
         let ports = Default::default();
         let documents = Documents { config, host, mounts, endpoints, ports };
-        let container = Arc::new(Container::new(id.clone(), &row, documents));
+        let mut container = Container::new(id.clone(), &row, documents);
+        container.step_env = step_env;
+        let container = Arc::new(container);
         let row = container.row(&container.state());
         let stored = self.0.store.write(|tx| {
             // Removed between the look and now, it takes its layers with it.

@@ -65,6 +65,8 @@ pub struct Container {
     pub image: String,
     pub config: Config,
     pub mounts: Vec<MountPoint>,
+    /// Of a step of a build, and kept nowhere: secrets are among them.
+    pub(crate) step_env: Vec<String>,
     state: Mutex<State>,
     /// Held by who changes it.
     pub(crate) turn: tokio::sync::Mutex<()>,
@@ -167,6 +169,7 @@ impl Container {
             image: row.image.clone(),
             config,
             mounts,
+            step_env: Vec::new(),
             state: Mutex::new(state),
             turn: tokio::sync::Mutex::new(()),
             progress: watch::channel(progress).0,

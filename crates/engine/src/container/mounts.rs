@@ -1,6 +1,6 @@
 //! What a container mounts: binds, volumes, temporary file systems, from every way to ask for them.
 
-use crate::config::{CreateRequest, MountSpec, nullable};
+use crate::config::{CreateRequest, MountSpec, StepMount, nullable};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::launch::{UserMount, list};
@@ -38,6 +38,9 @@ pub struct MountPoint {
     pub makes_source: bool,
     /// Asked for by `--tmpfs`, which `inspect` does not list.
     pub is_plain_tmpfs: bool,
+    /// Of a step of a build: where the source is looked up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepMount>,
 }
 
 fn specification(text: &str) -> Error {
@@ -239,6 +242,14 @@ impl MountPoint {
             readonly_recursive: !self.rw && !self.read_only_non_recursive,
             ..MountFlags::default()
         };
+        if let Some(step) = &self.step {
+            let source = Source::Layers {
+                lower: step.layers.clone(),
+                upper: step.upper.clone(),
+                path: step.path.clone(),
+            };
+            return UserMount { target: self.destination.clone(), source, flags: plain };
+        }
         if self.kind != "tmpfs" {
             let path = match self.subpath.as_str() {
                 "" => self.source.clone(),
@@ -296,6 +307,17 @@ impl Engine {
         for (target, options) in &host.tmpfs {
             asked.push(parse_tmpfs(target, options)?);
         }
+        for mount in request.step.iter().flat_map(|step| &step.mounts) {
+            asked.push(MountPoint {
+                kind: "bind".to_owned(),
+                source: mount.path.clone(),
+                destination: destination(&mount.target, &mount.target)?,
+                rw: !mount.readonly,
+                propagation: "rprivate".to_owned(),
+                step: Some(mount.clone()),
+                ..MountPoint::default()
+            });
+        }
         let mut seen = std::collections::BTreeSet::new();
         for point in asked {
             if !seen.insert(point.destination.clone()) {
@@ -306,7 +328,8 @@ impl Engine {
             }
             points.insert(point.destination.clone(), point);
         }
-        for target in request.config.volumes.iter().flat_map(|set| set.keys()) {
+        let volumes = request.config.volumes.iter().filter(|_| request.step.is_none());
+        for target in volumes.flat_map(|set| set.keys()) {
             let target = destination(target, target)?;
             points.entry(target.clone()).or_insert_with(|| MountPoint {
                 kind: "volume".to_owned(),

@@ -190,6 +190,7 @@ impl Engine {
         };
         let mut config = container.config.clone();
         config.env.splice(0..0, self.link_environment(container));
+        config.env.extend(container.step_env.iter().cloned());
         Ok(Wanted {
             id: container.id.clone(),
             config,

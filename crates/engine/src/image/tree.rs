@@ -122,6 +122,14 @@ impl Images {
         made.map(|()| flat)
     }
 
+    /// Folders that show all files of an image, the topmost first. Blocks.
+    pub fn mountable(&self, config: &ImageConfig) -> Result<Vec<PathBuf>, Error> {
+        match self.driver() {
+            Driver::Overlay => Ok(self.folders(config)),
+            Driver::Copy => Ok(vec![self.flat(config)?]),
+        }
+    }
+
     fn flatten(&self, config: &ImageConfig, place: &Path) -> Result<(), Error> {
         std::fs::create_dir_all(place)?;
         let to = open_folder(place)?;

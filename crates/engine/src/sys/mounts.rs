@@ -150,6 +150,9 @@ pub fn mount(root: impl AsFd, mount: &Mount) -> Result<OwnedFd> {
         Source::Bind { path, .. } => {
             format!("error mounting \"{path}\" to rootfs at \"{}\"", mount.target)
         }
+        Source::Layers { path, .. } => {
+            format!("failed to mount \"{path}\" of the source at \"{}\"", mount.target)
+        }
     };
     let (made, is_folder) = match &mount.source {
         Source::Fs(kind, options) => match new_fs(kind, options, mount.flags) {
@@ -170,6 +173,12 @@ pub fn mount(root: impl AsFd, mount: &Mount) -> Result<OwnedFd> {
             let is_folder = files::is_folder(&from).context(failed)?;
             (copy_of(&from, *recursive).context(failed)?, is_folder)
         }
+        Source::Layers { lower, upper, path } => {
+            let part = part_of_layers(root.as_fd(), lower, upper.as_ref(), path);
+            let made = part.context(failed)?;
+            let is_folder = files::is_folder(&made).context(failed)?;
+            (made, is_folder)
+        }
     };
     let target = if is_folder {
         files::make_folder(root.as_fd(), &mount.target)?
@@ -177,10 +186,37 @@ pub fn mount(root: impl AsFd, mount: &Mount) -> Result<OwnedFd> {
         files::make_file(root.as_fd(), &mount.target)?
     };
     attach(&made, &target).context(failed)?;
-    if let Source::Bind { propagation, .. } = &mount.source {
-        finish_bind(&made, mount.flags, *propagation).context(failed)?;
+    match &mount.source {
+        Source::Bind { propagation, .. } => {
+            finish_bind(&made, mount.flags, *propagation).context(failed)?;
+        }
+        Source::Layers { .. } => {
+            finish_bind(&made, mount.flags, Propagation::Private).context(failed)?;
+        }
+        Source::Fs(..) => {}
     }
     Ok(made)
+}
+
+/// A file or folder of layers, mounted nowhere yet. Links in them lead nowhere else.
+fn part_of_layers(
+    root: impl AsFd,
+    lower: &[String],
+    upper: Option<&(String, String)>,
+    path: &str,
+) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    if let ([one], None) = (lower, upper) {
+        let whole = openat(CWD, one.as_str(), flags | OFlags::DIRECTORY, Mode::empty())?;
+        return copy_of(&files::open_in(&whole, path, flags)?, false);
+    }
+    let whole = overlay(lower, upper.map(|(upper, work)| (upper.as_str(), work.as_str())))?;
+    // Of what is mounted nowhere, older kernels copy no part: for a moment it lies on the root,
+    // which everything here names by its descriptor.
+    attach(&whole, root)?;
+    let part = files::open_in(&whole, path, flags).and_then(|from| copy_of(&from, false));
+    unmount(proc_path(&whole).as_str(), UnmountFlags::DETACH)?;
+    part
 }
 
 /// Where the machine has a file system of the kernel's that shows it whole.
