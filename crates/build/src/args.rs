@@ -32,6 +32,11 @@ impl Args {
         Args { given, ..Args::default() }
     }
 
+    /// What is known without being given: of the machines that it is built on and for.
+    pub fn predefine(&mut self, name: &str, value: &str) {
+        self.meta.insert(name.to_owned(), Some(value.to_owned()));
+    }
+
     /// Each stage declares its own.
     pub fn begin_stage(&mut self) {
         self.declared.clear();

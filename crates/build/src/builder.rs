@@ -4,7 +4,8 @@ use crate::args::Args;
 use crate::context::{Context, clean};
 use crate::copy::{Plan, copy};
 use crate::metadata::{self, command, word, words};
-use crate::run::{Failed, Removal, run};
+use crate::output::Event;
+use crate::run::{Failed, Removal, Running, run};
 use crate::sources::{Root, Source, Sources};
 use crate::state::State;
 use crate::{Options, Output, Outside, cache};
@@ -21,22 +22,25 @@ const TEXT_BYTES_MAX: u64 = 4 << 20;
 
 /// A stage that is done.
 #[derive(Clone, Debug)]
-struct Done {
-    image: String,
-    config: ImageConfig,
+pub(crate) struct Done {
+    pub image: String,
+    pub config: ImageConfig,
 }
 
 /// A build that can begin.
 pub struct Build {
-    engine: Engine,
-    outside: Arc<dyn Outside>,
-    options: Options,
-    context: Arc<Context>,
-    dockerfile: Dockerfile,
-    args: Args,
-    done: Vec<Done>,
+    pub(crate) engine: Engine,
+    pub(crate) outside: Arc<dyn Outside>,
+    pub(crate) options: Options,
+    pub(crate) context: Arc<Context>,
+    pub(crate) dockerfile: Dockerfile,
+    pub(crate) args: Args,
+    /// As many as stages have come up; nothing of those that were skipped.
+    pub(crate) done: Vec<Option<Done>>,
     step: usize,
     steps: usize,
+    /// How many steps of this stage were told of, where a stage counts its own.
+    pub(crate) told: usize,
 }
 
 impl std::fmt::Debug for Build {
@@ -79,39 +83,55 @@ pub async fn prepare(
     let Some(text) = text.await? else {
         return Err(Error::invalid(format!("Cannot locate specified Dockerfile: {shown}")));
     };
+    let dockerfile = read_dockerfile(&text, &shown)?;
+    refuse_kit(&dockerfile)?;
+    Build::new(engine, outside, options, context, dockerfile)
+}
+
+/// A build by BuildKit, whose context comes once it is known what it needs of it.
+pub fn prepare_kit(
+    engine: Engine,
+    outside: Arc<dyn Outside>,
+    options: Options,
+    dockerfile: Dockerfile,
+) -> Result<Build, Error> {
+    let context = Arc::new(Context::empty(engine.images())?);
+    let mut build = Build::new(engine, outside, options, context, dockerfile)?;
+    build.predefine();
+    for (_, args) in build.dockerfile.args.clone() {
+        build.declare_meta(&args)?;
+    }
+    Ok(build)
+}
+
+/// What the classic builder does not know, in its words.
+fn refuse_kit(dockerfile: &Dockerfile) -> Result<(), Error> {
+    for command in dockerfile.stages.iter().flat_map(|stage| &stage.commands) {
+        let Instruction::Run(run) = &command.instruction else { continue };
+        let name = match run {
+            dockerfile::Run { mounts, .. } if !mounts.is_empty() => "mount",
+            dockerfile::Run { is_insecure: true, .. } => "security",
+            _ => continue,
+        };
+        return Err(Error::invalid(format!(
+            "dockerfile parse error on line {}: the --{name} option requires BuildKit. Refer to \
+             https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled",
+            command.line
+        )));
+    }
+    Ok(())
+}
+
+/// `shown` is what the client calls it.
+pub fn read_dockerfile(text: &str, shown: &str) -> Result<Dockerfile, Error> {
     if text.is_empty() {
         return Err(Error::invalid(format!("the Dockerfile ({shown}) cannot be empty")));
     }
-    let mut dockerfile =
-        dockerfile::parse(&text).map_err(|error| Error::invalid(error.to_string()))?;
-    if !options.target.is_empty() {
-        let Some(at) = dockerfile.stage(&options.target) else {
-            return Err(Error::invalid(format!(
-                "target stage {:?} could not be found",
-                options.target
-            )));
-        };
-        dockerfile.stages.truncate(at + 1);
-    }
-    add_labels(&mut dockerfile, &options);
-    let commands: usize = dockerfile.stages.iter().map(|stage| stage.commands.len() + 1).sum();
-    let steps = dockerfile.args.len() + commands;
-    let args = Args::new(options.args.clone());
-    Ok(Build {
-        engine,
-        outside,
-        options,
-        context,
-        dockerfile,
-        args,
-        done: Vec::new(),
-        step: 0,
-        steps,
-    })
+    dockerfile::parse(text).map_err(|error| Error::invalid(error.to_string()))
 }
 
-/// An archive, or a Dockerfile alone.
-fn remote(images: &engine::image::Images, mut file: std::fs::File) -> Result<Context, Error> {
+/// An archive, or a Dockerfile alone. Blocks.
+pub fn remote(images: &engine::image::Images, mut file: std::fs::File) -> Result<Context, Error> {
     file.seek(SeekFrom::Start(0))?;
     let mut head = Vec::new();
     plain(Box::new(&mut file))?.take(512).read_to_end(&mut head)?;
@@ -145,6 +165,41 @@ fn add_labels(dockerfile: &mut Dockerfile, options: &Options) {
 }
 
 impl Build {
+    fn new(
+        engine: Engine,
+        outside: Arc<dyn Outside>,
+        options: Options,
+        context: Arc<Context>,
+        mut dockerfile: Dockerfile,
+    ) -> Result<Build, Error> {
+        if !options.target.is_empty() {
+            let Some(at) = dockerfile.stage(&options.target) else {
+                return Err(Error::invalid(format!(
+                    "target stage {:?} could not be found",
+                    options.target
+                )));
+            };
+            dockerfile.stages.truncate(at + 1);
+        }
+        add_labels(&mut dockerfile, &options);
+        let commands: usize = dockerfile.stages.iter().map(|stage| stage.commands.len() + 1).sum();
+        let steps = dockerfile.args.len() + commands;
+        let args = Args::new(options.args.clone());
+        let done = Vec::new();
+        Ok(Build {
+            engine,
+            outside,
+            options,
+            context,
+            dockerfile,
+            args,
+            done,
+            step: 0,
+            steps,
+            told: 0,
+        })
+    }
+
     /// All steps; gives the id of the image. What went wrong is told in the output too.
     pub async fn run(mut self, output: &Output) -> Result<String, Error> {
         match self.stages(output).await {
@@ -157,23 +212,40 @@ impl Build {
         }
     }
 
+    pub fn set_context(&mut self, context: Arc<Context>) {
+        self.context = context;
+    }
+
+    fn declare_meta(&mut self, args: &[dockerfile::Arg]) -> Result<(), Error> {
+        for arg in args {
+            let default = match &arg.default {
+                Some(text) => Some(self.meta_word(text)?),
+                None => None,
+            };
+            self.args.declare_meta(arg, default);
+        }
+        Ok(())
+    }
+
     async fn stages(&mut self, output: &Output) -> Result<String, Failed> {
         for (text, args) in self.dockerfile.args.clone() {
             self.announce(&text, output).await;
-            for arg in &args {
-                let default = match &arg.default {
-                    Some(text) => Some(self.meta_word(text)?),
-                    None => None,
-                };
-                self.args.declare_meta(arg, default);
+            if self.options.kit.is_none() {
+                self.declare_meta(&args)?;
             }
             output.text("\n").await;
         }
         let stages = self.dockerfile.stages.clone();
+        let needed = self.needed()?;
         let mut last = State::scratch();
         let mut base = ImageConfig::default();
-        for stage in &stages {
+        for (at, stage) in stages.iter().enumerate() {
+            if !needed[at] {
+                self.done.push(None);
+                continue;
+            }
             self.args.begin_stage();
+            self.told = 0;
             last = self.from(stage, output).await?;
             base = last.config.clone();
             for command in &stage.commands {
@@ -181,11 +253,13 @@ impl Build {
                     return Err(Error::failed("build cancelled").into());
                 }
                 self.announce(&command.text, output).await;
+                self.tell(&command.instruction, &command.text, output).await;
                 output.text("\n").await;
                 self.instruction(&command.instruction, &mut last, output).await?;
                 output.text(&format!(" ---> {}\n", short(&last.image))).await;
             }
-            self.done.push(Done { image: last.image.clone(), config: last.config.clone() });
+            let (image, config) = (last.image.clone(), last.config.clone());
+            self.done.push(Some(Done { image, config }));
         }
         Ok(self.finish(last, base, output).await?)
     }
@@ -201,6 +275,7 @@ impl Build {
         base: ImageConfig,
         output: &Output,
     ) -> Result<String, Error> {
+        output.event(Event::Ended).await;
         if state.image.is_empty() {
             return Err(Error::failed("No image was generated. Is your Dockerfile empty?"));
         }
@@ -241,7 +316,7 @@ impl Build {
     }
 
     /// In `FROM`, and before it.
-    fn meta_word(&self, text: &str) -> Result<String, Error> {
+    pub(crate) fn meta_word(&self, text: &str) -> Result<String, Error> {
         let lookup = |name: &str| self.args.meta(name);
         word(&Expander::new(self.dockerfile.escape, &lookup), text)
     }
@@ -259,17 +334,22 @@ impl Build {
         }
         if name == "scratch" {
             output.text(" ---> \n").await;
-            return Ok(State::scratch());
+            return Ok(self.begin(State::scratch()));
         }
-        let earlier = self.dockerfile.stages.iter().take(self.done.len()).rposition(|stage| {
-            stage.from.name.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(&name))
-        });
-        let image = match earlier.and_then(|at| self.done.get(at)) {
-            Some(done) if done.image.is_empty() => return Ok(State::scratch()),
-            Some(done) => self.find(&done.image.clone()).await?,
-            None => self.image(&name, output).await?,
+        let earlier = self.earlier(&name, self.done.len()).and_then(|at| self.done[at].clone());
+        let image = match earlier {
+            Some(done) if done.image.is_empty() => return Ok(self.begin(State::scratch())),
+            Some(done) => self.find(&done.image).await?,
+            None => {
+                let named = self.named_image(&name)?;
+                let name = named.unwrap_or(name);
+                self.tell_from(&name, output).await;
+                let image = self.image(&name, output).await?;
+                output.event(Event::Ended).await;
+                image
+            }
         };
-        let mut state = State::of(&image);
+        let mut state = self.begin(State::of(&image));
         output.text(&format!(" ---> {}\n", short(&image.id))).await;
         let triggers = state.run.on_build.take().unwrap_or_default();
         if !triggers.is_empty() {
@@ -285,13 +365,20 @@ impl Build {
         Ok(state)
     }
 
-    async fn find(&self, name: &str) -> Result<Image, Error> {
+    /// The last stage of this name before another.
+    pub(crate) fn earlier(&self, name: &str, before: usize) -> Option<usize> {
+        self.dockerfile.stages.iter().take(before).rposition(|stage| {
+            stage.from.name.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(name))
+        })
+    }
+
+    pub(crate) async fn find(&self, name: &str) -> Result<Image, Error> {
         let (images, name) = (self.engine.images().clone(), name.to_owned());
         blocking(move || images.find(&name)).await
     }
 
     /// From here, or from its registry.
-    async fn image(&self, name: &str, output: &Output) -> Result<Image, Error> {
+    pub(crate) async fn image(&self, name: &str, output: &Output) -> Result<Image, Error> {
         if !self.options.pull
             && let Ok(image) = self.find(name).await
         {
@@ -432,7 +519,7 @@ impl Build {
         let found = blocking(move || cache::find(&images, &own, &text, &from)).await?;
         match found {
             Some(image) => {
-                output.text(" ---> Using cache\n").await;
+                output.cached().await;
                 state.take(&image);
                 Ok(true)
             }
@@ -458,7 +545,8 @@ impl Build {
             *last = with_heredocs(last, &step.heredocs);
         }
         let (known, others) = self.args.for_step(&state.run.env);
-        let mut created_by = words.join(" ");
+        let mounts = self.mounts(step, state, output).await?;
+        let mut created_by = format!("{}{}", self.mounts_key(&mounts), words.join(" "));
         if !known.is_empty() {
             created_by = format!("|{} {} {created_by}", known.len(), known.join(" "));
         }
@@ -466,11 +554,21 @@ impl Build {
             return Ok(());
         }
         let shown = words.join(" ");
-        let host = self.options.host(step.network.as_deref());
-        let removal = Removal { good: self.options.remove, bad: self.options.force_remove };
-        let env = [known, others].concat();
-        let ran = run(&self.engine, state, words, env, host, removal, output).await;
+        let running = Running {
+            command: words,
+            env: [known, others].concat(),
+            host: self.options.host(step.network.as_deref()),
+            removal: Removal { good: self.options.remove, bad: self.options.force_remove },
+            mounted: self.mount(mounts, output).await?,
+        };
+        let ran = run(&self.engine, state, running, output).await;
         if let Err(Failed::Code(code)) = &ran {
+            if self.options.kit.is_some() {
+                return Err(Error::failed(format!(
+                    "process {shown:?} did not complete successfully: exit code: {code}"
+                ))
+                .into());
+            }
             let text = format!("The command '{shown}' returned a non-zero code: {code}");
             output.error(&text, Some(*code)).await;
         }
@@ -596,14 +694,9 @@ impl Build {
 
     /// A stage by its name or number, or any image.
     async fn image_root(&self, from: &str, output: &Output) -> Result<Root, Error> {
-        let config = match self.dockerfile.stage(from) {
-            Some(at) if at < self.done.len() => self.done[at].config.clone(),
-            Some(_) => {
-                return Err(Error::failed(format!(
-                    "invalid from flag value {from}: refers to current build stage"
-                )));
-            }
-            None => self.image(from, output).await?.config,
+        let config = match self.source(from, output).await? {
+            Ok(config) => config,
+            Err(context) => return Ok(Root::Context(context)),
         };
         let images = self.engine.images().clone();
         let root = blocking(move || images.view(&config)).await?;
@@ -660,7 +753,8 @@ fn with_heredocs(text: &str, heredocs: &[dockerfile::Heredoc]) -> String {
     }
 }
 
-fn check_platform(platform: &str) -> Result<(), Error> {
+/// Only this machine's can be built for.
+pub fn check_platform(platform: &str) -> Result<(), Error> {
     let mut parts = platform.split('/');
     let (os, architecture) = (parts.next().unwrap_or_default(), parts.next());
     match os {
@@ -671,6 +765,6 @@ fn check_platform(platform: &str) -> Result<(), Error> {
     }
 }
 
-fn short(id: &str) -> &str {
+pub(crate) fn short(id: &str) -> &str {
     id.get(7..19).unwrap_or(id)
 }

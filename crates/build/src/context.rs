@@ -71,6 +71,27 @@ impl Context {
         Ok(context)
     }
 
+    /// Makes an entry beneath the folder, without its content: of those that come file by file.
+    /// Blocks.
+    pub fn place(&self, path: &str, entry: &oci::tar::Entry) -> Result<(), Error> {
+        let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let above = make_above(&self.root, above)?;
+        place_entry(entry, &above, name.as_bytes(), &self.root, std::io::empty())
+            .map(|_| ())
+            .map_err(|failure| Error::failed(failure.0))
+    }
+
+    /// A file that was placed, to be written. Blocks.
+    pub fn open_placed(&self, path: &str) -> Result<std::fs::File, Error> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK;
+        Ok(open_beneath(&self.root, &format!("/{path}"), flags)?.into())
+    }
+
+    /// Where it lies on this machine.
+    pub fn place_path(&self) -> &Path {
+        &self.place
+    }
+
     pub fn text(&self, path: &str) -> Result<Option<String>, Error> {
         let file = match open_beneath(&self.root, path, OFlags::RDONLY | OFlags::NONBLOCK) {
             Ok(file) => std::fs::File::from(file),

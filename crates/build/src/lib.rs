@@ -8,28 +8,34 @@
 //! [`engine::container::BUILD`], and so is gone after the next start at the latest; an image is used
 //! from the cache if it was made of the same parent by the same words.
 //!
-//! Deliberately absent: BuildKit, with its mounts and secrets.
+//! Builds by BuildKit ([`Options::kit`]) go the same way, and may do more: stages that nobody needs are
+//! skipped, and steps mount caches, secrets and files of elsewhere. What BuildKit speaks is not known
+//! here.
 
 mod args;
 mod builder;
 mod cache;
+mod caches;
 mod change;
 mod context;
 mod copy;
+mod kit;
 mod metadata;
+mod mounts;
 mod options;
 mod output;
 mod run;
 mod sources;
 mod squash;
 mod state;
-mod tree;
+pub mod tree;
 
-pub use builder::{Build, prepare};
+pub use builder::{Build, check_platform, prepare, prepare_kit, read_dockerfile, remote};
+pub use caches::{Cache, Caches};
 pub use change::change;
-pub use context::Context;
-pub use options::Options;
-pub use output::Output;
+pub use context::{Context, clean};
+pub use options::{Kit, Named, Options};
+pub use output::{Event, Output};
 
 use engine::Error;
 use std::fs::File;
@@ -43,6 +49,11 @@ pub trait Outside: Send + Sync + 'static {
 
     /// Downloads into a file without a name.
     fn download<'a>(&'a self, url: &'a str) -> Waiting<'a, Download>;
+
+    /// A secret of the client; `None` if it has none of this name.
+    fn secret<'a>(&'a self, _id: &'a str) -> Waiting<'a, Option<Vec<u8>>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
 }
 
 pub type Waiting<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;

@@ -1,11 +1,35 @@
 //! What a client asks of a build.
 
+use crate::caches::Caches;
+use crate::context::Context;
 use engine::config::{HostConfig, Resources, Ulimit};
 use oci::Reference;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where a name leads that the client gave a meaning.
+#[derive(Clone, Debug)]
+pub enum Named {
+    Image(String),
+    Context(Arc<Context>),
+}
+
+/// What only builds by BuildKit have.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    pub caches: Arc<Caches>,
+    /// Stages for which nothing counts that was built before; with `no_cache` that is all.
+    pub no_cache_stages: Vec<String>,
+    pub contexts: BTreeMap<String, Named>,
+    /// Before the ids of caches, so that others do not share them.
+    pub cache_space: String,
+    pub host_network: bool,
+}
 
 #[derive(Clone, Default, Debug)]
 pub struct Options {
+    /// The classic builder without.
+    pub kit: Option<Kit>,
     /// In the context; empty is `Dockerfile`.
     pub dockerfile: String,
     pub tags: Vec<Reference>,

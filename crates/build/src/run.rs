@@ -1,8 +1,9 @@
 //! `RUN`: a container of the image so far, whose changes become the next layer.
 
+use crate::mounts::Mounted;
 use crate::output::{Output, Said};
 use crate::state::State;
-use engine::config::{Config, CreateRequest, Healthcheck, HostConfig};
+use engine::config::{Config, CreateRequest, Healthcheck, HostConfig, Step};
 use engine::container::{Container, WaitFor};
 use engine::image::Sealed;
 use engine::{Engine, Error, First, Outlet, blocking, first};
@@ -34,16 +35,26 @@ pub struct Removal {
     pub bad: bool,
 }
 
-/// Runs a command; gives what it changed. `env` is what build arguments add.
+/// What runs, and how.
+#[derive(Debug)]
+pub struct Running {
+    pub command: Vec<String>,
+    /// What build arguments add.
+    pub env: Vec<String>,
+    pub host: HostConfig,
+    pub removal: Removal,
+    /// What BuildKit's steps see beside their image.
+    pub mounted: Option<Mounted>,
+}
+
+/// Runs a command; gives what it changed.
 pub async fn run(
     engine: &Engine,
     state: &State,
-    command: Vec<String>,
-    env: Vec<String>,
-    host: HostConfig,
-    removal: Removal,
+    running: Running,
     output: &Output,
 ) -> Result<Option<Sealed>, Failed> {
+    let Running { command, env, mut host, removal, mut mounted } = running;
     let mut config: Config = state.run.clone();
     config.image.clone_from(&state.image);
     config.cmd = Some(command);
@@ -54,7 +65,12 @@ pub async fn run(
         Some(Healthcheck { test: vec!["NONE".to_owned()], ..Healthcheck::default() });
     config.attach_stdout = true;
     config.attach_stderr = true;
-    let request = CreateRequest { config, host_config: host, ..CreateRequest::default() };
+    let step = mounted.as_mut().map(|mounted| {
+        host.mounts.append(&mut mounted.plain);
+        let (mounts, env) = (&mut mounted.layers, &mut mounted.env);
+        Step { mounts: std::mem::take(mounts), env: std::mem::take(env) }
+    });
+    let request = CreateRequest { config, host_config: host, step, ..CreateRequest::default() };
     let created = engine.create(None, request).await?;
     let container = engine.find(&created.id)?;
     output.text(&format!(" ---> Running in {}\n", container.short_id())).await;
@@ -90,16 +106,16 @@ async fn watch(engine: &Engine, container: &Arc<Container>, output: &Output) -> 
         match first(read, output.closed()).await {
             First::Left(Ok(Ok(0) | Err(_))) => break,
             First::Left(Ok(Ok(n))) => {
-                for text in said.pass(&piece[..n]) {
-                    output.text(&text).await;
+                for (is_error, text) in said.pass(&piece[..n]) {
+                    output.said(is_error, text).await;
                 }
             }
             First::Left(Err(_)) => output.beat().await,
             First::Right(()) => return Err(Error::failed("build cancelled")),
         }
     }
-    for text in said.end() {
-        output.text(&text).await;
+    for (is_error, text) in said.end() {
+        output.said(is_error, text).await;
     }
     match first(container.wait(WaitFor::NotRunning), output.closed()).await {
         First::Left(code) => Ok(code),

@@ -45,6 +45,9 @@ pub struct Run {
     pub heredocs: Vec<Heredoc>,
     /// `none`, `host` or `default`.
     pub network: Option<String>,
+    /// Each as it stands: variables in it count when the step runs.
+    pub mounts: Vec<String>,
+    pub is_insecure: bool,
 }
 
 /// Durations are nanoseconds; 0 inherits.
@@ -347,15 +350,15 @@ fn copy(
 
 fn run(flags: &mut Flags, rest: &str, line: &Line) -> Result<Instruction, String> {
     let network = flags.text("network")?;
-    for (name, _) in &flags.flags {
-        if name == "mount" || name == "security" {
-            return Err(format!(
-                "the --{name} option requires BuildKit. Refer to \
-                 https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit \
-                 enabled"
-            ));
-        }
+    let mounts = flags.all("mount")?;
+    for mount in mounts.iter().filter(|mount| !mount.contains('$')) {
+        crate::mount::Mount::parse(mount, &|value| Ok(value.to_owned()))?;
     }
+    let is_insecure = match flags.text("security")?.as_deref() {
+        None | Some("sandbox") => false,
+        Some("insecure") => true,
+        Some(other) => return Err(format!("security {other:?} is not valid")),
+    };
     if network.as_ref().is_some_and(|mode| !["none", "host", "default"].contains(&mode.as_str())) {
         let mode = network.unwrap_or_default();
         return Err(format!("invalid network mode: {mode:?}"));
@@ -364,7 +367,8 @@ fn run(flags: &mut Flags, rest: &str, line: &Line) -> Result<Instruction, String
         return Err("RUN requires at least one argument".to_owned());
     }
     let heredocs = line.heredocs.clone();
-    Ok(Instruction::Run(Run { command: command(rest), heredocs, network }))
+    let command = command(rest);
+    Ok(Instruction::Run(Run { command, heredocs, network, mounts, is_insecure }))
 }
 
 fn healthcheck(flags: &mut Flags, rest: &str) -> Result<Instruction, String> {
@@ -517,7 +521,8 @@ mod tests {
             ("ONBUILD FROM x", "FROM isn't allowed as an ONBUILD trigger"),
             ("HEALTHCHECK FOO", "Unknown type \"FOO\""),
             ("HEALTHCHECK --interval=1x CMD a", "invalid duration"),
-            ("RUN --mount=type=cache x", "requires BuildKit"),
+            ("RUN --mount=type=cache x", "target is required"),
+            ("RUN --security=none x", "is not valid"),
             ("RUN", "RUN requires at least one argument"),
             ("USER", "USER requires exactly one argument"),
         ] {
