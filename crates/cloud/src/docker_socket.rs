@@ -83,11 +83,8 @@ impl Docker {
         let mirrors = config.mirrors.clone();
         let registries = Client { engine: engine.clone(), http, local: Some(local), mirrors };
         let mut docker = Docker { engine: Some(engine.clone()), paths: Vec::new(), address: None };
-        let front = docker::Docker {
-            engine: engine.clone(),
-            registries,
-            version: env!("CARGO_PKG_VERSION"),
-        };
+        let version = env!("CARGO_PKG_VERSION");
+        let front = docker::Docker::new(engine.clone(), registries, version);
         if let Some(tls) = &config.docker_tls {
             let (listener, address) = listen_tls(tls)?;
             engine::task(docker::serve(front.clone(), listener, stopping.clone()));

@@ -32,8 +32,6 @@ pub fn print(config: &Config, settings: &Settings, matches: &ArgMatches) -> Resu
     let runs_without = |socket: &PathBuf| client::holder(config).is_some() && !socket.exists();
     if let Some(socket) = Docker::first_path(config).filter(|socket| !runs_without(socket)) {
         pairs.push(("DOCKER_HOST", format!("unix://{}", socket.display())));
-        // Builds go the classic way until BuildKit's is done.
-        pairs.push(("DOCKER_BUILDKIT", "0".to_owned()));
     }
     let shell = cli::value(matches, "shell");
     for (name, value) in pairs {

@@ -19,7 +19,7 @@ const LINES: usize = 64;
 pub async fn build(call: Call) -> Reply {
     let query = &call.query;
     if query.text("version") == "2" {
-        return Err(Error::new(Kind::NotDone, crate::route::BUILDKIT));
+        return crate::kit::build(call).await;
     }
     let options = options(query)?;
     let registries = Registries::of(&call);
@@ -46,7 +46,7 @@ pub async fn build(call: Call) -> Reply {
     reply::json_stream(lines)
 }
 
-fn document<T: DeserializeOwned + Default>(query: &Query, name: &str) -> Result<T, Error> {
+pub fn document<T: DeserializeOwned + Default>(query: &Query, name: &str) -> Result<T, Error> {
     match query.text(name) {
         "" => Ok(T::default()),
         text => serde_json::from_str::<Option<T>>(text)
@@ -74,13 +74,10 @@ fn options(query: &Query) -> Result<Options, Error> {
             return Err(Error::new(Kind::NotDone, format!("build with {name} is not done")));
         }
     }
-    let hosts = query.all("extrahosts");
-    let hosts = match hosts.as_slice() {
-        [one] if one.starts_with('[') => document(query, "extrahosts")?,
-        _ => hosts,
-    };
+    let hosts = hosts(query)?;
     let number = |name: &str| query.number::<i64>(name).map(Option::unwrap_or_default);
     Ok(Options {
+        kit: None,
         dockerfile: query.text("dockerfile").to_owned(),
         tags,
         args: document(query, "buildargs")?,
@@ -108,6 +105,15 @@ fn options(query: &Query) -> Result<Options, Error> {
     })
 }
 
+/// Each by itself, or all as one document.
+pub fn hosts(query: &Query) -> Result<Vec<String>, Error> {
+    let hosts = query.all("extrahosts");
+    match hosts.as_slice() {
+        [one] if one.starts_with('[') => document(query, "extrahosts"),
+        _ => Ok(hosts),
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Pruned {
@@ -115,9 +121,19 @@ struct Pruned {
     space_reclaimed: u64,
 }
 
-/// Steps of builds are images; a cache beside them there is none.
-pub fn prune() -> Reply {
-    reply::json(&Pruned { caches_deleted: None, space_reclaimed: 0 })
+/// Steps of builds are images, and not meant; what steps mount as their caches is.
+pub async fn prune(call: &Call) -> Reply {
+    for name in ["filters", "keep-storage", "reserved-space", "max-used-space", "min-free-space"] {
+        if !["", "{}", "0"].contains(&call.query.text(name)) {
+            return Err(Error::new(Kind::NotDone, format!("prune with {name} is not done")));
+        }
+    }
+    let caches = call.docker.kit.caches.clone();
+    let gone = engine::blocking(move || caches.prune(|_| true)).await?;
+    let space_reclaimed = gone.iter().map(|cache| cache.size_bytes).sum();
+    let names: Vec<String> = gone.into_iter().map(|cache| cache.key).collect();
+    let caches_deleted = Some(names).filter(|names| !names.is_empty());
+    reply::json(&Pruned { caches_deleted, space_reclaimed })
 }
 
 #[cfg(test)]

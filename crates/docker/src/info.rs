@@ -22,8 +22,8 @@ pub fn ping(method: &Method) -> Reply {
     }
     reply::header(&mut response, "cache-control", "no-cache, no-store, must-revalidate");
     reply::header(&mut response, "pragma", "no-cache");
-    // The classic builder.
-    reply::header(&mut response, "builder-version", "1");
+    // BuildKit; the classic builder is there for those who ask for it.
+    reply::header(&mut response, "builder-version", "2");
     reply::header(&mut response, "swarm", "inactive");
     Ok(response)
 }

@@ -20,6 +20,7 @@ mod filters;
 pub mod fuzz;
 mod images;
 mod info;
+mod kit;
 mod networks;
 mod query;
 mod registries;

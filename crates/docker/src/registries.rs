@@ -217,24 +217,50 @@ pub async fn distribution(call: Call, name: &str) -> Reply {
 /// What a build needs from other machines.
 pub struct Registries {
     client: Client,
-    /// By address of the registry.
-    credentials: BTreeMap<String, Credentials>,
+    known: Known,
+}
+
+/// How a build comes by names and passwords.
+enum Known {
+    /// By address of the registry, as they came with the request.
+    Given(BTreeMap<String, Credentials>),
+    /// Its client is asked.
+    Session(buildkit::Session),
 }
 
 impl Registries {
     pub fn of(call: &Call) -> Registries {
         let text = header(&call.request, CONFIG).and_then(|text| decode(&text));
         let credentials = text.and_then(|text| serde_json::from_slice(&text).ok());
-        let credentials = credentials.unwrap_or_default();
-        Registries { client: call.docker.registries.clone(), credentials }
+        let known = Known::Given(credentials.unwrap_or_default());
+        Registries { client: call.docker.registries.clone(), known }
     }
 
-    fn for_domain(&self, domain: &str) -> Credentials {
-        let names = match domain {
-            "docker.io" => vec!["https://index.docker.io/v1/", "docker.io"],
-            domain => vec![domain],
-        };
-        names.iter().find_map(|name| self.credentials.get(*name)).cloned().unwrap_or_default()
+    pub fn of_session(client: &Client, session: &buildkit::Session) -> Registries {
+        Registries { client: client.clone(), known: Known::Session(session.clone()) }
+    }
+
+    async fn for_domain(&self, domain: &str) -> Result<Credentials, Error> {
+        match &self.known {
+            Known::Given(credentials) => {
+                let names = match domain {
+                    "docker.io" => vec!["https://index.docker.io/v1/", "docker.io"],
+                    domain => vec![domain],
+                };
+                let found = names.iter().find_map(|name| credentials.get(*name));
+                Ok(found.cloned().unwrap_or_default())
+            }
+            Known::Session(session) => {
+                let host = if domain == "docker.io" { "registry-1.docker.io" } else { domain };
+                let answer = session.credentials(host).await;
+                let (username, password) = answer.map_err(|status| status.to_error())?;
+                // Without a name it is a token that stands for both.
+                Ok(match username.is_empty() {
+                    true => Credentials { identity_token: password, ..Credentials::default() },
+                    false => Credentials { username, password, ..Credentials::default() },
+                })
+            }
+        }
     }
 }
 
@@ -242,7 +268,7 @@ impl Outside for Registries {
     fn pull<'a>(&'a self, image: &'a str, output: &'a Output) -> Waiting<'a, ()> {
         Box::pin(async move {
             let reference = parse(image)?.with_default_tag();
-            let credentials = self.for_domain(&reference.domain);
+            let credentials = self.for_domain(&reference.domain).await?;
             let pull = self.client.begin_pull(&reference, "", &credentials).await?;
             // Told as a pull by itself is.
             let (to, mut lines) = mpsc::channel::<Bytes>(LINES);
@@ -272,10 +298,18 @@ impl Outside for Registries {
             Ok(Download { file, modified })
         })
     }
+
+    fn secret<'a>(&'a self, id: &'a str) -> Waiting<'a, Option<Vec<u8>>> {
+        Box::pin(async move {
+            let Known::Session(session) = &self.known else { return Ok(None) };
+            let secret = session.secret(id).await.map_err(|status| status.to_error())?;
+            Ok(secret.map(|bytes| bytes.to_vec()))
+        })
+    }
 }
 
 /// Until both are over.
-async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+pub async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
     let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
     let (mut first, mut second) = (None, None);
     std::future::poll_fn(|cx| {

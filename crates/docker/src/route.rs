@@ -3,7 +3,7 @@
 use crate::query::{Query, decode_path};
 use crate::reply::Reply;
 use crate::server::{Docker, Version};
-use crate::{build, containers, events, exec, images, info, networks, registries, volumes};
+use crate::{build, containers, events, exec, images, info, kit, networks, registries, volumes};
 use engine::{Error, Kind};
 use http::{Method, Request};
 use hyper::body::Incoming;
@@ -28,10 +28,6 @@ impl Call {
         crate::query::document(&bytes)
     }
 }
-
-/// What to do about it, too.
-pub const BUILDKIT: &str =
-    "BuildKit is not done; set DOCKER_BUILDKIT=0 (`eval \"$(cumulet env)\"` does)";
 
 const NO_SWARM: &str = "This node is not a swarm manager. Use \"docker swarm init\" or \"docker \
                         swarm join\" to connect this node to swarm and try again.";
@@ -86,8 +82,10 @@ pub async fn route(
         }
         ("POST", ["auth"]) => registries::login(call).await,
         ("POST", ["build"]) => build::build(call).await,
-        ("POST", ["build", "prune"]) => build::prune(),
-        ("POST", ["session" | "grpc"]) => Err(Error::new(Kind::NotDone, BUILDKIT)),
+        ("POST", ["build", "prune"]) => build::prune(&call).await,
+        ("POST", ["build", "cancel"]) => kit::cancel(&call),
+        ("POST", ["session"]) => kit::session(call),
+        ("POST", ["grpc"]) => kit::grpc(call),
         _ => not_done(&method, path),
     }
 }

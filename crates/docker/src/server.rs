@@ -1,9 +1,11 @@
 //! The listener: connections over a unix socket or from elsewhere, versions, and one answer for each request.
 
 use crate::body::Answer;
+use crate::kit::{Builds, Host};
 use crate::reply;
 use crate::route::route;
 use crate::{VERSION, VERSION_MIN};
+use buildkit::Kit;
 use engine::{Engine, Error};
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -30,6 +32,16 @@ pub struct Docker {
     pub registries: registry::Client,
     /// The program's own version.
     pub version: &'static str,
+    pub(crate) kit: Arc<Kit>,
+    pub(crate) builds: Arc<Builds>,
+}
+
+impl Docker {
+    pub fn new(engine: Engine, registries: registry::Client, version: &'static str) -> Docker {
+        let host = Box::new(Host(registries.clone()));
+        let kit = Arc::new(Kit::new(engine.clone(), host, version));
+        Docker { engine, registries, version, kit, builds: Arc::default() }
+    }
 }
 
 /// A connection, however it was made safe.

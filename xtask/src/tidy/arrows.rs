@@ -29,18 +29,19 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/gateway", 4),
     ("crates/registry", 4),
     ("crates/build", 5),
-    ("crates/docker", 6),
-    ("crates/cloud", 7),
-    ("crates/sim", 8),
-    ("crates/bench", 8),
-    ("crates/soak", 8),
-    ("xtask", 9),
+    ("crates/buildkit", 6),
+    ("crates/docker", 7),
+    ("crates/cloud", 8),
+    ("crates/sim", 9),
+    ("crates/bench", 9),
+    ("crates/soak", 9),
+    ("xtask", 10),
 ];
 
 /// Libraries that only some crates may name.
 const AT_HOME: &[(&str, &[&str])] = &[
-    ("hyper", &["gateway", "cloud", "docker", "registry", "bench", "sim"]),
-    ("hyper-util", &["gateway", "cloud", "docker", "registry", "bench", "sim"]),
+    ("hyper", &["gateway", "cloud", "docker", "buildkit", "registry", "bench", "sim"]),
+    ("hyper-util", &["gateway", "cloud", "docker", "buildkit", "registry", "bench", "sim"]),
     ("rustls", &["authority", "gateway", "cloud", "registry", "bench"]),
     ("tokio-rustls", &["gateway", "cloud", "docker", "registry", "bench"]),
     ("clap", &["cloud", "bench"]),
