@@ -38,7 +38,8 @@ class Engine:
 
     @property
     def env(self):
-        return clean_env(DOCKER_HOST="unix://" + self.socket, DOCKER_CONFIG=self.config)
+        # Clients of some versions would build by BuildKit, of which `buildkit.py` takes care.
+        return clean_env(DOCKER_HOST="unix://" + self.socket, DOCKER_CONFIG=self.config, DOCKER_BUILDKIT="0")
 
     def docker(self, *args, stdin=None, code=0, seconds=60):
         """Runs the CLI; gives what it printed."""

@@ -44,7 +44,7 @@ def test_ping_and_versions(engine):
     [
         ("POST", "/images/create?fromImage=X&tag=y", 400, "must be lowercase"),
         ("POST", "/images/nope/push", 404, "An image does not exist locally with the tag: nope"),
-        ("POST", "/grpc", 501, "DOCKER_BUILDKIT=0"),
+        ("POST", "/grpc", 400, "no upgrade proto"),
         ("GET", "/swarm", 503, "not a swarm manager"),
         ("GET", "/nonsense", 404, "page not found"),
         ("GET", "/containers/nope/json", 404, "No such container: nope"),

@@ -36,6 +36,17 @@ const MOTO: &str = ".venv/moto";
 /// Clients that the suite runs and does not see itself.
 const CLIENTS: &str = ".venv/clients";
 
+/// Plugins of the docker CLI, and a CLI of old, from releases of Debian that may be others than this
+/// machine's: Debian's own keys vouch for them.
+const DOCKER: &str = ".venv/docker";
+const DOCKER_PACKAGES: &[(&str, &str, &str, &str)] = &[
+    ("docker-buildx", "trixie", "usr/libexec/docker/cli-plugins/docker-buildx", "cli-plugins"),
+    ("docker-compose", "trixie", "usr/libexec/docker/cli-plugins/docker-compose", "cli-plugins"),
+    ("docker.io", "bookworm", "usr/bin/docker", "old"),
+];
+const DEBIAN_MIRROR: &str = "http://deb.debian.org/debian";
+const DEBIAN_KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+
 /// The interpreter of the virtual environment.
 pub fn python(root: &Path) -> PathBuf {
     root.join(".venv/bin/python")
@@ -46,6 +57,7 @@ pub fn everything(root: &Path) -> Result<(), String> {
     let debian = missing_debian();
     let python_due = due(&root.join(".venv"), &python_source(root)?) || !python_works(root);
     let node_due = due(&node_modules(root), &node_source(root)?);
+    let docker_due = python_due || due(&root.join(DOCKER), &docker_source());
     if !debian.is_empty() {
         println!("    will install Debian packages: {}", debian.join(" "));
     }
@@ -57,7 +69,10 @@ pub fn everything(root: &Path) -> Result<(), String> {
             "    will install into tests/node/node_modules the packages of tests/node/package.json"
         );
     }
-    if debian.is_empty() && !python_due && !node_due {
+    if docker_due {
+        println!("    will unpack into {DOCKER} Debian's packages {}", docker_source());
+    }
+    if debian.is_empty() && !python_due && !node_due && !docker_due {
         println!("    all there");
         return Ok(());
     }
@@ -66,6 +81,9 @@ pub fn everything(root: &Path) -> Result<(), String> {
     }
     if python_due {
         timed("Python packages", || install_python(root))?;
+    }
+    if docker_due {
+        timed("docker's plugins", || install_docker(root))?;
     }
     if node_due {
         timed("Node packages", || install_node(root))?;
@@ -152,6 +170,69 @@ fn install_python(root: &Path) -> Result<(), String> {
         })?;
     }
     stamp(&venv, &python_source(root)?)
+}
+
+fn docker_source() -> String {
+    let packages = DOCKER_PACKAGES.iter().map(|(name, release, ..)| format!("{name}/{release}"));
+    packages.collect::<Vec<_>>().join(" ")
+}
+
+/// By an apt of our own, which changes nothing of the machine.
+fn install_docker(root: &Path) -> Result<(), String> {
+    let folder = root.join(DOCKER);
+    let apt = folder.join("apt");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(|e| format!("cannot clear {DOCKER}: {e}"))?;
+    }
+    for inner in ["state/lists/partial", "cache/archives/partial", "debs"] {
+        fs::create_dir_all(apt.join(inner)).map_err(|e| format!("cannot make {DOCKER}: {e}"))?;
+    }
+    let mut releases: Vec<&str> = DOCKER_PACKAGES.iter().map(|(_, release, ..)| *release).collect();
+    releases.dedup();
+    let line =
+        |release: &&str| format!("deb [signed-by={DEBIAN_KEYS}] {DEBIAN_MIRROR} {release} main");
+    let sources: Vec<String> = releases.iter().map(line).collect();
+    let write = |name: &str, text: &str| {
+        fs::write(apt.join(name), text).map_err(|e| format!("cannot write {name}: {e}"))
+    };
+    write("sources.list", &format!("{}\n", sources.join("\n")))?;
+    write("status", "")?;
+    let at = |name: &str| apt.join(name).display().to_string();
+    let options = [
+        format!("Dir::State={}", at("state")),
+        format!("Dir::State::status={}", at("status")),
+        format!("Dir::Cache={}", at("cache")),
+        format!("Dir::Etc::SourceList={}", at("sources.list")),
+        "Dir::Etc::SourceParts=-".to_owned(),
+        "Acquire::Languages=none".to_owned(),
+        "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
+        "Acquire::Retries=3".to_owned(),
+        "APT::Sandbox::User=".to_owned(),
+    ];
+    let mut base = vec!["-q"];
+    options.iter().for_each(|option| base.extend(["-o", option]));
+    run::must(root, "apt-get", &[&base[..], &["update"]].concat())?;
+    let debs = apt.join("debs");
+    let wanted = docker_source();
+    let wanted: Vec<&str> = wanted.split(' ').collect();
+    run::must(&debs, "apt-get", &[&base[..], &["download"], &wanted[..]].concat())?;
+    for (name, _, program, to) in DOCKER_PACKAGES {
+        let deb = fs::read_dir(&debs)
+            .map_err(|e| format!("cannot list {}: {e}", debs.display()))?
+            .flatten()
+            .find(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{name}_")))
+            .ok_or_else(|| format!("apt-get downloaded no {name}"))?;
+        let unpacked = apt.join(name);
+        let (deb, into) = (deb.path().display().to_string(), unpacked.display().to_string());
+        run::must(root, "dpkg-deb", &["-x", &deb, &into])?;
+        let to = folder.join(to);
+        fs::create_dir_all(&to).map_err(|e| format!("cannot make {}: {e}", to.display()))?;
+        let file = Path::new(program).file_name().unwrap_or_default();
+        fs::rename(unpacked.join(program), to.join(file))
+            .map_err(|e| format!("{name} has no {program}: {e}"))?;
+    }
+    fs::remove_dir_all(&apt).map_err(|e| format!("cannot remove {}: {e}", apt.display()))?;
+    stamp(&folder, &docker_source())
 }
 
 fn node_modules(root: &Path) -> PathBuf {
