@@ -182,6 +182,18 @@ def test_an_init_of_ours(engine):
     engine.docker("rm", "tended")
 
 
+def test_nothing_of_a_container_runs_on(engine):
+    """Without a PID namespace of its own the kernel does not end the others with the first."""
+    engine.docker("run", "-d", "--name", "shares", "--pid", "host", "busybox", "sh", "-c", "sleep 1003 & sleep 1004 & wait")
+    engine.docker("exec", "-d", "shares", "sleep", "1005")
+    wait_until(lambda: len(engine.docker("top", "shares", "-o", "pid").splitlines()) == 5, "all of them run")
+    pids = engine.docker("top", "shares", "-o", "pid").split()[1:]
+    engine.docker("kill", "-s", "KILL", "shares")
+    engine.wait_for("shares", "exited")
+    wait_until(lambda: not [pid for pid in pids if os.path.exists(f"/proc/{pid}")], "none of them runs")
+    engine.docker("rm", "shares")
+
+
 def test_names_collide(engine):
     engine.docker("create", "--name", "taken", "busybox")
     engine.docker("create", "--name", "taken", "busybox", code=1)

@@ -302,15 +302,21 @@ fn fields(stat: &str) -> Option<Vec<&str>> {
 /// The processes of a container by what they are in: the mounts of its first process, which every one that
 /// joins it shares, and what those have started. For where no control group knows them.
 pub fn of_container(first: i32) -> Vec<i32> {
-    let mounts = |pid: i32| {
-        let stat = rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).ok()?;
-        Some((stat.st_dev, stat.st_ino))
-    };
-    // One that is still a copy of the helper is in none of its own.
-    let Some(own) = mounts(first).filter(|own| mounts(std::process::id() as i32) != Some(*own))
-    else {
+    mounts(first).map(in_mounts).unwrap_or_default()
+}
+
+/// The mounts that a process sees, as the kernel numbers them.
+pub fn mounts(pid: i32) -> Option<(u64, u64)> {
+    let stat = rustix::fs::stat(format!("/proc/{pid}/ns/mnt")).ok()?;
+    Some((stat.st_dev, stat.st_ino))
+}
+
+/// Those that see these mounts, and what they have started. None of our own: one that is still a copy of the
+/// helper is in no container yet.
+pub fn in_mounts(own: (u64, u64)) -> Vec<i32> {
+    if mounts(std::process::id() as i32) == Some(own) {
         return Vec::new();
-    };
+    }
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     let parents: Vec<(i32, i32)> = pids.filter_map(|pid| Some((pid, parent(pid)?))).collect();

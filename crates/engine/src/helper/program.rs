@@ -39,6 +39,10 @@ pub struct Program {
     pub end: Option<(i32, i64)>,
     /// After its end its streams are given so long.
     pub deadline_ns: Option<u64>,
+    /// The first of a container that has no PID namespace of its own: its end is not that of the others.
+    pub shares_pids: bool,
+    /// What it sees, once it is the program.
+    pub mounts: Option<(u64, u64)>,
 }
 
 impl Program {
@@ -64,6 +68,8 @@ impl Program {
             held: Vec::new(),
             end: None,
             deadline_ns: None,
+            shares_pids: false,
+            mounts: None,
         }
     }
 
@@ -156,6 +162,22 @@ impl Program {
     }
 
     /// All is over: the log is closed, the end written down, the control groups removed.
+    /// Kills what its container has left; gives whether there was anything.
+    pub fn kill_rest(&self) -> bool {
+        if !self.shares_pids {
+            return false;
+        }
+        let procs = self.cgroups.first().and_then(|at| cgroup::read(&format!("{at}/cgroup.procs")));
+        let listed = procs.unwrap_or_default();
+        let mut rest: Vec<i32> =
+            listed.lines().filter_map(|line| line.trim().parse().ok()).collect();
+        rest.extend(self.mounts.map(crate::processes::in_mounts).unwrap_or_default());
+        for pid in rest.iter().filter_map(|pid| Pid::from_raw(*pid)) {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        !rest.is_empty()
+    }
+
     pub fn finish(&mut self) -> Ended {
         let (code, at_ns) = self.end.unwrap_or((255, 0));
         if let Some(log) = &mut self.log {

@@ -196,6 +196,7 @@ impl Server {
                 let mut program = Program::new(start, pid, pidfd, time::now_ns());
                 let [stdin, stdout, stderr] = ours;
                 (program.stdin, program.stdout, program.stderr) = (stdin, stdout, stderr);
+                program.shares_pids = !plan.new.pid && !joins;
                 rustix::io::ioctl_fionbio(&report, true)?;
                 program.report = Some(report);
                 Ok(program)
@@ -262,6 +263,9 @@ impl Server {
             let _ = epoll::delete(&self.epoll, &report);
         }
         let pid = Pid::as_raw(Some(program.pid));
+        if program.shares_pids {
+            program.mounts = crate::processes::mounts(pid);
+        }
         let request = program.starting.take();
         if let Some(request) = request {
             self.answer(request, Answer::Started { pid });
@@ -416,8 +420,11 @@ impl Server {
             // What it said last may not be read yet, the reason of a failed start above all.
             self.hear_report(id);
             self.drain(id);
-            self.finish_if_over(id);
         }
+        // The last of what one has left may have been buried just now.
+        let over = self.programs.iter().filter(|(_, program)| program.end.is_some());
+        let over: Vec<u64> = over.map(|(id, _)| *id).collect();
+        over.into_iter().for_each(|id| self.finish_if_over(id));
     }
 
     /// Reads what the program has written before its end.
@@ -436,7 +443,9 @@ impl Server {
 
     fn finish_if_over(&mut self, id: u64) {
         let Some(program) = self.programs.get(&id) else { return };
-        if program.end.is_some() && program.is_quiet() && program.starting.is_none() {
+        let is_over = program.end.is_some() && program.starting.is_none();
+        // What was killed is buried here, too, and then this is asked again.
+        if is_over && !program.kill_rest() && program.is_quiet() {
             self.finish(id);
         }
     }

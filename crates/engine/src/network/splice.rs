@@ -61,7 +61,7 @@ fn serve(one: Spliced) -> io::Result<JoinHandle<()>> {
         }
         Spliced::Datagrams { at, to, socket } => {
             let socket = receive(at, socket).and_then(UdpSocket::from_std)?;
-            tokio::spawn(relay(Arc::new(socket), to))
+            tokio::spawn(relay(Arc::new(socket), to, ANSWER_TIMEOUT))
         }
     })
 }
@@ -114,16 +114,11 @@ async fn at_home(to: SocketAddr, kind: SocketType) -> io::Result<rustix::fd::Own
 }
 
 /// Carries datagrams to the container, each sender's by a socket of its own, and the answers back.
-async fn relay(outer: Arc<UdpSocket>, to: SocketAddr) {
+async fn relay(outer: Arc<UdpSocket>, to: SocketAddr, quiet: Duration) {
     let mut senders: BTreeMap<SocketAddr, Arc<UdpSocket>> = BTreeMap::new();
     let mut answering: JoinSet<SocketAddr> = JoinSet::new();
     let mut bytes = vec![0; DATAGRAM_BYTES_MAX];
     loop {
-        while let Some(done) = answering.try_join_next() {
-            if let Ok(from) = done {
-                senders.remove(&from);
-            }
-        }
         let (length, from) = match outer.recv_from(&mut bytes).await {
             Ok(received) => received,
             // What an earlier answer met is no matter of this socket's.
@@ -132,6 +127,12 @@ async fn relay(outer: Arc<UdpSocket>, to: SocketAddr) {
                 continue;
             }
         };
+        // Now and not before it came, which may be long ago: nobody hears answers for those any more.
+        while let Some(done) = answering.try_join_next() {
+            if let Ok(from) = done {
+                senders.remove(&from);
+            }
+        }
         let inner = match senders.get(&from) {
             Some(inner) => inner.clone(),
             None if senders.len() >= SENDERS => continue,
@@ -139,7 +140,7 @@ async fn relay(outer: Arc<UdpSocket>, to: SocketAddr) {
                 let Ok(inner) = inner_socket(to).await else { continue };
                 let inner = Arc::new(inner);
                 senders.insert(from, inner.clone());
-                answering.spawn(answer(inner.clone(), outer.clone(), from));
+                answering.spawn(answer(inner.clone(), outer.clone(), from, quiet));
                 inner
             }
         };
@@ -153,9 +154,14 @@ async fn inner_socket(to: SocketAddr) -> io::Result<UdpSocket> {
     Ok(socket)
 }
 
-async fn answer(inner: Arc<UdpSocket>, outer: Arc<UdpSocket>, to: SocketAddr) -> SocketAddr {
+async fn answer(
+    inner: Arc<UdpSocket>,
+    outer: Arc<UdpSocket>,
+    to: SocketAddr,
+    quiet: Duration,
+) -> SocketAddr {
     let mut bytes = vec![0; DATAGRAM_BYTES_MAX];
-    while let Ok(received) = tokio::time::timeout(ANSWER_TIMEOUT, inner.recv(&mut bytes)).await {
+    while let Ok(received) = tokio::time::timeout(quiet, inner.recv(&mut bytes)).await {
         match received {
             Ok(length) => drop(outer.send_to(&bytes[..length], to).await),
             // Nobody listens there: the next question may find somebody.
@@ -181,7 +187,7 @@ mod tests {
         let outer = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let (to, at) = (server.local_addr().unwrap(), outer.local_addr().unwrap());
         #[allow(clippy::disallowed_methods, reason = "ends with the test")]
-        let relaying = tokio::spawn(relay(Arc::new(outer), to));
+        let relaying = tokio::spawn(relay(Arc::new(outer), to, Duration::from_secs(1)));
         #[allow(clippy::disallowed_methods, reason = "ends with the test")]
         let serving = tokio::spawn(async move {
             let mut bytes = [0; 100];
@@ -199,6 +205,12 @@ mod tests {
         }
         for (client, name) in clients {
             let mut bytes = [0; 100];
+            let received = tokio::time::timeout(CONNECT_TIMEOUT, client.recv(&mut bytes)).await;
+            assert_eq!(&bytes[..received.unwrap().unwrap()], format!("re: {name}").as_bytes());
+            // Nothing comes for so long that the socket of this sender is given up; the next one is answered.
+            let quiet = tokio::time::timeout(Duration::from_secs(2), client.recv(&mut bytes));
+            assert!(quiet.await.is_err());
+            client.send(name.as_bytes()).await.unwrap();
             let received = tokio::time::timeout(CONNECT_TIMEOUT, client.recv(&mut bytes)).await;
             assert_eq!(&bytes[..received.unwrap().unwrap()], format!("re: {name}").as_bytes());
         }
