@@ -315,8 +315,10 @@ impl Jobs {
         if !matches!(is_due, Ok(true)) {
             return Step::Idle;
         }
-        let begun = self.store.write(|tx| self.begin_errand(tx));
-        let Ok(Some(((kind, registered, key), row))) = begun.into_outcome() else {
+        // Once it is durable that it was enqueued: reads see no more than what is, and an errand that
+        // finds nothing of what it is for has nothing to do.
+        let begun = self.store.write(|tx| self.begin_errand(tx)).await;
+        let Ok(Some(((kind, registered, key), row))) = begun else {
             return Step::Idle;
         };
         *self.errand_turn.lock() = kind;

@@ -274,3 +274,52 @@ fn an_errand_whose_rows_were_cleared_away_does_not_come_back() {
     assert_eq!(crate::blobs::block_on(jobs.errand()), Step::Worked);
     assert_eq!(store.read(|tx| jobs.list(tx, 9)).unwrap(), []);
 }
+
+#[test]
+fn an_errand_finds_what_it_was_enqueued_with() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
+    let mut options = StoreOptions::new(clock.clone(), Arc::new(SeededEntropy::new(1)));
+    options.log_zero_fill = false;
+    let (store, mut drivers) = Store::open(Arc::new(MemDisk::new()), options).unwrap();
+    let mut jobs = Jobs::new(store.clone());
+    let own = store.clone();
+    jobs.register_errand(&SEND, 2, move |_, key| {
+        let store = own.clone();
+        Box::pin(async move {
+            let wanted = ("wanted", key.to_string());
+            match store.read(|tx| tx.exists(&THINGS, &Scope::Global, &wanted))? {
+                true => Ok(JobOutcome::Done),
+                false => Err(JobError::Failed("it is not there".into())),
+            }
+        })
+    });
+    let ask = |key: u64| {
+        commit_in(&store, |tx| {
+            let wanted = ("wanted", key.to_string());
+            tx.put(&THINGS, &Scope::Global, &wanted, &ThingRow::default())?;
+            tx.enqueue(&SEND, &key)
+        });
+    };
+    let mut write_out = || {
+        for _ in 0..100 {
+            clock.advance_ms(1);
+            drivers.log.step();
+        }
+    };
+    ask(2);
+    write_out();
+    // It is the first in line, and nobody can read it yet.
+    ask(1);
+    for _ in 0..2 {
+        let mut errand = std::pin::pin!(jobs.errand());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut attempts = 0;
+        while errand.as_mut().poll(&mut context).is_pending() {
+            attempts += 1;
+            assert!(attempts < 100, "nothing is left to wait for");
+            write_out();
+        }
+        write_out();
+    }
+    assert_eq!(store.read(|tx| jobs.list(tx, 9)).unwrap(), []);
+}
