@@ -61,10 +61,14 @@ pub enum Bug {
     ShortIndex,
     /// Now and then a stream leaves out a record.
     ShortStream,
+    /// Errands are not taken up again after a crash.
+    NoErrands,
+    /// Now and then a file of an export is acknowledged and not there.
+    LostFile,
 }
 
 impl Bug {
-    pub const ALL: [Bug; 21] = [
+    pub const ALL: [Bug; 23] = [
         Bug::NoSync,
         Bug::NoDirSync,
         Bug::NoLogSync,
@@ -86,6 +90,8 @@ impl Bug {
         Bug::HalfTransaction,
         Bug::ShortIndex,
         Bug::ShortStream,
+        Bug::NoErrands,
+        Bug::LostFile,
     ];
 
     fn forgets(self, path: &str) -> bool {
@@ -255,7 +261,11 @@ impl Service for Buggy {
     }
     fn start<'a>(&'a self, operation: u16, cx: &'a AsyncCx, input: &'a dyn Struct) -> Started<'a> {
         let put = self.name(operation) == "PutObject";
-        if put && self.strikes(Bug::LostPut) {
+        let is_file = || {
+            let input = (input as &dyn Any).downcast_ref::<PutObjectInput>();
+            input.is_some_and(|put| put.key.contains("/AWSDynamoDB/") && put.key.contains("/data/"))
+        };
+        if put && (self.strikes(Bug::LostPut) || is_file() && self.strikes(Bug::LostFile)) {
             return Box::pin(async {
                 let output = PutObjectOutput { e_tag: Some("\"x\"".into()), ..Default::default() };
                 Ok(Reply::new(Box::new(output) as Box<dyn Struct>))

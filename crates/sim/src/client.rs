@@ -6,6 +6,7 @@ use crate::items::{self, Counter, Items};
 use crate::oracle::{Oracle, Seen};
 use crate::request::{Answer, BROKEN_BODY, Request, digest, send};
 use crate::table_stream::Reader;
+use crate::transfers::{self, Transfers};
 use base::{Clock, Entropy, ManualClock, SeededEntropy};
 use bytes::Bytes;
 use gateway::Gateway;
@@ -52,6 +53,7 @@ pub struct Shared<'a> {
     pub doubtful: &'a RefCell<BTreeMap<String, Vec<u64>>>,
     pub counter: &'a RefCell<Counter>,
     pub reader: &'a RefCell<Reader>,
+    pub transfers: &'a RefCell<Transfers>,
     pub trace: &'a Cell<u64>,
     /// Errors of the server's are expected just now: the disk is full or failing.
     pub troubled: &'a Cell<bool>,
@@ -123,8 +125,10 @@ pub async fn work(shared: &Shared<'_>, client: &RefCell<Client>) {
 
 async fn step(shared: &Shared<'_>, client: &RefCell<Client>) -> Result<(), String> {
     let dice = shared.dice;
-    if dice.below(10) < 3 {
-        return items::step(shared, client).await;
+    match dice.below(40) {
+        0 => return transfers::step(shared).await,
+        1..=12 => return items::step(shared, client).await,
+        _ => {}
     }
     let bucket = dice.below(2) as usize;
     let key = format!("c{}/k{}", client.borrow().number, dice.below(KEYS));

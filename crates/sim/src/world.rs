@@ -7,6 +7,7 @@ use crate::history;
 use crate::items::{self, Counter};
 use crate::request::{Request, send};
 use crate::table_stream::Reader;
+use crate::transfers::{self, Transfers};
 use api::Service;
 use base::{Clock, Entropy, ManualClock, SeededEntropy, Timestamp};
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use service_s3::S3;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::ErrorKind;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use store::blobs::Blocking;
 use store::disk::{Disk, FaultyDisk};
@@ -87,9 +89,14 @@ struct Life {
     store: Store,
     drivers: Drivers,
     gateway: Arc<Gateway>,
-    /// Whether jobs are done at all.
+    /// Whether jobs are done at all, and errands.
     jobs: bool,
+    errands: bool,
     waiting: Arc<Waiting>,
+    /// The errand under way; the power takes it too.
+    errand: Executor<'static>,
+    /// There was none that is due.
+    idle: Rc<Cell<bool>>,
 }
 
 struct World {
@@ -141,7 +148,7 @@ impl World {
         }
     }
 
-    fn start(&self) -> Result<(Life, Arc<Gateway>), String> {
+    fn start(&self, number: u64) -> Result<(Life, Arc<Gateway>), String> {
         let waiting = Arc::new(Waiting::default());
         let disk: Arc<dyn Disk> = match self.options.bug {
             Some(bug) => Arc::new(BuggyDisk { inner: Arc::new(self.disk.clone()), bug }),
@@ -173,7 +180,20 @@ impl World {
         while gateway.jobs().retry_parked().map_err(|e| format!("cannot start again: {e}"))? {}
         let gateway = Arc::new(gateway);
         let jobs = self.options.bug != Some(Bug::NoJobs);
-        Ok((Life { store, drivers, gateway: gateway.clone(), jobs, waiting }, gateway))
+        let errands = jobs && (number == 0 || self.options.bug != Some(Bug::NoErrands));
+        Ok((
+            Life {
+                store,
+                drivers,
+                gateway: gateway.clone(),
+                jobs,
+                errands,
+                waiting,
+                errand: Executor::default(),
+                idle: Rc::default(),
+            },
+            gateway,
+        ))
     }
 }
 
@@ -187,14 +207,26 @@ impl Drop for Life {
 impl Life {
     /// Lets one of all those that are not clients do something; false if none has anything to do.
     fn step(&mut self, dice: &SeededEntropy) -> bool {
-        let first = dice.below(5);
-        (0..5).any(|i| match (first + i) % 5 {
+        let first = dice.below(6);
+        (0..6).any(|i| match (first + i) % 6 {
             0 => self.drivers.log.step() == Step::Worked,
             1 => self.drivers.maintenance.step() == Step::Worked,
             2 => matches!(self.drivers.blobs.step(), Ok(Step::Worked)),
             3 => self.waiting.step(dice),
+            4 => self.errands && self.step_errand(dice),
             _ => self.jobs && self.gateway.jobs().step() == Step::Worked,
         })
+    }
+
+    /// Goes on with the errand under way, or begins one that is due.
+    fn step_errand(&mut self, dice: &SeededEntropy) -> bool {
+        if self.errand.is_empty() {
+            let (gateway, idle) = (Arc::clone(&self.gateway), Rc::clone(&self.idle));
+            self.errand.spawn(async move {
+                idle.set(gateway.jobs().errand().await == Step::Idle);
+            });
+        }
+        self.errand.step(dice) && !(self.errand.is_empty() && self.idle.get())
     }
 }
 
@@ -258,12 +290,13 @@ pub fn run(options: Options) -> Result<Report, String> {
     let (failure, won) = (RefCell::new(None), RefCell::new(BTreeMap::new()));
     let doubtful = RefCell::new(BTreeMap::new());
     let (counter, reader) = (RefCell::new(Counter::default()), RefCell::new(Reader::default()));
+    let transfers = RefCell::new(Transfers::default());
     let clients: Vec<RefCell<Client>> = (0..options.clients)
         .map(|number| RefCell::new(Client { number, ..Client::default() }))
         .collect();
     let per_life = options.operations / (options.crashes + 1);
     for number in 0..=options.crashes {
-        let (mut life, gateway) = world.start()?;
+        let (mut life, gateway) = world.start(number)?;
         let shared = Shared {
             gateway: &gateway,
             clock: &world.clock,
@@ -274,6 +307,7 @@ pub fn run(options: Options) -> Result<Report, String> {
             doubtful: &doubtful,
             counter: &counter,
             reader: &reader,
+            transfers: &transfers,
             trace: &trace,
             troubled: &troubled,
         };
@@ -367,6 +401,9 @@ async fn make_buckets(shared: &Shared<'_>) {
     if let Err(message) = items::make_table(shared).await {
         return shared.fail(message);
     }
+    if let Err(message) = transfers::make(shared).await {
+        return shared.fail(message);
+    }
     for (number, bucket) in BUCKETS.iter().copied().chain([history::BUCKET]).enumerate() {
         let path = format!("/{bucket}");
         let versions =
@@ -401,9 +438,12 @@ async fn make_buckets(shared: &Shared<'_>) {
 
 /// Lets everybody but the clients do what they have to do.
 fn come_to_rest(world: &World, life: &mut Life) {
+    let mut idle = 0;
     for _ in 0..10_000 {
         world.clock.advance_ms(1_000);
-        if !life.step(&world.dice) {
+        // Some wait for a moment, as the log does for commits that could join the one at hand.
+        idle = if life.step(&world.dice) { 0 } else { idle + 1 };
+        if idle == 4 {
             break;
         }
     }
@@ -438,19 +478,21 @@ fn finish(
         world.clock.advance_ms(86_400_000);
         come_to_rest(world, life);
     }
+    nothing_failed(life)?;
     let mut tasks = Executor::default();
     tasks.spawn(client::verify_rest(shared, clients));
+    tasks.spawn(async {
+        if let Err(message) = transfers::verify(shared).await {
+            shared.fail(format!("at the end: {message}"));
+        }
+    });
     drive(world, life, &mut tasks, || shared.failure.borrow().is_some());
     drop(tasks);
     if let Some(message) = shared.failure.take() {
         return Err(message);
     }
     come_to_rest(world, life);
-    let parked = life.store.read(|tx| life.gateway.jobs().parked(tx, 10));
-    match parked.map_err(|e| format!("the jobs are unreadable: {e}"))? {
-        none if none.is_empty() => {}
-        parked => return Err(format!("jobs that failed too often: {parked:?}")),
-    }
+    nothing_failed(life)?;
     let found = life.store.blobs().check(&life.store);
     let found = found.map_err(|e| format!("the check failed: {e}"))?;
     if !found.problems.is_empty() {
@@ -460,4 +502,12 @@ fn finish(
         return Err(format!("blobs that nothing refers to: {:?}", found.leftovers));
     }
     Ok(())
+}
+
+fn nothing_failed(life: &Life) -> Result<(), String> {
+    let parked = life.store.read(|tx| life.gateway.jobs().parked(tx, 10));
+    match parked.map_err(|e| format!("the jobs are unreadable: {e}"))? {
+        none if none.is_empty() => Ok(()),
+        parked => Err(format!("jobs that failed too often: {parked:?}")),
+    }
 }
