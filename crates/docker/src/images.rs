@@ -466,7 +466,9 @@ pub async fn commit(call: Call) -> Reply {
     let engine = call.engine().clone();
     let container = engine.find(query.text("container"))?;
     let reference = reference(query.text("repo"), query.text("tag"))?;
-    let CommitBody { config } = call.document().await?;
+    // The CLI of 20.10 sends `null`.
+    let body: Option<CommitBody> = call.document().await?;
+    let CommitBody { config } = body.unwrap_or_default();
     // A body without anything is the container's own configuration.
     let config = (config != Config::default()).then_some(config);
     let changes = query.all("changes");

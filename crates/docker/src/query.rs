@@ -105,6 +105,14 @@ mod tests {
     use super::*;
 
     #[test]
+    fn documents_that_are_none() {
+        type Body = Option<std::collections::BTreeMap<String, u8>>;
+        assert_eq!(document::<Body>(b"null").unwrap(), None);
+        assert_eq!(document::<Body>(b" ").unwrap(), Some(Default::default()));
+        assert!(document::<Body>(b"[]").is_err());
+    }
+
+    #[test]
     fn queries() {
         let query = Query::parse("all=1&force=False&name=a%2Fb+c&name=d&x&bad=%zz&t=1.5");
         assert!(query.flag("all") && !query.flag("force") && !query.flag("x"));
