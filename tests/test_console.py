@@ -315,6 +315,20 @@ def test_each_acts_as_who_they_are(account, other):
     account.s3.head_bucket(Bucket=name)
 
 
+def test_a_read_says_what_it_was_about(account, person):
+    """Its path does not, where all requests go to the same one."""
+    d = account.client("dynamodb")
+    d.create_table(
+        TableName="looked-at", BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}])
+    d.query(TableName="looked-at", KeyConditionExpression="id = :i", ExpressionAttributeValues={":i": {"S": "1"}})
+    mia = account.client("dynamodb", account.new_user("mia", allow("s3:ListBucket")))
+    with refused("AccessDeniedException", 400, part="dynamodb:GetItem"):
+        mia.get_item(TableName="looked-at", Key={"id": {"S": "1"}})
+    for operation in ("Query", "GetItem"):
+        assert ">looked-at</" in person.see("/requests", operation=operation).text, operation
+
+
 def test_what_is_denied_says_why(account, bucket):
     account.s3.put_object(Bucket=bucket, Key="k", Body=b"secret text")
     key = account.new_user("mia", allow("s3:ListAllMyBuckets"))

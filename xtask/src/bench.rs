@@ -122,7 +122,7 @@ pub fn run(root: &Path, words: &[&str]) -> Result<bool, String> {
 }
 
 /// By clients that are none of the bench's own, so a script drives it.
-fn script(root: &Path, name: &str, more: &[String]) -> Result<bool, String> {
+pub fn script(root: &Path, name: &str, more: &[String]) -> Result<bool, String> {
     run::must(root, &run::cargo(), &["build", "--release", "-q", "-p", "cloud"])?;
     let done = Command::new(crate::install::python(root))
         .arg(name)

@@ -37,6 +37,7 @@ cargo xtask COMMAND
   dist                               what is given to others, in target/dist: static programs, an image,
                                      papers for systemd, Compose and GitHub, completions, a man page
   image PROGRAM ARCHIVE              an image of any build of the program
+  screenshots                        draw the pictures of docs/console anew, which takes some minutes
   bench [GROUP...] [--quick]         what it costs, beside floors and peers; `bench --help` says more
 
   gen [--check]                      write gen/ from models/, or say what is not up to date
@@ -75,6 +76,7 @@ fn dispatch(root: &Path, words: &[&str]) -> Result<bool, String> {
         ["test", steps @ ..] => test::run(root, steps),
         ["soak", words @ ..] => soak::run(root, words),
         ["dist"] => dist::run(root),
+        ["screenshots"] => bench::script(root, "tests/screenshots.py", &[]),
         ["image", program, archive] => dist::image_of(program, archive),
         ["install"] => install::everything(root).map(|()| true),
         ["tidy"] => one_step("tidy", || tidy::check(root)),

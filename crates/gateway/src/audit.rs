@@ -71,6 +71,8 @@ pub struct Event {
     pub user_agent: Option<String>,
     /// As on the wire, without the query, which may hold a signature.
     pub path: String,
+    /// An ARN, where the path does not say it.
+    pub resource: Option<String>,
     pub error: Option<Failure>,
 }
 
@@ -406,6 +408,15 @@ impl Event {
         out.key("path");
         out.string(&self.path);
         out.close('}');
+        if let Some(arn) = &self.resource {
+            out.key("resources");
+            out.open('[');
+            out.open('{');
+            out.key("ARN");
+            out.string(arn);
+            out.close('}');
+            out.close(']');
+        }
         end(&mut out, &self.request_id, self.is_read);
         out.finish()
     }

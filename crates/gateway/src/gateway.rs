@@ -163,6 +163,8 @@ pub(crate) struct Seen<'g> {
     pub operation: Option<&'static Operation>,
     pub caller: Option<Arc<Caller>>,
     pub region: Option<Region>,
+    /// What the first permission is about, where the path does not say it.
+    pub resource: Option<String>,
     pub ids: Option<Ids>,
     /// What the answer tells the browser of a page of another origin.
     pub for_page: cors::Headers,
@@ -466,6 +468,10 @@ impl Gateway {
         prepared.fill_tokens(&mut *input, &*cx.entropy);
         refuse_members(operation, prepared, served, &*input)?;
         let asks = guard::asks(entry, operation, &cx, &*input)?;
+        if !entry.is_s3 {
+            let named = asks.first().filter(|ask| ask.resource.starts_with("arn:"));
+            seen.resource = named.map(|ask| shortened(&ask.resource).to_owned());
+        }
         Ok(Call { entry, protocol, operation, prepared, served, cx, input, asks, body })
     }
 
@@ -644,6 +650,7 @@ impl Gateway {
                 source_ip: Some(peer.address),
                 user_agent: text("user-agent"),
                 path: shortened(parts.uri.path()).to_owned(),
+                resource: seen.resource,
                 error: failed,
             });
         }

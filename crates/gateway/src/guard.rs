@@ -140,6 +140,7 @@ impl Door for Guard {
                     source_ip: None,
                     user_agent: Some(agent.to_owned()),
                     path: String::new(),
+                    resource: None,
                     error: reply.as_ref().err().map(Failure::of),
                 });
             }

@@ -54,7 +54,8 @@ impl Event {
             agent: own("userAgent"),
             error,
             reason: text(more, "reason").or(text(more, "warnings")).map(str::to_owned),
-            resource: resource(&service, get(record, "requestParameters").unwrap_or(&blank)),
+            resource: resource(&service, get(record, "requestParameters").unwrap_or(&blank))
+                .or_else(|| about(&service, record)),
             is_read: get(record, "readOnly") == Some(&Document::Bool(true)),
             service,
             whole: record.clone(),
@@ -95,6 +96,17 @@ fn resource(service: &str, parameters: &Document) -> Option<String> {
     let decoded = base::percent::decode(first);
     let name = String::from_utf8_lossy(&decoded).into_owned();
     (service == "s3" && !name.is_empty()).then_some(name)
+}
+
+/// The table or identity that a record names by its ARN.
+fn about(service: &str, record: &Document) -> Option<String> {
+    let tail = text(list(record, "resources").first()?, "ARN")?.splitn(6, ':').nth(5)?;
+    let name = match service {
+        // `table/NAME/index/...`
+        "dynamodb" => tail.split('/').nth(1)?,
+        _ => tail.rsplit('/').next()?,
+    };
+    (!name.is_empty() && name != "*").then(|| name.to_owned())
 }
 
 /// Parameters of the page, handed on to the API.
@@ -299,6 +311,21 @@ mod tests {
             assert!(shown.as_str().contains(part), "{part}: {}", shown.as_str());
         }
         assert!(!shown.as_str().contains("<b>"));
+    }
+
+    #[test]
+    fn what_a_record_is_about() {
+        let about = |service: &str, arn: &str| {
+            let record = format!(
+                r#"{{"eventSource":"{service}.amazonaws.com","requestParameters":{{"path":"/"}},"resources":[{{"ARN":"{arn}"}}]}}"#
+            );
+            parsed(record.as_bytes()).unwrap().resource
+        };
+        let table = "arn:aws:dynamodb:us-east-1:1:table/orders/index/by-day";
+        assert_eq!(about("dynamodb", table).as_deref(), Some("orders"));
+        assert_eq!(about("iam", "arn:aws:iam::1:user/staff/mia").as_deref(), Some("mia"));
+        assert_eq!(about("iam", "arn:aws:iam::1:user/*"), None);
+        assert_eq!(about("dynamodb", "*"), None);
     }
 
     #[test]
