@@ -64,7 +64,7 @@ def order(tables, n):
 
 
 def work(s3, tables, mia):
-    """Somebody reads and writes, now more, now less, and somebody else is refused."""
+    """Somebody reads and writes, and somebody else is refused."""
     chance, end, n = random.Random(7), time.monotonic() + WORKING_S, 40
     while time.monotonic() < end:
         for _ in range(chance.randrange(1, 60)):
@@ -78,7 +78,6 @@ def work(s3, tables, mia):
             mia.get_object(Bucket="holiday-photos", Key="plan.txt")
         except ClientError:
             pass
-        time.sleep(chance.random())
 
 
 class Camera:
