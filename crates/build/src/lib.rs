@@ -34,7 +34,7 @@ pub use builder::{Build, check_platform, prepare, prepare_kit, read_dockerfile, 
 pub use caches::{Cache, Caches};
 pub use change::change;
 pub use context::{Context, clean};
-pub use options::{Kit, Named, Options};
+pub use options::{Kit, Named, Options, tags};
 pub use output::{Event, Output};
 
 use engine::Error;

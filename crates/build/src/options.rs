@@ -2,10 +2,28 @@
 
 use crate::caches::Caches;
 use crate::context::Context;
+use engine::Error;
 use engine::config::{HostConfig, Resources, Ulimit};
 use oci::Reference;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Tags that are asked for, each once. Empty names are none.
+pub fn tags<'n>(names: impl Iterator<Item = &'n str>) -> Result<Vec<Reference>, Error> {
+    let mut tags = Vec::new();
+    for name in names.filter(|name| !name.is_empty()) {
+        let tag = Reference::parse(name)
+            .map_err(|error| Error::invalid(format!("invalid tag {name:?}: {error}")))?;
+        if tag.digest.is_some() {
+            return Err(Error::invalid("build tag cannot contain a digest"));
+        }
+        let tag = tag.with_default_tag();
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+    Ok(tags)
+}
 
 /// Where a name leads that the client gave a meaning.
 #[derive(Clone, Debug)]

@@ -103,19 +103,7 @@ async fn tag_with(kit: &Kit, image: &Image, tag: &Reference) -> Result<(), Error
 /// `name=a,b:1`
 fn tags(exporter: &Exporter) -> Result<Vec<Reference>, Status> {
     let names = exporter.attrs.get("name").map(String::as_str).unwrap_or_default();
-    let mut tags = Vec::new();
-    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        let tag = Reference::parse(name)
-            .map_err(|error| Status::invalid(format!("invalid tag {name:?}: {error}")))?;
-        if tag.digest.is_some() {
-            return Err(Status::invalid("build tag cannot contain a digest"));
-        }
-        let tag = tag.with_default_tag();
-        if !tags.contains(&tag) {
-            tags.push(tag);
-        }
-    }
-    Ok(tags)
+    Ok(build::tags(names.split(',').map(str::trim))?)
 }
 
 #[cfg(test)]

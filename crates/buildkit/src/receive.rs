@@ -6,6 +6,7 @@
 use crate::grpc::{Sending, Status};
 use crate::messages::{Packet, Stat, mode};
 use crate::session::Session;
+use base::percent::encode;
 use build::Context;
 use bytes::Bytes;
 use engine::image::Images;
@@ -55,24 +56,11 @@ fn metadata(wanted: &Wanted) -> Vec<(&'static str, Vec<String>)> {
         if values.iter().all(is_plain) {
             all.push((name, values.clone()));
         } else {
-            all.push((name, values.iter().map(|value| in_query(value)).collect()));
+            all.push((name, values.iter().map(|value| encode(value.as_bytes())).collect()));
             all.push((mark, vec!["1".to_owned()]));
         }
     }
     all
-}
-
-fn in_query(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
 }
 
 /// Gets them. `taken` counts bytes.

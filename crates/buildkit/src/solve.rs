@@ -459,17 +459,9 @@ fn ulimits(text: &str) -> Result<Option<Vec<Ulimit>>, Status> {
 
 /// The lines of a `.dockerignore`, as the client matches them.
 fn patterns(text: &str) -> Result<Vec<String>, Status> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut patterns = Vec::new();
-    for line in text.lines() {
-        let line = line.trim();
-        if line.is_empty() || line.starts_with('#') {
-            continue;
-        }
-        let (back, pattern) = match line.strip_prefix('!') {
-            Some(rest) => ("!", rest.trim()),
-            None => ("", line),
-        };
+    for (back, pattern) in dockerfile::ignore_lines(text) {
+        let back = if back { "!" } else { "" };
         let mut parts: Vec<&str> = Vec::new();
         for part in pattern.split('/') {
             match part {

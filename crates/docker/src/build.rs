@@ -7,7 +7,6 @@ use crate::reply::{self, Reply};
 use crate::route::Call;
 use build::{Context, Options, Output, Outside};
 use engine::{Error, Kind};
-use oci::Reference;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -56,18 +55,7 @@ pub fn document<T: DeserializeOwned + Default>(query: &Query, name: &str) -> Res
 }
 
 fn options(query: &Query) -> Result<Options, Error> {
-    let mut tags = Vec::new();
-    for name in query.all("t").iter().filter(|name| !name.is_empty()) {
-        let tag = Reference::parse(name)
-            .map_err(|error| Error::invalid(format!("invalid tag {name:?}: {error}")))?;
-        if tag.digest.is_some() {
-            return Err(Error::invalid("build tag cannot contain a digest"));
-        }
-        let tag = tag.with_default_tag();
-        if !tags.contains(&tag) {
-            tags.push(tag);
-        }
-    }
+    let tags = build::tags(query.all("t").iter().map(String::as_str))?;
     crate::containers::check_platform(query.text("platform"))?;
     for name in ["outputs", "securityopt", "cgroupparent", "session"] {
         if !["", "null", "[]"].contains(&query.text(name)) {
@@ -139,6 +127,7 @@ pub async fn prune(call: &Call) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use oci::Reference;
 
     #[test]
     fn what_is_asked_for() {

@@ -11,19 +11,21 @@ pub struct Ignore {
     rules: Vec<(bool, Pattern)>,
 }
 
+/// The lines of a `.dockerignore`: whether each takes back in, and its pattern as it is written.
+pub fn lines(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|line| match line.strip_prefix('!') {
+        Some(rest) => (true, rest.trim()),
+        None => (false, line),
+    })
+}
+
 impl Ignore {
     pub fn parse(text: &str) -> Result<Ignore, String> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let mut rules = Vec::new();
-        for line in text.lines() {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            let (back, pattern) = match line.strip_prefix('!') {
-                Some(rest) => (true, rest.trim()),
-                None => (false, line),
-            };
+        for (back, pattern) in lines(text) {
             if back && pattern.is_empty() {
                 return Err("illegal exclusion pattern: \"!\"".to_owned());
             }

@@ -17,7 +17,7 @@ mod stages;
 mod words;
 
 pub use error::ParseError;
-pub use ignore::Ignore;
+pub use ignore::{Ignore, lines as ignore_lines};
 pub use instruction::{Arg, Copy, From, Healthcheck, Instruction, Run, Words, parse_instruction};
 pub use lines::Heredoc;
 pub use mount::{Mount, MountKind, Sharing};

@@ -124,24 +124,14 @@ fn find(name: &str) -> Result<Found, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::PathBuf;
-
-    fn below(folder: &Path, out: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => below(&path, out),
-                false => out.push(path),
-            }
-        }
-    }
+    use crate::papers::below;
 
     /// Whatever lies in `labs/` comes with the program, and can be read.
     #[test]
     fn all_labs_are_known() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../labs");
         let mut found = Vec::new();
-        below(&root, &mut found);
+        below(root.clone(), &mut found);
         let mut known = Vec::new();
         for lab in LABS {
             text::parse(lab.text).unwrap_or_else(|error| panic!("{}: {error}", lab.name));

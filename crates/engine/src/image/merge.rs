@@ -17,7 +17,8 @@ use rustix::fs::{
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 
-const DEPTH_MAX: u32 = 512;
+/// Folders in folders, at most.
+pub(super) const DEPTH_MAX: u32 = 512;
 
 impl Images {
     /// The layers of an image from the one at `below` on, as a new one in their place.

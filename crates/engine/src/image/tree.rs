@@ -6,7 +6,7 @@
 //! found by comparing: what the kernel has not touched since the copy was made is as it was; of the rest
 //! what differs in kind, owner, mode, length, time or content has changed.
 
-use super::merge::{Marks, Names, join, mark_removed, merge};
+use super::merge::{DEPTH_MAX, Marks, Names, join, mark_removed, merge};
 use super::seal::remove_scratch;
 use super::{Images, open_folder, set_time};
 use crate::container::{is_stub, xattrs};
@@ -215,9 +215,6 @@ struct Compare {
     made: Option<(i64, i64)>,
     found: Vec<Difference>,
 }
-
-/// Folders in folders, at most.
-const DEPTH_MAX: u32 = 512;
 
 impl Compare {
     fn inside(
