@@ -117,6 +117,19 @@ class Engine:
             names.add(network["Options"].get("com.docker.network.bridge.name", own))
         return names
 
+    def standing(self, names):
+        """Those of these bridges that are there and its own: the next engine takes the name `docker0` at once."""
+        def is_own(name):
+            if name != "docker0":
+                return True
+            try:
+                with open(f"/sys/class/net/{name}/ifalias", encoding="utf-8") as file:
+                    return self.mark() in file.read()
+            except OSError:
+                return False
+
+        return {name for name in names & set(os.listdir("/sys/class/net")) if is_own(name)}
+
     def table(self):
         """Of the firewall: named after the data folder."""
         return "cumulet-" + self.mark()
@@ -145,7 +158,7 @@ class Engine:
             bridges = self.bridges()
             assert self.cloud.terminate() == 0
             wait_until(lambda: self.helper() is None, "the helper has ended")
-            left = set(os.listdir("/sys/class/net")) & bridges
+            left = self.standing(bridges)
             assert not left, f"bridges are left: {left}"
         self.cloud.discard()
 

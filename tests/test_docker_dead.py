@@ -77,7 +77,7 @@ def test_the_next_engine_clears_up_after_the_dead(tmp_path):
         dead.docker("run", "-d", "-p", "80", *more, "busybox", "sleep", "1000")
         for more in ([], ["--network", "lost"])
     ]
-    bridges, table = dead.bridges() & set(os.listdir("/sys/class/net")), dead.table()
+    bridges, table = dead.standing(dead.bridges()), dead.table()
     assert table in tables() and len(bridges) == 2
     die(dead)
     # Until the last of its processes is dead there is nothing to clear up after.
@@ -86,7 +86,7 @@ def test_the_next_engine_clears_up_after_the_dead(tmp_path):
     # Any engine that starts meanwhile, for another test, may have done it already.
     assert re.search(r"engines +\d+ running", doctor.stdout), doctor.stdout
     wait_until(lambda: table not in tables(), "its table is gone")
-    wait_until(lambda: not bridges & set(os.listdir("/sys/class/net")), "its bridges are gone")
+    wait_until(lambda: not dead.standing(bridges), "its bridges are gone")
     wait_until(lambda: not any(control_groups(one) for one in ids), "its control groups are gone")
     # Of the one that lives nothing is missing, nor of one whose helper alone does.
     alive.docker("exec", "stays", "nslookup", "stays", "127.0.0.11")
