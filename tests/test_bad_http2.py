@@ -194,6 +194,17 @@ def test_a_reader_who_takes_nothing_is_given_up(large):
     wait_until(given_up, "only the connection that asks is left", 20)
 
 
+def test_a_connection_without_requests_is_given_up(large):
+    """It answers pings, and would keep its place among the connections for ever."""
+    client = Client(large.cloud.address, 65_535)
+    client.get(large, "/")
+    end, said_goodbye = time.monotonic() + 20, False
+    while (events := client.events(1)) is not None and time.monotonic() < end:
+        said_goodbye = said_goodbye or any(isinstance(e, h2.events.ConnectionTerminated) for e in events)
+    assert events is None, "still there"
+    assert said_goodbye, "it was cut off without a word"
+
+
 def test_a_reader_who_is_slow_gets_all(large):
     """A little at a time, for longer than the patience lasts."""
     client = Client(large.cloud.address, 65_535)

@@ -371,6 +371,28 @@ def test_a_body_that_stalls_is_given_up(own_cloud):
     assert keys(account, bucket) == []
 
 
+def test_a_body_of_a_byte_now_and_then_is_given_up(own_cloud):
+    """It has its time however often something of it comes."""
+    cloud = own_cloud("--stall-timeout-s", "1")
+    account = Account("700000000032", cloud)
+    stop = threading.Event()
+    request = wire.Request(account, "POST", "/", b"x" * 1000, service="iam").sign()
+    with wire.talk(cloud.address) as line:
+        line.send(request.head())
+
+        def drip():
+            while not stop.wait(0.1) and line.send(b"x"):
+                pass
+
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        try:
+            assert line.closed(seconds=20), "still open"
+        finally:
+            stop.set()
+            dripping.join()
+
+
 def test_a_reader_that_stalls_is_given_up(own_cloud):
     cloud = own_cloud("--stall-timeout-s", "1")
     account = Account("700000000031", cloud)

@@ -17,6 +17,8 @@ from deadline import wait_until
 pytestmark = pytest.mark.unkilled
 
 REBIND = "rebind.example"
+# Names of ours to which a browser does not say which page asks, as it does to localhost.
+UNTRUSTED = ["iam.localhost.localstack.cloud", "s3.localhost.localstack.cloud", "[::ffff:127.0.0.1]"]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def site():
 
 @pytest.fixture(scope="module")
 def browser():
-    browser = Browser([REBIND, "page.example"])
+    browser = Browser([REBIND, "page.example", *UNTRUSTED[:2]])
     yield browser
     browser.close()
 
@@ -130,6 +132,31 @@ def test_a_link_to_click(account, page):
     page.run(f"location.href = {json.dumps(target)}; 0")
     wait_until(lambda: page.run("location.search.includes('CreateUser')"), "the browser is there")
     assert users(account) == []
+
+
+@pytest.mark.parametrize("host", UNTRUSTED)
+@pytest.mark.parametrize("tag", ["img", "script", "iframe"])
+def test_a_name_that_browsers_do_not_trust(account, page, host, tag):
+    """Neither Origin nor Sec-Fetch-Site comes with what a page loads from there."""
+    target = json.dumps(url(account, "GET", CREATE, host, service="iam"))
+    page.run(
+        f"new Promise(r => {{let e = document.createElement('{tag}');"
+        f" e.onload = e.onerror = () => r(0); e.src = {target}; document.body.append(e);}})")
+    assert users(account) == []
+
+
+def test_a_page_of_ours_under_such_a_name(account, bucket, browser):
+    """To it all that is under its name is one origin, and nothing tells its scripts from a person."""
+    port = account.cloud.address[1]
+    host = UNTRUSTED[1]
+    account.s3.put_object(Bucket=bucket, Key="secret", Body=b"the secret")
+    browser.open(f"http://{host}:{port}/health")
+    status, text = fetch(browser, url(account, "GET", f"/{bucket}/secret", host))
+    assert status == 403 and "the secret" not in text, (status, text)
+    assert "localhost" in text, text
+    # A person who has the link opens it at a name that the browser trusts.
+    browser.open(url(account, "GET", f"/{bucket}/secret"))
+    assert "the secret" in browser.run("document.body.innerText")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -330,13 +330,15 @@ pub struct AsyncCx {
     store: Store,
     asks: Vec<Ask>,
     body: Mutex<Option<RequestBody>>,
+    /// In one of its transactions at least, whoever it acted as there.
+    has_asked_once: Arc<AtomicBool>,
 }
 
 impl AsyncCx {
     /// `asks` are those of the operation. One that has none and is not open to everybody asks by itself
     /// in each of its transactions.
     pub fn new(cx: Cx, store: Store, asks: Vec<Ask>, body: RequestBody) -> AsyncCx {
-        AsyncCx { cx, store, asks, body: Mutex::new(Some(body)) }
+        AsyncCx { cx, store, asks, body: Mutex::new(Some(body)), has_asked_once: Arc::default() }
     }
 
     /// Reads the newest durable state, if the caller may.
@@ -383,7 +385,10 @@ impl AsyncCx {
             entropy: self.cx.entropy.clone(),
             door: self.cx.door.clone(),
         });
-        AsyncCx::new(cx, self.store.clone(), asks, RequestBody::empty())
+        AsyncCx {
+            has_asked_once: self.has_asked_once.clone(),
+            ..AsyncCx::new(cx, self.store.clone(), asks, RequestBody::empty())
+        }
     }
 
     /// The request's body; only the first call has it.
@@ -415,9 +420,20 @@ impl AsyncCx {
         let served = self.cx.operation.served.as_ref();
         let open = served.is_some_and(|served| served.auth.is_open());
         if open || self.cx.has_asked() {
+            self.has_asked_once.store(true, Ordering::Relaxed);
             return Ok(());
         }
         Err(Error::internal("an operation that asks for no permission"))
+    }
+
+    /// To be asked before it is answered: an operation that opened no transaction asked for nothing.
+    pub fn check_asked_at_all(&self) -> Result<(), Error> {
+        let served = self.cx.operation.served.as_ref();
+        let open = served.is_some_and(|served| served.auth.is_open());
+        match open || self.has_asked_once.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err(Error::internal("an operation that asks for no permission")),
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket, UnixListener};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What TLS clients may speak, the better one first.
@@ -40,7 +40,9 @@ pub const DNS_SOCKET: &str = "dns";
 /// The folder of the local authority, in the data folder.
 pub const AUTHORITY: &str = "tls";
 
-/// On that socket at a time; more are closed.
+/// On the sockets for HTTP and HTTPS together.
+const SOCKET_CONNECTIONS_MAX: usize = 512;
+/// On the one for DNS at a time; more are closed.
 const DNS_STREAMS_MAX: usize = 256;
 /// For the next query on the socket of the data folder.
 const DNS_IDLE: Duration = Duration::from_secs(60);
@@ -155,8 +157,15 @@ impl Doors {
             inner.map(|listener| (Listener::Tcp(listener), Some(Tls::Possible(tls.clone()))));
         let inner: Vec<_> = inner.collect();
         let mut serving = JoinSet::new();
+        // Whoever is on this machine with leave to enter the folder finds room when the network has taken all.
+        let for_all = Arc::new(Semaphore::new(config.connections));
+        let for_sockets = Arc::new(Semaphore::new(config.connections.min(SOCKET_CONNECTIONS_MAX)));
         for (listener, tls) in doors.into_iter().flatten().chain(inner) {
-            let options = options(config, tls, workers.clone());
+            let room = match &listener {
+                Listener::Tcp(_) => for_all.clone(),
+                Listener::Unix(_) => for_sockets.clone(),
+            };
+            let options = options(config, tls, workers.clone(), room);
             serving.spawn(listen::serve(gateway.clone(), listener, options, stop.clone()));
         }
         let cloud = Cloud { names: Arc::new(OwnNames(gateway.clone())), addresses };
@@ -207,9 +216,14 @@ fn inner_doors(port: u16) -> Vec<TcpListener> {
     ports.into_iter().filter_map(|port| open(port).ok()).collect()
 }
 
-fn options(config: &Config, tls: Option<Tls>, workers: Workers) -> ListenOptions {
+fn options(
+    config: &Config,
+    tls: Option<Tls>,
+    workers: Workers,
+    room: Arc<Semaphore>,
+) -> ListenOptions {
     ListenOptions {
-        connections_max: config.connections,
+        room,
         head_timeout: config.head_timeout,
         stall_timeout: config.stall_timeout,
         linger: if config.is_ephemeral { Duration::ZERO } else { listen::LINGER },

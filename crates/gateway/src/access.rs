@@ -40,8 +40,9 @@ impl LocalRules {
             return self.check_origins(head);
         }
         match head.text("sec-fetch-site") {
-            // Not from a browser, or typed into its address bar.
-            None | Some("none") => Ok(()),
+            // Typed into a browser's address bar.
+            Some("none") => Ok(()),
+            None => check_browser(head, reads_object),
             Some("same-site" | "same-origin") if reads_object && !is_script(head) => Ok(()),
             Some(_) => Err("a web page made the request (--allow-origin permits one)".to_owned()),
         }
@@ -60,6 +61,20 @@ impl LocalRules {
         }
         Ok(())
     }
+}
+
+/// A browser names who asks only where it trusts the way: over TLS, or where nobody else can be, which
+/// some never do. What it calls itself a page cannot change.
+fn check_browser(head: &Head<'_>, reads_object: bool) -> Result<(), String> {
+    let is_browser = head.text("user-agent").is_some_and(|agent| agent.starts_with("Mozilla/"));
+    if !is_browser || (reads_object && host::is_trustworthy(&head.host)) {
+        return Ok(());
+    }
+    let host = shown(&head.host);
+    Err(format!(
+        "a browser made the request without saying for which page (it says so to localhost and over \
+         https, not to http://{host})"
+    ))
 }
 
 fn is_script(head: &Head<'_>) -> bool {
@@ -151,5 +166,28 @@ mod tests {
         let image = local("sec-fetch-site: same-site\nsec-fetch-mode: no-cors");
         check("127.0.0.1", &image, true, true);
         check("127.0.0.1", &image, false, false);
+    }
+
+    #[test]
+    fn a_browser_that_says_nothing_of_its_page_may_be_one() {
+        let agent = "user-agent: Mozilla/5.0 (X11; Linux x86_64)";
+        for name in ["localhost:4566", "b.localhost", "127.0.0.1:4566", "[::1]:4566"] {
+            let asked = format!("host: {name}\n{agent}");
+            check("127.0.0.1", &asked, false, false);
+            check("127.0.0.1", &asked, true, true);
+        }
+        let others = [
+            "iam.localhost.localstack.cloud:4566",
+            "cloud.test",
+            "iam.amazonaws.com",
+            "[::ffff:7f00:1]",
+        ];
+        for name in others {
+            let asked = format!("host: {name}\n{agent}");
+            check("127.0.0.1", &asked, false, false);
+            check("127.0.0.1", &asked, true, false);
+            check("127.0.0.1", &format!("{asked}\nsec-fetch-site: none"), false, true);
+            check("127.0.0.1", &format!("host: {name}\nuser-agent: aws-cli/2"), false, true);
+        }
     }
 }

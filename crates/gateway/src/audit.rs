@@ -12,6 +12,7 @@
 pub use crate::written::Written;
 use api::{Caller, Cx, Error, Tx};
 
+use crate::gateway::shortened;
 use crate::written;
 use base::{AccountId, Region, Timestamp};
 use parking_lot::Mutex;
@@ -140,7 +141,7 @@ fn write_row(to: &mut RowWriter, cx: &Cx, parameters: &str) {
     to.text(7, &caller.user_id);
     to.text(8, cx.region.as_str());
     to.text(9, &cx.http.source_ip.map(shown).unwrap_or_default());
-    to.text(10, cx.http.user_agent.as_deref().unwrap_or_default());
+    to.text(10, shortened(cx.http.user_agent.as_deref().unwrap_or_default()));
     to.text(11, parameters);
     cx.warnings().write_field(12, to);
 }

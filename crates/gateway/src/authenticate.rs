@@ -76,7 +76,7 @@ impl Gateway {
         let (rules, whole) = if entry.as_s3 {
             (Rules::S3, None)
         } else {
-            let whole = checked.into_bytes(REQUEST_BODY_BYTES_MAX, &self.room).await?;
+            let whole = checked.into_bytes(REQUEST_BODY_BYTES_MAX, self.share(seen)).await?;
             checked = Checked::new(RequestStream::Empty, None, Payload::Unsigned, dialect);
             let body_sha256 = match whole.is_empty() {
                 true => sigv4::EMPTY_SHA256,
@@ -152,7 +152,7 @@ impl Gateway {
                 HostStyle::Bucket { .. } => REQUEST_BODY_BYTES_MAX,
                 _ => UNSIGNED_BYTES_MAX,
             };
-            let bytes = checked.into_bytes(limit, &self.room).await?;
+            let bytes = checked.into_bytes(limit, self.share(seen)).await?;
             let form = smithy::query::parse_form(&bytes).unwrap_or_default();
             let version = form.iter().find(|(key, _)| key == "Version").map(|(_, value)| value);
             if let Some(index) = version.and_then(|v| self.guard.directory.by_version(v)) {
@@ -173,7 +173,7 @@ impl Gateway {
             }
             if let Err(body) = received {
                 let checked = Checked::new(body, length, Payload::Unsigned, dialect);
-                received = Ok(checked.into_bytes(UNSIGNED_BYTES_MAX, &self.room).await?);
+                received = Ok(checked.into_bytes(UNSIGNED_BYTES_MAX, self.share(seen)).await?);
             }
         }
         let body = match received {

@@ -17,7 +17,7 @@ use crate::identify::{Directory, Entry, Prepared, Target};
 use crate::keys::{Keys, RootKey};
 use crate::metrics::Totals;
 use crate::pages;
-use crate::payload::{Checked, RequestStream, Room, refusal};
+use crate::payload::{Checked, RequestStream, Room, Share, refusal};
 use crate::refuse;
 use crate::reset::Leftovers;
 use crate::secret;
@@ -178,6 +178,8 @@ pub(crate) struct Seen<'g> {
     pub error_code: Option<String>,
     /// Through which a request came to a bucket.
     pub access_point: Option<Arc<AccessPoint>>,
+    /// What its body takes.
+    pub share: Option<Share<'g>>,
 }
 
 /// Counted until it is dropped: a client that goes away takes its request along in the middle.
@@ -455,7 +457,7 @@ impl Gateway {
             }
             Received::Stream(checked) => {
                 let (whole, trailers) =
-                    checked.into_whole(REQUEST_BODY_BYTES_MAX, &self.room).await?;
+                    checked.into_whole(REQUEST_BODY_BYTES_MAX, self.share(seen)).await?;
                 entry.service.hooks().check_body(operation, headers, &whole, &trailers)?;
                 (None, whole)
             }
@@ -567,7 +569,9 @@ impl Gateway {
                 let cx = AsyncCx::new(cx, self.store.clone(), asks, body);
                 let reply = service.start(operation.index, &cx, &*input).await;
                 seen.recorded = cx.is_recorded();
-                (reply?, Context::Async(cx))
+                let reply = reply?;
+                cx.check_asked_at_all()?;
+                (reply, Context::Async(cx))
             }
         };
         let cx = cx.get();
@@ -583,6 +587,11 @@ impl Gateway {
         let mut response = encode::response(encoded, &prepared.header_names, body)?;
         encode::add_headers(&mut response, cx.take_headers());
         Ok(response)
+    }
+
+    /// The share of memory of a request whose body is taken as a whole.
+    pub(crate) fn share<'s, 'g>(&'g self, seen: &'s mut Seen<'g>) -> &'s mut Share<'g> {
+        seen.share.get_or_insert_with(|| Share::new(&self.room))
     }
 
     fn finish(
@@ -648,7 +657,7 @@ impl Gateway {
                 caller: seen.caller.unwrap_or_else(|| self.guard.keys.anonymous()),
                 region: seen.region,
                 source_ip: Some(peer.address),
-                user_agent: text("user-agent"),
+                user_agent: text("user-agent").map(|agent| shortened(&agent).to_owned()),
                 path: shortened(parts.uri.path()).to_owned(),
                 resource: seen.resource,
                 error: failed,
@@ -711,7 +720,7 @@ impl Context {
 }
 
 /// A path as far as the trail keeps it.
-fn shortened(path: &str) -> &str {
+pub(crate) fn shortened(path: &str) -> &str {
     &path[..path.floor_char_boundary(PATH_BYTES_MAX)]
 }
 

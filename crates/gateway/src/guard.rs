@@ -216,7 +216,7 @@ impl Guard {
                 let cx = AsyncCx::new(cx, with.store.clone(), asks, call.body);
                 let reply = entry.service.start(operation.index, &cx, input).await;
                 let recorded = cx.is_recorded();
-                (reply, recorded)
+                (reply.and_then(|reply| cx.check_asked_at_all().map(|()| reply)), recorded)
             }
         }
     }

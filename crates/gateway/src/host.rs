@@ -61,6 +61,13 @@ pub(crate) fn is_own(host: &str, names: &[String]) -> bool {
     bases.into_iter().any(|base| host == base || below(host, base).is_some())
 }
 
+/// Whether browsers take the name for this machine's own, to which they say more of a request.
+pub(crate) fn is_trustworthy(host: &str) -> bool {
+    host == "localhost"
+        || below(host, "localhost").is_some()
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 /// Loopback in either family, IPv4 written as IPv6 too.
 pub(crate) fn is_loopback(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()

@@ -35,6 +35,7 @@ mod guard;
 mod head;
 mod host;
 mod identify;
+mod idle;
 mod keys;
 pub mod listen;
 mod metrics;

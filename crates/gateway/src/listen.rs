@@ -1,8 +1,10 @@
 //! The listener: sockets, TLS, HTTP/1.1 and HTTP/2, time-outs, and an end in good order.
 
+use crate::encode::Response;
 use crate::gateway::{Gateway, Peer};
+use crate::idle::Streams;
 use crate::payload::RequestStream;
-use crate::stream::{IncomingStream, Rest, Socket, Unread, linger};
+use crate::stream::{IncomingStream, Paces, Rest, Socket, Unread, linger};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT};
 use http::{HeaderValue, Method, Version};
 use http_body::Body as _;
@@ -10,14 +12,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
 use std::convert::Infallible;
 use std::future::poll_fn;
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -28,14 +28,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 const TLS_HANDSHAKE: u8 = 0x16;
 const HEAD_BYTES_MAX: usize = base::limits::REQUEST_HEAD_BYTES_MAX;
 
+const CONNECTIONS_MAX: usize = 4096;
+
 /// At the end, for requests that were sent before it and are not read yet.
 pub const LINGER: Duration = Duration::from_millis(100);
 
 /// How patient the listener is.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
-    /// Connections at a time; more wait to be accepted.
-    pub connections_max: usize,
+    /// For connections at a time, of all listeners that have the same; more wait to be accepted.
+    pub room: Arc<Semaphore>,
     /// For a whole head, and between two requests of one connection.
     pub head_timeout: Duration,
     /// For the next bytes of a body, in either direction.
@@ -152,7 +154,7 @@ impl Listener {
 impl Default for ListenOptions {
     fn default() -> ListenOptions {
         ListenOptions {
-            connections_max: 4096,
+            room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             head_timeout: Duration::from_secs(30),
             stall_timeout: Duration::from_secs(60),
             linger: LINGER,
@@ -162,6 +164,9 @@ impl Default for ListenOptions {
         }
     }
 }
+
+/// Becomes true when connections shall finish what is under way; each holds one until it has ended.
+type Ending = watch::Receiver<bool>;
 
 /// What one accepting loop has in common with its connections.
 struct Shared {
@@ -200,10 +205,10 @@ pub async fn serve(
     options: ListenOptions,
     mut stop: watch::Receiver<bool>,
 ) {
-    let room = Arc::new(Semaphore::new(options.connections_max));
+    let room = options.room.clone();
     let (linger, drain) = (options.linger, options.drain_timeout);
     let shared = Arc::new(Shared { http: builder(&options), gateway, options });
-    let graceful = GracefulShutdown::new();
+    let (end, ending) = watch::channel(false);
     loop {
         let Some(permit) = unless(&mut stop, room.clone().acquire_owned()).await else { break };
         let Some(accepted) = unless(&mut stop, listener.accept()).await else { break };
@@ -216,19 +221,21 @@ pub async fn serve(
                 continue;
             }
         };
-        shared.start(stream, address, graceful.watcher(), permit.ok());
+        shared.start(stream, address, ending.clone(), permit.ok());
     }
     // Who has connected already was promised an answer: those in the queue, and those whose first
     // request is on its way from the socket.
     while let Some(Ok((stream, address))) = at_once(listener.accept()).await {
-        shared.start(stream, address, graceful.watcher(), None);
+        shared.start(stream, address, ending.clone(), None);
     }
     drop(listener);
     shared.gateway.closing.store(true, Relaxed);
     if shared.gateway.totals.connections.load(Relaxed) > 0 && !linger.is_zero() {
         tokio::time::sleep(linger).await;
     }
-    let _ = tokio::time::timeout(drain, graceful.shutdown()).await;
+    drop(ending);
+    let _ = end.send(true);
+    let _ = tokio::time::timeout(drain, end.closed()).await;
 }
 
 /// What the future gives if it has it already.
@@ -257,7 +264,7 @@ impl Shared {
         self: &Arc<Self>,
         stream: Stream,
         address: IpAddr,
-        watcher: hyper_util::server::graceful::Watcher,
+        ending: Ending,
         permit: Option<OwnedSemaphorePermit>,
     ) {
         let shared = self.clone();
@@ -270,7 +277,7 @@ impl Shared {
         };
         runtime.spawn(async move {
             match stream.and_then(|stream| stream()) {
-                Ok(stream) => shared.connection(stream, address, watcher).await,
+                Ok(stream) => shared.connection(stream, address, ending).await,
                 Err(error) => tracing::warn!(%error, "a connection could not be taken on"),
             }
             shared.gateway.totals.connections.fetch_sub(1, Relaxed);
@@ -278,34 +285,29 @@ impl Shared {
         });
     }
 
-    async fn connection(
-        &self,
-        stream: Stream,
-        address: IpAddr,
-        watcher: hyper_util::server::graceful::Watcher,
-    ) {
+    async fn connection(&self, stream: Stream, address: IpAddr, ending: Ending) {
         let stream = match stream {
             Stream::Tcp(stream) => stream,
             Stream::Unix(stream) => {
                 return match &self.options.tls {
-                    Some(Tls::Always(tls)) => self.https(stream, tls, address, watcher).await,
-                    _ => self.http(self.socket(stream), address, None, watcher).await,
+                    Some(Tls::Always(tls)) => self.https(stream, tls, address, ending).await,
+                    _ => self.http(self.socket(stream), address, None, ending).await,
                 };
             }
         };
         let _ = stream.set_nodelay(true);
         let tls = match &self.options.tls {
-            None => return self.http(self.socket(stream), address, None, watcher).await,
-            Some(Tls::Always(tls)) => return self.https(stream, tls, address, watcher).await,
+            None => return self.http(self.socket(stream), address, None, ending).await,
+            Some(Tls::Always(tls)) => return self.https(stream, tls, address, ending).await,
             Some(Tls::Possible(tls)) => tls,
         };
         let mut first = [0];
         let peeked = tokio::time::timeout(self.options.head_timeout, stream.peek(&mut first)).await;
         match peeked {
             Ok(Ok(1)) if first[0] == TLS_HANDSHAKE => {
-                self.https(stream, tls, address, watcher).await;
+                self.https(stream, tls, address, ending).await;
             }
-            Ok(Ok(1)) => self.http(self.socket(stream), address, None, watcher).await,
+            Ok(Ok(1)) => self.http(self.socket(stream), address, None, ending).await,
             _ => {}
         }
     }
@@ -316,7 +318,7 @@ impl Shared {
         stream: S,
         tls: &Arc<rustls::ServerConfig>,
         address: IpAddr,
-        watcher: hyper_util::server::graceful::Watcher,
+        ending: Ending,
     ) where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
@@ -325,7 +327,7 @@ impl Shared {
         match accepted.await {
             Ok(Ok(stream)) => {
                 let tls = Some(crate::tls::of(stream.get_ref().1));
-                self.http(self.socket(stream), address, tls, watcher).await;
+                self.http(self.socket(stream), address, tls, ending).await;
             }
             Ok(Err(error)) => tracing::debug!(peer = %address, %error, "no TLS came about"),
             Err(_) => tracing::debug!(peer = %address, "a TLS handshake stalled"),
@@ -345,63 +347,104 @@ impl Shared {
         socket: Socket<S>,
         address: IpAddr,
         tls: Option<api::Tls>,
-        watcher: hyper_util::server::graceful::Watcher,
+        mut ending: Ending,
     ) where
         S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     {
-        let peer = Peer { address, tls };
-        let stall = self.options.stall_timeout;
-        let gateway = self.gateway.clone();
-        let (unseen, paces) = (socket.unseen(), socket.paces());
-        let service = service_fn(move |request: http::Request<Incoming>| {
-            unseen.store(false, Relaxed);
-            let (gateway, paces) = (gateway.clone(), paces.clone());
-            async move {
-                let waits = request.headers().contains_key(EXPECT);
-                let closes = request.version() < Version::HTTP_2;
-                // A PUT that says nothing of a body is no empty object: S3 wants to be told so.
-                let untold = closes
-                    && request.method() == Method::PUT
-                    && !request.headers().contains_key(CONTENT_LENGTH);
-                let is_empty = request.body().is_end_stream() && !untold;
-                let unread = (!is_empty).then(Unread::default);
-                let request = request.map(|incoming| match &unread {
-                    None => RequestStream::Empty,
-                    Some(unread) => RequestStream::Flowing(Box::pin(IncomingStream::new(
-                        incoming,
-                        stall,
-                        unread.clone(),
-                    ))),
-                });
-                let mut response = gateway.handle(peer, request).await;
-                // hyper sends no 100 where no body follows. botocore keeps the status line that it got
-                // in place of one, and puts it before the next answer of the connection as well.
-                if waits && is_empty && closes {
-                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        let requests = Arc::new(Requests {
+            peer: Peer { address, tls },
+            stall: self.options.stall_timeout,
+            gateway: self.gateway.clone(),
+            unseen: socket.unseen(),
+            paces: socket.paces(),
+            streams: Streams::new(),
+        });
+        let answering = requests.clone();
+        let service = service_fn(move |request| answering.clone().answer(request));
+        let mut connection = pin!(self.http.serve_connection(TokioIo::new(socket), service));
+        let idle_limit = self.options.head_timeout;
+        let mut idle = pin!(Streams::timer(idle_limit));
+        let mut ending = pin!(ending.wait_for(|ends| *ends));
+        let mut is_last = false;
+        let ended = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                    return Poll::Ready(ended);
                 }
-                if !closes {
-                    paces.watch(&mut response);
+                let ends = !is_last
+                    && (ending.as_mut().poll(cx).is_ready()
+                        || requests.streams.are_over(cx, idle.as_mut(), idle_limit));
+                if !ends {
+                    return Poll::Pending;
                 }
-                // A client that waits for 100-continue will not send the body now, and what comes
-                // next is another request: nothing of it may be taken for that body.
-                if let Some(unread) = unread.filter(|_| closes) {
-                    let rest = unread.rest(waits, stall).await;
-                    if !matches!(rest, Rest::Over) {
-                        let close = HeaderValue::from_static("close");
-                        response.headers_mut().insert(CONNECTION, close);
-                    }
-                    if let Rest::Coming(rest) = rest {
-                        #[allow(clippy::disallowed_methods, reason = "ends with its connection")]
-                        tokio::spawn(linger(rest, stall));
-                    }
-                }
-                Ok::<_, Infallible>(response)
+                is_last = true;
+                connection.as_mut().graceful_shutdown();
             }
         });
-        let connection = self.http.serve_connection(TokioIo::new(socket), service);
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(peer = %peer.address, error, "the connection broke");
+        if let Err(error) = ended.await {
+            tracing::debug!(peer = %requests.peer.address, error, "the connection broke");
         }
+    }
+}
+
+/// What the requests of one connection have in common.
+struct Requests {
+    peer: Peer,
+    stall: Duration,
+    gateway: Arc<Gateway>,
+    unseen: Arc<AtomicBool>,
+    paces: Arc<Paces>,
+    streams: Arc<Streams>,
+}
+
+impl Requests {
+    async fn answer(
+        self: Arc<Self>,
+        request: http::Request<Incoming>,
+    ) -> Result<Response, Infallible> {
+        self.unseen.store(false, Relaxed);
+        let waits = request.headers().contains_key(EXPECT);
+        let closes = request.version() < Version::HTTP_2;
+        let open = (!closes).then(|| self.streams.open());
+        if closes {
+            self.streams.speaks_http1();
+        }
+        // A PUT that says nothing of a body is no empty object: S3 wants to be told so.
+        let untold = closes
+            && request.method() == Method::PUT
+            && !request.headers().contains_key(CONTENT_LENGTH);
+        let is_empty = request.body().is_end_stream() && !untold;
+        let unread = (!is_empty).then(Unread::default);
+        let request = request.map(|incoming| match &unread {
+            None => RequestStream::Empty,
+            Some(unread) => RequestStream::Flowing(Box::pin(IncomingStream::new(
+                incoming,
+                self.stall,
+                unread.clone(),
+            ))),
+        });
+        let mut response = self.gateway.handle(self.peer, request).await;
+        // hyper sends no 100 where no body follows. botocore keeps the status line that it got
+        // in place of one, and puts it before the next answer of the connection as well.
+        if waits && is_empty && closes {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(open) = open {
+            self.paces.watch(&mut response, open);
+        }
+        // A client that waits for 100-continue will not send the body now, and what comes
+        // next is another request: nothing of it may be taken for that body.
+        if let Some(unread) = unread.filter(|_| closes) {
+            let rest = unread.rest(waits, self.stall).await;
+            if !matches!(rest, Rest::Over) {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            if let Rest::Coming(rest) = rest {
+                #[allow(clippy::disallowed_methods, reason = "ends with its connection")]
+                tokio::spawn(linger(rest, self.stall));
+            }
+        }
+        Ok(response)
     }
 }
 

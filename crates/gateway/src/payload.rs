@@ -294,12 +294,16 @@ impl Checked {
     }
 
     /// The whole body, of at most `limit` bytes.
-    pub async fn into_bytes(self, limit: usize, room: &Room) -> Result<Bytes, Error> {
-        self.into_whole(limit, room).await.map(|(bytes, _)| bytes)
+    pub async fn into_bytes(self, limit: usize, share: &mut Share<'_>) -> Result<Bytes, Error> {
+        self.into_whole(limit, share).await.map(|(bytes, _)| bytes)
     }
 
     /// The same, with what trails it.
-    pub async fn into_whole(self, limit: usize, room: &Room) -> Result<(Bytes, Trailers), Error> {
+    pub async fn into_whole(
+        self,
+        limit: usize,
+        share: &mut Share<'_>,
+    ) -> Result<(Bytes, Trailers), Error> {
         self.check_empty()?;
         if self.is_empty() {
             return Ok((Bytes::new(), Trailers::new()));
@@ -311,7 +315,6 @@ impl Checked {
         let mut body = self.into_stream_of_any_length()?;
         let mut whole = Bytes::new();
         let mut joined = BytesMut::new();
-        let mut held = Held { room, bytes: 0 };
         while let Some(piece) = body.next().await.transpose()? {
             if whole.len() + joined.len() + piece.len() > limit {
                 return Err(too_large(dialect));
@@ -321,7 +324,7 @@ impl Checked {
                 whole = piece;
                 continue;
             }
-            held.grow((whole.len() + piece.len()) as u64)?;
+            share.grow((whole.len() + piece.len()) as u64)?;
             joined.extend_from_slice(&std::mem::take(&mut whole));
             joined.extend_from_slice(&piece);
         }
@@ -343,8 +346,8 @@ impl Checked {
     }
 }
 
-/// What all bodies together that are still arriving may take of memory: many that come slowly are as
-/// bad as one without end.
+/// What all bodies together may take of memory that are arriving, or wait for their turn: many that come
+/// slowly are as bad as one without end.
 #[derive(Debug)]
 pub(crate) struct Room {
     used_bytes: AtomicU64,
@@ -361,13 +364,17 @@ impl Room {
     }
 }
 
-/// The share of one body, given back at its end.
-struct Held<'r> {
+/// The share of one request, given back when it has been answered.
+pub(crate) struct Share<'r> {
     room: &'r Room,
     bytes: u64,
 }
 
-impl Held<'_> {
+impl<'r> Share<'r> {
+    pub fn new(room: &'r Room) -> Share<'r> {
+        Share { room, bytes: 0 }
+    }
+
     fn grow(&mut self, bytes: u64) -> Result<(), Error> {
         self.bytes += bytes;
         let before = self.room.used_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -378,7 +385,7 @@ impl Held<'_> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Share<'_> {
     fn drop(&mut self) {
         self.room.used_bytes.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -458,7 +465,11 @@ mod tests {
         let whole = |slow: &Slow| {
             let raw = RequestStream::Flowing(Box::pin(slow.clone()));
             let checked = Checked::new(raw, None, Payload::Unsigned, Dialect::Json);
-            Box::pin(checked.into_bytes(900, &room))
+            let room = &room;
+            Box::pin(async move {
+                let mut share = Share::new(room);
+                checked.into_bytes(900, &mut share).await.map(|bytes| (bytes, share))
+            })
         };
         let mut cx = Context::from_waker(Waker::noop());
         let (first, second) = (Slow::default(), Slow::default());
@@ -484,8 +495,12 @@ mod tests {
         assert_eq!(room.used_bytes(), 800);
         drop(three);
         first.0.lock().unwrap().push(None);
-        assert!(matches!(one.as_mut().poll(&mut cx), Poll::Ready(Ok(bytes)) if bytes.len() == 600));
+        let Poll::Ready(Ok((bytes, share))) = one.as_mut().poll(&mut cx) else { panic!("no end") };
+        assert_eq!(bytes.len(), 600);
         drop(one);
+        // Until it has been answered it has its share.
+        assert_eq!(room.used_bytes(), 600);
+        drop(share);
         assert_eq!(room.used_bytes(), 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::encode::{Response, ResponseStream};
 use crate::gateway::Gateway;
+use crate::idle::OpenStream;
 use api::{ByteStream, Error};
 use bytes::Bytes;
 use http_body::Body as _;
@@ -21,11 +22,25 @@ use tokio::time::{Instant, Sleep};
 struct Patience {
     limit: Duration,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Since it was last full.
+    bytes_come: usize,
 }
+
+/// What must come within the limit: a byte now and then is no progress.
+const PROGRESS_BYTES: usize = 4096;
 
 impl Patience {
     fn new(limit: Duration) -> Patience {
-        Patience { limit, sleep: None }
+        Patience { limit, sleep: None, bytes_come: 0 }
+    }
+
+    /// Some of what is waited for has come.
+    fn come(&mut self, bytes: usize) {
+        self.bytes_come += bytes;
+        if self.bytes_come >= PROGRESS_BYTES {
+            self.bytes_come = 0;
+            self.sleep = None;
+        }
     }
 
     fn moved(&mut self) {
@@ -112,8 +127,9 @@ async fn take(rest: &mut Incoming, bytes_max: u64, stall: Duration) -> Taken {
             match Pin::new(&mut *rest).poll_frame(cx) {
                 Poll::Ready(None) => return Poll::Ready(Taken::All),
                 Poll::Ready(Some(Ok(frame))) => {
-                    patience.moved();
-                    taken += frame.data_ref().map_or(0, |data| data.len() as u64);
+                    let bytes = frame.data_ref().map_or(0, Bytes::len);
+                    patience.come(bytes);
+                    taken += bytes as u64;
                 }
                 Poll::Ready(Some(Err(_))) => return Poll::Ready(Taken::Broken),
                 Poll::Pending if patience.is_over(cx) => return Poll::Ready(Taken::Broken),
@@ -150,7 +166,6 @@ impl ByteStream for IncomingStream {
                 }
                 return Poll::Pending;
             };
-            self.patience.moved();
             match frame {
                 None => {
                     self.incoming = None;
@@ -158,7 +173,10 @@ impl ByteStream for IncomingStream {
                 }
                 Some(Ok(frame)) => match frame.into_data() {
                     Ok(bytes) if bytes.is_empty() => {}
-                    Ok(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                    Ok(bytes) => {
+                        self.patience.come(bytes.len());
+                        return Poll::Ready(Some(Ok(bytes)));
+                    }
                     // Trailers of HTTP itself: nobody signs or reads them.
                     Err(_) => {}
                 },
@@ -189,7 +207,7 @@ pub(crate) struct Paces {
 
 impl Paces {
     /// Has an eye on an answer from now on.
-    pub fn watch(&self, response: &mut Response) {
+    pub fn watch(&self, response: &mut Response, open: OpenStream) {
         let body = std::mem::take(response.body_mut());
         let (length, held, from) = match body {
             ResponseStream::Empty => return,
@@ -202,7 +220,7 @@ impl Paces {
         all.push(Arc::downgrade(&pace));
         self.any.store(true, Ordering::Relaxed);
         *response.body_mut() =
-            ResponseStream::Flowing(length, Box::pin(Watched { held, from, pace }));
+            ResponseStream::Flowing(length, Box::pin(Watched { held, from, pace, _open: open }));
     }
 
     /// Whether a reader has taken nothing for so long.
@@ -224,6 +242,7 @@ struct Watched {
     held: Bytes,
     from: Option<Pin<Box<dyn ByteStream>>>,
     pace: Arc<Pace>,
+    _open: OpenStream,
 }
 
 impl Watched {
@@ -466,11 +485,11 @@ mod tests {
         let mut next =
             |response: &mut Response| Pin::new(response.body_mut()).poll_frame(&mut context);
         assert!(!waits());
-        paces.watch(&mut Response::new(ResponseStream::Empty));
+        paces.watch(&mut Response::new(ResponseStream::Empty), crate::idle::Streams::new().open());
         assert!(!waits(), "there is nothing to take");
         let long = Bytes::from(vec![7; 3 * PIECE_BYTES - 1]);
         let mut response = Response::new(ResponseStream::Whole(long.clone()));
-        paces.watch(&mut response);
+        paces.watch(&mut response, crate::idle::Streams::new().open());
         let mut taken = Vec::new();
         while !response.body().is_end_stream() {
             assert!(waits());
@@ -484,14 +503,14 @@ mod tests {
         assert!(!waits(), "what is gone waits for nobody");
         // What comes in large pieces goes on in small ones, too.
         let mut response = Response::new(ResponseStream::Flowing(None, Box::pin(Once(Some(long)))));
-        paces.watch(&mut response);
+        paces.watch(&mut response, crate::idle::Streams::new().open());
         let mut sizes = Vec::new();
         while let Poll::Ready(Some(Ok(frame))) = next(&mut response) {
             sizes.push(frame.into_data().unwrap().len());
         }
         assert_eq!(sizes, [PIECE_BYTES, PIECE_BYTES, PIECE_BYTES - 1]);
         let mut response = Response::new(ResponseStream::Flowing(None, Box::pin(Later)));
-        paces.watch(&mut response);
+        paces.watch(&mut response, crate::idle::Streams::new().open());
         assert!(waits() && next(&mut response).is_pending());
         assert!(!waits(), "it is the reader who waits");
     }

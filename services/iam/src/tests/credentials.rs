@@ -14,6 +14,16 @@ fn alice(world: &World) {
 }
 
 #[test]
+fn an_async_operation_that_opens_no_transaction_has_asked_for_nothing() {
+    let world = World::new();
+    let cx = world.async_cx("CreateLoginProfile");
+    let refused = cx.check_asked_at_all().expect_err("nothing was asked");
+    assert_eq!(refused.status(), 500);
+    cx.read(|_| Ok(())).expect("what the caller may read");
+    cx.check_asked_at_all().expect("it asked");
+}
+
+#[test]
 fn passwords() {
     let world = World::new();
     alice(&world);
