@@ -155,6 +155,7 @@ def test_a_page_of_ours_under_such_a_name(account, bucket, browser):
     assert status == 403 and "the secret" not in text, (status, text)
     assert "localhost" in text, text
     # A person who has the link opens it at a name that the browser trusts.
+    account.s3.put_object(Bucket=bucket, Key="secret", Body=b"the secret", ContentType="text/plain")
     browser.open(url(account, "GET", f"/{bucket}/secret"))
     assert "the secret" in browser.run("document.body.innerText")
 

@@ -195,7 +195,7 @@ pub const KEYS: &[Key] = &[
     key("cache_mb", "MB", "32", "Memory for values that are read often"),
     key("connections", "N", "4096", "Connections at a time; more wait"),
     key("head_timeout_s", "S", "30", "For the head of a request, and between two requests"),
-    key("stall_timeout_s", "S", "60", "For the next bytes of a body"),
+    key("stall_timeout_s", "S", "60", "For the next 4 KiB of a body, or its end"),
     key("drain_timeout_s", "S", "10", "For requests under way when the end has come"),
 ];
 

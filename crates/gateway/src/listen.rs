@@ -40,7 +40,7 @@ pub struct ListenOptions {
     pub room: Arc<Semaphore>,
     /// For a whole head, and between two requests of one connection.
     pub head_timeout: Duration,
-    /// For the next bytes of a body, in either direction.
+    /// For the next 4 KiB of a body, or its end; in the other direction for the next bytes.
     pub stall_timeout: Duration,
     /// At the end, for requests that are on their way. Nothing where whoever asks for the end is who sends.
     pub linger: Duration,
