@@ -113,6 +113,42 @@ def test_slowness(cloud):
     assert re.match(r"^\d+  s3:List\*  after 300 ms  rate 1  struck 2$", listed.strip()), listed
 
 
+def test_many_operations_fail_with_their_own_errors(cloud):
+    """One that never answers with the error is left alone."""
+    account = Account(ROOT, cloud)
+    add(cloud, "dynamodb:*", "--error", "ConditionalCheckFailedException")
+    d, key = account.dynamodb, {"k": {"S": "x"}}
+    assert outcome(d.put_item, TableName="faulty", Item=key) == "ConditionalCheckFailedException"
+    assert outcome(d.get_item, TableName="faulty", Key=key) == "done"
+    assert outcome(d.list_tables) == "done"
+    # What anything can answer with.
+    for selector, code, status in [("s3:HeadObject", "ExpiredToken", 400), ("s3:GetObject", "InvalidAccessKeyId", 403),
+                                   ("s3:PutObject", "SignatureDoesNotMatch", 403), ("iam:GetUser", "ExpiredToken", 403),
+                                   ("sts:GetCallerIdentity", "InvalidClientTokenId", 403),
+                                   ("dynamodb:Scan", "ExpiredTokenException", 400)]:
+        add(cloud, selector, "--error", code)
+        assert f"{selector}  {code} ({status})" in fault(cloud, "list").stdout
+    with refused("InvalidAccessKeyId", 403, "The AWS Access Key Id you provided does not exist in our records."):
+        account.s3.get_object(Bucket="faulty", Key="k")
+    with refused("ExpiredToken", 403, "The security token included in the request is expired"):
+        account.iam.get_user(UserName="u")
+
+
+def test_the_requests_of_one_account(cloud):
+    one, other = Account("700000000021", cloud), Account("700000000022", cloud)
+    add(cloud, "s3:ListBuckets", "--error", "SlowDown", "--account", one.id)
+    assert outcome(one.s3.list_buckets) == "SlowDown"
+    assert outcome(other.s3.list_buckets) == "done"
+    assert f"s3:ListBuckets  of {one.id}  SlowDown (503)" in fault(cloud, "list").stdout
+    for words in (["s3:ListBuckets", "--error", "SlowDown", "--account", "12"],
+                  ["--partition", "a,b", "--account", one.id]):
+        assert fault(cloud, "add", *words).returncode != 0, words
+    add(cloud, "s3:ListBuckets", "--error", "SlowDown", "--account", other.id)
+    assert cumulet("reset", "--account", one.id, "--yes", "--data", cloud.data).returncode == 0
+    assert outcome(one.s3.list_buckets) == "done"
+    assert outcome(other.s3.list_buckets) == "SlowDown"
+
+
 def test_a_restart_keeps_them_and_a_reset_does_not(cloud):
     add(cloud, "s3:GetObject", "--error", "SlowDown", "--rate", "1")
     cloud.restart()

@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use store::blobs::Blobs;
 use store::{Store, Tx};
 
@@ -123,6 +123,40 @@ pub struct Cx {
     /// For the logs of buckets.
     touched: Mutex<Touched>,
     by_list: AtomicBool,
+    /// By what the first permission was given.
+    allowed: OnceLock<Arc<Allowed>>,
+}
+
+/// What gave a permission: a statement of a policy, or something else that stands for one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Allowed {
+    /// `identity-based policy`.
+    pub kind: &'static str,
+    /// Its name or ARN.
+    pub policy: Arc<str>,
+    /// The place in it, from 0.
+    pub statement: Option<u64>,
+    pub sid: Option<Box<str>>,
+}
+
+impl Allowed {
+    /// By what is no policy.
+    pub fn by(kind: &'static str) -> Allowed {
+        Allowed { kind, policy: "".into(), statement: None, sid: None }
+    }
+}
+
+/// `statement 2 (Sid Only) of the permissions boundary arn:…`
+pub fn allowed_by(kind: &str, policy: &str, statement: Option<u64>, sid: Option<&str>) -> String {
+    let Some(at) = statement else { return format!("the {kind}") };
+    let sid = sid.map(|sid| format!(" (Sid {sid})")).unwrap_or_default();
+    format!("statement {}{sid} of the {kind} {policy}", at + 1)
+}
+
+impl fmt::Display for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&allowed_by(self.kind, &self.policy, self.statement, self.sid.as_deref()))
+    }
 }
 
 /// All that a context is made of; [`Cx`] dereferences to it.
@@ -215,6 +249,7 @@ impl Cx {
             recorded: AtomicBool::new(false),
             touched: Mutex::default(),
             by_list: AtomicBool::new(false),
+            allowed: OnceLock::new(),
         }
     }
 
@@ -236,6 +271,19 @@ impl Cx {
     pub fn authorize(&self, tx: &Tx, ask: &Ask) -> Result<(), Error> {
         self.asked.store(true, Ordering::Relaxed);
         self.door.authorize(tx, self, ask)
+    }
+
+    /// Keeps what gave the first permission, for the records; `None` where it was root's own right.
+    pub fn set_allowed(&self, by: impl FnOnce() -> Option<Allowed>) {
+        if self.allowed.get().is_none()
+            && let Some(by) = by()
+        {
+            let _ = self.allowed.set(Arc::new(by));
+        }
+    }
+
+    pub fn allowed(&self) -> Option<&Arc<Allowed>> {
+        self.allowed.get()
     }
 
     /// Whether [`Cx::authorize`] was called at all. An operation that needs a permission and never

@@ -26,7 +26,9 @@ pub use console::{
     ConsoleAnswer, ConsoleCall, ConsoleDoor, ConsoleReply, EngineDoor, Inside, InsideAnswer,
     InsideReply, InsideRequest,
 };
-pub use cx::{AccessPoint, AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, denial_place};
+pub use cx::{
+    AccessPoint, Allowed, AsyncCx, Caller, Cx, CxParts, Door, HttpInfo, allowed_by, denial_place,
+};
 pub use error::Error;
 pub use fetch::{Fetch, Fetched, NoFetch};
 pub use identity::{Credential, Identities, IdentityPolicies, KeyUse, NamedPolicy};

@@ -462,8 +462,9 @@ fn fault() -> Command {
                     option("latency", "DURATION", "Wait so long first: 200ms"),
                     option("times", "N", "End after so many"),
                     option("seed", "N", "The same requests each time"),
+                    option("account", "ACCOUNT", "Only requests of this account [default: of all]"),
                     option("partition", "A,B", "In place of all that: two containers that do not reach each other")
-                        .conflicts_with_all(["selector", "error", "rate", "latency", "times", "seed"]),
+                        .conflicts_with_all(["selector", "error", "rate", "latency", "times", "seed", "account"]),
                 ])
                 .args(whose()),
         )

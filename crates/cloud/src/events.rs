@@ -34,6 +34,11 @@ pub fn run(config: &Config, matches: &ArgMatches) -> Result<(), Failure> {
     while let Some(line) = coming.next()? {
         // An empty one says that somebody is there.
         let Ok(event) = smithy::json::parse_document(&line) else { continue };
+        if !json && let Some(count) = left_out(&event) {
+            let many = if count == 1 { "record is" } else { "records are" };
+            eprintln!("{count} {many} left out here: more came than can be shown as they come");
+            continue;
+        }
         if !shown.remove(&id(&event)) && !show(&event, json) {
             return Ok(());
         }
@@ -47,9 +52,20 @@ fn show(event: &Document, json: bool) -> bool {
     writeln!(std::io::stdout().lock(), "{line}").is_ok()
 }
 
+/// So many are not shown, says a line that is no record.
+fn left_out(line: &Document) -> Option<i64> {
+    let Document::Map(map) = line else { return None };
+    match map.get("leftOut") {
+        Some(Document::Integer(count)) => Some(*count),
+        _ => None,
+    }
+}
+
 /// The same question, for what is to come; names stay in order.
 fn following(query: &str) -> String {
-    let own = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("limit="));
+    // The list tells of what was.
+    let past = |pair: &&str| pair.starts_with("limit=") || pair.starts_with("since=");
+    let own = query.split('&').filter(|pair| !pair.is_empty() && !past(pair));
     let mut pairs: Vec<&str> = own.chain(["follow=true"]).collect();
     pairs.sort_unstable();
     pairs.join("&")
@@ -95,8 +111,17 @@ fn line(event: &Document) -> String {
     if let Document::Map(map) = event
         && let Some(data) = map.get("additionalEventData")
     {
-        for more in ["reason", "warnings"].into_iter().filter_map(|name| text(data, name)) {
-            line.push_str(&format!("  [{more}]"));
+        // What root may do by itself goes without saying.
+        let is_root = identity.and_then(|own| text(own, "type")) == Some("Root");
+        for name in ["reason", "allowedBy", "warnings"] {
+            match text(data, name) {
+                Some(by) if name == "allowedBy" && !is_root => {
+                    line.push_str(&format!("  [allowed by {by}]"));
+                }
+                Some(_) if name == "allowedBy" => {}
+                Some(more) => line.push_str(&format!("  [{more}]")),
+                None => {}
+            }
         }
     }
     line.chars().map(|c| if c.is_control() && c != '\x1b' { ' ' } else { c }).collect()

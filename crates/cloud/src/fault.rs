@@ -46,7 +46,7 @@ fn query(matches: &ArgMatches) -> Result<String, Failure> {
         ("operation", parts.map(|(_, operation)| operation.to_owned())),
         ("latency_ms", latency.map(|ms| ms.to_string())),
     ];
-    let names = ["error", "rate", "times", "seed", "partition"];
+    let names = ["account", "error", "rate", "times", "seed", "partition"];
     pairs.extend(names.map(|name| (name, given(name))));
     let encoded = pairs
         .into_iter()
@@ -76,6 +76,9 @@ fn table(answer: &Document) -> String {
             continue;
         }
         let mut words = vec![of("id").to_owned(), of("selector").to_owned()];
+        if let Some(account) = text(fault, "account") {
+            words.push(format!("of {account}"));
+        }
         if let Some(status) = number("status") {
             words.push(format!("{} ({status})", of("error")));
         }

@@ -182,7 +182,7 @@ impl Gateway {
             }
             "ReadContainers" | "ManageContainers" => self.engine_page(head).await,
             "ListFaults" => Ok(self.fault_page()),
-            "CreateFault" => self.create_fault(head, &cx).await,
+            "CreateFault" => self.create_fault(head, wanted, &cx).await,
             "DeleteFault" => self.delete_fault(head, &cx).await,
             "ListJobs" => self.job_list(),
             "ResetAccount" | "ResetCloud" => self.reset(&cx, wanted).await,
@@ -368,6 +368,7 @@ fn filter(head: &Head<'_>, account: Option<AccountId>) -> Result<(Filter, usize)
         denied: flag(head, "denied"),
         failed: flag(head, "failed"),
         no_reads: flag(head, "no_reads"),
+        without_reads_of: text("without_reads_of"),
     };
     Ok((filter, limit))
 }

@@ -10,7 +10,7 @@
 //! <https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html>
 
 pub use crate::written::Written;
-use api::{Caller, Cx, Error, Tx};
+use api::{Allowed, Caller, Cx, Error, Tx};
 
 use crate::gateway::shortened;
 use crate::written;
@@ -54,6 +54,12 @@ row! {
         11 => parameters: String,
         /// What the client was warned of.
         12 => warnings: Vec<String>,
+        /// The statement that allowed it: what kind of policy, its name, the place in it and the Sid.
+        /// All empty for root, whom none has to allow.
+        13 => allowed_kind: String,
+        14 => allowed_policy: String,
+        15 => allowed_statement: u64,
+        16 => allowed_sid: String,
     }
 }
 
@@ -74,6 +80,8 @@ pub struct Event {
     pub path: String,
     /// An ARN, where the path does not say it.
     pub resource: Option<String>,
+    /// By what it was allowed, where it was not root's own right.
+    pub allowed: Option<Arc<Allowed>>,
     pub error: Option<Failure>,
 }
 
@@ -102,6 +110,8 @@ struct Recent {
     /// How many of the newest are not written out yet.
     unwritten: usize,
     dropped: u64,
+    /// How many there were in all.
+    noted: u64,
 }
 
 #[derive(Default)]
@@ -144,6 +154,12 @@ fn write_row(to: &mut RowWriter, cx: &Cx, parameters: &str) {
     to.text(10, shortened(cx.http.user_agent.as_deref().unwrap_or_default()));
     to.text(11, parameters);
     cx.warnings().write_field(12, to);
+    if let Some(allowed) = cx.allowed() {
+        to.text(13, allowed.kind);
+        to.text(14, &allowed.policy);
+        allowed.statement.map_or(0, |at| at + 1).write_field(15, to);
+        to.text(16, allowed.sid.as_deref().unwrap_or_default());
+    }
 }
 
 /// An address in words.
@@ -186,6 +202,7 @@ impl Audit {
         let mut recent = self.recent.lock();
         let oldest = if recent.events.len() >= KEPT_MAX { recent.events.pop_front() } else { None };
         recent.events.push_back(event);
+        recent.noted += 1;
         recent.unwritten += 1;
         if recent.unwritten > recent.events.len() {
             recent.unwritten = recent.events.len();
@@ -243,9 +260,30 @@ impl Audit {
     /// Records as JSON, each on a line of its own, oldest first: the newest `limit` that the filter
     /// lets through.
     pub fn lines(&self, tx: &Tx, filter: &Filter, limit: usize) -> Result<Vec<Line>, StoreError> {
+        self.lines_of(tx, filter, limit, &self.snapshot().0)
+    }
+
+    /// What is in memory, oldest first, and how many there were in all.
+    pub(crate) fn snapshot(&self) -> (Vec<Arc<Event>>, u64) {
+        self.with_recent(|events, noted| (events.iter().cloned().collect(), noted))
+    }
+
+    pub(crate) fn with_recent<T>(&self, look: impl FnOnce(&VecDeque<Arc<Event>>, u64) -> T) -> T {
+        let recent = self.recent.lock();
+        look(&recent.events, recent.noted)
+    }
+
+    /// [`Audit::lines`] as of a moment.
+    pub(crate) fn lines_of(
+        &self,
+        tx: &Tx,
+        filter: &Filter,
+        limit: usize,
+        recent: &[Arc<Event>],
+    ) -> Result<Vec<Line>, StoreError> {
         let mut lines = self.rows(tx, filter, limit)?;
-        let recent: Vec<_> = self.recent.lock().events.iter().rev().cloned().collect();
-        let own: Vec<_> = recent.iter().filter(|event| filter.takes(event)).take(limit).collect();
+        let own: Vec<_> =
+            recent.iter().rev().filter(|event| filter.takes(event)).take(limit).collect();
         lines.extend(own.iter().map(|event| Line { at: event.at, text: event.json() }));
         if let Some(written) = self.written.get().filter(|_| own.len() < limit) {
             let known = recent.iter().map(|event| &*event.request_id).collect();
@@ -255,22 +293,6 @@ impl Audit {
                 Err(error) => tracing::warn!(%error, "the log of reads and failures is unreadable"),
             }
         }
-        Ok(newest(lines, limit))
-    }
-
-    /// [`Audit::lines`] of what is in the store and in memory: all that is new stands there.
-    pub(crate) fn fresh(
-        &self,
-        tx: &Tx,
-        filter: &Filter,
-        limit: usize,
-    ) -> Result<Vec<Line>, StoreError> {
-        let mut lines = self.rows(tx, filter, limit)?;
-        let recent = self.recent.lock();
-        // They stand in the order in which they ended, which is nearly that of their times.
-        let own = recent.events.iter().rev().filter(|event| filter.takes(event)).take(limit);
-        lines.extend(own.map(|event| Line { at: event.at, text: event.json() }));
-        drop(recent);
         Ok(newest(lines, limit))
     }
 
@@ -294,7 +316,7 @@ impl Audit {
     }
 }
 
-fn newest(mut lines: Vec<Line>, limit: usize) -> Vec<Line> {
+pub(crate) fn newest(mut lines: Vec<Line>, limit: usize) -> Vec<Line> {
     lines.sort_by_key(|line| line.at);
     if lines.len() > limit {
         lines.drain(..lines.len() - limit);
@@ -326,6 +348,8 @@ pub struct Filter {
     pub failed: bool,
     /// Without reads.
     pub no_reads: bool,
+    /// Without the reads of this user agent that went well.
+    pub without_reads_of: String,
 }
 
 impl Filter {
@@ -349,17 +373,24 @@ impl Filter {
             && (self.who.is_empty() || arn.contains(&self.who) || key == self.who)
     }
 
-    fn takes_row(&self, row: &EventRow) -> bool {
+    /// Whether somebody who looks is to be seen looking.
+    pub(crate) fn takes_agent(&self, agent: &str, is_read: bool, failed: bool) -> bool {
+        self.without_reads_of.is_empty() || !is_read || failed || agent != self.without_reads_of
+    }
+
+    pub(crate) fn takes_row(&self, row: &EventRow) -> bool {
         let who = (row.arn.as_str(), row.access_key_id.as_str());
         self.takes_common(&row.service, &row.operation, row.account, who)
     }
 
-    fn takes(&self, event: &Event) -> bool {
+    pub(crate) fn takes(&self, event: &Event) -> bool {
         let caller = &event.caller;
+        let agent = event.user_agent.as_deref().unwrap_or_default();
         let who = (caller.principal.arn(), &*caller.access_key_id);
         let code = event.error.as_ref().map(|failure| failure.code.as_str());
         event.at >= self.since
             && self.takes_outcome(event.is_read, code.is_some(), code.is_some_and(is_denial))
+            && self.takes_agent(agent, event.is_read, code.is_some())
             && self.takes_common(event.service, event.operation, caller.account, who)
     }
 }
@@ -396,14 +427,16 @@ impl Event {
             out.key("errorMessage");
             out.string(message);
         }
-        if let Some(reason) = self.error.as_ref().and_then(|failure| failure.reason.as_ref()) {
-            // CloudTrail keeps what fits nowhere else under this name.
-            out.key("additionalEventData");
-            out.open('{');
-            out.key("reason");
-            out.string(reason);
-            out.close('}');
-        }
+        let reason = self.error.as_ref().and_then(|failure| failure.reason.as_deref());
+        let is_root = caller.principal.kind() == PrincipalKind::Root;
+        let allowed = match &self.allowed {
+            // Of several permissions one was given, and another not.
+            _ if reason.is_some() => None,
+            Some(allowed) => Some(allowed.to_string()),
+            None if self.error.is_none() && is_root => Some(BY_RIGHT.to_owned()),
+            None => None,
+        };
+        more(&mut out, [("reason", reason), ("allowedBy", allowed.as_deref())]);
         out.key("requestParameters");
         out.open('{');
         out.key("path");
@@ -423,7 +456,37 @@ impl Event {
     }
 }
 
+/// Who may do everything.
+const BY_RIGHT: &str = "root of the account, which needs no policy";
+
+/// CloudTrail keeps what fits nowhere else under this name.
+fn more<const N: usize>(out: &mut Writer, pairs: [(&str, Option<&str>); N]) {
+    if pairs.iter().all(|(_, text)| text.is_none()) {
+        return;
+    }
+    out.key("additionalEventData");
+    out.open('{');
+    for (name, text) in pairs {
+        if let Some(text) = text {
+            out.key(name);
+            out.string(text);
+        }
+    }
+    out.close('}');
+}
+
 impl EventRow {
+    /// In words.
+    fn allowed(&self) -> Option<String> {
+        let sid = Some(&*self.allowed_sid).filter(|sid| !sid.is_empty());
+        let place = self.allowed_statement.checked_sub(1);
+        match (self.allowed_kind.as_str(), self.kind.as_str()) {
+            ("", "Root") => Some(BY_RIGHT.to_owned()),
+            ("", _) => None,
+            (kind, _) => Some(api::allowed_by(kind, &self.allowed_policy, place, sid)),
+        }
+    }
+
     pub fn json(&self, at: Timestamp, request_id: &str) -> String {
         let mut out = Writer::with_capacity(512 + self.parameters.len());
         out.open('{');
@@ -442,13 +505,10 @@ impl EventRow {
             Ok(document) => out.document(&document),
             Err(_) => out.string(&self.parameters),
         }
-        if !self.warnings.is_empty() {
-            out.key("additionalEventData");
-            out.open('{');
-            out.key("warnings");
-            out.string(&self.warnings.join("; "));
-            out.close('}');
-        }
+        let warnings = self.warnings.join("; ");
+        let warnings = Some(&*warnings).filter(|text| !text.is_empty());
+        let allowed = self.allowed();
+        more(&mut out, [("allowedBy", allowed.as_deref()), ("warnings", warnings)]);
         end(&mut out, request_id, false);
         out.finish()
     }
@@ -607,11 +667,11 @@ fn write_value(out: &mut Writer, value: Value<'_>, room: &mut usize, depth: usiz
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use base::{ManualClock, SeededEntropy};
 
-    fn row(operation: &str) -> EventRow {
+    pub(crate) fn row(operation: &str) -> EventRow {
         EventRow {
             service: "s3".into(),
             operation: operation.into(),
@@ -625,6 +685,10 @@ mod tests {
             user_agent: String::new(),
             parameters: "{\"Bucket\":\"b\"}".into(),
             warnings: Vec::new(),
+            allowed_kind: String::new(),
+            allowed_policy: String::new(),
+            allowed_statement: 0,
+            allowed_sid: String::new(),
         }
     }
 

@@ -111,7 +111,15 @@ impl Gateway {
         seen.recorded = true;
         seen.ids = Some(Ids::new(&*self.entropy, false));
         let query = head.owned_query();
-        let header = |name: &str| head.text(name).map(str::to_owned);
+        // HTTP/2 has a header for each cookie.
+        let header = |name: &str| match name {
+            "cookie" => {
+                let own = head.headers.iter().filter(|(own, _)| *own == name);
+                let texts = own.filter_map(|(_, value)| std::str::from_utf8(value).ok());
+                Some(texts.collect::<Vec<_>>().join("; ")).filter(|text| !text.is_empty())
+            }
+            name => head.text(name).map(str::to_owned),
+        };
         let name = match head.host.contains(':') {
             true => format!("[{}]", head.host),
             false => head.host.to_string(),

@@ -1,7 +1,7 @@
 //! Refusals: what the client is told, in the code and words of the service, and what the audit trail
 //! says of why: which statement denied, or which kind of policy lacks an allow and what it says instead.
 
-use api::{Door, Error};
+use api::{Allowed, Door, Error};
 use policy::{
     Decision, Effect, Explained, Layer, Missed, Outcome, Policies, PrincipalKind, Request,
 };
@@ -54,6 +54,17 @@ fn name(layer: Layer) -> &'static str {
     }
 }
 
+/// What allowed it; nothing where it was root's own right.
+pub(crate) fn allowed(decision: &Decision<'_>) -> Option<Allowed> {
+    let by = decision.by?;
+    Some(Allowed {
+        kind: name(decision.layer),
+        policy: by.policy.into(),
+        statement: Some(by.statement as u64),
+        sid: by.sid.map(Into::into),
+    })
+}
+
 /// Whether there is any policy of the kind at all.
 fn has(layer: Layer, policies: &Policies<'_>) -> bool {
     match layer {
@@ -68,10 +79,8 @@ fn has(layer: Layer, policies: &Policies<'_>) -> bool {
     }
 }
 
-/// `statement 2 (Sid Only) of the permissions boundary arn:…`
 fn place(layer: Layer, by: &policy::By<'_>) -> String {
-    let sid = by.sid.map(|sid| format!(" (Sid {sid})")).unwrap_or_default();
-    format!("statement {}{sid} of the {} {}", by.statement + 1, name(layer), by.policy)
+    api::allowed_by(name(layer), by.policy, Some(by.statement as u64), by.sid)
 }
 
 /// Whole sentences for a person.

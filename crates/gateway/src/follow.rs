@@ -2,13 +2,17 @@
 //!
 //! Permission is asked again with each look, so what a policy no longer allows ends within a moment. Only
 //! the first look is itself a record.
+//!
+//! With `since`, what was recorded from then on, and in a few seconds before, comes first: whoever was cut
+//! off misses nothing and knows by their ids what they have. Where more comes than one look gives, a line
+//! `{"leftOut":N}` says so before the newest of it.
 
 use crate::audit::Filter;
+use crate::fresh::{Cursor, Fresh};
 use crate::gateway::Gateway;
 use api::{Ask, ByteStream, Cx, Error};
 use base::Timestamp;
 use bytes::Bytes;
-use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -19,11 +23,9 @@ use tokio::time::Sleep;
 /// Between two looks.
 const PAUSE: Duration = Duration::from_millis(400);
 /// Without anything new, an empty line shows that somebody is there.
-const SILENT_LOOKS_MAX: u32 = 30;
+const SILENT_LOOKS_MAX: u32 = 8;
 /// Records of one look.
 const LINES_MAX: usize = 500;
-/// A change may be recorded under a time that lies so far back when it can be seen.
-const LATE_SECONDS: i64 = 3;
 /// That follow at a time, records and logs of containers together.
 const FOLLOWING_MAX: u64 = 64;
 
@@ -57,9 +59,9 @@ pub(crate) struct Follow {
     /// When the caller's key is no longer good.
     expires: Option<Timestamp>,
     filter: Filter,
-    looked: Timestamp,
-    /// What was shown, by its hash: until it is too old to be seen again.
-    shown: BTreeMap<[u8; 32], Timestamp>,
+    cursor: Cursor,
+    /// What there was before, to be given first.
+    past: String,
     sleep: Pin<Box<Sleep>>,
     silent: u32,
 }
@@ -72,40 +74,43 @@ impl Follow {
         expires: Option<Timestamp>,
         filter: Filter,
     ) -> Result<Follow, Error> {
-        let looked = cx.now();
-        let (place, shown, sleep) = (Place::take(gateway)?, BTreeMap::new(), pause());
-        let mut follow =
-            Follow { place, cx, ask, expires, filter, looked, shown, sleep, silent: 0 };
-        // What is there already is not new.
-        follow.look()?;
-        Ok(follow)
+        let place = Place::take(gateway)?;
+        let since = Some(filter.since).filter(|since| *since != Timestamp::EPOCH);
+        let filter = Filter { since: Timestamp::EPOCH, ..filter };
+        let (cursor, past) = gateway.store.read(|tx| {
+            cx.authorize(tx, &ask)?;
+            let when = (cx.now(), since);
+            Cursor::begin(gateway.audit(), tx, &filter, when, LINES_MAX).map_err(Error::from)
+        })?;
+        let (past, sleep) = (written(past), pause());
+        Ok(Follow { place, cx, ask, expires, filter, cursor, past, sleep, silent: 0 })
     }
 
     /// What came since the last look, a line each.
     fn look(&mut self) -> Result<String, Error> {
-        let gateway = self.place.0.clone();
-        let now = self.cx.now();
-        if self.expires.is_some_and(|expires| expires <= now) {
+        let Follow { place: Place(gateway), cx, ask, expires, filter, cursor, .. } = self;
+        let now = cx.now();
+        if expires.is_some_and(|expires| expires <= now) {
             return Err(Error::with_code("ExpiredToken", 403, "The key has expired."));
         }
-        // The clock may have been moved, either way.
-        let since = self.looked.min(now).plus_secs(-LATE_SECONDS);
-        let filter = Filter { since, ..self.filter.clone() };
-        let lines = gateway.store.read(|tx| {
-            self.cx.authorize(tx, &self.ask)?;
-            gateway.audit().fresh(tx, &filter, LINES_MAX).map_err(Error::from)
+        let fresh = gateway.store.read(|tx| {
+            cx.authorize(tx, ask)?;
+            cursor.look(gateway.audit(), tx, filter, now, LINES_MAX).map_err(Error::from)
         })?;
-        let mut out = String::new();
-        for line in lines {
-            if self.shown.insert(sigv4::sha256(line.text.as_bytes()), line.at).is_none() {
-                out.push_str(&line.text);
-                out.push('\n');
-            }
-        }
-        self.shown.retain(|_, at| *at >= since);
-        self.looked = now;
-        Ok(out)
+        Ok(written(fresh))
     }
+}
+
+fn written(fresh: Fresh) -> String {
+    let mut out = match fresh.left_out {
+        0 => String::new(),
+        count => format!("{{\"leftOut\":{count}}}\n"),
+    };
+    for line in fresh.lines {
+        out.push_str(&line.text);
+        out.push('\n');
+    }
+    out
 }
 
 impl ByteStream for Follow {
@@ -113,6 +118,9 @@ impl ByteStream for Follow {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
+        if !self.past.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.past).into())));
+        }
         loop {
             std::task::ready!(self.sleep.as_mut().poll(cx));
             self.sleep = pause();

@@ -8,7 +8,7 @@ use crate::audit::{Audit, Event, Failure};
 use crate::authenticate::{Received, Signed};
 use crate::cors;
 use crate::encode::{self, Ids, Response};
-use crate::faults::{Faults, Partitions, Timer};
+use crate::faults::{Faults, Partitions, Struck, Timer};
 use crate::form;
 use crate::guard::{self, Guard};
 use crate::head::{Head, Hoisted};
@@ -23,7 +23,7 @@ use crate::reset::Leftovers;
 use crate::secret;
 use crate::uses::Uses;
 use api::{
-    AccessPoint, AsyncCx, Background, Caller, CrossOrigin, Cx, CxParts, Error, HttpInfo,
+    AccessPoint, Allowed, AsyncCx, Background, Caller, CrossOrigin, Cx, CxParts, Error, HttpInfo,
     Identities, Reply, RequestBody, Service, Tls, Touched,
 };
 use base::limits::REQUEST_BODY_BYTES_MAX;
@@ -165,6 +165,8 @@ pub(crate) struct Seen<'g> {
     pub region: Option<Region>,
     /// What the first permission is about, where the path does not say it.
     pub resource: Option<String>,
+    /// By what it was allowed, where it was not root's own right.
+    pub allowed: Option<Arc<Allowed>>,
     pub ids: Option<Ids>,
     /// What the answer tells the browser of a page of another origin.
     pub for_page: cors::Headers,
@@ -531,10 +533,11 @@ impl Gateway {
         seen: &mut Seen<'g>,
     ) -> Result<Response, Error> {
         let Call { entry, protocol, operation, prepared, served, cx, input, asks, body } = call;
-        if self.faults.are_about(entry.model.name, operation.name) {
+        let struck = Struck { model: entry.model, operation, account: cx.caller.account };
+        if self.faults.are_about(&struck) {
             // Nobody learns by a fault what is not allowed to him.
             self.store.read(|tx| guard::authorize_all(tx, &cx, &asks))?;
-            Box::pin(self.suffer(entry, operation)).await?;
+            Box::pin(self.suffer(&struck)).await?;
         }
         let service = &entry.service;
         let (reply, cx) = match served.kind {
@@ -543,8 +546,9 @@ impl Gateway {
                     guard::authorize_all(tx, &cx, &asks)?;
                     let output = service.read(operation.index, tx, &cx, &*input)?;
                     guard::check_asked(&cx).map(|()| output)
-                })?;
-                (Reply::new(output), Context::Plain(cx))
+                });
+                seen.allowed = cx.allowed().cloned();
+                (Reply::new(output?), Context::Plain(cx))
             }
             Kind::Write => {
                 let commit = self.store.write_in_turn(|tx| {
@@ -552,7 +556,9 @@ impl Gateway {
                     cx.take_status();
                     self.guard.write(tx, &cx, entry, &asks, &*input)
                 });
-                let output = commit.await?;
+                let output = commit.await;
+                seen.allowed = cx.allowed().cloned();
+                let output = output?;
                 seen.recorded = true;
                 (Reply::new(output), Context::Plain(cx))
             }
@@ -569,6 +575,7 @@ impl Gateway {
                 let cx = AsyncCx::new(cx, self.store.clone(), asks, body);
                 let reply = service.start(operation.index, &cx, &*input).await;
                 seen.recorded = cx.is_recorded();
+                seen.allowed = cx.allowed().cloned();
                 let reply = reply?;
                 cx.check_asked_at_all()?;
                 (reply, Context::Async(cx))
@@ -660,6 +667,7 @@ impl Gateway {
                 user_agent: text("user-agent").map(|agent| shortened(&agent).to_owned()),
                 path: shortened(parts.uri.path()).to_owned(),
                 resource: seen.resource,
+                allowed: seen.allowed,
                 error: failed,
             });
         }

@@ -11,7 +11,7 @@ use crate::identify::{Directory, Entry};
 use crate::keys::Keys;
 use crate::token;
 use api::{
-    Ask, AsyncCx, Background, Caller, Cx, CxParts, Door, Error, Grants, Hooks, HttpInfo,
+    Allowed, Ask, AsyncCx, Background, Caller, Cx, CxParts, Door, Error, Grants, Hooks, HttpInfo,
     IdentityPolicies, NamedPolicy, Outgoing, Reply, Sent, Through, Tx,
 };
 use base::AccountId;
@@ -141,6 +141,7 @@ impl Door for Guard {
                     user_agent: Some(agent.to_owned()),
                     path: String::new(),
                     resource: None,
+                    allowed: None,
                     error: reply.as_ref().err().map(Failure::of),
                 });
             }
@@ -289,9 +290,12 @@ impl Guard {
             ..Policies::default()
         };
         let decision = policy::evaluate(&request, &policies);
-        if decision.is_allowed()
-            || self.acl_decides(tx, cx, ask, &request, &policies, &decision, hooks)?
-        {
+        if decision.is_allowed() {
+            cx.set_allowed(|| denial::allowed(&decision));
+            return Ok(());
+        }
+        if self.acl_decides(tx, cx, ask, &request, &policies, &decision, hooks)? {
+            cx.set_allowed(|| Some(Allowed::by("access control list")));
             return Ok(());
         }
         Err(denial::denied(self, cx.service, &request, &policies, &decision))
@@ -317,6 +321,7 @@ impl Guard {
         if !decision.is_allowed() {
             return Err(denial::denied(self, cx.service, &at_point, policies, &decision));
         }
+        cx.set_allowed(|| denial::allowed(&decision));
         let anything = [Named { policy: &ANYTHING, name: "access point" }];
         let at_bucket = Policies {
             identity: &anything,

@@ -28,6 +28,7 @@ mod fetch;
 mod follow;
 mod form;
 mod form_data;
+mod fresh;
 #[doc(hidden)]
 pub mod fuzz;
 mod gateway;

@@ -38,8 +38,13 @@ const REGIONS: &str = " af-south-1 ap-east-1 ap-east-2 ap-northeast-1 ap-northea
     mx-central-1 sa-east-1 us-east-1 us-east-2 us-west-1 us-west-2 cn-north-1 cn-northwest-1 \
     us-gov-east-1 us-gov-west-1 ";
 
+/// Their names.
+pub fn regions() -> impl Iterator<Item = &'static str> {
+    REGIONS.split_ascii_whitespace()
+}
+
 fn is_known(region: &str) -> bool {
-    REGIONS.split_ascii_whitespace().any(|known| known == region)
+    regions().any(|known| known == region)
 }
 
 /// What a service is called in its host name, where that is not the name of today: older SDKs.

@@ -9,6 +9,7 @@
 use crate::audit;
 use crate::clock;
 use crate::encode::Response;
+use crate::faults;
 use crate::gateway::Gateway;
 use crate::pages::page;
 use crate::secret;
@@ -78,6 +79,7 @@ impl Gateway {
                 None => Vec::new(),
             };
             tx.clear(Some(account), &kept);
+            faults::forget_account(tx, account)?;
             self.guard.keys.identities_change(tx);
             self.guard.audit.record_with(tx, cx, parameters(account))?;
             Ok::<_, Error>(layers)
@@ -86,6 +88,7 @@ impl Gateway {
         if let Some(registry) = self.registry.as_ref().filter(|_| !layers.is_empty()) {
             registry.remove_layers(&layers);
         }
+        self.faults.read_again(&self.store)?;
         Ok(())
     }
 }

@@ -65,6 +65,7 @@ fn takes(filter: &Filter, record: &Document) -> bool {
     let is_read = matches!(map.get("readOnly"), Some(Document::Bool(true)));
     let code = member(record, "errorCode");
     filter.takes_outcome(is_read, code.is_some(), code.is_some_and(is_denial))
+        && filter.takes_agent(own("userAgent"), is_read, code.is_some())
         && filter.takes_common(
             own("eventSource").strip_suffix(".amazonaws.com").unwrap_or(""),
             own("eventName"),

@@ -8,15 +8,19 @@ const S3: &[(&str, u16)] = &[
     ("AccessDenied", 403),
     ("BadDigest", 400),
     ("ConditionalRequestConflict", 409),
+    ("ExpiredToken", 400),
     ("IncompleteBody", 400),
     ("InternalError", 500),
+    ("InvalidAccessKeyId", 403),
+    ("InvalidToken", 400),
     ("NoSuchBucket", 404),
     ("NoSuchKey", 404),
     ("OperationAborted", 409),
     ("PreconditionFailed", 412),
-    ("RequestTimeout", 400),
     ("RequestTimeTooSkewed", 403),
+    ("RequestTimeout", 400),
     ("ServiceUnavailable", 503),
+    ("SignatureDoesNotMatch", 403),
     ("SlowDown", 503),
 ];
 
@@ -24,8 +28,12 @@ const S3: &[(&str, u16)] = &[
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html>
 const JSON: &[(&str, u16)] = &[
     ("AccessDeniedException", 400),
+    ("ExpiredTokenException", 400),
+    ("IncompleteSignatureException", 400),
     ("InternalFailure", 500),
     ("InternalServerError", 500),
+    ("InvalidSignatureException", 400),
+    ("MissingAuthenticationTokenException", 400),
     ("RequestExpired", 400),
     ("ServiceUnavailable", 503),
     ("ThrottlingException", 400),
@@ -37,9 +45,14 @@ const JSON: &[(&str, u16)] = &[
 /// <https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html>
 const QUERY: &[(&str, u16)] = &[
     ("AccessDenied", 403),
+    ("ExpiredToken", 403),
+    ("IncompleteSignature", 400),
     ("InternalFailure", 500),
+    ("InvalidClientTokenId", 403),
+    ("MissingAuthenticationToken", 403),
     ("RequestExpired", 400),
     ("ServiceUnavailable", 503),
+    ("SignatureDoesNotMatch", 403),
     ("Throttling", 400),
     ("ValidationError", 400),
 ];
@@ -52,6 +65,13 @@ fn common(model: &ServiceModel) -> &'static [(&'static str, u16)] {
         Some(Protocol::AwsQuery | Protocol::Ec2Query | Protocol::RestXml) => QUERY,
         _ => JSON,
     }
+}
+
+/// Whether an operation can answer with that error: a fault of many strikes those alone that can.
+pub fn has(model: &ServiceModel, operation: &Operation, code: &str) -> bool {
+    let modelled = operation.served.as_ref().map_or(&[][..], |served| served.errors);
+    modelled.iter().any(|shape| shape.code == code)
+        || common(model).iter().any(|(known, _)| *known == code)
 }
 
 /// The status of an error that these operations of a service can have; else, what they can have.
@@ -75,7 +95,7 @@ pub fn status(model: &ServiceModel, of: &[&Operation], code: &str) -> Result<u16
 }
 
 /// As the service says it.
-pub fn text(code: &str) -> &'static str {
+pub fn text(model: &ServiceModel, code: &str) -> &'static str {
     match code {
         "SlowDown" => "Please reduce your request rate.",
         "InternalError" | "InternalFailure" => {
@@ -95,6 +115,24 @@ pub fn text(code: &str) -> &'static str {
         "ConditionalCheckFailedException" => "The conditional request failed",
         "TransactionConflictException" => "Transaction is ongoing for the item",
         "AccessDenied" => "Access Denied",
+        "ExpiredToken" if model.signing_name == "s3" => "The provided token has expired.",
+        "ExpiredToken" | "ExpiredTokenException" => {
+            "The security token included in the request is expired"
+        }
+        "InvalidAccessKeyId" => "The AWS Access Key Id you provided does not exist in our records.",
+        "InvalidToken" => "The provided token is malformed or otherwise invalid.",
+        "InvalidClientTokenId" | "UnrecognizedClientException" => {
+            "The security token included in the request is invalid."
+        }
+        "MissingAuthenticationToken" | "MissingAuthenticationTokenException" => {
+            "Request is missing Authentication Token"
+        }
+        "SignatureDoesNotMatch" if model.signing_name == "s3" => {
+            "The request signature we calculated does not match the signature you provided. Check your key and signing method."
+        }
+        "SignatureDoesNotMatch" | "InvalidSignatureException" => {
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details."
+        }
         "NoSuchKey" => "The specified key does not exist.",
         "NoSuchBucket" => "The specified bucket does not exist",
         "PreconditionFailed" => "At least one of the pre-conditions you specified did not hold",
@@ -113,13 +151,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_and_tables_are_in_order() {
+    fn tables_are_in_order() {
         for table in [S3, JSON, QUERY] {
-            assert!(
-                table.iter().all(|(code, status)| {
-                    (400..600).contains(status) && !text(code).is_empty()
-                })
-            );
+            assert!(table.is_sorted() && table.iter().all(|(_, s)| (400..600).contains(s)));
         }
     }
 }

@@ -3,9 +3,9 @@
 //!
 //! They come after authorisation, so nobody learns anything by them, and before the operation, which has
 //! then not happened. An error is one that the service really has, with its status and in the caller's
-//! protocol; `x-cumulet-fault` in the answer says which fault it was, and the audit trail says so too. Rows
+//! protocol, and one of many operations strikes those alone that have its error; `x-cumulet-fault` in the answer says which fault it was, and the audit trail says so too. Rows
 //! keep them: a restart does not end them, a reset of the cloud does. How often one has struck is counted
-//! from the start of the process.
+//! from the start of the process. Without an account they strike the requests of all.
 //!
 //! A partition is a fault of another kind: two containers do not reach each other while it is there.
 
@@ -19,11 +19,11 @@ use crate::gateway::Gateway;
 use crate::head::Head;
 use crate::identify::Entry;
 use crate::pages::page;
-use api::{Cx, Error};
-use base::{Entropy, SeededEntropy, Timestamp};
+use api::{Cx, Error, Tx};
+use base::{AccountId, Entropy, SeededEntropy, Timestamp};
 use parking_lot::RwLock;
 use smithy::json::Writer;
-use smithy::model::Operation;
+use smithy::model::{Operation, ServiceModel};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -55,7 +55,18 @@ row! {
         9 => created: Timestamp,
         /// Two containers that do not reach each other; then all else is empty.
         10 => between: Vec<String>,
+        /// Whose requests; `None` for everybody's.
+        11 => account: Option<AccountId>,
     }
+}
+
+/// A request, as far as it decides which faults are about it.
+#[derive(Clone, Copy)]
+pub(crate) struct Struck<'a> {
+    pub model: &'a ServiceModel,
+    pub operation: &'a Operation,
+    /// The caller's.
+    pub account: Option<AccountId>,
 }
 
 /// Waits. Whoever owns the gateway has a clock that can.
@@ -77,8 +88,13 @@ impl Active {
         Active { id, row, own, struck: AtomicU64::new(0) }
     }
 
-    fn is_about(&self, service: &str, operation: &str) -> bool {
-        self.row.service == service && fits(&self.row.operation, operation)
+    fn is_about(&self, of: &Struck<'_>) -> bool {
+        let Struck { model, operation, account } = of;
+        let FaultRow { error, account: own, .. } = &self.row;
+        self.row.service == model.name
+            && fits(&self.row.operation, operation.name)
+            && (own.is_none() || own == account)
+            && (error.is_empty() || codes::has(model, operation, error))
     }
 
     fn strikes(&self, chance: &dyn Entropy) -> bool {
@@ -133,15 +149,14 @@ impl Faults {
         Ok(())
     }
 
-    pub fn are_about(&self, service: &str, operation: &str) -> bool {
-        self.any.load(Relaxed)
-            && self.all.read().iter().any(|fault| fault.is_about(service, operation))
+    pub fn are_about(&self, of: &Struck<'_>) -> bool {
+        self.any.load(Relaxed) && self.all.read().iter().any(|fault| fault.is_about(of))
     }
 
     /// Those that strike now, in the order in which they were made.
-    fn striking(&self, service: &str, operation: &str, chance: &dyn Entropy) -> Vec<Arc<Active>> {
+    fn striking(&self, of: &Struck<'_>, chance: &dyn Entropy) -> Vec<Arc<Active>> {
         let all = self.all.read();
-        let about = all.iter().filter(|fault| fault.is_about(service, operation));
+        let about = all.iter().filter(|fault| fault.is_about(of));
         about.filter(|fault| fault.strikes(chance)).cloned().collect()
     }
 }
@@ -154,7 +169,12 @@ fn bad(text: String) -> Error {
 }
 
 impl Wanted {
-    fn read(gateway: &Gateway, head: &Head<'_>, now: Timestamp) -> Result<Wanted, Error> {
+    fn read(
+        gateway: &Gateway,
+        head: &Head<'_>,
+        account: Option<AccountId>,
+        now: Timestamp,
+    ) -> Result<Wanted, Error> {
         let given = |name: &str| head.query_value(name).filter(|value| !value.is_empty());
         if let Some(pair) = given("partition") {
             return Ok(Wanted(partition::read(gateway, head, pair, now)?));
@@ -194,6 +214,7 @@ impl Wanted {
             seed,
             created: now,
             between: Vec::new(),
+            account,
         }))
     }
 }
@@ -232,6 +253,15 @@ fn operations_of(entry: &Entry, pattern: &str) -> Result<Vec<&'static Operation>
     Err(bad(format!("{name} has no operation {pattern:?}{hint}")))
 }
 
+/// Those that strike the requests of this account alone go with it.
+pub(crate) fn forget_account(tx: &mut Tx, account: AccountId) -> Result<(), StoreError> {
+    let rows = tx.scan(&FAULTS, &Scope::Global).collect::<Result<Vec<_>, StoreError>>()?;
+    for (id, _) in rows.into_iter().filter(|(_, row)| row.account == Some(account)) {
+        tx.delete(&FAULTS, &Scope::Global, &id)?;
+    }
+    Ok(())
+}
+
 impl Gateway {
     /// Lets faults make requests slow.
     pub fn with_timer(mut self, timer: Arc<dyn Timer>) -> Gateway {
@@ -240,14 +270,14 @@ impl Gateway {
     }
 
     /// What was put in the way of this request, once it is known that it may be made.
-    pub(crate) async fn suffer(&self, entry: &Entry, operation: &Operation) -> Result<(), Error> {
-        for fault in self.faults.striking(entry.model.name, operation.name, &*self.entropy) {
+    pub(crate) async fn suffer(&self, of: &Struck<'_>) -> Result<(), Error> {
+        for fault in self.faults.striking(of, &*self.entropy) {
             let row = &fault.row;
             if let Some(timer) = self.timer.as_ref().filter(|_| row.latency_ms > 0) {
                 timer.wait(row.latency_ms).await;
             }
             if !row.error.is_empty() {
-                let text = codes::text(&row.error);
+                let text = codes::text(of.model, &row.error);
                 return Err(Error::with_code(row.error.clone(), row.status, text)
                     .header("x-cumulet-fault", fault.id.to_string())
                     .because(format!("fault {} was put in its way", fault.id)));
@@ -256,8 +286,13 @@ impl Gateway {
         Ok(())
     }
 
-    pub(crate) async fn create_fault(&self, head: &Head<'_>, cx: &Cx) -> Result<Response, Error> {
-        let Wanted(row) = Wanted::read(self, head, self.clock.now())?;
+    pub(crate) async fn create_fault(
+        &self,
+        head: &Head<'_>,
+        account: Option<AccountId>,
+        cx: &Cx,
+    ) -> Result<Response, Error> {
+        let Wanted(row) = Wanted::read(self, head, account, self.clock.now())?;
         let commit = self.store.write(|tx| {
             if tx.scan(&FAULTS, &Scope::Global).keys().take(FAULTS_MAX).count() == FAULTS_MAX {
                 return Err(bad(format!("there are {FAULTS_MAX} faults already; remove some")));
@@ -330,6 +365,10 @@ fn shown(all: &[(u64, &FaultRow, Option<u64>)]) -> String {
             out.key("selector");
             out.string(&format!("{}:{}", row.service, row.operation));
         }
+        if let Some(account) = row.account {
+            out.key("account");
+            out.string(&account.to_string());
+        }
         if !row.error.is_empty() {
             out.key("error");
             out.string(&row.error);
@@ -378,6 +417,7 @@ mod tests {
             seed,
             created: Timestamp::EPOCH,
             between: Vec::new(),
+            account: None,
         };
         Active::new(1, row)
     }
@@ -389,9 +429,8 @@ mod tests {
 
     #[test]
     fn selectors() {
-        let fault = fault(1, 0, None);
-        assert!(fault.is_about("s3", "GetObject") && fault.is_about("s3", "GetBucketAcl"));
-        assert!(!fault.is_about("s3", "PutObject") && !fault.is_about("iam", "GetUser"));
+        assert!(fits("Get*", "GetObject") && fits("Get*", "GetBucketAcl"));
+        assert!(!fits("Get*", "PutObject"));
         assert!(fits("*", "PutObject") && fits("PutObject", "PutObject"));
         assert!(!fits("PutObject", "PutObjectAcl"));
     }

@@ -21,8 +21,8 @@ pub trait Partitions: Send + Sync {
 }
 
 /// What of a fault is about operations.
-const OF_OPERATIONS: [&str; 7] =
-    ["service", "operation", "error", "rate", "latency_ms", "times", "seed"];
+const OF_OPERATIONS: [&str; 8] =
+    ["service", "operation", "error", "rate", "latency_ms", "times", "seed", "account"];
 
 pub fn read(
     gateway: &Gateway,
@@ -56,6 +56,7 @@ pub fn read(
         seed: None,
         created: now,
         between: vec![one.to_owned(), other.to_owned()],
+        account: None,
     })
 }
 
