@@ -14,6 +14,7 @@ class Answer:
     def __init__(self, answer):
         self.status = answer.status
         self.headers = {name.lower(): value for name, value in answer.getheaders()}
+        self.cookies = [value for name, value in answer.getheaders() if name.lower() == "set-cookie"]
         self.text = answer.read().decode("utf-8", "replace")
 
 
@@ -50,11 +51,20 @@ class Person:
         given = {name: value for name, value in given.items() if value is not None}
         return self.ask("POST", path, urllib.parse.urlencode(fields).encode(), given)
 
+    def form(self):
+        """The cookie and the number of a form to sign in."""
+        shown = self.ask("GET", "/sign-in", headers={"Cookie": ""})
+        number = re.search(r'name="form" value="([0-9a-f]{64})"', shown.text).group(1)
+        return shown.headers["set-cookie"].split(";")[0], number
+
     def sign_in(self, key, secret, token="", region="us-east-1"):
-        fields = {"id": key, "secret": secret, "token": token, "region": region}
-        answer = self.send("/sign-in", fields)
-        if answer.status == 303:
-            self.cookie = answer.headers["set-cookie"].split(";")[0]
+        form, number = self.form()
+        fields = {"form": number, "id": key, "secret": secret, "token": token, "region": region}
+        cookies = [form, self.cookie] if self.cookie else [form]
+        answer = self.send("/sign-in", fields, {"Cookie": "; ".join(cookies)})
+        for cookie in answer.cookies:
+            if cookie.startswith(f"cumulet-console-{self.port}=") and "Max-Age=0" not in cookie:
+                self.cookie = cookie.split(";")[0]
         return answer
 
     def number(self):
@@ -75,11 +85,12 @@ class Person:
         shown = self.see(path, **parameters).text
         return html.unescape(re.search(r'data-(?:live|refresh)="/_console([^"]*)"', shown).group(1))
 
-    def follow(self, target, wanted, seconds=20):
-        """Reads events until one holds the text."""
+    def follow(self, target, wanted, seconds=20, last=None):
+        """Reads events until one holds the text; `last` is the last event that was seen before."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=seconds)
+        headers = {"Cookie": self.cookie, **({"Last-Event-ID": last} if last else {})}
         try:
-            connection.request("GET", "/_console" + target, headers={"Cookie": self.cookie})
+            connection.request("GET", "/_console" + target, headers=headers)
             answer = connection.getresponse()
             assert answer.status == 200, answer.read()
             assert answer.getheader("content-type") == "text/event-stream"

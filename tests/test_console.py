@@ -1,6 +1,7 @@
 """The web console: a person at a real browser, and each way in which somebody else could act in their
 place or make the page run what they wrote."""
 
+import datetime
 import html
 import json
 import os
@@ -264,11 +265,11 @@ def test_signing_in(account):
     person = Person(account.cloud)
     assert person.see("/buckets").headers["location"] == "/_console/sign-in"
     wrong = person.sign_in(account.id, "wrong")
-    assert wrong.status == 403 and "set-cookie" not in wrong.headers and "signature" in wrong.text.lower()
+    assert wrong.status == 403 and not person.cookie and "signature" in wrong.text.lower()
     unknown = person.sign_in("AKIANOTTHERE", "x")
     assert unknown.status == 403 and "InvalidClientTokenId" in unknown.text
     good = person.sign_in(account.id, "test")
-    cookie = good.headers["set-cookie"]
+    cookie = next(one for one in good.cookies if one.startswith(person.cookie))
     assert "HttpOnly" in cookie and "SameSite=Strict" in cookie and "Path=/_console" in cookie
     assert account.id in person.see("/labs").text
     assert "test" not in cookie and account.id not in cookie
@@ -286,11 +287,19 @@ def test_a_chosen_session_is_not_taken(account):
     other = Person(account.cloud)
     other.cookie = chosen
     assert other.see("/labs").status == 303
-    # Signing in again ends the session before.
+    # Who is signed in is not put into another session, whoever sends the form.
     before = person.cookie
-    person.sign_in(account.id, "test")
-    other.cookie = before
-    assert other.see("/labs").status == 303
+    assert person.sign_in(account.id, "test").status == 303 and person.cookie == before
+    assert "signed in already" in person.see("/labs").text
+    # Two sessions are none: a page on another port may have planted the first.
+    other.sign_in(account.id, "test")
+    both = Person(account.cloud)
+    both.cookie = f"{other.cookie}; {person.cookie}"
+    answer = both.see("/labs")
+    assert answer.status == 303 and answer.headers["location"] == "/_console/sign-in"
+    assert any("Path=/_console/labs;" in one and "Max-Age=0" in one for one in answer.cookies)
+    assert both.ask("POST", "/bucket/create", b"name=x", {"Origin": both.origin}).status == 401
+    assert person.see("/labs").status == 200
 
 
 def test_each_acts_as_who_they_are(account, other):
@@ -390,7 +399,14 @@ def test_forged_origins(account, person):
         assert answer.status == 403 and "another origin" in answer.text, origin
         login = Person(account.cloud).send(
             "/sign-in", {"id": account.id, "secret": "test", "region": "us-east-1"}, {"Origin": origin})
-        assert login.status == 403 and "set-cookie" not in login.headers, origin
+        assert login.status == 403 and not login.cookies, origin
+    # Nor with the right origin: a page in a bucket has it, but not a form's number and its cookie.
+    fresh = Person(account.cloud)
+    form, _ = fresh.form()
+    for fields, cookie in [({}, ""), ({}, form), ({"form": fresh.form()[1]}, form)]:
+        login = fresh.send("/sign-in", {"id": account.id, "secret": "test", "region": "us-east-1", **fields},
+                           {"Cookie": cookie})
+        assert login.status == 403 and not any(f"-{fresh.port}=" in one for one in login.cookies), fields
     answer = person.send("/bucket/create", {"name": account.bucket_name("forged")})
     assert answer.status == 403 and "not of this session" in answer.text
     assert account.s3.list_buckets()["Buckets"] == []
@@ -494,7 +510,7 @@ def test_several_files_at_once(account, person, bucket):
     assert several(person, bucket, [("one", b"1")]) == "one is there."
     # What is refused ends it, and what was stored before is said.
     told = several(person, bucket, [("kept", b"1"), ("k" * 1100, b"2"), ("never", b"3")])
-    assert "KeyTooLongError" in told and "the 1 before it are there" in told, told
+    assert "KeyTooLongError" in told and "The file before it was stored." in told, told
     keys = [entry["Key"] for entry in account.s3.list_objects_v2(Bucket=bucket)["Contents"]]
     assert "kept" in keys and "never" not in keys
 
@@ -524,6 +540,33 @@ def test_headers_and_metadata(account, person, bucket):
         kind, said = person.change("/object/metadata", **{**fields, "etag": "", "metadata": line})
         assert kind == "bad" and "InvalidMetadata" in said, line
     assert s3.head_object(Bucket=bucket, Key="k")["Metadata"] == {}
+
+
+def test_headers_that_are_not_shown_stay(account, person):
+    """A copy with other headers takes nothing else away: its list of access, class, redirect and expiry."""
+    s3, name = account.s3, account.bucket_name("kept")
+    s3.create_bucket(Bucket=name, ObjectOwnership="ObjectWriter")
+    s3.delete_public_access_block(Bucket=name)
+    when = datetime.datetime(2030, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc)
+    s3.put_object(Bucket=name, Key="k", Body=b"x", Expires=when, StorageClass="STANDARD_IA", ACL="public-read",
+                  WebsiteRedirectLocation="/elsewhere", CacheControl="no-cache", ServerSideEncryption="AES256")
+
+    def kept():
+        head = s3.head_object(Bucket=name, Key="k")
+        names = ["Expires", "StorageClass", "WebsiteRedirectLocation", "ServerSideEncryption", "ContentType"]
+        return {one: head[one] for one in names}, sorted(
+            (grant["Permission"], grant["Grantee"].get("ID") or grant["Grantee"]["URI"])
+            for grant in s3.get_object_acl(Bucket=name, Key="k")["Grants"])
+
+    before = kept()
+    assert len(before[1]) == 2 and before[0]["StorageClass"] == "STANDARD_IA", before
+    shown = person.see("/object", bucket=name, key="k").text
+    etag = html.unescape(re.search(r'name="etag" value="([^"]*)"', shown).group(1))
+    fields = {"bucket": name, "key": "k", "version": "", "etag": etag, "cache-control": "max-age=60",
+              "content-type": before[0]["ContentType"], "metadata": ""}
+    assert person.change("/object/metadata", **fields) == ("good", "The headers are saved.")
+    assert s3.head_object(Bucket=name, Key="k")["CacheControl"] == "max-age=60"
+    assert kept() == before
 
 
 def test_a_table_is_made(account, person):
@@ -615,6 +658,84 @@ def test_items(account, person):
     assert answer.status == 400 and "only" in answer.text and "ValidationException" in answer.text
 
 
+def test_an_item_that_others_changed(account, person):
+    """Saving what was opened neither undoes what others wrote since nor revives what they deleted."""
+    d, key = account.client("dynamodb"), {"id": {"S": "one"}}
+    d.create_table(
+        TableName="shared", BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}])
+    d.put_item(TableName="shared", Item={**key, "n": {"N": "1"}, "tags": {"SS": ["b", "a"]}})
+    text = '{"id": {"S": "one"}}'
+
+    def opened(page):
+        return re.search(r'name="opened" value="([0-9a-f]*)"', page).group(1)
+
+    def save(mark, item):
+        fields = {"csrf": person.number(), "table": "shared", "key": text, "opened": mark, "item": json.dumps(item)}
+        return person.send("/item/put", fields)
+
+    mark = opened(person.see("/item", table="shared", key=text).text)
+    d.update_item(TableName="shared", Key=key, UpdateExpression="SET theirs = :t",
+                  ExpressionAttributeValues={":t": {"S": "what they wrote"}})
+    answer = save(mark, {**key, "n": {"N": "2"}})
+    assert answer.status == 409 and "ItemChanged" in answer.text
+    assert "what they wrote" in answer.text and '"n": {"N": "2"}' in html.unescape(answer.text)
+    assert d.get_item(TableName="shared", Key=key)["Item"]["n"] == {"N": "1"}
+    # Whoever has seen it may replace it.
+    assert save(opened(answer.text), {**key, "n": {"N": "2"}}).status == 303
+    assert d.get_item(TableName="shared", Key=key)["Item"] == {**key, "n": {"N": "2"}}
+    assert save(mark, {**key, "n": {"N": "3"}}).status == 409
+    assert save("", {**key, "n": {"N": "3"}}).status == 409
+    mark = opened(person.see("/item", table="shared", key=text).text)
+    d.delete_item(TableName="shared", Key=key)
+    answer = save(mark, {**key, "n": {"N": "3"}})
+    assert answer.status == 409 and "ItemGone" in answer.text and "Item" not in d.get_item(TableName="shared", Key=key)
+    assert 'name="key" value=""' in answer.text
+    # Many attributes, and all kinds of them.
+    many = {**key, **{f"a{n}": {"S": "x"} for n in range(400)}, "l": {"L": [{"NULL": True}]}, "b": {"B": b"\0\1"}}
+    d.put_item(TableName="shared", Item=many)
+    mark = opened(person.see("/item", table="shared", key=text).text)
+    assert save(mark, {**key, "n": {"N": "4"}}).status == 303
+
+
+def test_regions(account, person):
+    """What is in another region is found."""
+    account.client("dynamodb", region="eu-central-1").create_table(
+        TableName="far", BillingMode="PAY_PER_REQUEST", KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}])
+    page = person.see("/tables").text
+    assert "No tables in us-east-1." in page and 'name="region" value="eu-central-1"' in page
+    assert 'name="region" value="eu-west-1"' not in page
+    kind, said = person.change("/region", back="/tables", region="eu-central-1")
+    assert (kind, said) == ("good", "You are looking at eu-central-1 now.")
+    assert ">far</a>" in person.see("/tables").text and person.see("/table", name="far").status == 200
+    for wrong in ("", "nowhere!", NASTY):
+        assert person.change("/region", back="/tables", region=wrong)[0] == "bad"
+    assert person.change("/region", back="https://evil.example/", region="us-east-1")[0] == "good"
+    assert "No tables in us-east-1." in person.see("/tables").text
+
+
+def test_a_region_is_chosen_by_hand(account, browser):
+    sign_in(browser, account)
+    at(browser, account, "/tables")
+    says(browser, "No tables in us-east-1.")
+    browser.run("(() => { const s = document.querySelector('.region select'); s.value = 'eu-west-1';"
+                " s.dispatchEvent(new Event('change')) })()")
+    says(browser, "No tables in eu-west-1.")
+
+
+def test_by_the_address_of_six(own_cloud, browser):
+    """No policy can name `[::1]`, so the name is taken in its place, and scripts and styles are there."""
+    cloud = own_cloud(listen="[::1]:0")
+    browser.call("Network.clearBrowserCookies")
+    browser.open(f"{cloud.endpoint}/_console/sign-in")
+    assert "[::1]" in cloud.endpoint
+    wait_until(lambda: browser.look("location.hostname") == "localhost", "by its name", 20)
+    fill(browser, {"id": "test", "secret": "test"}, "Sign in")
+    assert browser.run("location.pathname") == "/_console/", shown(browser)
+    assert browser.run("getComputedStyle(document.querySelector('.top')).display") == "flex"
+
+
 def test_versions_and_deleting(account, person, bucket):
     assert person.change("/bucket/versioning", name=bucket, status="Enabled")[0] == "good"
     for n in range(2):
@@ -639,6 +760,79 @@ def test_the_map_and_the_numbers_come_live(account, person, bucket):
     assert plots.status == 200 and plots.text.count("<svg") == 6
 
 
+def test_the_map_shows_what_comes_and_goes(account, person):
+    """A bucket that is made while somebody looks has its place, and none when it is gone."""
+    name = account.bucket_name("passing")
+    target = person.loads("/map")
+    shown = person.follow(target, "never", 30)
+    last = next(shown)
+    assert name not in last
+    drawing = lambda seen: seen.rsplit("event: all", 1)[-1]  # noqa: E731
+    account.s3.create_bucket(Bucket=name)
+    # The whole of a drawing: the resources stand at its end.
+    while f"name={name}\"" not in drawing(last):
+        last = next(shown)
+    account.s3.delete_bucket(Bucket=name)
+    while "</svg>" not in drawing(last) or f"name={name}\"" in drawing(last):
+        last = next(shown)
+    shown.close()
+
+
+def ids_of(seen):
+    """Whole rows alone: the last may be on its way."""
+    whole = seen[:seen.rfind("\n\n") + 2]
+    return re.findall(r'<details class="request fresh"[^>]* data-id="([^"]+)"', whole)
+
+
+def test_requests_come_without_a_hole(account, person, bucket):
+    """What comes between the page and its first event, and while the browser is cut off, is there."""
+    shown = person.see("/requests").text
+    target = html.unescape(re.search(r'data-live="/_console([^"]*)"', shown).group(1))
+    known = re.findall(r' data-id="([^"]+)"', shown)
+
+    def put():
+        return account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")["ResponseMetadata"]["RequestId"]
+
+    wanted = [put() for _ in range(3)]
+    seen = ""
+    for seen in person.follow(target, wanted[-1]):
+        pass
+    assert sorted(id for id in ids_of(seen + "\n\n") if id in wanted) == sorted(wanted)
+    assert known[0] in ids_of(seen), "it begins before, since records may come late"
+    last = re.findall(r"^id: (.*)$", seen, re.M)[-1]
+    cut = [put() for _ in range(3)]
+    for seen in person.follow(target, cut[-1], last=last):
+        pass
+    assert sorted(id for id in ids_of(seen + "\n\n") if id in cut) == sorted(cut)
+
+
+def test_what_is_allowed_says_by_which_statement(account, person, bucket):
+    mia = account.client("s3", account.new_user(
+        "mia", allow("s3:ListBucket", Sid="Lists"), allow(["s3:PutObject", "s3:GetObject"], Sid="Writes")))
+    mia.put_object(Bucket=bucket, Key="k", Body=b"x")
+    mia.get_object(Bucket=bucket, Key="k")
+    mia.list_objects_v2(Bucket=bucket)
+    with refused("NoSuchKey"):
+        mia.get_object(Bucket=bucket, Key="none")
+    account.s3.get_object(Bucket=bucket, Key="k")
+
+    def by(**filters):
+        shown = person.see("/requests", **filters).text
+        return re.findall(r"Allowed by</span> ([^<]*)</p>", shown)
+
+    second = "statement 2 (Sid Writes) of the identity-based policy "
+    for operation, count in (("PutObject", 1), ("GetObject", 2)):
+        said = by(operation=operation, who="user/mia")
+        assert len(said) == count and all(one.startswith(second) for one in said), (operation, said)
+    assert by(operation="ListObjectsV2", who="user/mia")[0].startswith("statement 1 (Sid Lists) of the ")
+    assert by(operation="GetObject", who=":root") == ["root of the account, which needs no policy"]
+    account.s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps({"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{account.id}:user/mia"}, "Action": "s3:GetObject",
+         "Resource": f"arn:aws:s3:::{bucket}/*"}]}))
+    mia.get_object(Bucket=bucket, Key="k")
+    assert "statement 1 of the resource-based policy" in by(operation="GetObject", who="user/mia")[0]
+
+
 def test_labs(account, person):
     page = person.see("/labs").text
     assert "First steps" in page and "not run yet" in page
@@ -661,6 +855,7 @@ def test_containers(engine):
     page = person.see("/container", id="noisy").text
     assert "line-0" in page and '<div class="line error"' in page and "nasty=&lt;script&gt;" in page
     assert "<script>window" not in page and "&lt;script&gt;window" in page
+    check_log_without_a_hole(person)
     assert person.change("/container/act", id="noisy", act="stop") == ("good", "It has stopped.")
     engine.wait_for("noisy", "exited")
     assert person.change("/container/act", id="noisy", act="start") == ("good", "It runs.")
@@ -672,6 +867,26 @@ def test_containers(engine):
     assert other.change("/container/act", id="noisy", act="stop")[0] == "bad"
     person.change("/container/act", id="noisy", act="stop")
     assert person.change("/container/act", id="noisy", act="remove") == ("good", "It is removed.")
+
+
+def check_log_without_a_hole(person):
+    """What is said between the page and its first event, and while the browser is cut off, comes once."""
+    page = person.see("/container", id="noisy").text
+    target = html.unescape(re.search(r'data-live="/_console([^"]*)"', page).group(1))
+    numbers = lambda text: [int(n) for n in re.findall(r">line-(\d+)<", text)]  # noqa: E731
+
+    def later(number):
+        wait_until(lambda: f">line-{number}<" in person.see("/container", id="noisy").text, "it says more", 20)
+
+    told, last = numbers(page), None
+    for _ in range(2):
+        later(told[-1] + 3)
+        for seen in person.follow(target, f">line-{told[-1] + 5}<", last=last):
+            pass
+        whole = seen[:seen.rfind("\n\n") + 2]
+        last = re.findall(r"^id: (.*)$", whole, re.M)[-1]
+        told += numbers(whole)
+    assert told == list(range(told[0], told[-1] + 1)), told
 
 
 def test_it_ends_with_the_cloud(own_cloud):

@@ -13,6 +13,7 @@ pub fn console(config: &Config, clock: Arc<dyn Clock>) -> Arc<Console> {
         clock,
         entropy: Arc::new(OsEntropy),
         region: config.region.clone(),
+        regions: gateway::names::regions().collect(),
         well_known_pairs: config.well_known_pairs,
         labs: lab::for_console(),
         lab_state: Box::new(move |name| lab::state::read(&data, name)),

@@ -24,6 +24,9 @@
     source.addEventListener("row", (event) => {
       all(".empty, .none", box.parentElement).forEach((none) => none.remove());
       const row = parsed(event.data);
+      // What was sent again, because nobody knows that it came.
+      const id = row.firstElementChild?.dataset.id;
+      if (id && one(`[data-id="${CSS.escape(id)}"]`, box)) return;
       if (box.dataset.at === "start") {
         // What somebody reads stays where it is.
         const before = box.scrollHeight;
@@ -62,6 +65,12 @@
 
   all("[data-live]").forEach(follow);
   all("[data-refresh]").forEach(refresh);
+
+  // Choosing is enough; the button is for pages without a script.
+  all("[data-sends]").forEach((choice) => {
+    all("button", choice.form).forEach((button) => button.remove());
+    choice.addEventListener("change", () => choice.form.requestSubmit());
+  });
 
   one("nav [aria-current=page]")?.scrollIntoView({ block: "nearest", inline: "center" });
 

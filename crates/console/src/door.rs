@@ -5,16 +5,18 @@
 //! itself has the session's number in its address.
 
 use crate::call::{Cloud, Refusal, Told};
+use crate::cookies;
 use crate::form::{Form, Upload};
 use crate::html::{ROOT, Url, el, html, url, with};
 use crate::layout::{self, Page};
 use crate::pages;
 use crate::samples::Samples;
-use crate::session::{CREDENTIAL_BYTES_MAX, Identity, Person, Session, Sessions, same};
+use crate::session::{CREDENTIAL_BYTES_MAX, Identity, Person, Session, Sessions, number, same};
 use api::{Body, ConsoleAnswer, ConsoleCall, ConsoleDoor, ConsoleReply, RequestBody};
-use base::{Clock, Entropy, Region};
+use base::{Clock, Entropy, Region, hex, percent};
 use bytes::Bytes;
 use parking_lot::Mutex;
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 
 /// A walkthrough that comes with the program.
@@ -31,6 +33,8 @@ pub struct Parts {
     pub entropy: Arc<dyn Entropy>,
     /// Where one looks first.
     pub region: Region,
+    /// Those that one may choose from; any other can be named when signing in.
+    pub regions: Vec<&'static str>,
     /// Whether `test`/`test` is good here.
     pub well_known_pairs: bool,
     pub labs: Vec<Lab>,
@@ -45,6 +49,8 @@ pub struct Console {
     pub(crate) parts: Parts,
     pub(crate) samples: Mutex<Samples>,
     sessions: Sessions,
+    /// Makes the number of a form to sign in out of its cookie.
+    form_key: [u8; 32],
 }
 
 impl std::fmt::Debug for Console {
@@ -59,6 +65,8 @@ pub(crate) struct Visit<'a> {
     pub session: Arc<Session>,
     pub cloud: Cloud,
     query: &'a [(String, String)],
+    /// The last event that the browser has, where it comes back for more.
+    pub last_event: String,
 }
 
 impl Visit<'_> {
@@ -101,13 +109,39 @@ fn origin(call: &ConsoleCall<'_>) -> String {
     format!("{}://{}", if call.secure { "https" } else { "http" }, call.host)
 }
 
+fn is_v6(host: &str) -> bool {
+    host.starts_with('[')
+}
+
+/// The same page at `localhost`, for who came by `[::1]`: a policy that names our folder of scripts can
+/// be given to that name only.
+fn by_name(call: &ConsoleCall<'_>) -> Option<ConsoleAnswer> {
+    let (address, port) = call.host.strip_prefix('[')?.split_once(']')?;
+    if call.method != "GET" || !address.parse::<Ipv6Addr>().is_ok_and(|own| own.is_loopback()) {
+        return None;
+    }
+    let one = |(name, value): &(String, String)| {
+        format!("{}={}", percent::encode(name.as_bytes()), percent::encode(value.as_bytes()))
+    };
+    let query = call.query.iter().map(one).collect::<Vec<_>>().join("&");
+    let query = if query.is_empty() { query } else { format!("?{query}") };
+    let scheme = if call.secure { "https" } else { "http" };
+    let mut headers = common();
+    headers.push(("location", format!("{scheme}://localhost{port}{}{query}", call.path)));
+    headers.push(("cache-control", "no-store".into()));
+    Some(ConsoleAnswer { status: 307, headers, body: Body::Empty })
+}
+
 /// A page. Scripts and styles come from our own folder only: a bucket of this origin may hold others.
 fn page(call: &ConsoleCall<'_>, status: u16, text: String) -> ConsoleAnswer {
-    let own = format!("{}{ROOT}", origin(call));
+    let (own, assets) = match is_v6(call.host) {
+        // No source of a policy can be written with such an address.
+        true => ("'self'".to_owned(), "'self'".to_owned()),
+        false => (format!("{}{ROOT}/", origin(call)), format!("{}{ROOT}/assets/", origin(call))),
+    };
     let policy = format!(
-        "default-src 'none'; script-src {own}/assets/; style-src {own}/assets/; \
-         img-src {own}/; connect-src {own}/; form-action {own}/; base-uri 'none'; \
-         frame-ancestors 'none'"
+        "default-src 'none'; script-src {assets}; style-src {assets}; img-src {own}; \
+         connect-src {own}; form-action {own}; base-uri 'none'; frame-ancestors 'none'"
     );
     let mut headers = common();
     headers.push(("content-type", "text/html; charset=utf-8".into()));
@@ -155,24 +189,6 @@ fn file(path: &str) -> Option<ConsoleAnswer> {
     Some(answer(200, headers, Bytes::from_static(text.as_bytes())))
 }
 
-/// The name of the cookie holds the port: a browser gives cookies of one port to all of them.
-fn cookie_name(host: &str) -> String {
-    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
-    let digits: String = port.chars().filter(char::is_ascii_digit).collect();
-    format!("cumulet-console-{digits}")
-}
-
-fn cookie<'h>(header: &'h str, name: &str) -> Option<&'h str> {
-    header.split(';').find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
-}
-
-fn set_cookie(call: &ConsoleCall<'_>, id: &str) -> (&'static str, String) {
-    let secure = if call.secure { "; Secure" } else { "" };
-    let ends = if id.is_empty() { "; Max-Age=0" } else { "" };
-    let name = cookie_name(call.host);
-    ("set-cookie", format!("{name}={id}; Path={ROOT}; HttpOnly; SameSite=Strict{secure}{ends}"))
-}
-
 /// Whether a page of ours sent the form.
 fn check_origin(call: &ConsoleCall<'_>) -> Told<()> {
     let given = (call.header)("origin");
@@ -214,6 +230,10 @@ fn check_number(session: &Session, given: &str) -> Told<()> {
     Err(Refusal::new(403, "StaleForm", text))
 }
 
+fn not_done() -> Refusal {
+    Refusal::new(405, "MethodNotAllowed", "Pages are read, and forms are sent.")
+}
+
 impl ConsoleDoor for Console {
     fn answer<'a>(&'a self, call: ConsoleCall<'a>, body: RequestBody) -> ConsoleReply<'a> {
         Box::pin(async move {
@@ -227,7 +247,9 @@ impl ConsoleDoor for Console {
 
 impl Console {
     pub fn new(parts: Parts) -> Console {
-        Console { parts, samples: Mutex::default(), sessions: Sessions::default() }
+        let mut form_key = [0; 32];
+        parts.entropy.fill(&mut form_key);
+        Console { parts, samples: Mutex::default(), sessions: Sessions::default(), form_key }
     }
 
     /// Takes down what is counted now; `metrics` as `/metrics` has it.
@@ -248,45 +270,110 @@ impl Console {
         if !call.is_private {
             return self.not_private(call);
         }
+        if let Some(elsewhere) = by_name(call) {
+            return Ok(elsewhere);
+        }
         let head = (call.header)("cookie").unwrap_or_default();
-        let id = cookie(&head, &cookie_name(call.host)).unwrap_or_default();
-        let session = self.sessions.find(id, self.now_ns());
-        match (call.method, path, session) {
-            ("GET" | "HEAD", "", _) => Ok(go(&url("/"))),
-            ("GET" | "HEAD", "/sign-in", Some(_)) => Ok(go(&url("/"))),
-            ("GET" | "HEAD", "/sign-in", None) => {
-                check_navigation(call)?;
-                Ok(page(call, 200, pages::sign_in::view(self, "", None)))
-            }
-            ("POST", "/sign-in", _) => self.sign_in(call, id, body).await,
-            ("GET" | "HEAD", path, None) if !path.contains("live") => {
-                check_navigation(call)?;
-                Ok(go(&url("/sign-in")))
-            }
-            (_, _, None) => {
-                check_origin(call)?;
-                let text = "Nobody is signed in here, or the session has ended.";
-                Err(Refusal::new(401, "NotSignedIn", text))
-            }
-            ("GET" | "HEAD", path, Some(session)) => {
+        let name = cookies::session(call.host);
+        let Ok(id) = cookies::value(&head, &name) else {
+            let mut answer =
+                self.nobody(call, path, body).await.unwrap_or_else(|e| problem(call, &e));
+            // The one of a session that has just begun stays.
+            let begun =
+                answer.headers.iter().any(|(_, value)| value.starts_with(&format!("{name}=")));
+            answer.headers.extend(match begun {
+                true => cookies::forget_others(call, &name, ROOT),
+                false => cookies::forget(call, &name),
+            });
+            return Ok(answer);
+        };
+        let Some(session) = self.sessions.find(id, self.now_ns()) else {
+            return self.nobody(call, path, body).await;
+        };
+        match (call.method, path) {
+            ("GET" | "HEAD", "" | "/sign-in") => Ok(go(&url("/"))),
+            ("GET" | "HEAD", path) => {
                 let visit = self.visit(call, session);
                 self.see(call, path, visit).await
             }
-            ("POST", "/sign-out", Some(session)) => {
+            // A page of somebody else's might have sent it, to put this person into another session.
+            ("POST", "/sign-in") => {
+                check_origin(call)?;
+                session
+                    .say(false, "You are signed in already. Sign out first to be somebody else.");
+                Ok(go(&url("/")))
+            }
+            ("POST", "/sign-out") => {
                 check_origin(call)?;
                 check_number(&session, Form::read(body).await?.get("csrf"))?;
                 self.sessions.end(id);
                 let mut gone = go(&url("/sign-in"));
-                gone.headers.push(set_cookie(call, ""));
+                gone.headers.push(cookies::set(call, &name, "", ROOT));
                 Ok(gone)
             }
-            ("POST", path, Some(session)) => {
+            ("POST", path) => {
                 check_origin(call)?;
                 let visit = self.visit(call, session);
                 self.change(call, path, &visit, body).await
             }
-            _ => Err(Refusal::new(405, "MethodNotAllowed", "Pages are read, and forms are sent.")),
+            _ => Err(not_done()),
         }
+    }
+
+    /// Without a session.
+    async fn nobody(
+        &self,
+        call: &ConsoleCall<'_>,
+        path: &str,
+        body: RequestBody,
+    ) -> Told<ConsoleAnswer> {
+        match (call.method, path) {
+            ("GET" | "HEAD", "") => Ok(go(&url("/"))),
+            ("GET" | "HEAD", "/sign-in") => {
+                check_navigation(call)?;
+                Ok(self.form_to_sign_in(call, 200, "", None))
+            }
+            ("POST", "/sign-in") => self.sign_in(call, body).await,
+            ("GET" | "HEAD", path) if !path.contains("live") => {
+                check_navigation(call)?;
+                Ok(go(&url("/sign-in")))
+            }
+            _ => {
+                check_origin(call)?;
+                let text = "Nobody is signed in here, or the session has ended.";
+                Err(Refusal::new(401, "NotSignedIn", text))
+            }
+        }
+    }
+
+    /// The number of the form that belongs to this cookie.
+    fn form_number(&self, cookie: &str) -> String {
+        hex::encode(&sigv4::sha256(&[&self.form_key, cookie.as_bytes()].concat()))
+    }
+
+    /// A form with a number and a cookie that belong together, so that nobody else's page can sign
+    /// somebody in.
+    fn form_to_sign_in(
+        &self,
+        call: &ConsoleCall<'_>,
+        status: u16,
+        id: &str,
+        refusal: Option<&Refusal>,
+    ) -> ConsoleAnswer {
+        let head = (call.header)("cookie").unwrap_or_default();
+        let name = cookies::sign_in(call.host);
+        let ours = |value: &&str| value.len() == 64 && value.bytes().all(|b| b.is_ascii_hexdigit());
+        // Another tab may have the form open.
+        let (value, others) = match cookies::value(&head, &name) {
+            Ok(value) => (Some(value).filter(ours).map(str::to_owned), Vec::new()),
+            Err(cookies::Doubled) => (None, cookies::forget_others(call, &name, cookies::SIGN_IN)),
+        };
+        let value = value.unwrap_or_else(|| number(&*self.parts.entropy));
+        let shown = pages::sign_in::view(self, &self.form_number(&value), id, refusal);
+        let mut answer = page(call, status, shown);
+        answer.headers.push(cookies::set(call, &name, &value, cookies::SIGN_IN));
+        answer.headers.extend(others);
+        answer
     }
 
     /// Plain HTTP from another machine: everybody on the way could read the secret.
@@ -306,8 +393,9 @@ impl Console {
     }
 
     fn visit<'a>(&'a self, call: &ConsoleCall<'a>, session: Arc<Session>) -> Visit<'a> {
-        let cloud = self.cloud(call, session.person.clone(), session.region.clone());
-        Visit { console: self, session, cloud, query: call.query }
+        let cloud = self.cloud(call, session.person.clone(), session.region());
+        let last_event = (call.header)("last-event-id").unwrap_or_default();
+        Visit { console: self, session, cloud, query: call.query, last_event }
     }
 
     fn cloud(&self, call: &ConsoleCall<'_>, person: Person, region: String) -> Cloud {
@@ -315,14 +403,18 @@ impl Console {
         Cloud { inside, person, region, host: call.host.to_owned(), now: self.parts.clock.wall() }
     }
 
-    async fn sign_in(
-        &self,
-        call: &ConsoleCall<'_>,
-        old: &str,
-        body: RequestBody,
-    ) -> Told<ConsoleAnswer> {
+    async fn sign_in(&self, call: &ConsoleCall<'_>, body: RequestBody) -> Told<ConsoleAnswer> {
         check_origin(call)?;
         let form = Form::read(body).await?;
+        let again = |status, refusal: Refusal| {
+            self.form_to_sign_in(call, status, form.get("id"), Some(&refusal))
+        };
+        let head = (call.header)("cookie").unwrap_or_default();
+        let given = cookies::value(&head, &cookies::sign_in(call.host)).unwrap_or_default();
+        if given.is_empty() || !same(form.get("form"), &self.form_number(given)) {
+            let text = "This form was not given to this browser, or is too old. Please sign in with this one.";
+            return Ok(again(403, Refusal::new(403, "StaleForm", text)));
+        }
         let text = |name| form.get(name).trim().to_owned();
         let token = Some(text("token")).filter(|token| !token.is_empty());
         let person = Person { id: text("id"), secret: text("secret"), token };
@@ -330,9 +422,6 @@ impl Console {
             .iter()
             .any(|text| text.len() > CREDENTIAL_BYTES_MAX || text.chars().any(char::is_control));
         let region = Region::parse(form.get("region").trim());
-        let again = |status, refusal: Refusal| {
-            page(call, status, pages::sign_in::view(self, form.get("id"), Some(&refusal)))
-        };
         let Some(region) = region.filter(|_| !long && !person.id.is_empty()) else {
             let text = "An access key, its secret and the name of a region are needed.";
             return Ok(again(400, Refusal::new(400, "Incomplete", text)));
@@ -347,12 +436,16 @@ impl Console {
             arn: found.text("Arn").to_owned(),
             account: found.text("Account").to_owned(),
         };
-        self.sessions.end(old);
         let (entropy, region) = (&*self.parts.entropy, region.as_str().to_owned());
         let id = self.sessions.begin(person, identity, region, entropy, self.now_ns());
         let mut gone = go(&url("/"));
-        gone.headers.push(set_cookie(call, &id));
+        gone.headers.push(cookies::set(call, &cookies::session(call.host), &id, ROOT));
+        gone.headers.push(cookies::set(call, &cookies::sign_in(call.host), "", cookies::SIGN_IN));
         Ok(gone)
+    }
+
+    fn framed(&self, shown: &Page, session: &Session) -> String {
+        layout::framed(shown, session, &self.parts.regions)
     }
 
     /// A page, or what a page loads.
@@ -402,7 +495,7 @@ impl Console {
             status: refusal.status,
             body: html((layout::title("This could not be shown", ()), layout::refused(&refusal))),
         });
-        Ok(page(call, shown.status, layout::framed(&shown, &visit.session)))
+        Ok(page(call, shown.status, self.framed(&shown, &visit.session)))
     }
 
     /// A form that was sent.
@@ -422,6 +515,7 @@ impl Console {
             let form = Form::read(body).await?;
             check_number(&visit.session, form.get("csrf"))?;
             match path {
+                "/region" => pages::regions::choose(visit, &form),
                 "/bucket/create" => pages::buckets::create(visit, &form).await,
                 "/bucket/delete" => pages::bucket::delete(visit, &form).await,
                 "/bucket/versioning" => pages::bucket::versioning(visit, &form).await,
@@ -434,7 +528,7 @@ impl Console {
                     Ok(acted) => Ok(acted),
                     // What was typed is not lost.
                     Err(shown) => {
-                        let text = layout::framed(&shown, &visit.session);
+                        let text = self.framed(&shown, &visit.session);
                         return Ok(page(call, shown.status, text));
                     }
                 },
@@ -454,19 +548,5 @@ impl Console {
             }
         };
         Ok(go(&to))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cookies() {
-        assert_eq!(cookie_name("localhost:4566"), "cumulet-console-4566");
-        assert_eq!(cookie_name("[::1]:80"), "cumulet-console-80");
-        assert_eq!(cookie("a=b; cumulet-console-4566=x; c=d", "cumulet-console-4566"), Some("x"));
-        assert_eq!(cookie("cumulet-console-45661=x", "cumulet-console-4566"), None);
-        assert_eq!(cookie("", "cumulet-console-4566"), None);
     }
 }

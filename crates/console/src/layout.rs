@@ -3,6 +3,7 @@
 
 use crate::call::Refusal;
 use crate::html::{El, Html, Put, Url, el, html, link, url, with};
+use crate::pages::regions;
 use crate::session::{Notice, Session};
 use std::sync::LazyLock;
 
@@ -127,25 +128,26 @@ fn navigation(current: Place) -> El {
     el("nav").attr("aria-label", "Sections").put(el("ul").put(entries))
 }
 
-fn who(session: &Session) -> El {
+fn who(session: &Session, regions: &[&'static str], place: Place) -> El {
     let name = session.arn.rsplit(':').next().unwrap_or_default();
     with(
         "div",
         "who",
         (
             with("span", "name", name).attr("title", &*session.arn),
-            with("span", "where", format!("{} · {}", session.account, session.region)),
+            with("span", "where", &session.account),
+            regions::selector(session, regions, place),
             form(&url("/sign-out"), session, el("button").class("quiet").put("Sign out")),
         ),
     )
 }
 
 /// A whole page for somebody who is signed in.
-pub fn framed(page: &Page, session: &Session) -> String {
+pub fn framed(page: &Page, session: &Session, regions: &[&'static str]) -> String {
     let notice = session.notice.lock().take().map(|notice| say(&notice));
     let body = el("body").put((
         with("a", "skip", "Skip to the content").attr("id", "skip").href_literal("#content"),
-        with("header", "top", (brand(), who(session))),
+        with("header", "top", (brand(), who(session, regions, page.place))),
         with(
             "div",
             "frame",
@@ -261,7 +263,7 @@ pub fn title(text: impl Put, beside: impl Put) -> El {
 }
 
 /// What stands where there is nothing yet.
-pub fn empty(what: &'static str, hint: impl Put) -> El {
+pub fn empty(what: impl Put, hint: impl Put) -> El {
     with("div", "empty", (el("p").put(what), with("p", "hint", hint)))
 }
 
@@ -323,6 +325,14 @@ pub fn size(bytes: u64) -> String {
     String::new()
 }
 
+/// So many of something.
+pub fn counted(count: u64, one: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {one}s"),
+    }
+}
+
 /// A time as it stands in an answer, for a person: `2026-11-26T14:44:46.123Z` without what is noise.
 pub fn time(text: &str) -> El {
     let shown = text.get(..19).unwrap_or(text).replacen('T', " ", 1);
@@ -341,6 +351,11 @@ mod tests {
         check(1_500, "1.5 KB");
         check(20_000_000, "20 MB");
         check(u64::MAX, "18446744 TB");
+    }
+
+    #[test]
+    fn one_and_many() {
+        assert_eq!([0, 1, 2].map(|n| counted(n, "file")), ["0 files", "1 file", "2 files"]);
     }
 
     #[test]

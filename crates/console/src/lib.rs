@@ -14,6 +14,7 @@
 //! sessions in memory and a short history of counters.
 
 mod call;
+mod cookies;
 mod door;
 mod form;
 #[doc(hidden)]

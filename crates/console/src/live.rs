@@ -42,6 +42,16 @@ struct Live<E> {
 
 /// An event with markup in it.
 pub fn event(name: &str, data: &Html, out: &mut String) {
+    event_at(name, "", data, out);
+}
+
+/// The same with the place where it stands: whoever comes back names the last that they have.
+pub fn event_at(name: &str, place: &str, data: &Html, out: &mut String) {
+    if !place.is_empty() {
+        out.push_str("id: ");
+        out.extend(place.chars().filter(|c| !c.is_control()));
+        out.push('\n');
+    }
     out.push_str("event: ");
     out.push_str(name);
     for line in data.as_str().split('\n') {
@@ -76,15 +86,23 @@ impl<E: Events> ByteStream for Live<E> {
     }
 }
 
-/// The answer to a page that waits for events.
-pub fn answer(body: Body, events: impl Events + 'static) -> ConsoleAnswer {
-    let from: Pin<Box<dyn ByteStream>> = match body {
+/// A body as a stream, however it came.
+pub fn stream(body: Body) -> Pin<Box<dyn ByteStream>> {
+    match body {
         Body::Empty => Box::pin(Again { first: None, rest: Box::pin(Nothing) }),
         Body::Bytes(bytes) => Box::pin(Again { first: Some(bytes), rest: Box::pin(Nothing) }),
         Body::Stream(_, stream) => stream,
-    };
-    let live = Live { from, events, begun: false };
-    crate::door::loaded("text/event-stream", Body::Stream(None, Box::pin(live)))
+    }
+}
+
+/// The answer to a page that waits for events.
+pub fn answer(body: Body, events: impl Events + 'static) -> ConsoleAnswer {
+    answer_of(Box::pin(Live { from: stream(body), events, begun: false }))
+}
+
+/// The same of events that stand in words already.
+pub fn answer_of(events: Pin<Box<dyn ByteStream>>) -> ConsoleAnswer {
+    crate::door::loaded("text/event-stream", Body::Stream(None, events))
 }
 
 struct Nothing;
@@ -131,6 +149,9 @@ mod tests {
         let mut out = String::new();
         event("row", &html("a\nb\rdata: x"), &mut out);
         assert_eq!(out, "event: row\ndata: a\ndata: b\u{240d}data: x\n\n");
+        out.clear();
+        event_at("row", "1\ndata: x", &html("a"), &mut out);
+        assert_eq!(out, "id: 1data: x\nevent: row\ndata: a\n\n");
     }
 
     #[test]

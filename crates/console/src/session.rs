@@ -38,7 +38,7 @@ pub struct Session {
     /// As `sts:GetCallerIdentity` has it.
     pub arn: String,
     pub account: String,
-    pub region: String,
+    region: Mutex<String>,
     /// Stands in every form.
     pub csrf: String,
     /// Stands in the addresses that a page loads by itself, so that nobody else's page can.
@@ -59,7 +59,8 @@ pub struct Notice {
 #[derive(Default, Debug)]
 pub struct Sessions(Mutex<BTreeMap<String, Arc<Session>>>);
 
-fn number(entropy: &dyn Entropy) -> String {
+/// 32 random bytes, in words.
+pub fn number(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 32];
     entropy.fill(&mut bytes);
     hex::encode(&bytes)
@@ -99,7 +100,7 @@ impl Sessions {
             person,
             arn: identity.arn,
             account: identity.account,
-            region,
+            region: Mutex::new(region),
             csrf: number(entropy),
             page: number(entropy),
             notice: Mutex::new(None),
@@ -139,6 +140,15 @@ impl Session {
     fn is_alive(&self, now_ns: u64) -> bool {
         now_ns.saturating_sub(*self.used_ns.lock()) < IDLE_NS
             && now_ns.saturating_sub(self.began_ns) < LIFE_NS
+    }
+
+    /// Where it looks.
+    pub fn region(&self) -> String {
+        self.region.lock().clone()
+    }
+
+    pub fn look_in(&self, region: &str) {
+        region.clone_into(&mut self.region.lock());
     }
 
     pub fn say(&self, good: bool, text: impl Into<String>) {

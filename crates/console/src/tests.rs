@@ -73,6 +73,7 @@ impl World {
             clock: clock.clone(),
             entropy: Arc::new(SeededEntropy::new(7)),
             region: Region::us_east_1(),
+            regions: vec!["eu-west-1", "us-east-1"],
             well_known_pairs: true,
             labs: vec![Lab {
                 area: "s3",
@@ -142,10 +143,29 @@ impl World {
         }
     }
 
+    /// Sends the form to sign in that it is given first.
+    fn enter(&self, body: &str) -> ConsoleAnswer {
+        let (cookie, number) = self.form();
+        self.ask(
+            "POST",
+            "/sign-in",
+            &[ORIGIN, ("cookie", &cookie)],
+            &format!("form={number}&{body}"),
+        )
+    }
+
+    /// The cookie and the number of a form to sign in.
+    fn form(&self) -> (String, String) {
+        let form = self.see("", "/sign-in");
+        let shown = text(&form);
+        let at = shown.find("name=\"form\" value=\"").unwrap() + 19;
+        let cookie = header(&form, "set-cookie").split(';').next().unwrap();
+        (cookie.to_owned(), shown[at..at + 64].to_owned())
+    }
+
     /// The cookie of a new session.
     fn sign_in(&self) -> String {
-        let body = "id=test&secret=test&token=&region=us-east-1";
-        let answer = self.ask("POST", "/sign-in", &[ORIGIN], body);
+        let answer = self.enter("id=test&secret=test&token=&region=us-east-1");
         assert_eq!(
             (answer.status, header(&answer, "location")),
             (303, "/_console/"),
@@ -175,7 +195,10 @@ fn signing_in_makes_a_cookie_for_nobody_else() {
     assert!(sign_in.contains("name=\"secret\" type=\"password\""));
     let body = "id=test&secret=test&token=&region=us-east-1";
     let chosen = "cumulet-console-4566=chosen-by-somebody-else";
-    let answer = world.ask("POST", "/sign-in", &[ORIGIN, ("cookie", chosen)], body);
+    let (form, number) = world.form();
+    let both = format!("{form}; {chosen}");
+    let body = format!("form={number}&{body}");
+    let answer = world.ask("POST", "/sign-in", &[ORIGIN, ("cookie", &both)], &body);
     let cookie = header(&answer, "set-cookie");
     assert!(cookie.ends_with("; Path=/_console; HttpOnly; SameSite=Strict"), "{cookie}");
     assert!(!cookie.contains("chosen"), "{cookie}");
@@ -194,9 +217,9 @@ fn signing_in_is_refused_with_the_reason() {
         NASTY.replace('<', "&lt;")
     );
     world.tell("POST / ", 403, &refusal);
-    let answer =
-        world.ask("POST", "/sign-in", &[ORIGIN], &format!("id={NASTY}&secret=x&region=us-east-1"));
-    assert_eq!((answer.status, header(&answer, "set-cookie")), (403, ""));
+    let answer = world.enter(&format!("id={NASTY}&secret=x&region=us-east-1"));
+    assert_eq!(answer.status, 403);
+    assert!(!header(&answer, "set-cookie").starts_with("cumulet-console-4566="));
     let page = text(&answer);
     assert!(page.contains("InvalidClientTokenId") && !page.contains("<script>alert"), "{page}");
     for bad in [
@@ -204,8 +227,111 @@ fn signing_in_is_refused_with_the_reason() {
         "id=a&secret=b&region=no+where",
         "id=a%0ab&secret=b&region=us-east-1",
     ] {
-        assert_eq!(world.ask("POST", "/sign-in", &[ORIGIN], bad).status, 400, "{bad}");
+        assert_eq!(world.enter(bad).status, 400, "{bad}");
     }
+}
+
+/// The cookies that an answer takes away, by their paths.
+fn taken(answer: &ConsoleAnswer, name: &str) -> Vec<String> {
+    let all = answer.headers.iter().filter(|(own, value)| {
+        *own == "set-cookie"
+            && value.starts_with(&format!("{name}=;"))
+            && value.contains("Max-Age=0")
+    });
+    all.map(|(_, value)| value.split("Path=").nth(1).unwrap().split(';').next().unwrap().to_owned())
+        .collect()
+}
+
+/// Whoever can plant a cookie with a longer path does not choose the session, nor shuts the console.
+#[test]
+fn two_sessions_are_none() {
+    let world = World::new();
+    let (mine, theirs) = (world.sign_in(), world.sign_in());
+    let both = format!("{theirs}; a=b; {mine}");
+    let answer = world.see(&both, "/bucket");
+    assert_eq!((answer.status, header(&answer, "location")), (303, "/_console/sign-in"));
+    let paths = taken(&answer, "cumulet-console-4566");
+    for path in ["/", "/_console", "/_console/", "/_console/bucket"] {
+        assert!(paths.iter().any(|own| own == path), "{path}: {paths:?}");
+    }
+    let number = world.number(&mine);
+    let own = [ORIGIN, ("cookie", both.as_str())];
+    let answer = world.ask("POST", "/bucket/create", &own, &format!("csrf={number}&name=b"));
+    assert_eq!(answer.status, 401);
+    // The form to sign in is given, and the session that begins with it stays.
+    let answer = world.see(&both, "/sign-in");
+    assert_eq!(answer.status, 200);
+    let (form, number) = world.form();
+    let body = format!("form={number}&id=test&secret=test&region=us-east-1");
+    let all = format!("{both}; {form}");
+    let answer = world.ask("POST", "/sign-in", &[ORIGIN, ("cookie", &all)], &body);
+    assert_eq!(answer.status, 303);
+    let paths = taken(&answer, "cumulet-console-4566");
+    assert!(paths.contains(&"/_console/sign-in".into()) && !paths.contains(&"/_console".into()));
+}
+
+#[test]
+fn the_form_to_sign_in_is_one_that_was_given() {
+    let world = World::new();
+    let good = "id=test&secret=test&region=us-east-1";
+    let ((one, number), (two, _)) = (world.form(), world.form());
+    let numbered = format!("form={number}&{good}");
+    let check = |cookies: &str, body: &str, status: u16| {
+        let answer = world.ask("POST", "/sign-in", &[ORIGIN, ("cookie", cookies)], body);
+        assert_eq!(answer.status, status, "{cookies} {body}");
+    };
+    check("", good, 403);
+    check("", &numbered, 403);
+    check(&one, good, 403);
+    check(&two, &numbered, 403);
+    check("cumulet-console-4566-form=", "form=&id=test&secret=test&region=us-east-1", 403);
+    check(&format!("{one}; {two}"), &numbered, 403);
+    assert!(world.fake.asked.lock().is_empty());
+    check(&one, &numbered, 303);
+    // Who is in a session is not put into another one.
+    let session = world.sign_in();
+    let answer = world.ask(
+        "POST",
+        "/sign-in",
+        &[ORIGIN, ("cookie", &format!("{session}; {one}"))],
+        &numbered,
+    );
+    assert_eq!((answer.status, header(&answer, "set-cookie")), (303, ""));
+    assert!(text(&world.see(&session, "/labs")).contains("signed in already"));
+}
+
+#[test]
+fn an_address_that_no_policy_can_name() {
+    let world = World::new();
+    let answer = world.ask_at("[::1]:4566", true, "GET", "/bucket?name=a+b%26", &[], "");
+    assert_eq!(header(&answer, "location"), "http://localhost:4566/_console/bucket?name=a%20b%26");
+    let answer = world.ask_at("[2001:db8::1]:4566", true, "GET", "/sign-in", &[], "");
+    let policy = header(&answer, "content-security-policy");
+    assert!(policy.contains("script-src 'self';") && !policy.contains('['), "{policy}");
+}
+
+#[test]
+fn a_region_is_chosen() {
+    let world = World::new();
+    let cookie = world.sign_in();
+    let number = world.number(&cookie);
+    world.tell("POST / DynamoDB_20120810.ListTables", 200, r#"{"TableNames":[]}"#);
+    assert!(text(&world.see(&cookie, "/tables")).contains("No tables in us-east-1."));
+    let own = [ORIGIN, ("cookie", cookie.as_str())];
+    let choose = |region: &str| {
+        let body = format!("csrf={number}&back=/tables&region={region}");
+        let answer = world.ask("POST", "/region", &own, &body);
+        assert_eq!(header(&answer, "location"), "/_console/tables");
+    };
+    choose("eu-west-1");
+    let page = text(&world.see(&cookie, "/tables"));
+    assert!(
+        page.contains("No tables in eu-west-1.") && page.contains("<option selected>eu-west-1")
+    );
+    choose("no+where");
+    assert!(text(&world.see(&cookie, "/tables")).contains("NoSuchRegion"));
+    world.tell("POST / DynamoDB_20120810.ListTables", 200, r#"{"TableNames":["t"]}"#);
+    choose("us-east-1");
 }
 
 #[test]

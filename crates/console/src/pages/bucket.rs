@@ -368,7 +368,11 @@ pub(crate) async fn upload(visit: &Visit<'_>, upload: Upload) -> Acted {
         };
         at = stored.map_err(|mut refusal| {
             if count > 0 {
-                refusal.message = format!("{} (the {count} before it are there)", refusal.message);
+                let before = match count {
+                    1 => "The file before it was stored.".to_owned(),
+                    count => format!("The {count} files before it were stored."),
+                };
+                refusal.message = format!("{} {before}", refusal.message);
             }
             (back(), refusal)
         })?;

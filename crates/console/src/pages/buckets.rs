@@ -1,6 +1,6 @@
 //! All buckets of the account.
 
-use crate::call::{Ask, Node, Told};
+use crate::call::{Ask, Cloud, Node, Told};
 use crate::door::{Acted, Visit};
 use crate::form::Form;
 use crate::html::{El, el, url, with};
@@ -14,10 +14,10 @@ pub(crate) struct Bucket {
     pub region: String,
 }
 
-pub(crate) async fn list(visit: &Visit<'_>) -> Told<Vec<Bucket>> {
+pub(crate) async fn list(cloud: &Cloud) -> Told<Vec<Bucket>> {
     // Asked for page by page, it says where each bucket is; one page holds all that may be.
     let query = [("max-buckets", "10000")];
-    let answer = visit.cloud.s3(Ask::new("s3", "GET", "/").query(&query)).await?;
+    let answer = cloud.s3(Ask::new("s3", "GET", "/").query(&query)).await?;
     let bucket = |node: &Node| Bucket {
         name: node.text("Name").to_owned(),
         created: node.text("CreationDate").to_owned(),
@@ -27,7 +27,7 @@ pub(crate) async fn list(visit: &Visit<'_>) -> Told<Vec<Bucket>> {
 }
 
 pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
-    Ok(view(&list(visit).await?, &visit.session))
+    Ok(view(&list(&visit.cloud).await?, &visit.session))
 }
 
 pub(crate) fn view(buckets: &[Bucket], session: &Session) -> Page {

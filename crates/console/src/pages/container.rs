@@ -68,13 +68,51 @@ impl Log {
     }
 }
 
+/// The time of a line, and what it says.
+fn parts(text: &str) -> (&str, &str) {
+    match text.split_once(' ') {
+        Some((at, said)) if (20..40).contains(&at.len()) && at.ends_with('Z') => (at, said),
+        _ => ("", text),
+    }
+}
+
+/// How far somebody has seen: the time of the last line, and how many lines of that time.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+struct Place {
+    at: String,
+    count: usize,
+}
+
+impl Place {
+    /// `TIME/COUNT`, as a page or a browser gives it back.
+    fn parse(text: &str) -> Option<Place> {
+        let (at, count) = text.split_once('/')?;
+        let plain = at.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:.".contains(&b));
+        let ok = (20..40).contains(&at.len()) && at.ends_with('Z') && plain;
+        ok.then_some(Place { at: at.to_owned(), count: count.parse().ok()? })
+    }
+
+    fn text(&self) -> String {
+        match self.at.as_str() {
+            "" => String::new(),
+            at => format!("{at}/{}", self.count),
+        }
+    }
+
+    fn pass(&mut self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        match parts(&text).0 {
+            "" => {}
+            at if at == self.at => self.count += 1,
+            at => *self = Place { at: at.to_owned(), count: 1 },
+        }
+    }
+}
+
 /// A line of a log: its time apart, colours and other controls taken out.
 fn line(is_error: bool, bytes: &[u8]) -> El {
     let text = String::from_utf8_lossy(bytes);
-    let (at, said) = match text.split_once(' ') {
-        Some((at, said)) if at.len() >= 20 && at.ends_with('Z') => (at, said),
-        _ => ("", &*text),
-    };
+    let (at, said) = parts(&text);
     let when =
         at.get(11..19).map(|short| el("time").attr("datetime", at).attr("title", at).put(short));
     let class = if is_error { "line error" } else { "line" };
@@ -105,15 +143,20 @@ pub(crate) struct Data {
     pub live: crate::html::Url,
 }
 
-async fn log(visit: &Visit<'_>, id: &str) -> Told<Vec<El>> {
+/// The last lines, and how far they go.
+async fn log(visit: &Visit<'_>, id: &str) -> Told<(Vec<El>, Place)> {
     let path = path(id, "/logs")?;
     let answer = visit.cloud.send(Ask::new("cumulet", "GET", &path).query(&QUERY)).await?;
     let mut log = Log::new(is_framed(&answer.headers));
     let (bytes, _) = beginning(answer.body, LOG_BYTES_MAX).await?;
-    let mut lines = Vec::new();
-    log.take(&bytes, |is_error, bytes| lines.push(line(is_error, bytes)));
-    log.end(|is_error, bytes| lines.push(line(is_error, bytes)));
-    Ok(lines)
+    let (mut lines, mut place) = (Vec::new(), Place::default());
+    let mut each = |is_error: bool, bytes: &[u8]| {
+        lines.push(line(is_error, bytes));
+        place.pass(bytes);
+    };
+    log.take(&bytes, &mut each);
+    log.end(&mut each);
+    Ok((lines, place))
 }
 
 fn is_framed(headers: &[(String, String)]) -> bool {
@@ -123,31 +166,47 @@ fn is_framed(headers: &[(String, String)]) -> bool {
 pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
     let id = visit.get("id");
     let inspected = visit.cloud.own("GET", &path(id, "/json")?, &[]).await?;
-    let data = Data {
-        id: id.to_owned(),
-        inspected,
-        log: log(visit, id).await,
-        live: visit.loads("/container/live").with("id", id),
+    let (log, place) = match log(visit, id).await {
+        Ok((lines, place)) => (Ok(lines), place.text()),
+        Err(refusal) => (Err(refusal), String::new()),
     };
+    let live = visit.loads("/container/live").with("id", id).given("since", &place);
+    let data = Data { id: id.to_owned(), inspected, log, live };
     Ok(view(data, &visit.session))
 }
 
-/// The lines as they are said.
+/// The lines as they are said, from where the page ended or the browser was cut off.
 pub(crate) async fn live(visit: &Visit<'_>) -> Told<ConsoleAnswer> {
     let path = path(visit.get("id"), "/logs")?;
-    let query =
-        [("follow", "1"), ("stderr", "1"), ("stdout", "1"), ("tail", "0"), ("timestamps", "1")];
+    let place = Place::parse(&visit.last_event).or_else(|| Place::parse(visit.get("since")));
+    let place = place.unwrap_or_default();
+    let mut query = vec![("follow", "1"), ("stderr", "1"), ("stdout", "1"), ("timestamps", "1")];
+    if !place.at.is_empty() {
+        query.push(("since", &place.at));
+    }
     let answer = visit.cloud.send(Ask::new("cumulet", "GET", &path).query(&query)).await?;
     let log = Log::new(is_framed(&answer.headers));
-    Ok(live::answer(answer.body, Said(log)))
+    Ok(live::answer(
+        answer.body,
+        Said { log, seen: place.clone(), place: Place { count: 0, ..place } },
+    ))
 }
 
-struct Said(Log);
+struct Said {
+    log: Log,
+    /// What the browser has; lines of its time come once more.
+    seen: Place,
+    place: Place,
+}
 
 impl Events for Said {
     fn take(&mut self, piece: &[u8], out: &mut String) {
-        self.0.take(piece, |is_error, bytes| {
-            live::event("row", &html(line(is_error, bytes)), out);
+        let Said { log, seen, place } = self;
+        log.take(piece, |is_error, bytes| {
+            place.pass(bytes);
+            if place.at != seen.at || place.count > seen.count {
+                live::event_at("row", &place.text(), &html(line(is_error, bytes)), out);
+            }
         });
     }
 }
@@ -208,7 +267,7 @@ pub(crate) fn view(data: Data, session: &Session) -> Page {
         Err(refusal) => html(layout::refused(&refusal)),
         Ok(lines) => {
             let quiet =
-                lines.is_empty().then(|| with("p", "hint none", "It has said nothing yet."));
+                lines.is_empty().then(|| with("p", "hint none", "Nothing has been logged yet."));
             let box_ = with("div", "log", lines)
                 .attr("tabindex", "0")
                 .attr("role", "log")
@@ -302,6 +361,37 @@ mod tests {
             let expected = [(false, "out 1"), (true, "err"), (false, "out 2"), (false, "end")];
             let expected = expected.map(|(error, line)| (error, line.to_owned()));
             assert_eq!(seen, expected, "{size}");
+        }
+    }
+
+    #[test]
+    fn nobody_sees_a_line_twice_or_misses_one() {
+        let at = |second: u8| format!("2026-11-26T14:00:0{second}.000000000Z");
+        let lines: Vec<String> = [(1, "a"), (2, "b"), (2, "c"), (2, "d"), (3, "e")]
+            .map(|(s, t)| format!("{} {t}\n", at(s)))
+            .into();
+        let follow = |seen: &str| {
+            let seen = Place::parse(seen).unwrap_or_default();
+            let place = Place { count: 0, ..seen.clone() };
+            let mut said = Said { log: Log::new(false), seen: seen.clone(), place };
+            let mut out = String::new();
+            for line in lines.iter().filter(|line| *line.split(' ').next().unwrap() >= *seen.at) {
+                said.take(line.as_bytes(), &mut out);
+            }
+            let ids: Vec<String> = out
+                .lines()
+                .filter_map(|line| Some(line.strip_prefix("id: ")?.to_owned()))
+                .collect();
+            ids
+        };
+        let all = follow("");
+        assert_eq!(all.len(), 5);
+        assert_eq!(all[2], format!("{}/2", at(2)));
+        for (position, id) in all.iter().enumerate() {
+            assert_eq!(follow(id), all[position + 1..], "{id}");
+        }
+        for bad in ["", "x/1", "2026-11-26T14:00:01&tail=Z/1", &format!("{}/x", at(1))] {
+            assert_eq!(Place::parse(bad), None, "{bad}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Containers and images of the engine.
 
-use crate::call::{Told, get, integer, list, text};
+use crate::call::{Cloud, Told, get, integer, list, text};
 use crate::door::Visit;
 use crate::html::{El, Html, el, html, url, with};
 use crate::layout::{self, CONTAINERS, IMAGES, Page, cell};
@@ -18,6 +18,8 @@ pub(crate) struct Container {
     pub state: String,
     pub status: String,
     pub ports: Vec<String>,
+    /// In its networks.
+    pub addresses: Vec<String>,
 }
 
 fn port(port: &Document) -> String {
@@ -29,9 +31,18 @@ fn port(port: &Document) -> String {
     }
 }
 
-pub(crate) async fn all(visit: &Visit<'_>) -> Told<Vec<Container>> {
+fn addresses(own: &Document) -> Vec<String> {
+    let networks = get(own, "NetworkSettings").and_then(|settings| get(settings, "Networks"));
+    let Some(Document::Map(networks)) = networks else { return Vec::new() };
+    let each = networks.values().flat_map(|network| {
+        ["IPAddress", "GlobalIPv6Address"].map(|name| text(network, name).unwrap_or_default())
+    });
+    each.filter(|address| !address.is_empty()).map(str::to_owned).collect()
+}
+
+pub(crate) async fn all(cloud: &Cloud) -> Told<Vec<Container>> {
     let path = format!("{ENGINE}/containers/json");
-    let answer = visit.cloud.own("GET", &path, &[("all", "1")]).await?;
+    let answer = cloud.own("GET", &path, &[("all", "1")]).await?;
     let Document::List(found) = answer else { return Ok(Vec::new()) };
     let container = |own: &Document| {
         let name = match list(own, "Names").first() {
@@ -48,6 +59,7 @@ pub(crate) async fn all(visit: &Visit<'_>) -> Told<Vec<Container>> {
             state: word("State"),
             status: word("Status"),
             ports,
+            addresses: addresses(own),
         }
     };
     Ok(found.iter().map(container).collect())
@@ -63,7 +75,7 @@ pub(crate) fn state(state: &str) -> El {
 }
 
 pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
-    Ok(view(&all(visit).await?, &visit.session))
+    Ok(view(&all(&visit.cloud).await?, &visit.session))
 }
 
 pub(crate) fn view(all: &[Container], session: &Session) -> Page {

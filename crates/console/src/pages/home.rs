@@ -21,42 +21,46 @@ pub(crate) struct Data {
 }
 
 pub(crate) async fn show(visit: &Visit<'_>) -> Result<Page, Refusal> {
-    let count = |place, count, more: &str| Count { place, count, more: more.to_owned() };
-    let containers = containers::all(visit).await;
+    let count = |place, count: Result<String, Refusal>, one: &str| {
+        let more = match count.as_deref() {
+            Ok("1") => one.to_owned(),
+            _ => format!("{one}s"),
+        };
+        Count { place, count, more }
+    };
+    let containers = containers::all(&visit.cloud).await;
     let running = containers
         .as_ref()
         .map_or(0, |all| all.iter().filter(|own| own.state == "running").count());
-    let tables = tables::names(visit, "")
+    let tables = tables::names(&visit.cloud, "")
         .await
         .map(|(names, last)| format!("{}{}", names.len(), if last.is_empty() { "" } else { "+" }));
     let counts = vec![
         count(
             layout::BUCKETS,
-            buckets::list(visit).await.map(|all| all.len().to_string()),
-            "buckets",
+            buckets::list(&visit.cloud).await.map(|all| all.len().to_string()),
+            "bucket",
         ),
-        count(layout::TABLES, tables, "tables"),
+        count(layout::TABLES, tables, "table"),
         count(
             layout::IDENTITIES,
             identities::users(visit).await.map(|all| all.len().to_string()),
-            "users",
+            "user",
         ),
-        count(
-            layout::CONTAINERS,
-            containers.map(|all| all.len().to_string()),
-            &format!("containers, {running} running"),
-        ),
+        Count {
+            more: match containers.as_ref().map_or(0, Vec::len) {
+                1 => format!("container, {running} running"),
+                _ => format!("containers, {running} running"),
+            },
+            ..count(layout::CONTAINERS, containers.map(|all| all.len().to_string()), "")
+        },
         count(
             layout::IMAGES,
             containers::all_images(visit).await.map(|all| all.len().to_string()),
-            "images",
+            "image",
         ),
     ];
-    let mut events = recent(visit, &[], "200").await;
-    if let Ok(events) = &mut events {
-        events.retain(|event| !event.is_noise());
-        events.truncate(12);
-    }
+    let events = recent(visit, &[], "12", false).await;
     let name = visit.session.arn.rsplit(':').next().unwrap_or_default().to_owned();
     Ok(view(&Data { name, counts, events }))
 }

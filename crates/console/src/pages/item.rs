@@ -68,30 +68,43 @@ fn write(document: &Document, depth: usize, out: &mut String) {
     }
 }
 
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Data<'a> {
     pub table: &'a str,
     /// As JSON; empty for one that is new.
     pub key: &'a str,
     pub text: &'a str,
+    /// The mark of what was there when it was opened.
+    pub opened: &'a str,
     pub refusal: Option<&'a Refusal>,
+    /// What others have written since then.
+    pub theirs: Option<&'a str>,
+}
+
+/// What tells one state of an item from another.
+fn mark(item: &Document) -> String {
+    base::hex::encode(&sigv4::sha256(smithy::json::document_text(item).as_bytes()))
+}
+
+async fn stored(visit: &Visit<'_>, table: &str, key: Document) -> Told<Option<Document>> {
+    let input =
+        map([("TableName", string(table)), ("Key", key), ("ConsistentRead", Document::Bool(true))]);
+    let answer = call(visit, "GetItem", &input).await?;
+    Ok(get(&answer, "Item").cloned())
 }
 
 pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
     let (table, key) = (visit.get("table"), visit.get("key"));
-    let text = match key {
-        "" => pretty(&blank(&describe(visit, table).await?)?.1),
+    let (text, opened) = match key {
+        "" => (pretty(&blank(&describe(visit, table).await?)?.1), String::new()),
         key => {
-            let input = map([
-                ("TableName", string(table)),
-                ("Key", parsed(key)?),
-                ("ConsistentRead", Document::Bool(true)),
-            ]);
-            let answer = call(visit, "GetItem", &input).await?;
             let gone = || Refusal::new(404, "NoSuchItem", "No item has this key any more.");
-            pretty(get(&answer, "Item").ok_or_else(gone)?)
+            let item = stored(visit, table, parsed(key)?).await?.ok_or_else(gone)?;
+            (pretty(&item), mark(&item))
         }
     };
-    Ok(view(&Data { table, key, text: &text, refusal: None }, &visit.session))
+    let data = Data { table, key, text: &text, opened: &opened, ..Data::default() };
+    Ok(view(&data, &visit.session))
 }
 
 fn parsed(text: &str) -> Told<Document> {
@@ -110,6 +123,7 @@ pub(crate) fn view(data: &Data<'_>, session: &Session) -> Page {
         session,
         (
             names(),
+            layout::hidden("opened", data.opened),
             layout::labelled(
                 "With types, as the API has it: S text, N number, B bytes, BOOL, NULL, L list, M map, SS, NS, BS sets",
                 el("textarea")
@@ -138,6 +152,11 @@ pub(crate) fn view(data: &Data<'_>, session: &Session) -> Page {
         layout::danger("Delete the item", "There is no way to have it back.", form)
     });
     let key = (!is_new).then(|| with("p", "hint", layout::code(data.key)));
+    let theirs = data.theirs.map(|text| {
+        let shown = el("pre").class("look").attr("tabindex", "0").put(text);
+        let hint = "Below is what you typed. Saving it again replaces what is shown here.";
+        layout::panel("The item as it is now", (shown, with("p", "hint", hint)))
+    });
     let mut page = Page::new(
         TABLES,
         title,
@@ -149,6 +168,7 @@ pub(crate) fn view(data: &Data<'_>, session: &Session) -> Page {
             layout::title(title, ()),
             key,
             data.refusal.map(layout::refused),
+            theirs,
             edit,
             delete,
         ),
@@ -157,47 +177,129 @@ pub(crate) fn view(data: &Data<'_>, session: &Session) -> Page {
     page
 }
 
+/// Why an item was not put.
+enum Unsaved {
+    Refused(Refusal),
+    /// Others have changed it since it was opened; gone if they deleted it.
+    Changed(Option<Document>),
+}
+
+impl From<Refusal> for Unsaved {
+    fn from(refusal: Refusal) -> Unsaved {
+        Unsaved::Refused(refusal)
+    }
+}
+
 /// Puts the item; an error is the page with what was typed.
 pub(crate) async fn put(visit: &Visit<'_>, form: &Form) -> Result<(Url, String), Page> {
     let (table, key, text) = (form.get("table"), form.get("key"), form.get("item"));
-    put_item(visit, table, key, text).await.map_err(|refusal| {
-        view(&Data { table, key, text, refusal: Some(&refusal) }, &visit.session)
+    let data = Data { table, key, text, opened: form.get("opened"), ..Data::default() };
+    let unsaved = match put_item(visit, &data).await {
+        Ok(done) => return Ok(done),
+        Err(unsaved) => unsaved,
+    };
+    let session = &visit.session;
+    Err(match unsaved {
+        Unsaved::Refused(refusal) => view(&Data { refusal: Some(&refusal), ..data }, session),
+        Unsaved::Changed(Some(now)) => {
+            let text = "Somebody has changed the item since you opened it. Nothing was saved.";
+            let refusal = Refusal::new(409, "ItemChanged", text);
+            let (theirs, opened) = (pretty(&now), mark(&now));
+            let (refusal, theirs) = (Some(&refusal), Some(&*theirs));
+            view(&Data { refusal, theirs, opened: &opened, ..data }, session)
+        }
+        Unsaved::Changed(None) => {
+            let text = "Somebody has deleted the item since you opened it. Nothing was saved; put it to have it again.";
+            let refusal = Refusal::new(409, "ItemGone", text);
+            view(&Data { refusal: Some(&refusal), key: "", opened: "", ..data }, session)
+        }
     })
 }
 
-async fn put_item(visit: &Visit<'_>, table: &str, key: &str, text: &str) -> Told<(Url, String)> {
+/// Attributes that a condition names, so that its text and its operators stay within DynamoDB's bounds.
+const HELD_MAX: usize = 100;
+
+/// That the item is still what was read: of many attributes, that of the first.
+fn unchanged(
+    read: &BTreeMap<String, Document>,
+    written: &BTreeMap<String, Document>,
+) -> Vec<(String, Document)> {
+    let (mut terms, mut names, mut values) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    for (at, (name, value)) in read.iter().take(HELD_MAX).enumerate() {
+        terms.push(format!("#a{at}=:a{at}"));
+        names.insert(format!("#a{at}"), string(name));
+        values.insert(format!(":a{at}"), value.clone());
+    }
+    let added = written.keys().filter(|name| !read.contains_key(*name));
+    for (at, name) in added.take(HELD_MAX).enumerate() {
+        terms.push(format!("attribute_not_exists(#b{at})"));
+        names.insert(format!("#b{at}"), string(name));
+    }
+    vec![
+        ("ConditionExpression".to_owned(), string(terms.join(" AND "))),
+        ("ExpressionAttributeNames".to_owned(), Document::Map(names)),
+        ("ExpressionAttributeValues".to_owned(), Document::Map(values)),
+    ]
+}
+
+async fn put_item(visit: &Visit<'_>, data: &Data<'_>) -> Result<(Url, String), Unsaved> {
+    let Data { table, key, text, opened, .. } = *data;
     let item = parsed(text)?;
     let description = describe(visit, table).await?;
     let keys = blank(&description)?.0;
-    let own = match &item {
-        Document::Map(item) => key_text(&keys, item),
-        _ => String::new(),
+    let blank = BTreeMap::new();
+    let typed = match &item {
+        Document::Map(item) => item,
+        _ => &blank,
+    };
+    let own = key_text(&keys, typed);
+    // The key may be written in other ways than ours.
+    let is_same = match key {
+        "" => false,
+        key => smithy::json::document_text(&parsed(key)?) == own,
+    };
+    let condition = match keys.0.first() {
+        _ if is_same => {
+            let now = stored(visit, table, parsed(key)?).await?;
+            match now {
+                Some(Document::Map(now)) if mark(&Document::Map(now.clone())) == opened => {
+                    unchanged(&now, typed)
+                }
+                now => return Err(Unsaved::Changed(now)),
+            }
+        }
+        // A key that nobody opened must not silently take another item's place.
+        Some((hash, _)) => {
+            let names = Document::Map([("#h".to_owned(), string(hash))].into());
+            vec![
+                ("ConditionExpression".to_owned(), string("attribute_not_exists(#h)")),
+                ("ExpressionAttributeNames".to_owned(), names),
+            ]
+        }
+        None => Vec::new(),
     };
     let mut input =
         BTreeMap::from([("TableName".to_owned(), string(table)), ("Item".to_owned(), item)]);
-    // A key that nobody opened must not silently take another item's place.
-    if let (true, Some((hash, _))) = (own != key, keys.0.first()) {
-        input.insert("ConditionExpression".to_owned(), string("attribute_not_exists(#h)"));
-        let names = Document::Map([("#h".to_owned(), string(hash))].into());
-        input.insert("ExpressionAttributeNames".to_owned(), names);
-    }
+    input.extend(condition);
     match call(visit, "PutItem", &Document::Map(input)).await {
         Ok(_) => {
             let to = url("/table").with("name", table);
-            let said = if key.is_empty() || own == key {
-                "The item is saved.".to_owned()
-            } else {
-                "The item is saved under its new key; the one with the old key is still there."
-                    .to_owned()
+            let said = match key.is_empty() || is_same {
+                true => "The item is saved.",
+                false => {
+                    "The item is saved under its new key; the one with the old key is still there."
+                }
             };
-            Ok((to, said))
+            Ok((to, said.to_owned()))
         }
-        Err(refusal) if refusal.code.contains("ConditionalCheckFailed") => Err(Refusal::new(
-            409,
-            "ItemExists",
-            "There is an item with this key already; open that one to change it.",
-        )),
-        Err(refusal) => Err(refusal),
+        Err(refusal) if refusal.code.contains("ConditionalCheckFailed") && is_same => {
+            Err(Unsaved::Changed(stored(visit, table, parsed(key)?).await?))
+        }
+        Err(refusal) if refusal.code.contains("ConditionalCheckFailed") => {
+            let text = "There is an item with this key already; open that one to change it.";
+            Err(Refusal::new(409, "ItemExists", text).into())
+        }
+        Err(refusal) => Err(refusal.into()),
     }
 }
 
@@ -235,11 +337,25 @@ mod tests {
         let session = crate::tests::session();
         let refusal = Refusal::new(400, "NotJSON", "no");
         let text = "</textarea><script>alert(1)</script>";
-        let data = Data { table: "t", key: "", text, refusal: Some(&refusal) };
+        let data = Data { table: "t", text, refusal: Some(&refusal), ..Data::default() };
         let page = view(&data, &session);
         let shown = html(&page.body);
         assert_eq!(page.status, 400);
         assert!(!shown.as_str().contains("<script>"));
         assert!(shown.as_str().contains("&lt;/textarea&gt;&lt;script&gt;"));
+    }
+
+    #[test]
+    fn a_condition_holds_what_was_read() {
+        let item = |json: &str| match smithy::json::parse_document(json.as_bytes()).unwrap() {
+            Document::Map(item) => item,
+            _ => panic!("no item"),
+        };
+        let read = item(r#"{"k":{"S":"x"},"n":{"N":"1"}}"#);
+        let condition = unchanged(&read, &item(r#"{"k":{"S":"x"},"new":{"N":"2"}}"#));
+        assert_eq!(condition[0].1, string("#a0=:a0 AND #a1=:a1 AND attribute_not_exists(#b0)"));
+        let many = (0..1000).map(|n| (format!("name-{n}"), string("x"))).collect();
+        let Document::String(text) = &unchanged(&many, &read)[0].1 else { panic!() };
+        assert!(text.len() < 4096, "{}", text.len());
     }
 }

@@ -1,21 +1,29 @@
 //! A map of what is here: who asks on the left, services in the middle, what they ask for on the right,
 //! and between them the traffic of the last while.
 
-use crate::call::Told;
+use crate::call::{Cloud, Told};
 use crate::door::Visit;
 use crate::html::{El, Html, Url, el, html, link, url, with};
 use crate::layout::{self, MAP, Page};
-use crate::live::{self, Events, Lines};
-use crate::pages::requests::{Event, follow, parsed, recent};
+use crate::live::{self, Lines};
+use crate::pages::requests::{Event, follow, left_out_of, parsed, recent};
 use crate::pages::{buckets, containers, tables};
-use api::ConsoleAnswer;
+use api::{ByteStream, ConsoleAnswer, Error};
+use base::Clock;
+use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 /// Of a column.
 const NODES_MAX: usize = 12;
 /// Requests that the map rests on.
 const EVENTS_MAX: usize = 400;
 const NAME_CHARS_MAX: usize = 26;
+/// What is here is read again when so long nobody looked, beside after each change that a record tells
+/// of: containers come and go without one. Whoever is followed says something more often than that.
+const AGAIN_NS: u64 = 3_000_000_000;
 
 const WIDTH: f64 = 960.0;
 const NODE_HEIGHT: f64 = 34.0;
@@ -46,7 +54,18 @@ struct Edges {
     to: BTreeMap<(String, String), Traffic>,
 }
 
-fn edges<'e>(events: impl Iterator<Item = (&'e Event, bool)>) -> Edges {
+/// Who asked: a container by its name, since whose key it uses says less.
+fn asker(event: &Event, containers: &BTreeMap<String, String>) -> String {
+    match containers.get(&event.from) {
+        Some(name) => format!("{name} (container)"),
+        None => event.who.clone(),
+    }
+}
+
+fn edges<'e>(
+    events: impl Iterator<Item = (&'e Event, bool)>,
+    containers: &BTreeMap<String, String>,
+) -> Edges {
     let mut edges = Edges::default();
     for (event, fresh) in events {
         let service = match event.service.as_str() {
@@ -59,7 +78,7 @@ fn edges<'e>(events: impl Iterator<Item = (&'e Event, bool)>) -> Edges {
             traffic.denied += u32::from(event.is_denied());
             traffic.fresh |= fresh;
         };
-        note(&mut edges.from, (event.who.clone(), service.to_owned()));
+        note(&mut edges.from, (asker(event, containers), service.to_owned()));
         if let Some(name) = &event.resource {
             note(&mut edges.to, (service.to_owned(), name.clone()));
         }
@@ -70,33 +89,43 @@ fn edges<'e>(events: impl Iterator<Item = (&'e Event, bool)>) -> Edges {
 /// All that a map is drawn of.
 #[derive(Default, Debug)]
 pub(crate) struct Map {
-    pub resources: Vec<Resource>,
+    pub here: Here,
     pub events: VecDeque<Event>,
+    /// Requests that came too fast to be drawn.
+    pub left_out: u64,
 }
 
-async fn resources(visit: &Visit<'_>) -> Vec<Resource> {
-    let mut all = Vec::new();
+/// What is here now.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub(crate) struct Here {
+    pub resources: Vec<Resource>,
+    /// Names of containers by their addresses.
+    pub containers: BTreeMap<String, String>,
+}
+
+async fn look(cloud: &Cloud) -> Here {
+    let (mut all, mut addresses) = (Vec::new(), BTreeMap::new());
     // What one may not see is not on the map.
-    for bucket in buckets::list(visit).await.unwrap_or_default() {
+    for bucket in buckets::list(cloud).await.unwrap_or_default() {
         let to = url("/bucket").with("name", &bucket.name);
         all.push(Resource { service: "s3".into(), name: bucket.name, state: String::new(), to });
     }
-    for name in tables::names(visit, "").await.map(|found| found.0).unwrap_or_default() {
+    for name in tables::names(cloud, "").await.map(|found| found.0).unwrap_or_default() {
         let to = url("/table").with("name", &name);
         all.push(Resource { service: "dynamodb".into(), name, state: String::new(), to });
     }
-    for own in containers::all(visit).await.unwrap_or_default() {
+    for own in containers::all(cloud).await.unwrap_or_default() {
         let to = url("/container").with("id", &own.id);
         let (name, state) = (own.name, own.state);
+        addresses.extend(own.addresses.into_iter().map(|address| (address, name.clone())));
         all.push(Resource { service: "docker".into(), name, state, to });
     }
-    all
+    Here { resources: all, containers: addresses }
 }
 
 async fn map(visit: &Visit<'_>) -> Told<Map> {
-    let mut events: VecDeque<Event> = recent(visit, &[], "400").await?.into();
-    events.retain(|event| !event.is_noise());
-    Ok(Map { resources: resources(visit).await, events })
+    let events: VecDeque<Event> = recent(visit, &[], "400", false).await?.into();
+    Ok(Map { here: look(&visit.cloud).await, events, left_out: 0 })
 }
 
 pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
@@ -192,24 +221,33 @@ fn draw_edge(from: &Node, to: &Node, at: usize, traffic: Option<&Traffic>) -> El
         0 => String::new(),
         denied => format!(", {denied} denied"),
     };
-    let said = format!("{} → {}: {} requests{denied}", from.name, to.name, traffic.count);
+    let count = layout::counted(traffic.count.into(), "request");
+    let said = format!("{} → {}: {count}{denied}", from.name, to.name);
     line.class(class).number("stroke-width", width).put(el("title").put(said))
+}
+
+fn services_heading(left_out: u64) -> String {
+    match left_out {
+        0 => "Services".to_owned(),
+        count => format!("Services ({} not drawn)", layout::counted(count, "request")),
+    }
 }
 
 /// The drawing; `fresh` of the newest events have just come.
 pub(crate) fn draw(map: &Map, fresh: usize) -> Html {
-    let edges = edges(map.events.iter().enumerate().map(|(at, event)| (event, at < fresh)));
+    let each = map.events.iter().enumerate().map(|(at, event)| (event, at < fresh));
+    let edges = edges(each, &map.here.containers);
     let mut who: BTreeMap<String, u32> = BTreeMap::new();
     for ((name, _), traffic) in &edges.from {
         *who.entry(name.clone()).or_default() += traffic.count;
     }
     let mut services: BTreeSet<String> = ["s3", "dynamodb", "iam"].map(str::to_owned).into();
     services.extend(edges.from.keys().map(|(_, service)| service.clone()));
-    services.extend(map.resources.iter().map(|own| own.service.clone()));
+    services.extend(map.here.resources.iter().map(|own| own.service.clone()));
     let weight = |own: &Resource| {
         edges.to.get(&(own.service.clone(), own.name.clone())).map_or(0, |traffic| traffic.count)
     };
-    let mut things: Vec<&Resource> = map.resources.iter().collect();
+    let mut things: Vec<&Resource> = map.here.resources.iter().collect();
     things.sort_by_key(|own| std::cmp::Reverse(weight(own)));
     let left_out = things.len().saturating_sub(NODES_MAX);
     things.truncate(NODES_MAX);
@@ -269,7 +307,7 @@ pub(crate) fn draw(map: &Map, fresh: usize) -> Html {
             .put((
                 (
                     heading(0, more("Who", more_who)),
-                    heading(1, "Services".into()),
+                    heading(1, services_heading(map.left_out)),
                     heading(2, more("Resources", left_out)),
                 ),
                 ties,
@@ -295,8 +333,8 @@ pub(crate) fn view(map: &Map, live: &Url) -> Page {
                 "hint",
                 (
                     format!(
-                        "The last {} requests. A thicker line had more, a red one was refused at least once: ",
-                        map.events.len()
+                        "The last {}. A thicker line had more, a red one was refused at least once: ",
+                        layout::counted(map.events.len() as u64, "request")
                     ),
                     link(&url("/requests").with("denied", "1"), "the refusals"),
                     ".",
@@ -307,31 +345,96 @@ pub(crate) fn view(map: &Map, live: &Url) -> Page {
     )
 }
 
-/// A new drawing whenever something came.
+/// A new drawing whenever something came, or went.
 pub(crate) async fn live(visit: &Visit<'_>) -> Told<ConsoleAnswer> {
+    // What comes while the map is read is followed already.
+    let from = live::stream(follow(visit, "", false).await?);
     let map = map(visit).await?;
-    let body = follow(visit).await?;
-    Ok(live::answer(body, Drawn { map, lines: Lines::default() }))
+    let clock = visit.console.parts.clock.clone();
+    let mut first = String::new();
+    live::event("all", &draw(&map, 0), &mut first);
+    let looked_ns = clock.monotonic_ns();
+    let cloud = visit.cloud.clone();
+    let lines = Lines::default();
+    let drawn =
+        Drawn { map, from, lines, cloud, clock, looked_ns, looking: None, first: Some(first) };
+    Ok(live::answer_of(Box::pin(drawn)))
 }
+
+type Looking = Pin<Box<dyn Future<Output = Here> + Send>>;
 
 struct Drawn {
     map: Map,
+    from: Pin<Box<dyn ByteStream>>,
     lines: Lines,
+    cloud: Cloud,
+    clock: Arc<dyn Clock>,
+    looked_ns: u64,
+    looking: Option<Looking>,
+    first: Option<String>,
 }
 
-impl Events for Drawn {
-    fn take(&mut self, piece: &[u8], out: &mut String) {
-        let mut fresh = Vec::new();
+impl Drawn {
+    /// Takes what came; gives how many requests were among it, and whether what is here has changed.
+    fn take(&mut self, piece: &[u8]) -> (usize, bool) {
+        let (map, mut count, mut changed) = (&mut self.map, 0, false);
         self.lines.take(piece, |line| {
-            fresh.extend(parsed(line).filter(|event| !event.is_noise()));
+            if let Some(more) = left_out_of(line) {
+                map.left_out += more;
+                changed = true;
+            }
+            let Some(event) = parsed(line).filter(|event| !event.is_noise()) else { return };
+            if map.events.iter().take(EVENTS_MAX).any(|known| known.id == event.id) {
+                return;
+            }
+            changed |= event.makes_or_removes();
+            map.events.push_front(event);
+            count += 1;
         });
-        if fresh.is_empty() {
-            return;
+        map.events.truncate(EVENTS_MAX);
+        (count, changed)
+    }
+
+    fn look_again(&mut self) {
+        let cloud = Cloud { now: self.clock.wall(), ..self.cloud.clone() };
+        self.looking = Some(Box::pin(async move { look(&cloud).await }));
+    }
+}
+
+impl ByteStream for Drawn {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        let mut out = self.first.take().unwrap_or_default();
+        while out.is_empty() {
+            if let Some(looking) = &mut self.looking {
+                let here = ready!(looking.as_mut().poll(cx));
+                self.looking = None;
+                self.looked_ns = self.clock.monotonic_ns();
+                if here != self.map.here {
+                    self.map.here = here;
+                    live::event("all", &draw(&self.map, 0), &mut out);
+                }
+                continue;
+            }
+            let piece = match ready!(self.from.as_mut().poll_next(cx)) {
+                Some(Ok(piece)) => piece,
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => return Poll::Ready(None),
+            };
+            let (fresh, changed) = self.take(&piece);
+            let now_ns = self.clock.monotonic_ns();
+            if changed || now_ns.saturating_sub(self.looked_ns) >= AGAIN_NS {
+                self.look_again();
+            }
+            match fresh {
+                // Somebody is there.
+                0 => out.push_str(":\n\n"),
+                fresh => live::event("all", &draw(&self.map, fresh), &mut out),
+            }
         }
-        let count = fresh.len();
-        fresh.into_iter().for_each(|event| self.map.events.push_front(event));
-        self.map.events.truncate(EVENTS_MAX);
-        live::event("all", &draw(&self.map, count), out);
+        Poll::Ready(Some(Ok(Bytes::from(out))))
     }
 }
 
@@ -356,22 +459,26 @@ mod tests {
 
     #[test]
     fn what_is_drawn() {
+        let resources = vec![resource("s3", "<b>"), resource("dynamodb", "t")];
         let map = Map {
-            resources: vec![resource("s3", "<b>"), resource("dynamodb", "t")],
+            here: Here { resources, ..Here::default() },
             events: vec![event("user/mia", "s3", "<b>", true), event("root", "s3", "<b>", false)]
                 .into(),
+            left_out: 0,
         };
         let text = draw(&map, 1).into_string();
         assert!(text.contains("&lt;b&gt;") && !text.contains("<b>"), "{text}");
-        assert!(text.contains("user/mia → s3: 1 requests, 1 denied"));
+        assert!(text.contains("user/mia → s3: 1 request, 1 denied"));
         assert!(text.contains("class=\"edge bad fresh\"") && text.contains("tie"));
         assert!(!text.contains("style="));
     }
 
     #[test]
     fn much_is_left_out_and_said() {
+        let resources = (0..100).map(|n| resource("s3", &format!("bucket-{n:03}"))).collect();
         let map = Map {
-            resources: (0..100).map(|n| resource("s3", &format!("bucket-{n:03}"))).collect(),
+            here: Here { resources, ..Here::default() },
+            left_out: 1,
             events: (0..100)
                 .map(|n| event(&format!("user/{n}"), "s3", "bucket-099", false))
                 .collect(),
@@ -379,6 +486,16 @@ mod tests {
         let text = draw(&map, 0).into_string();
         assert!(text.contains("Who (88 more)") && text.contains("Resources (88 more)"));
         assert!(text.contains("bucket-099"));
+        assert!(text.contains("Services (1 request not drawn)"));
         assert!(draw(&Map::default(), 0).as_str().contains("Services"));
+    }
+
+    #[test]
+    fn a_container_that_asks_is_drawn_as_one() {
+        let asked = Event { from: "172.17.0.2".into(), ..event("root", "s3", "b", false) };
+        let containers = BTreeMap::from([("172.17.0.2".to_owned(), "web".to_owned())]);
+        let here = Here { resources: vec![resource("s3", "b")], containers };
+        let text = draw(&Map { here, events: vec![asked].into(), left_out: 0 }, 0).into_string();
+        assert!(text.contains("web (container) → s3: 1 request"), "{text}");
     }
 }

@@ -12,6 +12,7 @@ pub mod labs;
 pub mod map;
 pub mod metrics;
 pub mod object;
+pub mod regions;
 pub mod requests;
 pub mod sign_in;
 pub mod table;

@@ -261,6 +261,18 @@ const CHOSEN: [&str; 5] = [
     "content-language",
 ];
 const META: &str = "x-amz-meta-";
+/// What else a copy would take away, under the names that both an answer and a copy have for it.
+const KEPT: [&str; 9] = [
+    "expires",
+    "x-amz-website-redirect-location",
+    "x-amz-storage-class",
+    "x-amz-server-side-encryption",
+    "x-amz-server-side-encryption-aws-kms-key-id",
+    "x-amz-server-side-encryption-bucket-key-enabled",
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+    "x-amz-object-lock-legal-hold",
+];
 
 fn metadata_panel(data: &Data, session: &Session) -> El {
     let value = |name: &str| {
@@ -409,12 +421,77 @@ pub(crate) async fn tags(visit: &Visit<'_>, form: &Form) -> Acted {
     }
 }
 
-/// A copy onto itself, with other headers, of just what was shown.
+/// An access control list as headers: none where it is the one that a new object gets by itself.
+fn grants(list: &Node) -> Vec<(&'static str, String)> {
+    let owner = list.find("Owner").map_or("", |owner| owner.text("ID"));
+    let mut all: Vec<(&'static str, Vec<String>)> = Vec::new();
+    let mut is_private = true;
+    for grant in list.list("AccessControlList") {
+        let Some(grantee) = grant.find("Grantee") else { continue };
+        let (id, uri) = (grantee.text("ID"), grantee.text("URI"));
+        let name = match grant.text("Permission") {
+            "FULL_CONTROL" => "x-amz-grant-full-control",
+            "READ" => "x-amz-grant-read",
+            "READ_ACP" => "x-amz-grant-read-acp",
+            "WRITE_ACP" => "x-amz-grant-write-acp",
+            _ => continue,
+        };
+        is_private &= id == owner && name == "x-amz-grant-full-control";
+        let who = if uri.is_empty() { format!("id=\"{id}\"") } else { format!("uri=\"{uri}\"") };
+        match all.iter_mut().find(|(own, _)| *own == name) {
+            Some((_, whose)) => whose.push(who),
+            None => all.push((name, vec![who])),
+        }
+    }
+    match is_private {
+        true => Vec::new(),
+        false => all.into_iter().map(|(name, whose)| (name, whose.join(", "))).collect(),
+    }
+}
+
+/// What the object has besides what the form shows, as headers of a copy.
+async fn kept(visit: &Visit<'_>, path: &str, form: &Form) -> Told<Vec<(&'static str, String)>> {
+    let version = form.get("version");
+    let query = versioned(version, Vec::new());
+    let mut ask = Ask::new("s3", "HEAD", path).query(&query);
+    if !form.get("etag").is_empty() {
+        ask = ask.header("if-match", form.get("etag"));
+    }
+    let head = visit.cloud.send(ask).await.map_err(|refusal| match refusal.status {
+        // A head has no body that would say so.
+        412 => {
+            let text = "The object was changed since this page was loaded. Load it again first.";
+            Refusal::new(412, "PreconditionFailed", text)
+        }
+        _ => refusal,
+    })?;
+    let value =
+        |name: &str| head.headers.iter().find(|(own, _)| own == name).map(|(_, v)| v.clone());
+    let mut all: Vec<(&'static str, String)> =
+        KEPT.into_iter().filter_map(|name| Some((name, value(name)?))).collect();
+    let query = versioned(version, vec![("acl", "")]);
+    let list = visit.cloud.s3(Ask::new("s3", "GET", path).query(&query)).await;
+    let list = list.map_err(|mut refusal| {
+        refusal.message.push_str(" (The copy with the new headers would lose an access control list that nobody can read.)");
+        refusal
+    })?;
+    all.extend(grants(&list));
+    Ok(all)
+}
+
+/// A copy onto itself, with other headers, of just what was shown; all that was not shown stays.
 pub(crate) async fn metadata(visit: &Visit<'_>, form: &Form) -> Acted {
     let (bucket, key, version) = (form.get("bucket"), form.get("key"), form.get("version"));
     let back = url("/object").with("bucket", bucket).with("key", key);
-    let path = path(bucket, key);
-    let source = match version {
+    match save_metadata(visit, form).await {
+        Ok(()) => Ok((back, "The headers are saved.".into())),
+        Err(refusal) => Err((back.given("version", version), refusal)),
+    }
+}
+
+async fn save_metadata(visit: &Visit<'_>, form: &Form) -> Told<()> {
+    let path = path(form.get("bucket"), form.get("key"));
+    let source = match form.get("version") {
         "" => path.clone(),
         version => format!("{path}?versionId={}", base::percent::encode(version.as_bytes())),
     };
@@ -433,17 +510,14 @@ pub(crate) async fn metadata(visit: &Visit<'_>, form: &Form) -> Acted {
         let is_token = |c: u8| c.is_ascii_alphanumeric() || b"-_.".contains(&c);
         if name.is_empty() || !name.bytes().all(is_token) || value.chars().any(char::is_control) {
             let text = format!("{name:?} is no name, or has no value, that a header can carry.");
-            return Err((
-                back.given("version", version),
-                Refusal::new(400, "InvalidMetadata", text),
-            ));
+            return Err(Refusal::new(400, "InvalidMetadata", text));
         }
         ask = ask.header(format!("{META}{name}"), value);
     }
-    match visit.cloud.s3(ask).await {
-        Ok(_) => Ok((back, "The headers are saved.".into())),
-        Err(refusal) => Err((back.given("version", version), refusal)),
+    for (name, value) in kept(visit, &path, form).await? {
+        ask = ask.header(name, value);
     }
+    visit.cloud.s3(ask).await.map(|_| ())
 }
 
 #[cfg(test)]
@@ -476,5 +550,27 @@ mod tests {
         let tags: Vec<_> =
             node.list("TagSet").iter().map(|t| (t.text("Key"), t.text("Value"))).collect();
         assert_eq!(tags, [("a", "b"), ("c ", " d<"), ("e", "")]);
+    }
+
+    #[test]
+    fn lists_of_access_as_headers() {
+        let xml = |grants: &str| {
+            let text = format!(
+                "<P><Owner><ID>me</ID></Owner><AccessControlList>\
+                 <Grant><Grantee><ID>me</ID></Grantee><Permission>FULL_CONTROL</Permission></Grant>\
+                 {grants}</AccessControlList></P>"
+            );
+            super::grants(&Node::parse(text.as_bytes()).unwrap())
+        };
+        assert_eq!(xml(""), []);
+        let all = xml(
+            "<Grant><Grantee><URI>http://all</URI></Grantee><Permission>READ</Permission></Grant>\
+             <Grant><Grantee><ID>you</ID></Grantee><Permission>READ</Permission></Grant>",
+        );
+        let expected = [
+            ("x-amz-grant-full-control", "id=\"me\""),
+            ("x-amz-grant-read", "uri=\"http://all\", id=\"you\""),
+        ];
+        assert_eq!(all, expected.map(|(name, whose)| (name, whose.to_owned())));
     }
 }

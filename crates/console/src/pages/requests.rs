@@ -1,7 +1,7 @@
 //! Requests as they arrive: who, what, allowed or not, and why. The records are those of
 //! `cumulet events`.
 
-use crate::call::{AGENT, Ask, Told, get, list, text};
+use crate::call::{AGENT, Ask, Told, get, integer, list, text};
 use crate::door::Visit;
 use crate::html::{El, Html, Url, el, html, url, with};
 use crate::layout::{self, Page, REQUESTS};
@@ -24,9 +24,14 @@ pub(crate) struct Event {
     pub from: String,
     pub agent: String,
     pub error: Option<(String, String)>,
+    pub id: String,
     /// Which policies a refusal rests on.
     pub reason: Option<String>,
-    /// What it was about, if the record says so.
+    /// Which statement allowed it.
+    pub allowed_by: Option<String>,
+    /// What the client was warned of.
+    pub warnings: Option<String>,
+    /// The bucket, table or identity, if the record names one.
     pub resource: Option<String>,
     pub is_read: bool,
     pub whole: Document,
@@ -53,7 +58,10 @@ impl Event {
             from: own("sourceIPAddress"),
             agent: own("userAgent"),
             error,
-            reason: text(more, "reason").or(text(more, "warnings")).map(str::to_owned),
+            id: own("requestID"),
+            reason: text(more, "reason").map(str::to_owned),
+            allowed_by: text(more, "allowedBy").map(str::to_owned),
+            warnings: text(more, "warnings").map(str::to_owned),
             resource: resource(&service, get(record, "requestParameters").unwrap_or(&blank))
                 .or_else(|| about(&service, record)),
             is_read: get(record, "readOnly") == Some(&Document::Bool(true)),
@@ -65,6 +73,14 @@ impl Event {
     /// Whether a page like this one only looked: what one sees by looking would hide the rest.
     pub fn is_noise(&self) -> bool {
         self.agent == AGENT && self.is_read && self.error.is_none()
+    }
+
+    /// Whether there may be something now that was not there before, or the other way round.
+    pub fn makes_or_removes(&self) -> bool {
+        let verbs = ["Create", "Delete", "Restore", "Import", "Manage", "Reset"];
+        !self.is_read
+            && self.error.is_none()
+            && verbs.iter().any(|verb| self.operation.starts_with(verb))
     }
 
     pub fn is_denied(&self) -> bool {
@@ -85,7 +101,7 @@ impl Event {
     }
 }
 
-/// The bucket, table or identity that a request was about.
+/// The bucket, table or identity that a request names.
 fn resource(service: &str, parameters: &Document) -> Option<String> {
     let named = ["bucketName", "tableName", "userName", "roleName", "policyName", "groupName"];
     if let Some(name) = named.iter().find_map(|name| text(parameters, name)) {
@@ -125,13 +141,21 @@ fn filters(visit: &Visit<'_>) -> Vec<(&'static str, String)> {
     given.filter(|(_, value)| !value.is_empty()).collect()
 }
 
+/// What one sees by looking would hide the rest, and pages that go on look without end.
+const WITHOUT_OWN: (&str, &str) = ("without_reads_of", AGENT);
+
+/// The newest first; `own`: with the reads of the console.
 pub(crate) async fn recent(
     visit: &Visit<'_>,
     filters: &[(&str, &str)],
     limit: &str,
+    own: bool,
 ) -> Told<Vec<Event>> {
     let mut query = filters.to_vec();
     query.push(("limit", limit));
+    if !own {
+        query.push(WITHOUT_OWN);
+    }
     let answer = visit.cloud.own("GET", "/_cumulet/events", &query).await?;
     Ok(list(&answer, "events").iter().rev().map(Event::of).collect())
 }
@@ -140,10 +164,11 @@ pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
     let filters = filters(visit);
     let own = !visit.get("own").is_empty();
     let pairs: Vec<(&str, &str)> = filters.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    let mut events = recent(visit, &pairs, if own { SHOWN } else { "400" }).await?;
-    events.retain(|event| own || !event.is_noise());
-    events.truncate(100);
-    let mut live = visit.loads("/requests/live");
+    let events = recent(visit, &pairs, SHOWN, own).await?;
+    // From the newest that is shown: what the page holds already is known by its number.
+    let since =
+        events.first().map_or_else(|| visit.cloud.now.iso8601_millis(), |own| own.at.clone());
+    let mut live = visit.loads("/requests/live").with("since", since);
     for (name, value) in &filters {
         live = live.with(name, value);
     }
@@ -165,13 +190,7 @@ pub(crate) fn row(event: &Event, fresh: bool) -> El {
         el("strong").put(if event.operation.is_empty() { "–" } else { &event.operation }),
         event.resource.as_ref().map(|name| (" ", with("span", "resource", name))),
     );
-    let why = event.error.as_ref().map(|(code, message)| {
-        let reason = event
-            .reason
-            .as_ref()
-            .map(|reason| with("p", "reason", (with("span", "by", "decided by"), " ", reason)));
-        with("div", "why", (el("p").put((el("code").put(code), " ", message)), reason))
-    });
+    let why = why(event);
     let head = el("summary").put((
         el("time").attr("datetime", &event.at).attr("title", &event.at).put(short),
         with("span", class, word),
@@ -188,7 +207,32 @@ pub(crate) fn row(event: &Event, fresh: bool) -> El {
             with("div", "whole", (why, el("pre").attr("tabindex", "0").put(pretty(&event.whole)))),
         ),
     )
-    .flag("open", false)
+    .attr("data-id", &event.id)
+}
+
+/// What came of it, and by which policy.
+fn why(event: &Event) -> Vec<El> {
+    let reason = |label: &'static str, text: &String| {
+        with("p", "reason", (with("span", "by", label), " ", text))
+    };
+    let refused = event.error.as_ref().map(|(code, message)| {
+        let why = event.reason.as_ref().map(|text| reason("Why:", text));
+        with("div", "why", (el("p").put((el("code").put(code), " ", message)), why))
+    });
+    let allowed =
+        event.allowed_by.as_ref().map(|text| with("div", "why good", reason("Allowed by", text)));
+    let warned =
+        event.warnings.as_ref().map(|text| with("div", "why warn", reason("Warning:", text)));
+    [refused, allowed, warned].into_iter().flatten().collect()
+}
+
+/// Stands where more came than can be shown.
+fn left_out(count: u64) -> El {
+    let text = match count {
+        1 => "1 request is left out here".to_owned(),
+        count => format!("{count} requests are left out here"),
+    };
+    with("div", "request left-out", (text, ": more came than can be shown as they come."))
 }
 
 fn filter_form(data: &Data) -> El {
@@ -249,15 +293,26 @@ pub(crate) fn view(data: &Data) -> Page {
 
 /// The page's requests as they come.
 pub(crate) async fn live(visit: &Visit<'_>) -> Told<ConsoleAnswer> {
-    let body = follow(visit).await?;
-    Ok(live::answer(body, Arriving { lines: Lines::default(), own: !visit.get("own").is_empty() }))
+    let own = !visit.get("own").is_empty();
+    let since = match visit.last_event.as_str() {
+        "" => visit.get("since"),
+        last => last,
+    };
+    let body = follow(visit, since, own).await?;
+    Ok(live::answer(body, Arriving { lines: Lines::default(), own }))
 }
 
 /// The records as they are written, a line of JSON each.
-pub(crate) async fn follow(visit: &Visit<'_>) -> Told<api::Body> {
+pub(crate) async fn follow(visit: &Visit<'_>, since: &str, own: bool) -> Told<api::Body> {
     let filters = filters(visit);
     let mut query: Vec<(&str, &str)> = filters.iter().map(|(n, v)| (*n, v.as_str())).collect();
     query.push(("follow", "true"));
+    if !own {
+        query.push(WITHOUT_OWN);
+    }
+    if !since.is_empty() {
+        query.push(("since", since));
+    }
     let ask = Ask::new("cumulet", "GET", "/_cumulet/events").query(&query);
     Ok(visit.cloud.send(ask).await?.body)
 }
@@ -273,12 +328,21 @@ pub(crate) fn parsed(line: &[u8]) -> Option<Event> {
     matches!(record, Document::Map(_)).then(|| Event::of(&record))
 }
 
+/// A line that is no record: so many are left out.
+pub(crate) fn left_out_of(line: &[u8]) -> Option<u64> {
+    let mark = smithy::json::parse_document(line).ok()?;
+    u64::try_from(integer(&mark, "leftOut")).ok().filter(|count| *count > 0)
+}
+
 impl Events for Arriving {
     fn take(&mut self, piece: &[u8], out: &mut String) {
         let own = self.own;
         self.lines.take(piece, |line| {
+            if let Some(count) = left_out_of(line) {
+                return live::event("row", &html(left_out(count)), out);
+            }
             if let Some(event) = parsed(line).filter(|event| own || !event.is_noise()) {
-                live::event("row", &html(row(&event, true)), out);
+                live::event_at("row", &event.at, &html(row(&event, true)), out);
             }
         });
     }
@@ -314,7 +378,22 @@ mod tests {
     }
 
     #[test]
-    fn what_a_record_is_about() {
+    fn what_is_allowed_says_by_what() {
+        let more =
+            r#""additionalEventData":{"allowedBy":"statement 2 of P","warnings":"mind <this>"}"#;
+        let record = format!(r#"{{"eventName":"GetObject","requestID":"a-1",{more}}}"#);
+        let shown = html(row(&parsed(record.as_bytes()).unwrap(), false));
+        for part in [
+            "Allowed by</span> statement 2 of P",
+            "Warning:</span> mind &lt;this&gt;",
+            "data-id=\"a-1\"",
+        ] {
+            assert!(shown.as_str().contains(part), "{part}: {}", shown.as_str());
+        }
+    }
+
+    #[test]
+    fn what_a_record_names() {
         let about = |service: &str, arn: &str| {
             let record = format!(
                 r#"{{"eventSource":"{service}.amazonaws.com","requestParameters":{{"path":"/"}},"resources":[{{"ARN":"{arn}"}}]}}"#
@@ -334,9 +413,11 @@ mod tests {
             (Arriving { lines: Lines::default(), own: false }, String::new());
         let own = DENIED.replace("a\\\"b", AGENT).replace("errorCode", "x").replace('\n', "");
         let other = DENIED.replace('\n', "");
-        let text = format!("{own}\n\nnot json\n{other}\n");
+        let text = format!("{own}\n\nnot json\n{{\"leftOut\":7}}\n{other}\n");
         text.as_bytes().chunks(7).for_each(|piece| arriving.take(piece, &mut out));
-        assert_eq!(out.matches("event: row").count(), 1, "{out}");
+        assert_eq!(out.matches("event: row").count(), 2, "{out}");
+        assert!(out.contains("7 requests are left out here"), "{out}");
+        assert!(out.contains("id: 2026-11-26T14:00:00.123Z\n"), "{out}");
         assert!(out.ends_with("\n\n"));
     }
 

@@ -5,8 +5,8 @@ use crate::door::Console;
 use crate::html::{el, url, with};
 use crate::layout;
 
-/// `id` is what was given before.
-pub(crate) fn view(console: &Console, id: &str, refusal: Option<&Refusal>) -> String {
+/// `number` belongs to the form's cookie; `id` is what was given before.
+pub(crate) fn view(console: &Console, number: &str, id: &str, refusal: Option<&Refusal>) -> String {
     let input = |label: &'static str, name: &'static str, kind: &'static str, value: &str| {
         layout::labelled(
             label,
@@ -49,6 +49,7 @@ pub(crate) fn view(console: &Console, id: &str, refusal: Option<&Refusal>) -> St
         )
     });
     let form = el("form").attr("method", "post").action(&url("/sign-in")).class("sign-in").put((
+        layout::hidden("form", number),
         input("Access key", "id", "text", id),
         input("Secret", "secret", "password", ""),
         more,

@@ -1,10 +1,11 @@
 //! All tables of the region.
 
-use crate::call::{Told, integer, list, map, string, text};
+use crate::call::{Cloud, Told, integer, list, map, string, text};
 use crate::door::{Acted, Visit};
 use crate::form::Form;
-use crate::html::{El, el, url, with};
+use crate::html::{El, el, html, url, with};
 use crate::layout::{self, Page, TABLES, cell};
+use crate::pages::regions;
 use crate::session::Session;
 use smithy::Document;
 
@@ -28,12 +29,12 @@ pub(crate) async fn call(visit: &Visit<'_>, operation: &str, input: &Document) -
 }
 
 /// Names, and the one after which there are more.
-pub(crate) async fn names(visit: &Visit<'_>, after: &str) -> Told<(Vec<String>, String)> {
+pub(crate) async fn names(cloud: &Cloud, after: &str) -> Told<(Vec<String>, String)> {
     let mut input = map([("Limit", Document::Integer(SHOWN_MAX as i64))]);
     if let (false, Document::Map(input)) = (after.is_empty(), &mut input) {
         input.insert("ExclusiveStartTableName".to_owned(), string(after));
     }
-    let answer = call(visit, "ListTables", &input).await?;
+    let answer = cloud.json("dynamodb", &format!("{TARGET}.ListTables"), &input).await?;
     let names = list(&answer, "TableNames").iter().filter_map(|name| match name {
         Document::String(name) => Some(name.clone()),
         _ => None,
@@ -43,7 +44,7 @@ pub(crate) async fn names(visit: &Visit<'_>, after: &str) -> Told<(Vec<String>, 
 }
 
 pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
-    let (names, last) = names(visit, visit.get("after")).await?;
+    let (names, last) = names(&visit.cloud, visit.get("after")).await?;
     let mut tables = Vec::new();
     for name in names {
         let input = map([("TableName", string(&name))]);
@@ -53,7 +54,11 @@ pub(crate) async fn show(visit: &Visit<'_>) -> Told<Page> {
             Err(refusal) => Table { name, status: refusal.code, ..Table::default() },
         });
     }
-    Ok(view(&tables, &last, &visit.session))
+    let elsewhere = match tables.is_empty() && visit.get("after").is_empty() {
+        true => regions::with_tables(visit).await,
+        false => Vec::new(),
+    };
+    Ok(view(&tables, &last, &elsewhere, &visit.session))
 }
 
 fn described(answer: Document) -> Table {
@@ -71,7 +76,8 @@ fn described(answer: Document) -> Table {
     }
 }
 
-pub(crate) fn view(tables: &[Table], last: &str, session: &Session) -> Page {
+/// `elsewhere` are other regions that have some.
+pub(crate) fn view(tables: &[Table], last: &str, elsewhere: &[String], session: &Session) -> Page {
     let row = |table: &Table| {
         let to = url("/table").with("name", &table.name);
         el("tr").put((
@@ -88,11 +94,14 @@ pub(crate) fn view(tables: &[Table], last: &str, session: &Session) -> Page {
         ))
     };
     let columns = ["Name", "Key", "Status", "Items#", "Size#", "Indexes#"];
+    let hint = match elsewhere.is_empty() {
+        true => {
+            html("Make one here, with aws dynamodb create-table, or with the lab about DynamoDB.")
+        }
+        false => html(("There are some in ", regions::buttons(session, elsewhere, TABLES))),
+    };
     let list = match tables.is_empty() {
-        true => layout::empty(
-            "No tables yet.",
-            "Make one here, with aws dynamodb create-table, or with the lab about DynamoDB.",
-        ),
+        true => layout::empty(format!("No tables in {}.", session.region()), hint),
         false => layout::table(&columns, tables.iter().map(row).collect()),
     };
     let next = (!last.is_empty()).then(|| {
