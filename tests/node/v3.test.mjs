@@ -14,7 +14,7 @@ import {
   CopyObjectCommand, CreateBucketCommand, DeleteObjectCommand, DeleteObjectsCommand,
   GetObjectCommand, HeadObjectCommand, ListBucketsCommand, ListObjectVersionsCommand,
   ListObjectsV2Command, NoSuchBucket, NoSuchKey, PutBucketVersioningCommand, PutObjectCommand,
-  S3Client, paginateListObjectsV2, waitUntilObjectExists,
+  S3Client, SelectObjectContentCommand, paginateListObjectsV2, waitUntilObjectExists,
 } from "@aws-sdk/client-s3";
 import { AssumeRoleCommand, GetCallerIdentityCommand, STSClient } from "@aws-sdk/client-sts";
 import { Upload } from "@aws-sdk/lib-storage";
@@ -180,4 +180,20 @@ test("without forcePathStyle", async () => {
   assert.deepEqual(new Set(hosts), new Set([`${Bucket}.localhost`]));
   await named.send(new CreateBucketCommand({ Bucket: `${Bucket}-named` }));
   assert.equal((await fetch(await getSignedUrl(plain, new GetObjectCommand({ Bucket, Key: "k/ü" })))).status, 200);
+});
+
+test("selected content comes as events", async () => {
+  await s3.send(new PutObjectCommand({ Bucket, Key: "people.csv", Body: "name,age\nAnn,41\nBob,7\n" }));
+  const { Payload } = await s3.send(new SelectObjectContentCommand({
+    Bucket, Key: "people.csv", ExpressionType: "SQL",
+    Expression: "SELECT s.name FROM S3Object s WHERE CAST(s.age AS INT) > 10",
+    InputSerialization: { CSV: { FileHeaderInfo: "USE" } }, OutputSerialization: { JSON: {} },
+  }));
+  const kinds = [];
+  let records = "";
+  for await (const event of Payload) {
+    kinds.push(Object.keys(event)[0]);
+    records += Buffer.from(event.Records?.Payload ?? "").toString();
+  }
+  assert.deepEqual([kinds, records], [["Records", "Stats", "End"], '{"name":"Ann"}\n']);
 });

@@ -815,6 +815,14 @@ pub trait S3Api: ::api::Hooks + Send + Sync + 'static {
     ) -> Result<RestoreObjectOutput, ::api::Error> {
         Err(::api::Error::not_implemented("RestoreObject"))
     }
+    fn select_object_content(
+        &self,
+        cx: &::api::AsyncCx,
+        input: &SelectObjectContentInput,
+    ) -> impl Future<Output = Result<::api::Reply<SelectObjectContentOutput>, ::api::Error>> + Send
+    {
+        async { Err(::api::Error::not_implemented("SelectObjectContent")) }
+    }
     fn upload_part(
         &self,
         cx: &::api::AsyncCx,
@@ -1052,6 +1060,9 @@ impl<T: S3Api> ::api::Service for Handler<T> {
                     async move { ::api::started(self.0.put_object(cx, ::api::cast(input)).await) },
                 )
             }
+            104 => Box::pin(async move {
+                ::api::started(self.0.select_object_content(cx, ::api::cast(input)).await)
+            }),
             109 => {
                 Box::pin(
                     async move { ::api::started(self.0.upload_part(cx, ::api::cast(input)).await) },
@@ -3812,7 +3823,28 @@ pub static MODEL: ServiceModel = ServiceModel {
                 query: &[("select", None), ("select-type", Some("2"))],
                 headers: &[],
             },
-            served: None,
+            served: Some(Served {
+                kind: Kind::Async,
+                input: &tables::S_SELECT_OBJECT_CONTENT_INPUT,
+                output: &tables::S_SELECT_OBJECT_CONTENT_OUTPUT,
+                new_input: || ::std::boxed::Box::<SelectObjectContentInput>::default(),
+                errors: &[],
+                result_wrapper: None,
+                status: 200,
+                auth: Auth::Rules(&[AuthRule {
+                    action: "s3:GetObject",
+                    resource: &[
+                        Piece::Text("arn:"),
+                        Piece::Partition,
+                        Piece::Text(":s3:::"),
+                        Piece::Member(0),
+                        Piece::Text("/"),
+                        Piece::Member(1),
+                    ],
+                }]),
+                refused: &[],
+                stored: &[],
+            }),
         },
         Operation {
             name: "UpdateBucketMetadataAnnotationTableConfiguration",

@@ -895,6 +895,21 @@ impl Struct for Condition {
     }
 }
 #[derive(Clone, Default)]
+pub struct ContinuationEvent {}
+impl Struct for ContinuationEvent {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_CONTINUATION_EVENT
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct CopyObjectOutput {
     pub copy_object_result: ::std::option::Option<CopyObjectResult>,
     pub expiration: ::std::option::Option<::std::string::String>,
@@ -2277,6 +2292,21 @@ pub struct EncryptionTypeMismatch {}
 impl Struct for EncryptionTypeMismatch {
     fn shape(&self) -> &'static ::smithy::shape::StructShape {
         &t::S_ENCRYPTION_TYPE_MISMATCH
+    }
+    fn field(&self, _: usize) -> &dyn Field {
+        &::smithy::value::ABSENT
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct EndEvent {}
+impl Struct for EndEvent {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_END_EVENT
     }
     fn field(&self, _: usize) -> &dyn Field {
         &::smithy::value::ABSENT
@@ -6711,6 +6741,54 @@ impl Struct for PolicyStatus {
     }
 }
 #[derive(Clone, Default)]
+pub struct Progress {
+    pub bytes_scanned: ::std::option::Option<i64>,
+    pub bytes_processed: ::std::option::Option<i64>,
+    pub bytes_returned: ::std::option::Option<i64>,
+}
+impl Struct for Progress {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PROGRESS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bytes_scanned,
+            1 => &self.bytes_processed,
+            2 => &self.bytes_returned,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bytes_scanned,
+            1 => &mut self.bytes_processed,
+            2 => &mut self.bytes_returned,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct ProgressEvent {
+    pub details: ::std::option::Option<Progress>,
+}
+impl Struct for ProgressEvent {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_PROGRESS_EVENT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.details,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.details,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct PublicAccessBlockConfiguration {
     pub block_public_acls: ::std::option::Option<bool>,
     pub ignore_public_acls: ::std::option::Option<bool>,
@@ -8012,6 +8090,27 @@ impl Struct for QueueConfiguration {
     }
 }
 #[derive(Clone, Default)]
+pub struct RecordsEvent {
+    pub payload: ::std::option::Option<::bytes::Bytes>,
+}
+impl Struct for RecordsEvent {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_RECORDS_EVENT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.payload,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.payload,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct Redirect {
     pub host_name: ::std::option::Option<::std::string::String>,
     pub http_redirect_code: ::std::option::Option<::std::string::String>,
@@ -8276,6 +8375,27 @@ impl Struct for RequestPaymentConfiguration {
     }
 }
 #[derive(Clone, Default)]
+pub struct RequestProgress {
+    pub enabled: ::std::option::Option<bool>,
+}
+impl Struct for RequestProgress {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_REQUEST_PROGRESS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.enabled,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.enabled,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct RestoreObjectOutput {
     pub request_charged: ::std::option::Option<::std::string::String>,
     pub restore_output_path: ::std::option::Option<::std::string::String>,
@@ -8525,6 +8645,173 @@ impl Struct for SSES3 {
     }
 }
 #[derive(Clone, Default)]
+pub struct ScanRange {
+    pub start: ::std::option::Option<i64>,
+    pub end: ::std::option::Option<i64>,
+}
+impl Struct for ScanRange {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SCAN_RANGE
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.start,
+            1 => &self.end,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.start,
+            1 => &mut self.end,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub enum SelectObjectContentEventStream {
+    #[default]
+    Unset,
+    Records(RecordsEvent),
+    Stats(StatsEvent),
+    Progress(ProgressEvent),
+    Cont(ContinuationEvent),
+    End(EndEvent),
+}
+impl Struct for SelectObjectContentEventStream {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SELECT_OBJECT_CONTENT_EVENT_STREAM
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match (self, index) {
+            (Self::Records(v), 0) => v,
+            (Self::Stats(v), 1) => v,
+            (Self::Progress(v), 2) => v,
+            (Self::Cont(v), 3) => v,
+            (Self::End(v), 4) => v,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        if index == 0 {
+            if !matches!(self, Self::Records(_)) {
+                *self = Self::Records(::std::default::Default::default());
+            }
+            if let Self::Records(v) = self {
+                return v;
+            }
+        }
+        if index == 1 {
+            if !matches!(self, Self::Stats(_)) {
+                *self = Self::Stats(::std::default::Default::default());
+            }
+            if let Self::Stats(v) = self {
+                return v;
+            }
+        }
+        if index == 2 {
+            if !matches!(self, Self::Progress(_)) {
+                *self = Self::Progress(::std::default::Default::default());
+            }
+            if let Self::Progress(v) = self {
+                return v;
+            }
+        }
+        if index == 3 {
+            if !matches!(self, Self::Cont(_)) {
+                *self = Self::Cont(::std::default::Default::default());
+            }
+            if let Self::Cont(v) = self {
+                return v;
+            }
+        }
+        if index == 4 {
+            if !matches!(self, Self::End(_)) {
+                *self = Self::End(::std::default::Default::default());
+            }
+            if let Self::End(v) = self {
+                return v;
+            }
+        }
+        panic!("no member {index}")
+    }
+}
+#[derive(Clone, Default)]
+pub struct SelectObjectContentOutput {
+    pub payload: ::smithy::value::Absent,
+}
+impl Struct for SelectObjectContentOutput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SELECT_OBJECT_CONTENT_OUTPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.payload,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.payload,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct SelectObjectContentInput {
+    pub bucket: ::std::string::String,
+    pub key: ::std::string::String,
+    pub sse_customer_algorithm: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key: ::std::option::Option<::std::string::String>,
+    pub sse_customer_key_md5: ::std::option::Option<::std::string::String>,
+    pub expression: ::std::string::String,
+    pub expression_type: ::std::string::String,
+    pub request_progress: ::std::option::Option<RequestProgress>,
+    pub input_serialization: InputSerialization,
+    pub output_serialization: OutputSerialization,
+    pub scan_range: ::std::option::Option<ScanRange>,
+    pub expected_bucket_owner: ::std::option::Option<::std::string::String>,
+}
+impl Struct for SelectObjectContentInput {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_SELECT_OBJECT_CONTENT_INPUT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bucket,
+            1 => &self.key,
+            2 => &self.sse_customer_algorithm,
+            3 => &self.sse_customer_key,
+            4 => &self.sse_customer_key_md5,
+            5 => &self.expression,
+            6 => &self.expression_type,
+            7 => &self.request_progress,
+            8 => &self.input_serialization,
+            9 => &self.output_serialization,
+            10 => &self.scan_range,
+            11 => &self.expected_bucket_owner,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bucket,
+            1 => &mut self.key,
+            2 => &mut self.sse_customer_algorithm,
+            3 => &mut self.sse_customer_key,
+            4 => &mut self.sse_customer_key_md5,
+            5 => &mut self.expression,
+            6 => &mut self.expression_type,
+            7 => &mut self.request_progress,
+            8 => &mut self.input_serialization,
+            9 => &mut self.output_serialization,
+            10 => &mut self.scan_range,
+            11 => &mut self.expected_bucket_owner,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
 pub struct SelectParameters {
     pub input_serialization: InputSerialization,
     pub expression_type: ::std::string::String,
@@ -8683,6 +8970,54 @@ impl Struct for SseKmsEncryptedObjects {
     fn field_mut(&mut self, index: usize) -> &mut dyn Field {
         match index {
             0 => &mut self.status,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct Stats {
+    pub bytes_scanned: ::std::option::Option<i64>,
+    pub bytes_processed: ::std::option::Option<i64>,
+    pub bytes_returned: ::std::option::Option<i64>,
+}
+impl Struct for Stats {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_STATS
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.bytes_scanned,
+            1 => &self.bytes_processed,
+            2 => &self.bytes_returned,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.bytes_scanned,
+            1 => &mut self.bytes_processed,
+            2 => &mut self.bytes_returned,
+            _ => panic!("no member {index}"),
+        }
+    }
+}
+#[derive(Clone, Default)]
+pub struct StatsEvent {
+    pub details: ::std::option::Option<Stats>,
+}
+impl Struct for StatsEvent {
+    fn shape(&self) -> &'static ::smithy::shape::StructShape {
+        &t::S_STATS_EVENT
+    }
+    fn field(&self, index: usize) -> &dyn Field {
+        match index {
+            0 => &self.details,
+            _ => &::smithy::value::ABSENT,
+        }
+    }
+    fn field_mut(&mut self, index: usize) -> &mut dyn Field {
+        match index {
+            0 => &mut self.details,
             _ => panic!("no member {index}"),
         }
     }
@@ -9701,6 +10036,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     CompletedMultipartUpload,
     CompletedPart,
     Condition,
+    ContinuationEvent,
     CopyObjectOutput,
     CopyObjectInput,
     CopyObjectResult,
@@ -9739,6 +10075,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     Encryption,
     EncryptionConfiguration,
     EncryptionTypeMismatch,
+    EndEvent,
     Error,
     ErrorDocument,
     EventBridgeConfiguration,
@@ -9884,6 +10221,8 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     Part,
     PartitionedPrefix,
     PolicyStatus,
+    Progress,
+    ProgressEvent,
     PublicAccessBlockConfiguration,
     PutBucketAccelerateConfigurationInput,
     PutBucketAclInput,
@@ -9918,6 +10257,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     PutObjectTaggingInput,
     PutPublicAccessBlockInput,
     QueueConfiguration,
+    RecordsEvent,
     Redirect,
     RedirectAllRequestsTo,
     ReplicaModifications,
@@ -9928,6 +10268,7 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     ReplicationTime,
     ReplicationTimeValue,
     RequestPaymentConfiguration,
+    RequestProgress,
     RestoreObjectOutput,
     RestoreObjectInput,
     RestoreRequest,
@@ -9937,6 +10278,10 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     S3Location,
     SSEKMS,
     SSES3,
+    ScanRange,
+    SelectObjectContentEventStream,
+    SelectObjectContentOutput,
+    SelectObjectContentInput,
     SelectParameters,
     ServerSideEncryptionByDefault,
     ServerSideEncryptionConfiguration,
@@ -9944,6 +10289,8 @@ pub type GetBucketNotificationConfigurationOutput = NotificationConfiguration;
     SimplePrefix,
     SourceSelectionCriteria,
     SseKmsEncryptedObjects,
+    Stats,
+    StatsEvent,
     StorageClassAnalysis,
     StorageClassAnalysisDataExport,
     Tag,

@@ -34,7 +34,7 @@ pub fn fuzz_request(on: &Cloud, data: &[u8]) {
 mod tests {
     use super::*;
 
-    const SEEDS: [&str; 22] = [
+    const SEEDS: [&str; 23] = [
         "GET /box/k?partNumber=1\nrange: bytes=2-5,7-\nif-match: \"a\", W/\"b\"\nif-modified-since: Wed, 21 Oct 2015 07:28:00 GMT\n\n",
         "HEAD /box/k?versionId=null\nrange: bytes=-3\nif-none-match: *\nx-amz-checksum-mode: ENABLED\n\n",
         "PUT /box/c\nx-amz-copy-source: /box/k%20?versionId=null\nx-amz-copy-source-if-match: \"x\"\nx-amz-tagging-directive: REPLACE\nx-amz-tagging: a=b&c=%20d\n\n",
@@ -53,6 +53,7 @@ mod tests {
         "PUT /box/k?retention\n\n<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>2031-01-01T00:00:00Z</RetainUntilDate></Retention>",
         "POST /box?delete\n\n<Delete><Quiet>true</Quiet><Object><Key>x</Key><VersionId>null</VersionId></Object></Delete>",
         "POST /box/k?restore\n\n<RestoreRequest><Days>1</Days><GlacierJobParameters><Tier>Bulk</Tier></GlacierJobParameters></RestoreRequest>",
+        "POST /box/k?select&select-type=2\n\n<SelectObjectContentRequest><Expression>SELECT s._1 FROM S3Object s</Expression><ExpressionType>SQL</ExpressionType><RequestProgress><Enabled>true</Enabled></RequestProgress><InputSerialization><CompressionType>NONE</CompressionType><CSV><FileHeaderInfo>IGNORE</FileHeaderInfo><RecordDelimiter>5</RecordDelimiter></CSV></InputSerialization><OutputSerialization><JSON><RecordDelimiter>,</RecordDelimiter></JSON></OutputSerialization><ScanRange><Start>1</Start></ScanRange></SelectObjectContentRequest>",
         "POST /box/m?uploads\nx-amz-checksum-algorithm: CRC64NVME\n\n",
         "POST /box/m?uploadId=u\n\n<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>\"a\"</ETag></Part></CompleteMultipartUpload>",
         "GET /box?list-type=2&prefix=a&delimiter=/&max-keys=2&encoding-type=url&continuation-token=00&start-after=b\n\n",

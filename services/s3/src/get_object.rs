@@ -99,6 +99,34 @@ fn look(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Found, Error> {
     Ok(Found { bucket, row, range, partial, expiration, restore })
 }
 
+/// The newest version, for who reads all of it.
+pub fn newest(
+    tx: &Tx,
+    cx: &Cx,
+    (bucket, key): (&str, &str),
+    owner: &Option<String>,
+    customer: Option<&CustomerKey>,
+) -> Result<Arc<ObjectRow>, Error> {
+    let none = None;
+    let reading = Reading {
+        if_match: &none,
+        if_none_match: &none,
+        if_modified_since: None,
+        if_unmodified_since: None,
+    };
+    let wanted = Wanted {
+        bucket,
+        key,
+        version: &none,
+        owner,
+        reading,
+        range: &none,
+        part_number: None,
+        customer,
+    };
+    Ok(look(tx, cx, &wanted)?.row)
+}
+
 /// Whoever may not list the bucket does not learn whether a key exists.
 fn missing(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Error, Error> {
     let error = match wanted.version {

@@ -48,6 +48,7 @@ mod replication;
 mod restore;
 mod rows;
 mod sealed;
+mod select;
 mod tagging;
 mod website;
 
@@ -200,6 +201,14 @@ impl S3Api for S3 {
         input: &GetObjectInput,
     ) -> Result<Reply<GetObjectOutput>, Error> {
         get_object::run(cx, input).await
+    }
+
+    async fn select_object_content(
+        &self,
+        cx: &AsyncCx,
+        input: &SelectObjectContentInput,
+    ) -> Result<Reply<SelectObjectContentOutput>, Error> {
+        crate::select::run(cx, input).await
     }
 
     fn authorize_head_object(&self, cx: &Cx, input: &HeadObjectInput) -> Result<Vec<Ask>, Error> {

@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("crates/expression", 3),
     ("crates/oci", 1),
     ("crates/saml", 2),
+    ("crates/select", 1),
     ("crates/dockerfile", 1),
     ("crates/net", 1),
     ("crates/net-sys", 2),

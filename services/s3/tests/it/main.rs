@@ -12,6 +12,7 @@ mod model;
 mod objects;
 mod replication;
 mod restore;
+mod select;
 mod settings;
 mod uploads;
 
