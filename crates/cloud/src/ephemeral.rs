@@ -99,23 +99,33 @@ pub async fn remove_containers(engine: &engine::Engine) {
 }
 
 /// What the one who started us reads.
-pub fn line(config: &Config, address: SocketAddr, docker: &[PathBuf]) -> String {
+pub fn line(config: &Config, address: SocketAddr, docker: &[PathBuf], failed: &[String]) -> String {
+    said(address, failed, |out| {
+        out.key("region");
+        out.string(config.region.as_str());
+        if let Some(path) = docker.first() {
+            out.key("docker");
+            out.string(&format!("unix://{}", path.display()));
+        }
+    })
+}
+
+/// Who and where we are, which scripts failed if any did, and more.
+pub fn said(address: SocketAddr, failed: &[String], more: impl FnOnce(&mut Writer)) -> String {
     let mut out = Writer::with_capacity(256);
     out.open('{');
     out.key("pid");
     out.integer(std::process::id().into());
-    let socket = docker.first().map(|path| format!("unix://{}", path.display()));
-    let texts = [
-        ("address", Some(address.to_string())),
-        ("url", Some(format!("http://{address}"))),
-        ("region", Some(config.region.as_str().to_owned())),
-        ("docker", socket),
-    ];
-    for (name, value) in texts {
-        if let Some(value) = value {
-            out.key(name);
-            out.string(&value);
-        }
+    for (name, value) in [("address", address.to_string()), ("url", format!("http://{address}"))] {
+        out.key(name);
+        out.string(&value);
+    }
+    more(&mut out);
+    if !failed.is_empty() {
+        out.key("failed");
+        out.open('[');
+        failed.iter().for_each(|name| out.string(name));
+        out.close(']');
     }
     out.close('}');
     out.finish()

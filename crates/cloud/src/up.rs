@@ -10,7 +10,7 @@ use crate::engine_door::AtSocket;
 use crate::env::quoted;
 use crate::ephemeral;
 use crate::exit::{self, Failure};
-use crate::init;
+use crate::init::{Init, Stage};
 use crate::reset::OfEngine;
 use crate::services;
 use crate::settings::{Config, Settings};
@@ -20,9 +20,9 @@ use console::Console;
 use gateway::listen::Workers;
 use gateway::{AccessRules, Gateway, GatewayParts, Keyring};
 use registry::{Local, Registry};
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use store::disk::{Disk, FsDisk};
 use store::{Store, StoreOptions};
@@ -69,7 +69,16 @@ async fn serve(
     workers: Workers,
 ) -> Result<(), Failure> {
     let is_ephemeral = memory.is_some();
+    let (ending, asked) = watch::channel(false);
+    let (stop, stopping) = watch::channel(false);
+    watch_signals(ending.clone())?;
     let kept = if is_ephemeral { None } else { Some(open_disk(config)?) };
+    let mut init = Init::find(config)?;
+    for stage in [Stage::Boot, Stage::Start] {
+        if init.run(stage, Some(&asked)).await?.is_none() {
+            return Ok(());
+        }
+    }
     let doors = Doors::bind(config)?;
     let address = doors.address();
     let url = format!("http://{address}");
@@ -80,8 +89,7 @@ async fn serve(
     let disk = disk.ok_or_else(|| Failure::new(exit::FAILED, "no disk"))?;
     let clock = Arc::new(ShiftedClock::new(SystemClock::new()));
     let (store, mut upkeep) = open_store(config, disk.clone(), clock.clone())?;
-    let progress = Arc::new(init::Progress::default());
-    let pages = DropInPages::new(progress.clone(), OsEntropy.uuid());
+    let pages = DropInPages::new(init.progress(), OsEntropy.uuid());
     let registry = Arc::new(registry_of(config, &store)?);
     let console = console_parts::console(config, clock.clone());
     let front =
@@ -94,7 +102,6 @@ async fn serve(
     upkeep.log_audit(gateway.clone(), log, console).map_err(failed)?;
     upkeep.run_jobs(gateway.clone()).map_err(failed)?;
     upkeep.run_errands(gateway.clone()).map_err(failed)?;
-    let (stop, stopping) = watch::channel(false);
     let own_tls = config.tls.as_ref().map(|(cert, key)| {
         let mut config = tls(cert, key, None)?;
         config.alpn_protocols = doors::PROTOCOLS.iter().map(|name| name.to_vec()).collect();
@@ -102,7 +109,6 @@ async fn serve(
     });
     let own_tls = own_tls.transpose()?;
     let open = doors.open(config, &gateway, own_tls, &workers, stopping.clone())?;
-    watch_signals(stop.clone())?;
     if let Some(after) = config.collect_after {
         engine::task(registry.clone().collect_again_and_again(after));
     }
@@ -128,17 +134,19 @@ async fn serve(
         }
     }
     if is_ephemeral {
-        ephemeral::end_with_parent(stop).map_err(failed)?;
-        println!("{}", ephemeral::line(config, address, &docker.paths));
+        ephemeral::end_with_parent(ending).map_err(failed)?;
     } else {
         let said: Vec<String> = config.containers.iter().cloned().collect();
         let lines = [open.lines.as_slice(), &docker.lines(), &said].concat();
         greet(config, settings, &url, &lines);
     }
-    if let Some(path) = &config.ready_file {
-        write_ready_file(path, address)?;
+    init.opened(&url, &gateway, &store);
+    if let Some(failed) = init.run(Stage::Ready, Some(&asked)).await? {
+        say_ready(config, address, &docker.paths, &failed)?;
     }
-    init::start(config, &url, &gateway, progress, !is_ephemeral)?;
+    until_asked(asked).await;
+    init.run(Stage::Shutdown, None).await?;
+    let _ = stop.send(true);
     open.until_stopped().await;
     if let Some(engine) = docker.engine().filter(|_| config.ends_containers) {
         ephemeral::remove_containers(engine).await;
@@ -148,6 +156,34 @@ async fn serve(
     if let Some(path) = &config.ready_file {
         let _ = std::fs::remove_file(path);
     }
+    Ok(())
+}
+
+async fn until_asked(mut asked: watch::Receiver<bool>) {
+    // Those who may ask live as long as the process.
+    if asked.wait_for(|is_asked| *is_asked).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+/// For whoever started us, in each way in which they may wait: scripts have ended, and these failed.
+fn say_ready(
+    config: &Config,
+    address: SocketAddr,
+    docker: &[PathBuf],
+    failed: &[String],
+) -> Result<(), Failure> {
+    if let Some(path) = &config.ready_file {
+        write_ready_file(path, address, failed)?;
+    }
+    // The word that LocalStack's users and their tools wait for.
+    let line = match config.is_ephemeral {
+        true => ephemeral::line(config, address, docker, failed),
+        false => "Ready.".to_owned(),
+    };
+    // That nobody reads it ends nothing.
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     Ok(())
 }
 
@@ -328,10 +364,9 @@ fn own_command(config: &Config) -> String {
 }
 
 #[allow(clippy::disallowed_methods, reason = "beside the data, for whoever started us")]
-fn write_ready_file(path: &Path, address: SocketAddr) -> Result<(), Failure> {
-    let pid = std::process::id();
-    let text =
-        format!("{{\"pid\":{pid},\"address\":\"{address}\",\"url\":\"http://{address}\"}}\n");
+fn write_ready_file(path: &Path, address: SocketAddr, failed: &[String]) -> Result<(), Failure> {
+    let mut text = ephemeral::said(address, failed, |_| {});
+    text.push('\n');
     let partial = path.with_extension("partial");
     let written = std::fs::write(&partial, text).and_then(|()| std::fs::rename(&partial, path));
     written.map_err(|e| Failure::new(exit::FAILED, format!("{}: {e}", path.display())))
