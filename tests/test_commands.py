@@ -121,6 +121,19 @@ def test_env_of_a_cloud_without_containers(own_cloud):
     assert done.returncode == 0 and "AWS_ENDPOINT_URL" in done.stdout and "DOCKER" not in done.stdout, done
 
 
+def test_env_as_github_reads_it(own_cloud, tmp_path):
+    """Without quotes, which its file would keep; and no socket that is not there."""
+    folder = tmp_path / "with a blank"
+    done = cumulet("env", "--shell", "github", "--data", str(folder))
+    assert done.returncode == 0 and "DOCKER_HOST" not in done.stdout, done
+    cloud = own_cloud(data=folder)
+    given = dict(line.split("=", 1) for line in cumulet("env", "--shell", "github", "--data", cloud.data).stdout.splitlines())
+    assert given["AWS_ENDPOINT_URL"] == cloud.endpoint and given["AWS_ACCESS_KEY_ID"] == "test"
+    assert given["DOCKER_HOST"] == f"unix://{folder}/run/docker.sock", given
+    torn = cumulet("env", "--shell", "github", env={"CUMULET_ROOT_KEY": "abc:two\nlines-of-it", "CUMULET_AUTH": "strict"})
+    assert torn.returncode == USAGE and "more than one line" in torn.stderr, torn
+
+
 def test_env_finds_the_cloud_that_holds_the_folder(own_cloud):
     cloud = own_cloud()
     done = cumulet("env", "--data", cloud.data)
@@ -141,6 +154,28 @@ def test_status(own_cloud):
     done = cumulet("status", "--data", cloud.data)
     assert done.returncode != 0
     assert "not running" in done.stdout + done.stderr
+
+
+def test_status_of_a_cloud_that_is_not_ready(own_cloud, tmp_path):
+    ready = tmp_path / "init" / "ready.d"
+    ready.mkdir(parents=True)
+    os.mkfifo(tmp_path / "gate")
+    (ready / "fill.sh").write_text(f"read x < {tmp_path}/gate\n")
+    cloud = own_cloud("--init", str(tmp_path / "init"))
+    status = lambda: cumulet("status", "--data", cloud.data)
+    wait_until(lambda: "not ready yet: fill.sh of ready.d runs" in status().stderr, "the script runs", 30)
+    assert status().returncode == 1
+    (tmp_path / "gate").write_text("on\n")
+    wait_until(lambda: "Ready." in cloud.log(), "it is ready", 30)
+    assert status().returncode == 0
+
+
+def test_listening_at_several_places(own_cloud):
+    cloud = own_cloud("--listen", "127.0.0.2:0", "--listen", "127.0.0.3:0")
+    places = [cloud.endpoint, *(f"http://{at}" for at in re.findall(r"also on (\S+)", cloud.log()))]
+    assert len(places) == 3
+    for place in places:
+        assert requests.get(f"{place}/health", timeout=10).json()["status"] == "ok"
 
 
 def test_doctor(tmp_path, own_cloud):

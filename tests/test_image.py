@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -91,6 +92,107 @@ def test_the_file_for_compose(loaded, tmp_path):
     s3 = Account("000000000000", Published(f"http://{compose('port', 'cloud', '4566')}")).s3
     assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["composed"]
     compose("down", "-v")
+
+
+def run(engine, *args, name="cloud", image="cumulet", **how):
+    """A cloud in a container; gives S3 of it once its log says this."""
+    ready = how.pop("ready", "Ready.")
+    engine.docker("run", "-d", "--name", name, "-p", "0:4566", *args, image)
+    wait_until(lambda: ready in said(engine, name), ready, 30)
+    port = port_of(engine.docker("port", name, how.pop("port", "4566")))
+    return Account("000000000000", Published(f"http://127.0.0.1:{port}")).s3
+
+
+def said(engine, name="cloud"):
+    """All that it has said, on both ways."""
+    return engine.docker("logs", name) + engine.stderr
+
+
+def test_scripts_and_seeds_that_are_mounted(loaded, tmp_path):
+    """What needs nothing runs; what needs a shell says how to get one, and does there."""
+    ready = tmp_path / "init" / "ready.d"
+    ready.mkdir(parents=True)
+    bucket = [{"service": "s3", "operation": "CreateBucket", "input": {"Bucket": "seeded"}}]
+    (ready / "a.json").write_text(json.dumps(bucket))
+    (ready / "b.sh").write_text("echo told > told\n")
+    mount = ["-v", f"{tmp_path}/init:/etc/localstack/init"]
+    s3 = run(loaded, *mount)
+    assert [one["Name"] for one in s3.list_buckets()["Buckets"]] == ["seeded"]
+    log = said(loaded)
+    assert "b.sh: there is no sh here to run it. Write it as a seed" in log and "COPY --from=cumulet" in log, log
+    loaded.docker("rm", "-f", "-v", "cloud")
+    with open(os.path.join(HERE, "..", "docs", "book", "src", "from-localstack.md"), encoding="utf-8") as file:
+        recipe = re.search(r"```dockerfile\n(.*?)```", file.read(), re.S).group(1)
+    # A smaller base; and the program under test is not static, as that of a release is.
+    head = "FROM python:3-slim\nRUN pip install --no-cache-dir awscli boto3\n"
+    assert recipe.startswith(head)
+    (tmp_path / "Dockerfile").write_text(recipe.replace(
+        head, "FROM busybox\nCOPY --from=cumulet:latest /lib /lib\nCOPY --from=cumulet:latest /lib64 /lib64\n"))
+    loaded.docker("build", "-q", "-t", "with-shell", str(tmp_path))
+    run(loaded, *mount, image="with-shell")
+    assert (ready / "told").read_text() == "told\n" and "there is no sh" not in said(loaded)
+    loaded.docker("rm", "-f", "-v", "cloud")
+
+
+@pytest.mark.parametrize("name, variable", [("GATEWAY_LISTEN", "0.0.0.0:4577,0.0.0.0:4578"), ("EDGE_PORT", "4577")])
+def test_where_localstacks_variables_want_it(loaded, name, variable):
+    more = ["-p", "0:4577", "-p", "0:4578"]
+    s3 = run(loaded, "-e", f"{name}={variable}", *more, port="4577")
+    s3.create_bucket(Bucket="moved")
+    if "," in variable:
+        port = port_of(loaded.docker("port", "cloud", "4578"))
+        other = Account("000000000000", Published(f"http://127.0.0.1:{port}")).s3
+        assert [one["Name"] for one in other.list_buckets()["Buckets"]] == ["moved"]
+        assert "also on 0.0.0.0:4578" in said(loaded)
+    loaded.docker("rm", "-f", "-v", "cloud")
+
+
+@pytest.mark.parametrize("volume, more", [
+    ("/var/lib/localstack", []), ("/data", ["-e", "CUMULET_DROP_IN=minio", "-e", "MINIO_ROOT_USER=test", "-e", "MINIO_ROOT_PASSWORD=long-enough"])])
+def test_data_is_kept_in_the_volume_of_a_compose_file_of_theirs(loaded, tmp_path, volume, more):
+    for _ in range(2):
+        # A new container each time, and its own volumes gone.
+        s3 = run(loaded, "-v", f"{tmp_path}/volume:{volume}", *more)
+        if not s3.list_buckets()["Buckets"]:
+            s3.create_bucket(Bucket="kept-outside")
+        assert f"(the volume at {volume})" in said(loaded)
+        loaded.docker("rm", "-f", "-v", "cloud")
+    s3 = run(loaded, "-v", f"{tmp_path}/volume:{volume}", *more)
+    assert [one["Name"] for one in s3.list_buckets()["Buckets"]] == ["kept-outside"]
+    loaded.docker("rm", "-f", "-v", "cloud")
+
+
+def test_who_depends_on_it_starts_when_it_is_filled(loaded, tmp_path):
+    ready = tmp_path / "init" / "ready.d"
+    ready.mkdir(parents=True)
+    (ready / "a.json").write_text(json.dumps([
+        {"service": "s3", "operation": "CreateBucket", "input": {"Bucket": f"filled-{number}"}} for number in range(50)]))
+    (ready / "z.sh").write_text("")
+    (tmp_path / "compose.yaml").write_text("""
+services:
+  cloud:
+    image: cumulet:latest
+    volumes: ["./init:/etc/localstack/init"]
+  app:
+    image: busybox
+    command: "wget -qO- --header 'Host: localhost' http://cloud:4566/_localstack/init/ready"
+    depends_on: {cloud: {condition: service_healthy}}
+""")
+
+    def compose(*words):
+        done = subprocess.run(["docker-compose", "--no-ansi", "-f", "compose.yaml", "-p", "healthy", *words], cwd=tmp_path,
+                              env=loaded.env, timeout=120, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout.strip()
+
+    compose("up", "-d")
+    try:
+        loaded.docker("wait", "healthy_app_1")
+        seen = json.loads(loaded.docker("logs", "healthy_app_1") or loaded.stderr)
+        assert seen["completed"] is True and [one["state"] for one in seen["scripts"]] == ["SUCCESSFUL", "ERROR"]
+        assert loaded.inspect("healthy_cloud_1")["State"]["Health"]["Status"] == "healthy"
+    finally:
+        compose("down", "-v")
 
 
 def test_nothing_of_a_distribution_is_in_it(loaded):

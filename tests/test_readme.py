@@ -107,9 +107,13 @@ def test_the_readme(newcomer):
 
 
 def test_the_first_ten_minutes_begin(newcomer):
-    start, pointed, inside = blocks(os.path.join(BOOK, "first-ten-minutes.md"), "console")
+    install, start, pointed, inside = blocks(os.path.join(BOOK, "first-ten-minutes.md"), "console")
+    assert "target/release/cumulet" in install
     typed, *shown = start.splitlines()
-    newcomer.starts(typed.removeprefix("$ "), [line.replace("/home/you", str(newcomer.home)) for line in shown])
+    newcomer.starts(typed.removeprefix("$ "), [])
+    # All of the greeting, from where it listens on.
+    said = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:4566", (newcomer.home / "started.log").read_text()).splitlines()
+    assert said[said.index(shown[0]):] == [line.replace("/home/you", str(newcomer.home)) for line in shown], said
     ways = [pointed.removeprefix("$ ").strip() + "; ", inside.removeprefix("$ ").strip() + " -- "]
     for number, way in enumerate(ways):
         newcomer.types(f"{way}aws s3 mb s3://way-{number}")

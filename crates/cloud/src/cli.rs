@@ -37,15 +37,16 @@ pub fn command() -> Command {
                     "Examples:\n\
                     \x20\x20eval \"$(cumulet env)\" && aws s3 ls\n\
                     \x20\x20cumulet env --shell fish | source\n\
+                    \x20\x20cumulet env --shell github --data ./cloud >> \"$GITHUB_ENV\"\n\
                     \x20\x20eval \"$(cumulet env --account 111122223333)\"",
                 )
                 .arg(
                     Arg::new("shell")
                         .long("shell")
                         .value_name("SHELL")
-                        .value_parser(["sh", "fish", "powershell"])
+                        .value_parser(["sh", "fish", "powershell", "github"])
                         .default_value("sh")
-                        .help("Whose syntax to print"),
+                        .help("Whose syntax to print; github is that of the file $GITHUB_ENV"),
                 )
                 .arg(
                     Arg::new("account")
@@ -70,7 +71,7 @@ pub fn command() -> Command {
             Command::new("status")
                 .about("Say whether a cloud is running, and where")
                 .after_help(
-                    "Ends with 0 where one runs and with 1 where none does.\n\
+                    "Ends with 0 where one runs whose scripts of ready.d have ended, and with 1 otherwise.\n\
                     \n\
                     Examples:\n\
                     \x20\x20cumulet status\n\
@@ -638,6 +639,14 @@ pub fn value(matches: &ArgMatches, name: &str) -> Option<String> {
 #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 pub fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// All of them that are text.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub fn variables() -> std::collections::BTreeMap<String, String> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 fn default_config() -> Option<PathBuf> {

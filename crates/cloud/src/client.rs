@@ -120,9 +120,14 @@ impl Client {
 
     /// Whether a cloud answers there, and what it says of itself.
     pub fn health(&self) -> Result<(u16, Vec<u8>), Failure> {
+        self.page("/health")
+    }
+
+    /// A page that everybody may read.
+    pub fn page(&self, path: &str) -> Result<(u16, Vec<u8>), Failure> {
         let address = &self.address;
         self.exchange(&format!(
-            "GET /health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
         ))
     }
 

@@ -51,6 +51,8 @@ const DNS_IDLE: Duration = Duration::from_secs(60);
 pub struct Doors {
     main: TcpListener,
     address: SocketAddr,
+    /// Further ones of the same kind.
+    too: Vec<TcpListener>,
     https: Option<TcpListener>,
     http: Option<TcpListener>,
     dns: Option<(UdpSocket, TcpListener)>,
@@ -114,6 +116,7 @@ impl Doors {
         Ok(Doors {
             main,
             address,
+            too: config.listen_too.iter().map(|at| bind(*at)).collect::<Result<_, _>>()?,
             https: config.https_listen.map(bind).transpose()?,
             http: config.http_listen.map(bind).transpose()?,
             dns: config.dns_listen.map(bind_dns).transpose()?,
@@ -152,7 +155,12 @@ impl Doors {
             Some((unix(http_socket), None)),
             Some((unix(https_socket), Some(Tls::Always(local_tls)))),
         ];
-        let inner = inner_doors(self.address.port()).into_iter();
+        let further: Vec<String> = self
+            .too
+            .iter()
+            .filter_map(|listener| Some(format!("also on {}", listener.local_addr().ok()?)))
+            .collect();
+        let inner = self.too.into_iter().chain(inner_doors(self.address.port()));
         let inner =
             inner.map(|listener| (Listener::Tcp(listener), Some(Tls::Possible(tls.clone()))));
         let inner: Vec<_> = inner.collect();
@@ -173,6 +181,7 @@ impl Doors {
             zone: Arc::new(cloud.clone()),
             upstream: Arc::new(upstream(config, self.dns.as_ref().map(|(_, tcp)| tcp))),
         };
+        lines.extend(further);
         let places = [("HTTPS", https), ("HTTP", http)];
         lines
             .extend(places.into_iter().filter_map(|(kind, at)| Some(format!("{kind} on {}", at?))));

@@ -10,7 +10,6 @@ use authority::Authority;
 use base::AccountId;
 use clap::ArgMatches;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
 
 pub fn print(config: &Config, settings: &Settings, matches: &ArgMatches) -> Result<(), Failure> {
     let account = cli::value(matches, "account");
@@ -28,15 +27,21 @@ pub fn print(config: &Config, settings: &Settings, matches: &ArgMatches) -> Resu
         pairs.push(("AWS_CA_BUNDLE", authority.display().to_string()));
         pairs.push(("NODE_EXTRA_CA_CERTS", authority.display().to_string()));
     }
-    // A cloud that runs without an engine would leave one's own docker without a server.
-    let runs_without = |socket: &PathBuf| client::holder(config).is_some() && !socket.exists();
-    if let Some(socket) = Docker::first_path(config).filter(|socket| !runs_without(socket)) {
+    // Where nobody listens one's own docker would be left without a server.
+    if let Some(socket) = Docker::first_path(config).filter(|socket| socket.exists()) {
         pairs.push(("DOCKER_HOST", format!("unix://{}", socket.display())));
     }
     let shell = cli::value(matches, "shell");
     for (name, value) in pairs {
         match shell.as_deref() {
             Some("fish") => println!("set -gx {name} {}", quoted(&value)),
+            // As it stands: there is no way to quote in it, and nothing ends a value but its line.
+            Some("github") if value.contains('\n') => {
+                let text =
+                    format!("{name} has more than one line, which --shell github cannot say");
+                return Err(Failure::new(exit::USAGE, text));
+            }
+            Some("github") => println!("{name}={value}"),
             Some("powershell") => println!("$Env:{name} = '{}'", value.replace('\'', "''")),
             _ => println!("export {name}={}", quoted(&value)),
         }

@@ -50,8 +50,11 @@ pub fn prepare(config: &mut Config, settings: &Settings, tmp: &Path) -> Result<S
         let text = "--ephemeral keeps nothing, so it takes no --data; --from SNAPSHOT is what it starts with";
         return Err(Failure::new(exit::USAGE, text));
     }
-    if !matches!(settings.source("listen"), Some(Source::Flag | Source::Variable)) {
+    // In a container, the port that others know is what counts.
+    let is_said = matches!(settings.source("listen"), Some(Source::Flag | Source::Variable));
+    if !is_said && !settings.is_of_image() {
         config.listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        config.listen_too.clear();
     }
     sweep(tmp);
     let folder = tmp.join(format!("{PREFIX}{}", std::process::id()));

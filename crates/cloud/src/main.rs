@@ -38,6 +38,7 @@ mod threads;
 mod trust;
 mod up;
 
+use drop_in::Outside;
 use exit::Failure;
 use settings::Config;
 
@@ -82,10 +83,11 @@ fn run() -> Result<(), Failure> {
         "inside" => shell::inside::run(matches),
         _ => {
             let mut settings = cli::settings(matches)?;
-            let unneeded = drop_in::read(&mut settings, cli::variable);
+            let wrong = |error: settings::SettingError| Failure::new(exit::USAGE, error.0);
+            let outside = Outside { variables: cli::variables(), is_mounted: &drop_in::is_mounted };
+            let unneeded = drop_in::read(&mut settings, &outside).map_err(wrong)?;
             let data = settings::default_data(cli::variable);
-            let mut config = Config::new(&settings, data.clone())
-                .map_err(|error| Failure::new(exit::USAGE, error.0))?;
+            let mut config = Config::new(&settings, data.clone()).map_err(wrong)?;
             match name {
                 "env" => env::print(&config, &settings, matches),
                 "shell" => shell::run(&config, matches),

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::Durability;
 
+/// What our image sets, which counts less than all that is given to a container.
+pub const IMAGE: &str = "/etc/cumulet.toml";
+
 /// One setting.
 pub struct Key {
     /// As in the file; flags have hyphens, variables capitals.
@@ -44,7 +47,15 @@ pub const KEYS: &[Key] = &[
         "",
         "Where everything is kept [default: $XDG_DATA_HOME/cumulet or ~/.local/share/cumulet]",
     ),
-    key("listen", "ADDR:PORT", "127.0.0.1:4566", "Where to listen; port 0 takes a free one"),
+    Key {
+        many: true,
+        ..key(
+            "listen",
+            "ADDR:PORT",
+            "127.0.0.1:4566",
+            "Where to listen; port 0 takes a free one. Of several, the first is the one that is told",
+        )
+    },
     key(
         "auth",
         "MODE",
@@ -176,14 +187,14 @@ pub const KEYS: &[Key] = &[
         "init",
         "DIR",
         "",
-        "Scripts and seeds in its ready.d run once the cloud answers, each once [default: init in the data folder]",
+        "Scripts and seeds in its ready.d run once the cloud answers, each once; scripts in boot.d, start.d and shutdown.d each time [default: init in the data folder]",
     ),
     key("init_timeout_s", "S", "120", "For each of them"),
     key(
         "ready_file",
         "FILE",
         "",
-        "Written once requests are answered: address and process number in JSON",
+        "Written once requests are answered and the scripts of ready.d have ended: address and process number in JSON",
     ),
     key(
         "log",
@@ -286,7 +297,14 @@ impl Settings {
         self.0.get(name).map(|(_, source)| source)
     }
 
-    fn all(&self, name: &str) -> &[String] {
+    /// Whether the image's own settings are among them.
+    pub fn is_of_image(&self) -> bool {
+        self.0
+            .values()
+            .any(|(_, source)| matches!(source, Source::File(path) if path == Path::new(IMAGE)))
+    }
+
+    pub fn all(&self, name: &str) -> &[String] {
         self.0.get(name).map_or(&[], |(values, _)| values)
     }
 
@@ -326,7 +344,7 @@ impl Settings {
     }
 }
 
-fn source_text(name: &str, source: &Source) -> String {
+pub fn source_text(name: &str, source: &Source) -> String {
     match source {
         Source::File(path) => path.display().to_string(),
         Source::Foreign(variable) => (*variable).to_owned(),
@@ -375,6 +393,8 @@ pub struct DockerTls {
 pub struct Config {
     pub data: PathBuf,
     pub listen: SocketAddr,
+    /// Further places of the same kind.
+    pub listen_too: Vec<SocketAddr>,
     pub well_known_pairs: bool,
     pub open: bool,
     pub drop_in: DropIn,
@@ -475,6 +495,9 @@ impl Config {
     fn read(settings: &Settings, default_data: PathBuf) -> Result<Config, SettingError> {
         let path = |name| Some(settings.text(name)).filter(|t| !t.is_empty()).map(PathBuf::from);
         let listen = address(settings, "listen", "4566")?;
+        let too = settings.all("listen").iter().skip(1);
+        let listen_too =
+            too.map(|text| parse_address("listen", text, "4566")).collect::<Result<_, _>>()?;
         let (well_known_pairs, open) = match settings.text("auth") {
             "local" => (true, false),
             "strict" => (false, false),
@@ -545,6 +568,7 @@ impl Config {
                 PathBuf::from(DATA_OF_USER)
             }),
             listen,
+            listen_too,
             https_listen: optional(settings, "https_listen", "443")?,
             http_listen: optional(settings, "http_listen", "80")?,
             dns_listen: optional(settings, "dns_listen", "53")?,
@@ -633,8 +657,10 @@ impl Config {
                 "dns_listen is {dns}, but must be a loopback address: only this machine is answered"
             ));
         }
-        let all = [Some(self.listen), self.https_listen, self.http_listen];
-        let Some(beyond) = all.into_iter().flatten().find(beyond) else { return Ok(()) };
+        let all = [Some(self.listen), self.https_listen, self.http_listen].into_iter().flatten();
+        let Some(beyond) = all.chain(self.listen_too.iter().copied()).find(beyond) else {
+            return Ok(());
+        };
         if !self.well_known_pairs || self.open || !self.root_keys.is_empty() {
             return Ok(());
         }
@@ -653,7 +679,10 @@ fn address(
     name: &'static str,
     port: &str,
 ) -> Result<SocketAddr, SettingError> {
-    let text = settings.text(name);
+    parse_address(name, settings.text(name), port)
+}
+
+fn parse_address(name: &str, text: &str, port: &str) -> Result<SocketAddr, SettingError> {
     text.replace("localhost", "127.0.0.1").parse().or_else(|_| {
         wrong(format!("{name} is {text:?}, but must be ADDRESS:PORT, as 127.0.0.1:{port}"))
     })
@@ -801,7 +830,10 @@ mod tests {
         check_refused("allow_origin = \"*\"", "no *");
         check_refused("allow_origin = \"http://a/\"", "without a path");
         check_refused("host_name = \"A B\"", "no lower-case host name");
-        check_refused("listen = [1]", "must be a text");
+        check_refused("listen = [1]", "ADDRESS:PORT");
+        check_refused("listen = [\"127.0.0.1:1\", \"4566\"]", "listen is \"4566\"");
+        check_refused("listen = [\"127.0.0.1:1\", \"0.0.0.0:2\"]", "listening on 0.0.0.0");
+        check_refused("region = [1]", "must be a text");
         check_refused("https_listen = \"443\"", "ADDRESS:PORT, as 127.0.0.1:443");
         check_refused("dns_listen = \"10.0.0.1:53\"", "only this machine is answered");
         check_refused("dns_forward = \"somewhere\"", "host, none, or addresses");

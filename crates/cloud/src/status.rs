@@ -17,11 +17,30 @@ pub fn run(config: &Config) -> Result<(), Failure> {
     let (status, body) = client.health()?;
     println!("{}", health(status, &body));
     show_jobs(&client);
-    if status == 200 {
-        Ok(())
-    } else {
-        Err(Failure::new(exit::FAILED, format!("{} is not well", client.address())))
+    if status != 200 {
+        return Err(Failure::new(exit::FAILED, format!("{} is not well", client.address())));
     }
+    match unready(&client) {
+        Some(why) => Err(Failure::new(exit::FAILED, format!("not ready yet: {why}"))),
+        None => Ok(()),
+    }
+}
+
+/// What fills a new cloud and has not ended.
+fn unready(client: &Client) -> Option<String> {
+    let (_, body) = client.page("/_localstack/init/ready").ok()?;
+    let document = smithy::json::parse_document(&body).ok()?;
+    let Document::Map(own) = &document else { return None };
+    if !matches!(own.get("completed"), Some(Document::Bool(false))) {
+        return None;
+    }
+    let Some(Document::List(scripts)) = own.get("scripts") else { return None };
+    let running = scripts.iter().find(|script| text(script, "state") == Some("RUNNING"));
+    let name = running.and_then(|script| text(script, "name"));
+    Some(match name {
+        Some(name) => format!("{name} of ready.d runs"),
+        None => "it starts".to_owned(),
+    })
 }
 
 /// What the cloud says of itself, in words.

@@ -13,16 +13,31 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+const SECOND_NS: u64 = 1_000_000_000;
 const PROGRAM: &str = "usr/local/bin/cumulet";
 /// Where its state is, which is a volume.
 const DATA: &str = "var/lib/cumulet";
 /// Where LocalStack's users put scripts.
 const INIT: &str = "etc/localstack/init/ready.d";
+/// What it is started with. A file, so that it counts less than each variable that a container is given, of
+/// ours or of LocalStack's.
+const SETTINGS: &str = "etc/cumulet.toml";
 /// One line each: nothing of a distribution is there.
 const PASSWD: &str = "root:x:0:0:root:/root:/sbin/nologin\n";
 
 /// What stands in the image beside the program: files that a program that is not static needs.
 pub type Libraries = Vec<(String, Vec<u8>)>;
+
+/// In the place of LocalStack, open to whoever reaches the port that is published, since that is what it is
+/// published for.
+fn settings() -> String {
+    format!(
+        "data = \"/{DATA}\"\nlisten = \"0.0.0.0:4566\"\nauth = \"open\"\ndrop_in = \"localstack\"\n\
+         docker_socket = \"none\"\n\
+         # What the module of testcontainers for Python signs with.\n\
+         root_key = \"testcontainers-localstack:testcontainers-localstack\"\n"
+    )
+}
 
 fn told(error: std::io::Error) -> String {
     format!("the image: {error}")
@@ -45,6 +60,7 @@ fn layer(program: &[u8], libraries: &Libraries) -> std::io::Result<Vec<u8>> {
         out.entry(&Entry::new(format!("{folder}/"), Kind::Folder, mode))?;
     }
     out.file("etc/passwd", 0o644, PASSWD.as_bytes())?;
+    out.file(SETTINGS, 0o644, settings().as_bytes())?;
     for (path, content) in libraries {
         out.file(path, 0o755, content)?;
     }
@@ -66,8 +82,7 @@ fn descriptor(media_type: &str, content: &[u8]) -> Descriptor {
     }
 }
 
-/// How a container of it runs: in the place of LocalStack, open to whoever reaches the port that is
-/// published, since that is what it is published for.
+/// How a container of it runs. It is healthy when it answers and what fills it has ended.
 fn config(architecture: &str, layer: &[u8]) -> ImageConfig {
     ImageConfig {
         architecture: architecture.to_owned(),
@@ -77,14 +92,16 @@ fn config(architecture: &str, layer: &[u8]) -> ImageConfig {
             "Cmd": ["up"],
             "Env": [
                 "PATH=/usr/local/bin",
-                format!("CUMULET_DATA=/{DATA}"),
-                "CUMULET_LISTEN=0.0.0.0:4566",
-                "CUMULET_AUTH=open",
-                "CUMULET_DROP_IN=localstack",
-                "CUMULET_DOCKER_SOCKET=none",
-                // What the module of testcontainers for Python signs with.
-                "CUMULET_ROOT_KEY=testcontainers-localstack:testcontainers-localstack",
+                format!("CUMULET_CONFIG=/{SETTINGS}"),
             ],
+            "Healthcheck": {
+                "Test": ["CMD", format!("/{PROGRAM}"), "status"],
+                "Interval": 2 * SECOND_NS,
+                "Timeout": 10 * SECOND_NS,
+                // While its scripts run nobody minds.
+                "StartPeriod": 150 * SECOND_NS,
+                "Retries": 3,
+            },
             "ExposedPorts": {"4566/tcp": {}},
             "Volumes": {format!("/{DATA}"): {}},
             "WorkingDir": "/root",
