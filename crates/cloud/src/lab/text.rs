@@ -32,7 +32,7 @@ const RUN_FAILS: &str = "```sh fails";
 const SEEN: &str = "```text";
 const END: &str = "```";
 /// Blocks that are only read: what is typed elsewhere, and files in other languages.
-const READ: [&str; 7] = ["console", "ini", "json", "python", "rust", "toml", "yaml"];
+const READ: [&str; 8] = ["console", "dockerfile", "ini", "json", "python", "rust", "toml", "yaml"];
 
 /// Reads a lab. An error says which line is wrong.
 pub fn parse(text: &str) -> Result<Lab, String> {
