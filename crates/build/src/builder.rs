@@ -610,7 +610,9 @@ impl Build {
             Some(from) => self.image_root(from, output).await?,
         };
         let exclude = Ignore::parse(&step.exclude.join("\n")).map_err(Error::failed)?;
-        let mut sources = Sources { root, all: Vec::new(), exclude };
+        // A context's files are those of who builds, whom the image does not know.
+        let keep_owners = matches!(root, Root::Image(_)) && plan.chown.is_none();
+        let mut sources = Sources { root, all: Vec::new(), exclude, keep_owners };
         let mut local = Vec::new();
         for name in names {
             match step.is_add && (name.starts_with("http://") || name.starts_with("https://")) {

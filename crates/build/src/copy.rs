@@ -29,6 +29,8 @@ struct Copier<'a> {
     workspace: &'a Workspace,
     plan: &'a Plan,
     owner: (u32, u32),
+    /// What comes from an image is whose it was there.
+    keeps_owners: bool,
 }
 
 /// Blocks.
@@ -38,7 +40,8 @@ pub fn copy(
     plan: &Plan,
 ) -> Result<Option<Sealed>, Error> {
     let owner = owner(&workspace, plan.chown.as_deref())?;
-    let copier = Copier { workspace: &workspace, plan, owner };
+    let keeps_owners = sources.keep_owners;
+    let copier = Copier { workspace: &workspace, plan, owner, keeps_owners };
     let root = sources.root.clone();
     for source in &mut sources.all {
         match source {
@@ -52,12 +55,12 @@ pub fn copy(
                 copier.file(file, name)?;
             }
             Source::Text { name, content } => {
-                let mut entry = Entry::new(name.as_str(), Kind::File, 0o644);
+                let mut entry = copier.entry(name, Kind::File, 0o644);
                 entry.size = content.len() as u64;
                 copier.place(entry, name, content.as_bytes())?;
             }
             Source::Download { name, download } => {
-                let mut entry = Entry::new(name.as_str(), Kind::File, DOWNLOAD_MODE);
+                let mut entry = copier.entry(name, Kind::File, DOWNLOAD_MODE);
                 entry.size = download.file.metadata()?.len();
                 entry.mtime.seconds = download.modified.unwrap_or(0);
                 download.file.seek(SeekFrom::Start(0))?;
@@ -87,7 +90,7 @@ fn owner(workspace: &Workspace, chown: Option<&str>) -> Result<(u32, u32), Error
 
 impl Copier<'_> {
     fn folder(&self, from: &OwnedFd, exclude: &dockerfile::Ignore) -> Result<(), Error> {
-        let to = self.workspace.make_folder(&self.plan.to, self.owner)?;
+        let to = self.make_root(from)?;
         // Folders of the copy by their paths: those of the image may be links.
         let mut open: Vec<(String, OwnedFd)> = Vec::new();
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -138,6 +141,19 @@ impl Copier<'_> {
         })
     }
 
+    /// Where a folder goes. One that is not there is made like it; those above it are nobody's copy.
+    fn make_root(&self, from: &OwnedFd) -> Result<OwnedFd, Error> {
+        let to = self.plan.to.trim_end_matches('/');
+        if !self.keeps_owners {
+            return self.workspace.make_folder(&self.plan.to, self.owner);
+        }
+        if let Some((above, _)) = to.rsplit_once('/') {
+            self.workspace.make_folder(&format!("{above}/"), self.owner)?;
+        }
+        let stat = rustix::fs::fstat(from)?;
+        self.workspace.make_folder(&self.plan.to, (stat.st_uid, stat.st_gid))
+    }
+
     fn file(&self, mut file: File, name: &str) -> Result<(), Error> {
         if self.plan.is_add && is_archive(&mut file)? {
             let to = self.workspace.make_folder(&self.plan.to, self.owner)?;
@@ -150,14 +166,12 @@ impl Copier<'_> {
     }
 
     /// Under its own name where the destination is a folder.
-    fn place(&self, mut entry: Entry, name: &str, content: impl Read) -> Result<(), Error> {
+    fn place(&self, entry: Entry, name: &str, content: impl Read) -> Result<(), Error> {
         let to = &self.plan.to;
         let (above, name) = match to.ends_with('/') || self.workspace.is_folder(to) {
             true => (to.as_str(), name),
             false => to.rsplit_once('/').unwrap_or(("", to)),
         };
-        (entry.uid, entry.gid) = self.owner;
-        entry.mode = self.plan.chmod.unwrap_or(entry.mode);
         let folder = self.workspace.make_folder(&format!("/{above}"), self.owner)?;
         self.make(&entry, &folder, name, &folder, content)
     }
@@ -182,6 +196,9 @@ impl Copier<'_> {
 
     fn look(&self, name: &str, kind: Kind, stat: &Stat) -> Entry {
         let mut entry = self.entry(name, kind, stat.st_mode & 0o7777);
+        if self.keeps_owners {
+            (entry.uid, entry.gid) = (stat.st_uid, stat.st_gid);
+        }
         entry.size = if kind == Kind::File { stat.st_size as u64 } else { 0 };
         entry.mtime = Time { seconds: stat.st_mtime, nanoseconds: stat.st_mtime_nsec as u32 };
         entry

@@ -264,7 +264,8 @@ impl Build {
                 let (own, source) = (context.clone(), mount.source.clone());
                 let hash = blocking(move || {
                     let root = Root::Context(own);
-                    let mut sources = Sources { root, all: Vec::new(), exclude: Ignore::default() };
+                    let (all, exclude) = (Vec::new(), Ignore::default());
+                    let mut sources = Sources { root, all, exclude, keep_owners: false };
                     sources.find("mount", &source)?;
                     sources.hash()
                 })

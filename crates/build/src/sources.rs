@@ -8,7 +8,7 @@ use engine::Error;
 use engine::image::open_beneath;
 use oci::digest::Hasher;
 use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, FileType, OFlags, statat};
+use rustix::fs::{AtFlags, FileType, OFlags, Stat, statat};
 use rustix::io::Errno;
 use std::io::{Seek, SeekFrom};
 use std::sync::Arc;
@@ -58,6 +58,8 @@ pub struct Sources {
     pub root: Root,
     pub all: Vec<Source>,
     pub exclude: Ignore,
+    /// Whose they are is part of what they are.
+    pub keep_owners: bool,
 }
 
 impl Sources {
@@ -139,14 +141,22 @@ impl Sources {
 
     fn hash_one(&mut self, at: usize) -> Result<String, Error> {
         let mut hasher = Hasher::default();
+        let keep_owners = self.keep_owners;
+        let owner = move |stat: &Stat, hasher: &mut Hasher| {
+            if keep_owners {
+                hasher.update(format!("{}:{}\0", stat.st_uid, stat.st_gid).as_bytes());
+            }
+        };
         let kind = match &mut self.all[at] {
             Source::Path { path, is_folder: true, .. } => {
                 let flags = OFlags::RDONLY | OFlags::DIRECTORY;
                 let folder = open_beneath(self.root.folder(), path, flags)?;
+                owner(&rustix::fs::fstat(&folder)?, &mut hasher);
                 let exclude = &self.exclude;
                 tree::walk(&folder, &mut |found| {
                     let is_out = exclude.is_out(found.path);
                     if !is_out {
+                        owner(&found.stat, &mut hasher);
                         tree::hash(found, found.path, &mut hasher)?;
                     }
                     Ok(!is_out || exclude.takes_back())
@@ -158,6 +168,7 @@ impl Sources {
                 let stat = rustix::fs::fstat(&file)?;
                 let head = format!("{name}\0{:o}\0{}\0", stat.st_mode, stat.st_size);
                 hasher.update(head.as_bytes());
+                owner(&stat, &mut hasher);
                 tree::hash_content(&mut std::fs::File::from(file), &mut hasher)?;
                 "file"
             }

@@ -21,7 +21,14 @@ pub async fn export(
 ) -> Result<Map, Status> {
     let (images, id) = (kit.engine.images().clone(), built.image.clone());
     let image = blocking(move || images.find(&id)).await?;
+    let pushes =
+        exporter.attrs.get("push").is_some_and(|push| !matches!(&**push, "" | "false" | "0"));
     let name = match exporter.kind.as_str() {
+        // A client that asks an engine for `moby` pushes by itself, when it has heard that all is built.
+        "image" if pushes => {
+            let text = "push by the exporter \"image\" is not done: tag it, and docker push";
+            return Err(Status::not_done(text));
+        }
         "" | "cacheonly" => return Ok(Map::new()),
         "moby" | "image" => "exporting to image",
         "local" => "exporting to client directory",
