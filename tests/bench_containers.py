@@ -214,12 +214,14 @@ def ports(engine):
         except AssertionError:
             assert time.monotonic() < end, "the port does not answer"
             threading.Event().wait(0.1)
-    figures = {
-        "published port, MB/s": engine.near(THROUGHPUT, "127.0.0.1", "48080", "/big", "5") / 1e6,
-        "the bridge itself, MB/s": engine.near(THROUGHPUT, address, "80", "/big", "5") / 1e6,
-        "published port, a small page, ms": engine.near(LATENCY, "127.0.0.1", "48080", "/small", "200"),
-        "the bridge itself, a small page, ms": engine.near(LATENCY, address, "80", "/small", "200"),
-    }
+    ways = {"published port": ("127.0.0.1", "48080"), "the bridge itself": (address, "80")}
+    figures = {f"{way}, MB/s": 0.0 for way in ways}
+    # By turns, since the machine is not the same from one second to the next.
+    for _ in range(6):
+        for way, at in ways.items():
+            figures[f"{way}, MB/s"] = max(figures[f"{way}, MB/s"], engine.near(THROUGHPUT, *at, "/big", "2") / 1e6)
+    for way, at in ways.items():
+        figures[f"{way}, a small page, ms"] = engine.near(LATENCY, *at, "/small", "200")
     engine.docker("rm", "-f", "web")
     return figures
 
