@@ -172,11 +172,35 @@ RUN ! test -e /d && cat /w/here/b/a /w/here/made /f >/all
     engine.docker("rmi", "staged")
 
 
+def test_owners_between_stages(engine):
+    """What comes from a stage is whose it was there, and that is part of what is looked up in the cache."""
+    for chown, shown in (("true", "0:0 0:0 0:0"), ("chown 5:6 /work/here/made && chown 8:9 /work", "8:9 5:6 0:0")):
+        build(engine, "owned", f"""
+FROM busybox AS first
+RUN mkdir -p /work/here && echo made >/work/here/made && {chown}
+FROM busybox
+COPY --from=first /work /new/w
+COPY --from=first /work/here/made /new/file
+COPY --from=first --chown=7 /work/here /new/given
+COPY a /new/
+""", a="content")
+        seen = engine.docker("run", "--rm", "owned", "stat", "-c", "%u:%g", "/new/w", "/new/w/here/made", "/new/w/here",
+                             "/new/file", "/new", "/new/a", "/new/given", "/new/given/made").split()
+        assert seen == [*shown.split(), shown.split()[1], "0:0", "0:0", "7:7", "7:7"]
+    engine.docker("rmi", "owned")
+
+
+def layers_size(engine):
+    return json.loads(engine.request("GET", "/system/df")[2])["LayersSize"]
+
+
 def test_what_is_not_needed_goes(engine):
     build(engine, "short", "FROM busybox\nRUN echo short >/short\n")
-    before = flats(engine)
+    before, size = flats(engine), layers_size(engine)
     engine.docker("run", "--name", "short", "short", "cat", "/short")
     assert bool(flats(engine) - before) == (engine.driver == "vfs")
+    # The program of it all is a megabyte and more.
+    assert (layers_size(engine) - size > 1_000_000) == (engine.driver == "vfs")
     engine.docker("rm", "short")
     engine.docker("rmi", "short")
     wait_until(lambda: not flats(engine) - before, "nothing of the image is left")

@@ -110,14 +110,19 @@ pub struct Swept {
 pub fn sweep() -> Swept {
     let hierarchies = Hierarchies::detect();
     cgroup::remove(&hierarchies.of_users());
-    let mut swept = sweep_in(Path::new(FOLDER), |mark, is_here| {
+    let mut swept = sweep_in(Path::new(FOLDER), |mark, networks| {
         let mut gone = true;
         for above in hierarchies.parents() {
             gone &= cgroup::remove_marked(&above, mark);
         }
         cgroup::remove(&hierarchies.parents());
-        // The networks of another namespace are out of sight from here.
-        gone && is_here && clear(mark, &[]).is_ok()
+        gone && match networks {
+            Where::Here => clear(mark, &[]).is_ok(),
+            // Out of sight from here.
+            Where::Elsewhere => false,
+            // They went with their namespace.
+            Where::Nowhere => true,
+        }
     });
     swept.gone.extend(sweep_bridges_in(Path::new(FOLDER)).unwrap_or_default());
     swept.gone.sort_unstable();
@@ -149,7 +154,45 @@ fn sweep_bridges_in(folder: &Path) -> std::io::Result<Vec<String>> {
     Ok(gone)
 }
 
-fn sweep_in(folder: &Path, mut clear: impl FnMut(&str, bool) -> bool) -> Swept {
+/// The networks of an engine that is not there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Where {
+    Here,
+    Elsewhere,
+    /// Nobody can come to them any more.
+    Nowhere,
+}
+
+impl Where {
+    fn of(namespace: &str) -> Where {
+        match network_namespace() {
+            // Who died before it had written anything may have been here.
+            Some(own) if own == namespace || namespace.is_empty() => Where::Here,
+            _ if is_held(namespace) => Where::Elsewhere,
+            _ => Where::Nowhere,
+        }
+    }
+}
+
+/// Whether some process is in a network namespace, has it open, or sees it mounted.
+fn is_held(namespace: &str) -> bool {
+    let Some((_, inode)) = namespace.split_once(':') else { return true };
+    let link = format!("net:[{inode}]");
+    let is_it = |path: &Path| std::fs::read_link(path).is_ok_and(|to| to.as_os_str() == &*link);
+    let Ok(entries) = std::fs::read_dir("/proc") else { return true };
+    let processes = entries.flatten().filter(|entry| {
+        entry.file_name().as_encoded_bytes().first().is_some_and(u8::is_ascii_digit)
+    });
+    processes.map(|entry| entry.path()).any(|process| {
+        let mounts = || cgroup::read(&process.join("mountinfo").display().to_string());
+        let open = || std::fs::read_dir(process.join("fd")).into_iter().flatten().flatten();
+        is_it(&process.join("ns/net"))
+            || open().any(|one| is_it(&one.path()))
+            || mounts().is_some_and(|mounts| mounts.contains(&link))
+    })
+}
+
+fn sweep_in(folder: &Path, mut clear: impl FnMut(&str, Where) -> bool) -> Swept {
     let mut swept = Swept::default();
     let Ok(entries) = std::fs::read_dir(folder) else { return swept };
     for entry in entries.flatten() {
@@ -170,8 +213,7 @@ fn sweep_in(folder: &Path, mut clear: impl FnMut(&str, bool) -> bool) -> Swept {
         let mut namespace = String::new();
         let mut from = std::fs::File::from(file);
         let read = from.read_to_string(&mut namespace);
-        let is_here = read.is_ok() && network_namespace().is_some_and(|own| own == namespace);
-        if clear(&mark, is_here) {
+        if read.is_ok() && clear(&mark, Where::of(&namespace)) {
             let _ = rustix::fs::unlink(entry.path());
             swept.gone.push(mark);
         }
@@ -223,10 +265,10 @@ mod tests {
         }
     }
 
-    fn marks(folder: &Folder, clears: bool) -> (Swept, Vec<(String, bool)>) {
+    fn marks(folder: &Folder, clears: bool) -> (Swept, Vec<(String, Where)>) {
         let mut asked = Vec::new();
-        let swept = sweep_in(&folder.0, |mark, is_here| {
-            asked.push((mark.to_owned(), is_here));
+        let swept = sweep_in(&folder.0, |mark, networks| {
+            asked.push((mark.to_owned(), networks));
             clears
         });
         (swept, asked)
@@ -241,7 +283,7 @@ mod tests {
         drop(dead);
         let (swept, asked) = marks(&folder, true);
         assert_eq!((swept.alive, swept.gone), (vec!["a".to_owned()], vec!["b".to_owned()]));
-        assert_eq!(asked, [("b".to_owned(), true)]);
+        assert_eq!(asked, [("b".to_owned(), Where::Here)]);
         // The helper alone keeps it, and a second engine may come beside it.
         drop(engine);
         assert_eq!(marks(&folder, true).0.alive, ["a"]);
@@ -257,10 +299,43 @@ mod tests {
         let folder = Folder::new("again");
         drop(Claim::take_in(&folder.0, "a").unwrap());
         assert_eq!(marks(&folder, false).0, Swept::default());
-        #[allow(clippy::disallowed_methods, reason = "a file of this test")]
-        std::fs::write(folder.0.join("a"), "1:2").unwrap();
+        write(&folder, "a", "1:2");
         let (swept, asked) = marks(&folder, true);
-        assert_eq!((swept.gone.len(), asked), (1, vec![("a".to_owned(), false)]));
+        assert_eq!((swept.gone.len(), asked), (1, vec![("a".to_owned(), Where::Nowhere)]));
+    }
+
+    fn write(folder: &Folder, mark: &str, namespace: &str) {
+        #[allow(clippy::disallowed_methods, reason = "a file of this test")]
+        std::fs::write(folder.0.join(mark), namespace).unwrap();
+    }
+
+    /// Needs root.
+    #[test]
+    fn a_namespace_is_there_as_long_as_somebody_holds_it() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: namespaces need root");
+            return;
+        }
+        let folder = Folder::new("elsewhere");
+        let (namespace, ()) = net_sys::new_namespace(|_| Ok(())).unwrap();
+        let stat = fstat(&namespace).unwrap();
+        write(&folder, "a", &format!("{}:{}", stat.st_dev, stat.st_ino));
+        write(&folder, "b", "");
+        let asked = |mark: &str| {
+            let (_, all) = marks(&folder, false);
+            all.into_iter().find(|(one, _)| one == mark).map(|(_, at)| at)
+        };
+        assert_eq!((asked("a"), asked("b")), (Some(Where::Elsewhere), Some(Where::Here)));
+        drop(namespace);
+        // The number may be another's at once, as tests run side by side; not each time.
+        let mut numbers = (0..100).filter(|_| {
+            let (namespace, ()) = net_sys::new_namespace(|_| Ok(())).unwrap();
+            let stat = fstat(&namespace).unwrap();
+            write(&folder, "a", &format!("{}:{}", stat.st_dev, stat.st_ino));
+            drop(namespace);
+            asked("a") == Some(Where::Nowhere)
+        });
+        assert!(numbers.next().is_some());
     }
 
     fn bridge(links: &mut Links, name: &str, alias: &str) -> std::io::Result<u32> {

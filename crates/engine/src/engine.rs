@@ -1,13 +1,12 @@
 //! The engine: all containers, the conversation with the helper, and what is found again at a start.
 //!
 //! Who changes a container holds its turn ([`Container::turn`]) meanwhile; what it is right now stands behind
-//! a lock that is never held over a wait. Rows say what shall be; what runs, the helper says.
+//! a lock that is never held over a wait. Rows say what shall be; what runs, the helper says ([`crate::recover`]).
 
 use crate::claim::{self, Claim};
 use crate::container::{Container, Exec};
 use crate::error::Error;
 use crate::events::{Event, Events};
-use crate::forget::CONTAINER;
 use crate::helper::client::{self, Client};
 use crate::helper::protocol::Ended;
 use crate::hierarchy::Hierarchies;
@@ -15,7 +14,6 @@ use crate::image::{Driver, Images};
 use crate::names::{self, Found};
 use crate::network::{Networks, Partitions};
 use crate::remap::Remap;
-use crate::rows::{CONTAINERS, FORGOTTEN};
 use crate::time;
 use base::Entropy;
 use parking_lot::{Mutex, RwLock};
@@ -23,8 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use store::{Scope, Store, StoreError};
-use tokio::sync::mpsc;
+use store::{Scope, Store};
 
 pub(crate) const SCOPE: Scope = Scope::Host;
 
@@ -62,12 +59,12 @@ pub(crate) struct Inner {
     /// Names taken by containers that are being made.
     pub names: Mutex<BTreeSet<String>>,
     pub execs: Mutex<BTreeMap<String, Arc<Exec>>>,
-    helper: tokio::sync::Mutex<Option<Arc<Client>>>,
+    pub(crate) helper: tokio::sync::Mutex<Option<Arc<Client>>>,
     /// Those that shall not reach each other.
     pub partitions: tokio::sync::Mutex<Partitions>,
     /// None where nothing of the kernel's can be had anyway.
-    claim: Mutex<Option<Claim>>,
-    ends_with_us: bool,
+    pub(crate) claim: Mutex<Option<Claim>>,
+    pub(crate) ends_with_us: bool,
     pub remap: Option<Remap>,
 }
 
@@ -129,7 +126,7 @@ impl Engine {
             if !swept.gone.is_empty() {
                 tracing::info!(engines = ?swept.gone, "cleared up after engines that are no more");
             }
-            if client::find(&engine.0.run).is_err() {
+            if matches!(client::find(&engine.0.run), Ok(None)) {
                 engine.0.networks.clear_unknown();
                 for above in engine.0.hierarchies.parents() {
                     crate::sys::cgroup::remove_marked(&above, engine.0.networks.mark());
@@ -208,61 +205,6 @@ impl Engine {
         });
     }
 
-    /// The conversation with the helper, which is started if there is none.
-    pub(crate) async fn helper(&self) -> Result<Arc<Client>, Error> {
-        let mut helper = self.0.helper.lock().await;
-        if let Some(client) = helper.as_ref().filter(|client| !client.is_over()) {
-            return Ok(client.clone());
-        }
-        let run = self.0.run.clone();
-        let claim = self.0.claim.lock().as_ref().map(Claim::share).transpose()?;
-        let socket = blocking(move || match client::find(&run) {
-            Ok(socket) => Ok(socket),
-            Err(_) => client::spawn(&run, claim)
-                .map_err(|error| Error::failed(format!("cannot start the helper: {error}"))),
-        })
-        .await?;
-        self.converse(&mut helper, socket).await
-    }
-
-    async fn converse(
-        &self,
-        helper: &mut Option<Arc<Client>>,
-        socket: rustix::fd::OwnedFd,
-    ) -> Result<Arc<Client>, Error> {
-        let ends_with = self.0.ends_with_us.then(|| self.0.networks.mark().to_owned());
-        let (client, ends) = Client::begin(socket, ends_with).await?;
-        if !client.holds_claim() {
-            // An older helper could not hold it when we are gone, so better nobody takes us for dead.
-            if let Some(claim) = self.0.claim.lock().take() {
-                claim.give_up();
-            }
-        }
-        let client = Arc::new(client);
-        *helper = Some(client.clone());
-        let engine = self.clone();
-        task(async move { engine.hear_ends(ends).await });
-        Ok(client)
-    }
-
-    async fn hear_ends(&self, mut ends: mpsc::UnboundedReceiver<Ended>) {
-        while let Some(ended) = ends.recv().await {
-            self.ended(ended).await;
-        }
-        // The helper is gone, and with it all that it had started.
-        for container in self.containers() {
-            if container.is_running() {
-                let ended = Ended {
-                    key: container.id.clone(),
-                    code: 137,
-                    out_of_memory: false,
-                    at_ns: time::now_ns(),
-                };
-                self.ended(ended).await;
-            }
-        }
-    }
-
     /// The end of a container or of a further program in one.
     pub(crate) async fn ended(&self, ended: Ended) {
         let container = self.0.containers.read().get(&ended.key).cloned();
@@ -272,79 +214,8 @@ impl Engine {
         }
     }
 
-    /// Containers as rows say, and what became of those that ran.
-    async fn restore(&self) -> Result<(), Error> {
-        let rows = self
-            .0
-            .store
-            .read(|tx| tx.scan(&CONTAINERS, &SCOPE).collect::<Result<Vec<_>, StoreError>>())?;
-        let known: BTreeSet<String> = rows.iter().map(|(id, _)| id.clone()).collect();
-        self.forget_folders(&known)?;
-        let mut restored = Vec::new();
-        for (id, row) in rows {
-            let container = Arc::new(Container::from_row(&id, &row)?);
-            self.0.containers.write().insert(id, container.clone());
-            restored.push(container);
-        }
-        let running = self.find_running().await;
-        let mut lost = false;
-        for container in &restored {
-            if let Some(pid) = running.get(&container.id) {
-                self.found_running(container, *pid).await;
-            } else if container.was_running() {
-                let ended = self.recorded_end(container);
-                container.set_running_before();
-                lost = true;
-                self.container_ended(container, ended).await;
-            } else if container.is_of_build() {
-                // Below.
-            } else if container.restarts_at_start() {
-                let (engine, container) = (self.clone(), container.clone());
-                task(async move { drop(engine.start(&container).await) });
-            }
-            if container.is_of_build() {
-                // The build that it belonged to has ended with the last process.
-                let (engine, container) = (self.clone(), container.clone());
-                task(async move { drop(engine.remove(&container, true, true).await) });
-            }
-        }
-        if lost || !running.is_empty() {
-            self.refresh_networks().await;
-        }
-        Ok(())
-    }
-
-    /// What the helper says runs. Containers that went with a reset are killed.
-    async fn find_running(&self) -> BTreeMap<String, i32> {
-        let Ok(socket) = client::find(&self.0.run) else { return BTreeMap::new() };
-        let mut helper = self.0.helper.lock().await;
-        let Ok(client) = self.converse(&mut helper, socket).await else { return BTreeMap::new() };
-        let list = client.list().await.unwrap_or_default();
-        let mut found = BTreeMap::new();
-        for running in list {
-            let row = (CONTAINER, running.key.as_str());
-            if self.0.store.read(|tx| tx.exists(&FORGOTTEN, &SCOPE, &row)).unwrap_or(false) {
-                let _ = client.signal(&running.key, libc::SIGKILL).await;
-            }
-            found.insert(running.key, running.pid);
-        }
-        found
-    }
-
-    /// As the helper wrote it down; if it could not, nobody knows.
-    fn recorded_end(&self, container: &Container) -> Ended {
-        let path = self.folder(&container.id).join("exit");
-        let text = std::fs::read_to_string(path).unwrap_or_default();
-        serde_json::from_str(&text).unwrap_or_else(|_| Ended {
-            key: container.id.clone(),
-            code: 255,
-            out_of_memory: false,
-            at_ns: time::now_ns(),
-        })
-    }
-
     /// Folders of containers that are no more.
-    fn forget_folders(&self, known: &BTreeSet<String>) -> Result<(), Error> {
+    pub(crate) fn forget_folders(&self, known: &BTreeSet<String>) -> Result<(), Error> {
         let above = crate::image::open_folder(&self.0.root.join("containers"))?;
         for entry in std::fs::read_dir(self.0.root.join("containers"))? {
             let name = entry?.file_name().to_string_lossy().into_owned();

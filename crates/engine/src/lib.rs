@@ -31,6 +31,7 @@ pub mod names;
 pub mod network;
 pub mod plan;
 mod processes;
+mod recover;
 pub mod remap;
 pub mod rootless;
 mod rows;

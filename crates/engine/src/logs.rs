@@ -9,8 +9,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::inotify;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Seek, SeekFrom};
+use std::io::{BufRead, BufReader};
 use std::mem::MaybeUninit;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::unix::AsyncFd;
@@ -184,22 +185,22 @@ impl Tail {
         }
     }
 
-    /// Lines that came since; over a rotation too.
+    /// Lines that came since; over rotations too.
     fn read_more(&mut self) -> Result<Vec<Line>, Error> {
         let mut lines = self.read_file()?;
-        let rotated = match (&self.file, std::fs::metadata(&self.path)) {
-            (Some(file), Ok(now)) => {
-                use std::os::unix::fs::MetadataExt;
-                file.get_ref().metadata()?.ino() != now.ino()
-            }
-            (None, Ok(_)) => true,
-            _ => false,
+        let own = match &self.file {
+            Some(file) => Some(file.get_ref().metadata()?.ino()),
+            None => None,
         };
-        if rotated {
-            // What was written to the old one in between.
-            lines.extend(self.read_file()?);
+        if std::fs::metadata(&self.path).is_ok_and(|now| Some(now.ino()) == own) {
+            return Ok(lines);
+        }
+        let newer = files(&self.path, own)?;
+        // What was written to the old one in between.
+        lines.extend(self.read_file()?);
+        for file in newer.into_iter().rev() {
             self.partial.clear();
-            self.file = Tail::open(&self.path)?.map(BufReader::new);
+            self.file = Some(BufReader::new(file));
             lines.extend(self.read_file()?);
         }
         Ok(lines)
@@ -218,18 +219,37 @@ impl Tail {
     }
 }
 
+/// The log and what was rotated away from it, down to this one, which is left out. The newest first: who is renamed
+/// meanwhile is met once more, and nothing is passed over.
+fn files(path: &Path, until: Option<u64>) -> Result<Vec<File>, Error> {
+    let mut found: Vec<(u64, File)> = Vec::new();
+    let mut missing = 0;
+    for n in 0..ROTATED_MAX {
+        let older = PathBuf::from(format!("{}.{n}", path.display()));
+        let Some(file) = Tail::open(if n == 0 { path } else { &older })? else {
+            missing += 1;
+            // One may be missing while it is renamed.
+            match missing {
+                1 => continue,
+                _ => break,
+            }
+        };
+        missing = 0;
+        let inode = file.metadata()?.ino();
+        if until == Some(inode) {
+            break;
+        }
+        if found.iter().all(|(one, _)| *one != inode) {
+            found.push((inode, file));
+        }
+    }
+    Ok(found.into_iter().map(|(_, file)| file).collect())
+}
+
 /// What is there already, and the end from which to follow.
 fn past(path: &Path, options: &Options) -> Result<(Vec<Line>, Tail), Error> {
     let mut kept: VecDeque<Line> = VecDeque::new();
     let most = options.tail.unwrap_or(usize::MAX);
-    let mut rotated = Vec::new();
-    for n in 1..ROTATED_MAX {
-        let older = PathBuf::from(format!("{}.{n}", path.display()));
-        match Tail::open(&older)? {
-            Some(file) => rotated.push(file),
-            None => break,
-        }
-    }
     let mut keep = |line: Line| {
         if options.wants(&line) && most > 0 {
             if kept.len() == most {
@@ -238,16 +258,64 @@ fn past(path: &Path, options: &Options) -> Result<(Vec<Line>, Tail), Error> {
             kept.push_back(line);
         }
     };
-    for file in rotated.into_iter().rev() {
+    let mut tail = Tail { path: path.to_owned(), file: None, partial: String::new() };
+    let mut all = files(path, None)?;
+    let newest = if all.is_empty() { None } else { Some(all.remove(0)) };
+    for file in all.into_iter().rev() {
         for line in BufReader::new(file).lines() {
             parse(&line?).into_iter().for_each(&mut keep);
         }
     }
-    let mut tail = Tail { path: path.to_owned(), file: None, partial: String::new() };
-    if let Some(mut file) = Tail::open(path)? {
-        file.seek(SeekFrom::Start(0))?;
-        tail.file = Some(BufReader::new(file));
-        tail.read_file()?.into_iter().for_each(&mut keep);
-    }
+    tail.file = newest.map(BufReader::new);
+    tail.read_file()?.into_iter().for_each(&mut keep);
     Ok((kept.into(), tail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::helper::log_file::{Log, Stream};
+    use crate::helper::protocol::LogFile;
+
+    #[test]
+    fn rotations_between_two_looks() {
+        let folder = std::env::temp_dir().join(format!("logs-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("log");
+        // Two lines go into each.
+        let to = LogFile { path: path.display().to_string(), bytes_max: 200, files_max: 5 };
+        let mut log = Log::open(to).unwrap();
+        let mut said = 0..;
+        let mut say = |count| {
+            for n in said.by_ref().take(count) {
+                log.write(Stream::Out, format!("line {n}\n").as_bytes(), 0);
+            }
+        };
+        let numbers = |lines: Vec<Line>| -> Vec<usize> {
+            lines.iter().map(|line| line.text[5..].trim_end().parse().unwrap()).collect()
+        };
+        let all = Options {
+            stdout: true,
+            stderr: true,
+            follow: true,
+            since_ns: None,
+            until_ns: None,
+            tail: None,
+        };
+        say(5);
+        let (before, mut tail) = past(&path, &all).unwrap();
+        assert_eq!(numbers(before), [0, 1, 2, 3, 4]);
+        for (count, expected) in [(1, 5..6), (6, 6..12), (0, 12..12), (3, 12..15)] {
+            say(count);
+            assert_eq!(numbers(tail.read_more().unwrap()), Vec::from_iter(expected));
+        }
+        // What has gone is gone, and what is left is told.
+        say(40);
+        let left = numbers(tail.read_more().unwrap());
+        assert_eq!(left.last(), Some(&54));
+        let (own, left) = left.split_at(1);
+        let is_whole = left.windows(2).all(|pair| pair[0] + 1 == pair[1]);
+        assert!(own == [15] && left.len() >= 9 && is_whole, "{own:?} {left:?}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 }

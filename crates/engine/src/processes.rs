@@ -356,6 +356,12 @@ pub fn stop(first: i32, stopped: bool) -> rustix::io::Result<()> {
     }
 }
 
+/// Whether a signal has stopped it.
+pub fn is_stopped(pid: i32) -> bool {
+    let stat = read(&format!("/proc/{pid}/stat"));
+    stat.is_some_and(|stat| fields(&stat).and_then(|all| all.first().copied()) == Some("T"))
+}
+
 fn parent(pid: i32) -> Option<i32> {
     fields(&read(&format!("/proc/{pid}/stat"))?)?.get(1)?.parse().ok()
 }

@@ -88,16 +88,16 @@ impl Links {
     }
 
     pub fn index(&mut self, name: &str) -> io::Result<Option<u32>> {
+        let mut message = Message::new(GET_LINK, REQUEST | ACK, &link_head(0, 0, 0));
+        message.text(LINK_NAME, name);
         let mut found = None;
-        self.0.dump(GET_LINK, &link_head(0, 0, 0), |body| {
-            let is_it = attributes(body, LINK_HEAD).iter().any(|(kind, value)| {
-                *kind == LINK_NAME && value.strip_suffix(b"\0") == Some(name.as_bytes())
-            });
-            if is_it {
-                found = body.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
-            }
-        })?;
-        Ok(found)
+        let asked = self.0.get(message, |body| {
+            found = body.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_ne_bytes);
+        });
+        match asked {
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            asked => asked.map(|()| found),
+        }
     }
 
     fn matching(&mut self, is_it: impl Fn(&[(u16, &[u8])]) -> bool) -> io::Result<Vec<Link>> {

@@ -24,6 +24,8 @@ const ANSWER_BYTES: usize = 64 * 1024;
 pub struct Socket {
     fd: OwnedFd,
     sequence: u32,
+    /// For answers.
+    buffer: Vec<u8>,
 }
 
 /// One message, while it is written.
@@ -94,7 +96,7 @@ impl Socket {
         let fd = crate::at_home(|| {
             Ok(socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?)
         })?;
-        Ok(Socket { fd, sequence: 1 })
+        Ok(Socket { fd, sequence: 1, buffer: vec![0; ANSWER_BYTES] })
     }
 
     /// Sends one message and waits until it is done.
@@ -139,14 +141,40 @@ impl Socket {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Asks for a list; each item's body is given to `each`.
-    pub fn dump(&mut self, kind: u16, head: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
-        let mut message = Message::new(kind, REQUEST | DUMP, head);
+    fn send(&mut self, mut message: Message) -> io::Result<()> {
         self.sequence += 1;
         let length = message.0.len() as u32;
         message.0[..4].copy_from_slice(&length.to_ne_bytes());
         message.0[8..12].copy_from_slice(&self.sequence.to_ne_bytes());
         send(&self.fd, &message.0, SendFlags::empty())?;
+        Ok(())
+    }
+
+    /// Asks for one thing, with a message that wants to be acknowledged; its body is given to `found`.
+    pub fn get(&mut self, message: Message, mut found: impl FnMut(&[u8])) -> io::Result<()> {
+        self.send(message)?;
+        let mut done = None;
+        while done.is_none() {
+            self.receive(|kind, _, body| {
+                match kind {
+                    ERROR => {
+                        let code = body.get(..4).and_then(|code| code.try_into().ok());
+                        done = Some(code.map_or(0, i32::from_ne_bytes));
+                    }
+                    _ => found(body),
+                }
+                true
+            })?;
+        }
+        match done {
+            Some(code) if code != 0 => Err(Errno::from_raw_os_error(-code).into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks for a list; each item's body is given to `each`.
+    pub fn dump(&mut self, kind: u16, head: &[u8], mut each: impl FnMut(&[u8])) -> io::Result<()> {
+        self.send(Message::new(kind, REQUEST | DUMP, head))?;
         let mut is_done = false;
         while !is_done {
             self.receive(|kind, _, body| {
@@ -162,9 +190,8 @@ impl Socket {
 
     /// One datagram, message by message: kind, sequence, body.
     fn receive(&mut self, mut each: impl FnMut(u16, u32, &[u8]) -> bool) -> io::Result<()> {
-        let mut buffer = vec![0; ANSWER_BYTES];
-        let (received, _) = recv(&self.fd, &mut buffer[..], RecvFlags::empty())?;
-        let mut rest = &buffer[..received];
+        let (received, _) = recv(&self.fd, &mut self.buffer[..], RecvFlags::empty())?;
+        let mut rest = &self.buffer[..received];
         while rest.len() >= HEADER {
             let word = |at: usize| {
                 u32::from_ne_bytes([rest[at], rest[at + 1], rest[at + 2], rest[at + 3]])

@@ -193,6 +193,12 @@ impl Container {
         matches!(self.state().status, Status::Running | Status::Paused)
     }
 
+    /// Neither running nor about to.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let state = self.state();
+        !state.starting && !matches!(state.status, Status::Running | Status::Paused)
+    }
+
     /// By its row: started, and no end written down since.
     pub(crate) fn was_running(&self) -> bool {
         let state = self.state();

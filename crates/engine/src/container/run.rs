@@ -87,8 +87,12 @@ impl Engine {
         let mut held =
             joined.ports.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>()?;
         let (engine, own) = (self.clone(), container.clone());
-        let prepared =
-            blocking(move || engine.prepare(engine.wanted(&own, joined, space)?)).await?;
+        let prepared = blocking(move || {
+            let prepared = engine.prepare(engine.wanted(&own, joined, space)?)?;
+            engine.note_start(&own)?;
+            Ok(prepared)
+        })
+        .await?;
         let Prepared { plan, fds, cgroups } = prepared;
         let client = self.helper().await?;
         let config = &container.config;
@@ -332,6 +336,16 @@ impl Engine {
         changed.map_err(|error| {
             Error::failed(format!("cannot pause container {}: {error}", container.id))
         })
+    }
+
+    /// Whether it was paused, as the kernel says.
+    pub(crate) fn is_frozen(&self, container: &Container) -> bool {
+        let folders: Vec<String> =
+            self.0.hierarchies.folders(&container.id).into_values().collect();
+        match folders.is_empty() {
+            true => crate::processes::is_stopped(container.state().pid),
+            false => cgroup::is_frozen(&folders),
+        }
     }
 
     /// What is paused takes no signals.

@@ -10,6 +10,7 @@ use crate::sys::{mounts, pass, raw};
 use parking_lot::Mutex;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, fstat, memfd_create, openat};
+use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::collections::BTreeMap;
 use std::io;
@@ -30,15 +31,18 @@ pub struct Client {
     version: u32,
 }
 
-/// Finds the helper that runs, whose folder this is.
-pub fn find(folder: &Path) -> io::Result<OwnedFd> {
+/// Finds the helper that runs, whose folder this is; `None` if there is none. One that does not answer is there.
+pub fn find(folder: &Path) -> io::Result<Option<OwnedFd>> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
     // The path of a socket may have 107 bytes, that of a data folder more.
     let dir = openat(CWD, folder, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
     let path = format!("/proc/self/fd/{}/{SOCKET}", dir.as_raw_fd());
-    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
-    Ok(socket)
+    match rustix::net::connect(&socket, &SocketAddrUnix::new(path)?) {
+        Ok(()) => Ok(Some(socket)),
+        Err(Errno::NOENT | Errno::CONNREFUSED) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Starts a helper, of the same program as this process. It holds the claim, which it gets as what it
@@ -111,7 +115,8 @@ impl Client {
             *waiting.lock() = None;
         });
         match client.ask(Ask::Hello { version: VERSION, ends_with }, &[]).await? {
-            Answer::Hello { version, .. } if version <= VERSION => {
+            // One that is newer knows by our version what we understand.
+            Answer::Hello { version, .. } => {
                 client.version = version;
                 Ok((client, ends))
             }
@@ -244,7 +249,15 @@ async fn hear(
             Err(_) => continue,
         };
         let Some((length, _)) = received else { return Ok(()) };
-        match serde_json::from_slice::<Say>(&buffer[..length])? {
+        let say = match serde_json::from_slice::<Say>(&buffer[..length]) {
+            Ok(say) => say,
+            Err(error) => {
+                // From a helper that is newer than we are.
+                tracing::warn!(%error, "a word of the containers helper is not understood");
+                continue;
+            }
+        };
+        match say {
             Say::Answer { id, answer } => {
                 if let Some(waiting) = &*waiting.lock()
                     && let Some(asked) = waiting.get(&id)

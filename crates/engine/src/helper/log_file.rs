@@ -80,10 +80,14 @@ impl Log {
         if self.to.bytes_max > 0 && self.written + length > self.to.bytes_max && self.written > 0 {
             self.rotate();
         }
-        if let Some(file) = &mut self.file
-            && file.write_all(&self.line).is_ok()
-        {
-            self.written += length;
+        let Some(file) = &mut self.file else { return };
+        match file.write_all(&self.line) {
+            Ok(()) => self.written += length,
+            // Half a line would take the next one with it.
+            Err(_) if file.metadata().is_ok_and(|now| now.len() > self.written) => {
+                let _ = rustix::fs::ftruncate(&*file, self.written);
+            }
+            Err(_) => {}
         }
     }
 

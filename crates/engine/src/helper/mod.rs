@@ -6,7 +6,7 @@
 
 pub mod client;
 mod end;
-mod log_file;
+pub(crate) mod log_file;
 mod outlet;
 mod program;
 pub mod protocol;

@@ -161,7 +161,6 @@ impl Program {
         }
     }
 
-    /// All is over: the log is closed, the end written down, the control groups removed.
     /// Kills what its container has left; gives whether there was anything.
     pub fn kill_rest(&self) -> bool {
         if !self.shares_pids {
@@ -178,6 +177,7 @@ impl Program {
         !rest.is_empty()
     }
 
+    /// All is over: the log is closed, the end written down, the control groups removed.
     pub fn finish(&mut self) -> Ended {
         let (code, at_ns) = self.end.unwrap_or((255, 0));
         if let Some(log) = &mut self.log {

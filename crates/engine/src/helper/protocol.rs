@@ -2,7 +2,8 @@
 //!
 //! The helper is often older than the engine that talks to it, since it lives on while the engine is
 //! replaced. So fields are only ever added, with a default; what a helper does not know it answers
-//! with [`Answer::Failed`]; and [`VERSION`] says what the engine may ask for.
+//! with [`Answer::Failed`]; and [`VERSION`] says what the engine may ask for. Where an older engine was put
+//! back the helper is the newer one: then it says nothing that came after the engine's version.
 
 use serde::{Deserialize, Serialize};
 

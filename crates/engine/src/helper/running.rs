@@ -124,7 +124,8 @@ impl Server {
         start: &Start,
         mut fds: Vec<OwnedFd>,
     ) -> Result<(), String> {
-        if fds.len() != 1 + start.plan_fds + start.held_fds + start.outlets.len() {
+        let named = [1, start.plan_fds, start.held_fds, start.outlets.len()];
+        if fds.len() != named.into_iter().fold(0, usize::saturating_add) {
             return Err("the descriptors do not fit the request".to_owned());
         }
         if self.by_key.contains_key(&start.key) {
@@ -412,7 +413,9 @@ impl Server {
         let mut drop_it = [0u8; 128];
         while rustix::io::read(&self.signals, &mut drop_it).is_ok_and(|n| n > 0) {}
         while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-            let found = self.programs.iter_mut().find(|(_, program)| program.pid == pid);
+            // The number of one that was buried already may be another's by now.
+            let is_it = |program: &Program| program.pid == pid && program.end.is_none();
+            let found = self.programs.iter_mut().find(|(_, program)| is_it(program));
             let Some((id, program)) = found else { continue };
             let id = *id;
             program.end = Some((crate::sys::process::exit_code(status), time::now_ns()));
@@ -427,11 +430,12 @@ impl Server {
         over.into_iter().for_each(|id| self.finish_if_over(id));
     }
 
-    /// Reads what the program has written before its end.
+    /// Reads what the program has written before its end. No more than a pipe holds: another process may write on.
     fn drain(&mut self, id: u64) {
         let mut buffer = std::mem::take(&mut self.buffer);
         for stream in [Stream::Out, Stream::Err] {
-            while let Some(program) = self.programs.get_mut(&id) {
+            for _ in 0..DRAIN_READS_MAX {
+                let Some(program) = self.programs.get_mut(&id) else { break };
                 if program.is_slow() || program.read(stream, &mut buffer, time::now_ns()).is_err() {
                     break;
                 }
@@ -484,6 +488,9 @@ impl Server {
         }
     }
 }
+
+/// Each of 64 KiB; the kernel lets nobody but root have a pipe of more than a MiB.
+const DRAIN_READS_MAX: usize = 16;
 
 const PID_NAMESPACE: rustix::thread::LinkNameSpaceType =
     rustix::thread::LinkNameSpaceType::ProcessID;

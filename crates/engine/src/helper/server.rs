@@ -170,8 +170,9 @@ impl Server {
             }
             self.finish_late();
         }
-        let _ = rustix::fs::unlink(SOCKET);
+        // As soon as nobody finds the socket another helper may take the place.
         let _ = rustix::fs::unlink(PROCESS);
+        let _ = rustix::fs::unlink(SOCKET);
         if let Some(mark) = &self.takes_down {
             // An engine that ended well has taken it away itself.
             let _ = claim::clear(mark, &[]);

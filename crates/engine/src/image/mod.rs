@@ -443,10 +443,11 @@ impl Images {
         })
     }
 
-    /// The size of all layers together, each once.
+    /// The size of all layers together, each once, and of what was copied of them for containers to begin with.
     pub fn layers_size(&self) -> Result<u64, Error> {
+        let copied = crate::container::folder_bytes(&self.flat);
         self.store.read(|tx| {
-            let mut sum = 0;
+            let mut sum = copied;
             for entry in tx.scan(&LAYERS, &SCOPE) {
                 sum += entry?.1.size;
             }

@@ -35,6 +35,11 @@ pub(super) struct Six {
     pub gateway: Ipv6Addr,
 }
 
+/// Says what of it failed.
+fn at<T>(what: impl std::fmt::Display, done: std::io::Result<T>) -> std::io::Result<T> {
+    done.map_err(|error| std::io::Error::new(error.kind(), format!("{what}: {error}")))
+}
+
 impl Endpoint {
     /// Makes the pair and sets up its inner end.
     pub fn plug(
@@ -45,25 +50,29 @@ impl Endpoint {
         name: &str,
         leads_out: bool,
     ) -> std::io::Result<()> {
-        let bridge = outside.index(&self.bridge)?.ok_or(std::io::ErrorKind::NotFound)?;
-        outside.new_pair(&self.name, bridge, name, self.mac, namespace, self.mtu)?;
-        let index = inside.index(name)?.ok_or(std::io::ErrorKind::NotFound)?;
-        inside.set_up(index)?;
-        inside.add_address(index, self.address, &self.subnet)?;
+        let none = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        let bridge = outside.index(&self.bridge).and_then(|found| found.ok_or_else(none));
+        let bridge = at(&self.bridge, bridge)?;
+        let pair = outside.new_pair(&self.name, bridge, name, self.mac, namespace, self.mtu);
+        at(format_args!("link {} to {name}", self.name), pair)?;
+        let index = at(name, inside.index(name).and_then(|found| found.ok_or_else(none)))?;
+        at(name, inside.set_up(index))?;
+        at(self.address, inside.add_address(index, self.address, &self.subnet))?;
         for address in &self.link_local {
             if let Some(whole) = Subnet::new(Ipv4Addr::new(169, 254, 0, 0), 16) {
-                inside.add_address(index, *address, &whole)?;
+                at(address, inside.add_address(index, *address, &whole))?;
             }
         }
         if let Some(six) = &self.six {
             let path = format!("net/ipv6/conf/{name}/disable_ipv6");
             let _ = super::sysctl(&path, "0");
-            inside.add_address_six(index, six.address, &six.subnet)?;
+            at(six.address, inside.add_address_six(index, six.address, &six.subnet))?;
         }
         if leads_out && !self.is_internal {
-            inside.add_default_route(self.gateway)?;
+            at(format_args!("route by {}", self.gateway), inside.add_default_route(self.gateway))?;
             if let Some(six) = &self.six {
-                inside.add_default_route_six(six.gateway)?;
+                let routed = inside.add_default_route_six(six.gateway);
+                at(format_args!("route by {}", six.gateway), routed)?;
             }
         }
         Ok(())

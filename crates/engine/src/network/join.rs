@@ -6,7 +6,7 @@ use super::ports::{self, Place, Ports, Spliced};
 use super::resolver::{self, Sockets};
 use super::{BRIDGE, Network, Networks};
 use crate::config::{EndpointSettings, HostConfig};
-use crate::container::Container;
+use crate::container::{Container, Status};
 use crate::engine::{Engine, blocking, task};
 use crate::error::Error;
 use crate::launch::list;
@@ -207,10 +207,11 @@ impl Engine {
     pub(crate) async fn found_running(&self, container: &Arc<Container>, pid: i32) {
         {
             let mut state = container.state();
-            state.status = crate::container::Status::Running;
             state.pid = pid;
             state.run += 1;
         }
+        let is_frozen = self.is_frozen(container);
+        container.state().status = if is_frozen { Status::Paused } else { Status::Running };
         container.advance(|progress| progress.is_running = true);
         self.begin_health(container);
         let endpoints = container.state().endpoints.clone();
@@ -433,15 +434,19 @@ impl Networks {
     pub(super) fn leave<'a>(
         &self,
         id: &str,
-        endpoints: impl Iterator<Item = &'a EndpointSettings>,
+        endpoints: impl Iterator<Item = &'a EndpointSettings> + Clone,
         published: bool,
     ) {
-        let _kernel = self.0.kernel.lock();
-        let mut links = Links::open().ok();
-        for endpoint in endpoints.filter(|endpoint| !endpoint.endpoint_id.is_empty()) {
-            if let Some(links) = &mut links {
+        let endpoints = endpoints.filter(|endpoint| !endpoint.endpoint_id.is_empty());
+        // Without the lock: until the kernel has forgotten a link takes it so long as a whole start, and nobody
+        // else means this one.
+        if let Ok(mut links) = Links::open() {
+            for endpoint in endpoints.clone() {
                 let _ = links.delete(&link_name(&endpoint.endpoint_id));
             }
+        }
+        let _kernel = self.0.kernel.lock();
+        for endpoint in endpoints {
             let mut state = self.0.state.lock();
             for address in addresses(endpoint) {
                 let key = (endpoint.network_id.clone(), address);
@@ -542,9 +547,10 @@ impl super::State {
     }
 }
 
-/// Of the end on this machine: 15 characters at most.
+/// Of the end on this machine: 15 characters at most, all of them used, since every engine of the machine
+/// draws from the same names.
 pub(super) fn link_name(endpoint_id: &str) -> String {
-    format!("veth{}", &endpoint_id[..7.min(endpoint_id.len())])
+    format!("veth{}", &endpoint_id[..11.min(endpoint_id.len())])
 }
 
 /// With loopback, a link into each network, and where names are asked for.

@@ -1,0 +1,198 @@
+"""Engine and helper lose each other at every wrong moment: what runs is found again as it is, and what ended is
+known as it ended."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+from containers import Engine
+from deadline import wait_until
+
+pytestmark = pytest.mark.unkilled
+SLEEP = ("busybox", "sleep", "1000")
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = Engine(tmp_path).start()
+    engine.bootstrap()
+    yield engine
+    engine.close()
+
+
+def helpers_socket(engine):
+    """A path to it that is short enough; and what holds that path."""
+    folder = os.open(os.path.join(engine.cloud.data, "run"), os.O_PATH)
+    return folder, f"/proc/self/fd/{folder}/helper.sock"
+
+
+def waits_for(helper):
+    """Whether a message lies in one of the sockets of a process that does not read."""
+    own = set()
+    for fd in os.listdir(f"/proc/{helper}/fd"):
+        found = re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{helper}/fd/{fd}"))
+        own |= {found[1]} if found else set()
+    listed = subprocess.run(["ss", "-xnH"], check=True, capture_output=True, text=True).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    return any(row[0] == "u_seq" and row[2] != "0" and own & set(row) for row in rows)
+
+
+def start_unseen(engine, name):
+    """The helper starts it when its engine is dead, which has heard no answer."""
+    helper = engine.helper()
+    os.kill(helper, signal.SIGSTOP)
+    try:
+        asking = subprocess.Popen(["docker", "start", name], env=engine.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(lambda: waits_for(helper), "the helper is asked")
+        engine.cloud.kill()
+    finally:
+        os.kill(helper, signal.SIGCONT)
+    asking.wait(timeout=30)
+
+
+def test_a_start_that_nobody_wrote_down(engine):
+    engine.docker("run", "-d", *SLEEP)
+    engine.docker("network", "create", "own")
+    engine.docker("create", "--name", "runs", "--network", "own", "-p", "127.0.0.1::80", *SLEEP)
+    start_unseen(engine, "runs")
+    engine.cloud.start()
+    engine.wait_for("runs", "running")
+    found = engine.inspect("runs")
+    address = found["NetworkSettings"]["Networks"]["own"]["IPAddress"]
+    assert address and address in engine.docker("exec", "runs", "ip", "addr", "show", "eth0")
+    assert found["NetworkSettings"]["Ports"]["80/tcp"] and found["State"]["StartedAt"] > found["Created"]
+    # Its name is answered, and what it has nobody else gets.
+    engine.docker("exec", "runs", "nslookup", "runs", "127.0.0.11")
+    other = engine.docker("run", "-d", "--network", "own", *SLEEP)
+    assert engine.inspect(other)["NetworkSettings"]["Networks"]["own"]["IPAddress"] != address
+    engine.docker("stop", "-t", "0", "runs")
+    assert engine.inspect("runs")["State"]["ExitCode"] == 137
+
+
+def test_an_end_of_a_start_that_nobody_wrote_down(engine):
+    engine.docker("run", "-d", *SLEEP)
+    one = engine.docker("create", "--name", "ends", "busybox", "sh", "-c", "echo said; exit 7")
+    start_unseen(engine, "ends")
+    exit_file = os.path.join(engine.cloud.data, "engine", "containers", one, "exit")
+    wait_until(lambda: os.path.exists(exit_file), "it has ended")
+    engine.cloud.start()
+    state = engine.inspect("ends")["State"]
+    assert (state["Status"], state["ExitCode"]) == ("exited", 7)
+    assert "0001-01-01T00:00:00Z" < state["StartedAt"] <= state["FinishedAt"]
+    assert engine.docker("logs", "ends") == "said"
+
+
+def test_the_helper_lets_its_engine_go(engine):
+    """As it does with one that does not read. They are still one another's."""
+    engine.docker("run", "-d", "--name", "runs", *SLEEP)
+    engine.docker("run", "-d", "--name", "ends", "busybox", "sh", "-c", "while [ ! -e /end ]; do usleep 1000; done; exit 5")
+    pids = {name: engine.inspect(name)["State"]["Pid"] for name in ("runs", "ends")}
+    folder, path = helpers_socket(engine)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as stranger:
+        stranger.connect(path)
+        # Which is let go in its turn when the engine comes back.
+        stranger.settimeout(20)
+        assert stranger.recv(100) == b""
+    os.close(folder)
+    assert engine.docker("exec", "runs", "echo", "x") == "x"
+    for name, pid in pids.items():
+        state = engine.inspect(name)["State"]
+        assert (state["Status"], state["Pid"]) == ("running", pid)
+    with open(f"/proc/{pids['ends']}/root/end", "w", encoding="ascii"):
+        pass
+    assert engine.docker("wait", "ends") == "5"
+
+
+def test_the_helper_is_killed(engine):
+    engine.docker("run", "-d", "--name", "dies", *SLEEP)
+    os.kill(engine.helper(), signal.SIGKILL)
+    engine.wait_for("dies", "exited")
+    assert engine.inspect("dies")["State"]["ExitCode"] == 137
+    engine.docker("start", "dies")
+    assert engine.docker("exec", "dies", "echo", "x") == "x"
+
+
+def test_paused_stays_paused(engine):
+    engine.docker("run", "-d", "--name", "paused", *SLEEP)
+    engine.docker("run", "-d", "--name", "not", *SLEEP)
+    engine.docker("pause", "paused")
+    engine.cloud.kill()
+    engine.cloud.start()
+    assert engine.inspect("paused")["State"]["Status"] == "paused"
+    assert engine.inspect("not")["State"]["Status"] == "running"
+    engine.docker("pause", "paused", code=1)
+    assert "already paused" in engine.stderr
+    engine.docker("unpause", "paused")
+    assert engine.docker("exec", "paused", "echo", "x") == "x"
+
+
+def test_an_end_between_two_words_of_a_newer_helper(tmp_path):
+    """It is of a later version, says a thing that is not understood, and a container ends right after it was listed."""
+    engine = Engine(tmp_path).start()
+    engine.bootstrap()
+    one = engine.docker("run", "-d", "--name", "one", *SLEEP)
+    helper = engine.helper()
+    engine.cloud.kill()
+    os.kill(helper, signal.SIGKILL)
+    wait_until(lambda: engine.helper() is None, "the helper is dead")
+    folder, path = helpers_socket(engine)
+    os.unlink(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+        listener.bind(path)
+        listener.listen(1)
+        thread = threading.Thread(target=be_helper, args=(listener, one))
+        thread.start()
+        engine.cloud.start()
+        engine.wait_for("one", "exited")
+        assert engine.inspect("one")["State"]["ExitCode"] == 7
+        engine.cloud.kill()
+        thread.join(timeout=20)
+    os.close(folder)
+    engine.cloud.start()
+    engine.close()
+
+
+def be_helper(listener, key):
+    """To every engine that comes, until one has said something."""
+    was_asked = False
+    while not was_asked:
+        connection, _ = listener.accept()
+        was_asked = converse(connection, key)
+
+
+def converse(connection, key):
+    was_asked = False
+    with connection:
+        def answer(number, what):
+            connection.send(json.dumps({"Answer": {"id": number, "answer": what}}).encode())
+
+        while words := connection.recv(65536):
+            was_asked = True
+            asked = json.loads(words)
+            number = asked["id"]
+            if asked["ask"] == "List":
+                running = [{"key": key, "pid": os.getpid(), "started_ns": 1, "of_later": [1]}]
+                answer(number, {"List": {"running": running}})
+                answer(number, {"List": {"running": []}})
+                connection.send(json.dumps({"OfLater": {"key": key}}).encode())
+                ended = {"key": key, "code": 7, "out_of_memory": False, "at_ns": 2}
+                connection.send(json.dumps({"Ended": ended}).encode())
+            elif "Hello" in asked["ask"]:
+                answer(number, {"Hello": {"version": 99, "pid": os.getpid()}})
+            else:
+                answer(number, {"Failed": {"text": "not now"}})
+    return was_asked
+
+
+def test_who_writes_for_ever_holds_up_nobody(engine):
+    """What was started in a container ends, and what that has left writes on."""
+    engine.docker("run", "-d", "--name", "loud", *SLEEP)
+    engine.docker("exec", "-d", "loud", "sh", "-c", "yes & yes & yes & exit 3")
+    done = subprocess.run(["docker", "run", "--rm", "busybox", "echo", "x"], env=engine.env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "x\n", done.stderr
