@@ -150,6 +150,23 @@ def test_huge_requests(account, table, what):
     assert memory_kb(account.cloud.pid, "VmRSS") - before < 200 * 1024
 
 
+def test_an_update_that_would_make_gigabytes(account, table):
+    """Each of so many places would have as much again."""
+    values = {":l": {"L": [{"S": "x" * 1_900_000}]}}
+    bodies = {
+        "UpdateItem": {"TableName": table, "Key": {"p": {"S": "there"}}, "ExpressionAttributeValues": values,
+                       "UpdateExpression": "SET " + ",".join(f"a{n}=list_append(:l,:l)" for n in range(150))},
+        "ExecuteStatement": {"Statement": f"UPDATE \"{table}\" " + " ".join(f"SET a{n}=list_append(?,?)" for n in range(3))
+                             + " WHERE p='there'", "Parameters": [{"L": [{"S": "x" * 2_500_000}]}] * 6},
+    }
+    for operation, body in bodies.items():
+        before = memory_kb(account.cloud.pid, "VmRSS")
+        status, code, message, _ = call(account, operation, body)
+        assert (status, code) == (400, "ValidationException"), message
+        assert "exceeded the maximum allowed size" in message, message
+        assert memory_kb(account.cloud.pid, "VmRSS") - before < 200 * 1024
+
+
 def test_a_body_that_is_too_large(account, table):
     body = ('{"TableName":"%s","Item":{"p":{"S":"k"},"x":{"S":"' % table).encode() + b"y" * (17 << 20) + b'"}}}'
     before = memory_kb(account.cloud.pid, "VmRSS")

@@ -9,5 +9,6 @@ pub const REQUEST_HEADERS_MAX: usize = 256;
 pub const REQUEST_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Nesting of JSON, CBOR or XML in a request.
 pub const NESTING_MAX: usize = 128;
-/// Bytes written in one transaction.
-pub const TRANSACTION_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// Bytes written in one transaction: the largest change of one item of DynamoDB with its entries in 25 indexes,
+/// its images and its past, and less than a segment of the log.
+pub const TRANSACTION_BYTES_MAX: usize = 14 * 1024 * 1024;

@@ -36,7 +36,7 @@ pub use keys::{KeyCondition, KeyTest, key_conditions};
 pub use parse::{condition, projection, update};
 pub use projection::overlap;
 pub use scope::Scope;
-pub use update::{Updated, check_update};
+pub use update::{TOO_LARGE, Updated, check_update};
 
 /// Levels of parentheses, negations and functions.
 pub const DEPTH_MAX: usize = 150;

@@ -10,6 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 type Result<T> = std::result::Result<T, String>;
 
+/// Names and values of one expression together.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html>
+const VARIABLES_BYTES_MAX: usize = 2 * 1024 * 1024;
+
 /// `ExpressionAttributeNames` and `ExpressionAttributeValues`, and which of them were used.
 #[derive(Debug)]
 pub struct Scope<'r> {
@@ -25,6 +29,15 @@ impl<'r> Scope<'r> {
         names: Option<&'r BTreeMap<String, String>>,
         values: Option<&'r Item>,
     ) -> Result<Scope<'r>> {
+        let name_bytes = |names: &BTreeMap<String, String>| {
+            names.iter().map(|(key, name)| key.len() + name.len()).sum::<usize>()
+        };
+        let bytes = names.map_or(0, name_bytes) + values.map_or(0, |values| values.bytes().len());
+        if bytes > VARIABLES_BYTES_MAX {
+            return Err(format!(
+                "The total size of ExpressionAttributeNames and ExpressionAttributeValues has exceeded the maximum allowed size of {VARIABLES_BYTES_MAX} bytes"
+            ));
+        }
         if let Some(names) = names {
             if names.is_empty() {
                 return Err("ExpressionAttributeNames must not be empty".into());

@@ -495,3 +495,54 @@ fn a_short_fuzz() {
         crate::fuzz::fuzz_expression(&data);
     }
 }
+
+/// An item with one attribute.
+fn item_of(name: &str, value: &str) -> Item {
+    item(&format!(r#"{{"{name}":{value}}}"#))
+}
+
+fn updated(text: &str, values: &Item, old: &Item) -> Result<Bytes, String> {
+    let mut update = update(text)?;
+    Scope::new(None, Some(values))?.update(&mut update)?;
+    update.apply(old.bytes()).map(|updated| updated.item)
+}
+
+fn nested(levels: usize) -> String {
+    format!(r#"{}{{"S":"x"}}{}"#, r#"{"L":["#.repeat(levels), "]}".repeat(levels))
+}
+
+#[test]
+fn updates_make_nothing_too_large_and_nothing_too_deep() {
+    let old = item_of("a", r#"{"M":{"b":{"S":"x"}}}"#);
+    let list = item_of(":l", &format!(r#"{{"L":[{{"S":"{}"}}]}}"#, "x".repeat(300_000)));
+    let twice = updated("SET c = list_append(:l, :l)", &list, &old);
+    assert_eq!(twice.unwrap_err(), crate::TOO_LARGE);
+    assert_eq!(updated("SET c = :l, d = :l", &list, &old).unwrap_err(), crate::TOO_LARGE);
+    assert!(updated("SET c = :l", &list, &old).is_ok());
+    let deep = item_of(":d", &nested(31));
+    assert!(updated("SET c = :d", &deep, &old).is_ok());
+    assert_eq!(updated("SET a.c = :d", &deep, &old).unwrap_err(), item::TOO_DEEP);
+    assert!(updated("SET a.c = :d", &item_of(":d", &nested(30)), &old).is_ok());
+    let many = item_of(":v", &format!(r#"{{"S":"{}"}}"#, "x".repeat(2_100_000)));
+    assert!(updated("SET c = :v", &many, &old).unwrap_err().contains("2097152"));
+}
+
+/// Each of these takes minutes where the work grows with the product of both sides.
+#[test]
+fn long_values_are_looked_through_quickly() {
+    let text = format!(r#"{{"S":"{}"}}"#, "a".repeat(390_000));
+    let part = format!(r#"{{"S":"{}b"}}"#, "a".repeat(195_000));
+    let all = vec!["contains(t, :v)"; 60].join(" OR ");
+    let (old, values) = (item_of("t", &text), item_of(":v", &part));
+    let mut parsed = condition(&all).unwrap();
+    Scope::new(None, Some(&values)).unwrap().condition(&mut parsed).unwrap();
+    assert!(!parsed.holds(old.map()));
+    let numbers = |from: u32| {
+        let all: Vec<String> = (from..from + 60_000).map(|n| format!("\"{n}\"")).collect();
+        format!(r#"{{"SS":[{}]}}"#, all.join(","))
+    };
+    let (old, values) = (item_of("s", &numbers(100_000)), item_of(":s", &numbers(130_000)));
+    let new = updated("DELETE s :s", &values, &old).unwrap();
+    let left = Map::of(&new).get("s").unwrap().members().count();
+    assert_eq!(left, 30_000);
+}

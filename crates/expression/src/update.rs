@@ -3,8 +3,11 @@
 use crate::ast::{Action, Function, Operand, Path, Projection, SetValue, Step, Update};
 use crate::evaluate::look;
 use bytes::Bytes;
-use item::{Kind, Map, Node, Value, list, number, number_value, set};
-use std::collections::BTreeMap;
+use item::{
+    ITEM_BYTES_MAX, Kind, MAP_DEPTH_MAX, Map, Node, TOO_DEEP, Value, list, number, number_value,
+    set,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 type Result<T> = std::result::Result<T, String>;
 
@@ -12,6 +15,11 @@ const NO_PLACE: &str = "The document path provided in the update expression is i
 const WRONG_TYPE: &str = "An operand in the update expression has an incorrect data type";
 const MISSING: &str =
     "The provided expression refers to an attribute that does not exist in the item";
+
+/// What an update that makes too much of an item is told.
+pub const TOO_LARGE: &str = "Item size to update has exceeded the maximum allowed size";
+/// No value that an item can have is encoded in more.
+const MADE_BYTES_MAX: usize = 4 * ITEM_BYTES_MAX;
 
 /// An item after an update.
 #[derive(Clone, Debug)]
@@ -46,8 +54,21 @@ impl Update {
     pub fn apply(&self, item: &Bytes) -> Result<Updated> {
         let before = Map::of(item);
         let mut changes = Vec::with_capacity(self.actions.len());
+        let mut put_bytes = 0;
         for action in &self.actions {
-            changes.push((action.path(), change(before, action)?));
+            let change = change(before, action)?;
+            if let Change::Put(value) = &change {
+                let value = view(value)?;
+                // All that is put stays in the item: what is too large is refused before it is put together.
+                put_bytes += value.size();
+                if put_bytes > ITEM_BYTES_MAX {
+                    return Err(TOO_LARGE.to_owned());
+                }
+                if action.path().0.len() - 1 + value.levels() >= MAP_DEPTH_MAX {
+                    return Err(TOO_DEEP.to_owned());
+                }
+            }
+            changes.push((action.path(), change));
         }
         // Removals last and from the end of lists, so that indexes mean what they meant.
         changes.sort_by(|(a, x), (b, y)| match (x, y) {
@@ -112,6 +133,9 @@ fn evaluate(item: Map<'_>, operand: &Operand) -> Result<Bytes> {
                 if a.kind() != Kind::L || b.kind() != Kind::L {
                     return Err(WRONG_TYPE.to_owned());
                 }
+                if a.bytes().len() + b.bytes().len() > MADE_BYTES_MAX {
+                    return Err(TOO_LARGE.to_owned());
+                }
                 Ok(list(a.items().chain(b.items()).map(Value::bytes)).into())
             }
             _ => Err(WRONG_TYPE.to_owned()),
@@ -159,7 +183,7 @@ fn delete(old: Value<'_>, less: Value<'_>) -> Result<Change> {
     if old.kind() != less.kind() || !old.kind().is_set() {
         return Err(WRONG_TYPE.to_owned());
     }
-    let gone: Vec<&[u8]> = less.members().collect();
+    let gone: BTreeSet<&[u8]> = less.members().collect();
     let mut left = old.members().filter(|member| !gone.contains(member)).peekable();
     if left.peek().is_none() {
         return Ok(Change::Remove);

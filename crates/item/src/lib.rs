@@ -23,8 +23,8 @@ mod value;
 mod tests;
 
 pub use build::{Builder, binary, boolean, list, map, null, number_value, set, string};
-pub use json::{Attribute, Item, MAP_DEPTH_MAX};
+pub use json::{Attribute, Item, MAP_DEPTH_MAX, TOO_DEEP};
 pub use key::{read_key, write_key, write_key_prefix};
-pub use size::item_size;
+pub use size::{ITEM_BYTES_MAX, item_size};
 pub use tree::Node;
 pub use value::{Kind, Map, Value, compare};

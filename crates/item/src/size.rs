@@ -8,6 +8,9 @@ use crate::value::{Kind, Map, Value};
 const DOCUMENT: usize = 3;
 const ELEMENT: usize = 1;
 
+/// What an item may count for at most.
+pub const ITEM_BYTES_MAX: usize = 400 * 1024;
+
 /// Names and values of an item.
 pub fn item_size(item: Map<'_>) -> usize {
     item.iter().map(|(name, value)| name.len() + value.size()).sum()
@@ -30,6 +33,15 @@ impl Value<'_> {
                 let each = |(name, value): (&str, Value<'_>)| ELEMENT + name.len() + value.size();
                 DOCUMENT + entries.iter().map(each).sum::<usize>()
             }
+        }
+    }
+
+    /// How many lists and maps stand within each other here.
+    pub fn levels(self) -> usize {
+        match self.kind() {
+            Kind::L => 1 + self.items().map(Value::levels).max().unwrap_or(0),
+            Kind::M => 1 + self.map().iter().map(|(_, value)| value.levels()).max().unwrap_or(0),
+            _ => 0,
         }
     }
 }

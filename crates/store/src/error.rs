@@ -54,7 +54,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StoreError::TransactionTooLarge => {
-                f.write_str("the transaction writes more than 10 MiB; split it")
+                f.write_str("the transaction writes more than 14 MiB; split it")
             }
             StoreError::Busy => f.write_str("the store has too much to write; try again"),
             StoreError::Full => f.write_str("the disk is nearly full; delete something first"),

@@ -23,6 +23,7 @@ use crate::signal::Signal;
 use crate::space::{Reserve, Space};
 use crate::turn::{Turn, Turns};
 use crate::tx::{Tx, WholeTables};
+use base::limits::TRANSACTION_BYTES_MAX;
 use base::{Clock, Entropy, Timestamp};
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -491,6 +492,10 @@ impl Shared {
     }
 
     fn commit(&self, writer: &mut Writer, tx: Tx) -> Result<(), StoreError> {
+        // Whoever goes on after a change that was refused would commit half of what it meant.
+        if tx.written_bytes() > TRANSACTION_BYTES_MAX {
+            return Err(StoreError::TransactionTooLarge);
+        }
         let version = writer.version + 1;
         let time = tx.now();
         let (freeing, enqueued) = (tx.is_freeing(), tx.has_enqueued());

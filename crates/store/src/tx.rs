@@ -103,6 +103,11 @@ impl Tx {
         self.at
     }
 
+    /// How much it has written so far, of at most [`TRANSACTION_BYTES_MAX`].
+    pub fn written_bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The time of the commit. Never before that of an earlier commit, even if the clock is.
     pub fn now(&self) -> Timestamp {
         self.now

@@ -9,11 +9,11 @@ use crate::params::{Params, attributes_to_get, check_projection};
 use crate::rows::RawKey;
 use crate::table::Table;
 use crate::throttle::{self, Use, Way};
-use crate::write::{WriteUnits, key_of, read_item};
+use crate::write::{WriteUnits, has_room, key_of, read_item};
 use crate::{DynamoDb, collections};
 use api::{Cx, Error, Tx};
 use gen_dynamodb::*;
-use item::{Item, Map, item_size};
+use item::{Item, Map};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ const WRITES_MAX: usize = 25;
 /// Bytes of one answer.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes that one transaction of ours takes with all its entries and records.
-const WRITE_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const WRITE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 const DUPLICATES: &str = "Provided list of item keys contains duplicates";
 
@@ -223,12 +223,14 @@ fn write_all(
     let mut units: BTreeMap<&String, (Arc<Table>, WriteUnits)> = BTreeMap::new();
     let mut unprocessed: BTreeMap<String, Vec<WriteRequest>> = BTreeMap::new();
     let mut collections: BTreeMap<String, Vec<ItemCollectionMetrics>> = BTreeMap::new();
-    let (mut written, mut throttled) = (0, None);
+    let mut throttled = None;
     for (named, table, mut mutation, request) in all {
-        // Entries of indexes and images in streams weigh too.
-        let copies = 2 + table.indexes.len() + 2 * usize::from(table.stream.is_some());
-        written += copies * item_size(mutation.subject().map());
-        if written > WRITE_BYTES_MAX && !units.is_empty() {
+        let key = key_of(&table, mutation.subject().map());
+        let new = match &mutation.deed {
+            Deed::Put(item) => item.bytes().len(),
+            _ => 0,
+        };
+        if !units.is_empty() && !has_room(tx, &table, &key, new, WRITE_BYTES_MAX)? {
             unprocessed.entry(named.clone()).or_default().push(request.clone());
             continue;
         }

@@ -4,8 +4,8 @@
 use crate::collections;
 use crate::history::{next_items, unpin};
 use crate::jobs::{
-    ATTEMPTS_MAX, COPYING, OfTable, PROGRESS, ProgressRow, again, count_later, failed, scope_of,
-    table_of,
+    ATTEMPTS_MAX, COPYING, OfTable, PROGRESS, ProgressRow, STEP_BYTES_MAX, again, count_later,
+    failed, scope_of, table_of,
 };
 use crate::keyspace::index_key;
 use crate::rows::{BACKUPS, COPIES, CopyRow, ITEMS, ItemRow, RawKey};
@@ -76,13 +76,14 @@ fn step(tx: &mut Tx, scope: &Scope, number: u64) -> Result<JobOutcome, Error> {
     let key = (number, COPYING);
     let mut progress = tx.get(&PROGRESS, scope, &key)?.unwrap_or_default();
     let found = next_items(tx, scope, copy.from, copy.moment.as_ref(), &progress.after)?;
-    let Some(last) = found.last().map(|seen| seen.key.0.clone()) else {
+    if found.is_empty() {
         tx.delete(&PROGRESS, scope, &key)?;
         tx.delete(&COPIES, scope, &number)?;
         finish(tx, scope, number, &copy, table, &progress)?;
         return Ok(JobOutcome::Done);
-    };
+    }
     for seen in found {
+        progress.after.clone_from(&seen.key.0);
         let Some(row) = seen.row else { continue };
         progress.count += 1;
         progress.size_bytes += u64::from(row.size_bytes);
@@ -91,8 +92,11 @@ fn step(tx: &mut Tx, scope: &Scope, number: u64) -> Result<JobOutcome, Error> {
             Some(table) => put_with_entries(tx, table, &key, &row)?,
             None => tx.put(&ITEMS, scope, &key, &row)?,
         }
+        // Each entry of an index is as much again.
+        if tx.written_bytes() > STEP_BYTES_MAX {
+            break;
+        }
     }
-    progress.after = last;
     tx.put(&PROGRESS, scope, &key, &progress)?;
     again(tx)
 }

@@ -4,7 +4,7 @@
 use crate::keyspace::{
     TABLE_SPACE, TTL_SPACE, index_key, item_key, space, ttl_item, ttl_key, ttl_seconds,
 };
-use crate::rows::{ITEMS, ItemRow, RECORDS, RawKey, STREAMS, TABLES, TOKENS, TableRow};
+use crate::rows::{ITEMS, ItemRow, RECORDS, RawKey, STREAMS, StreamRow, TABLES, TOKENS, TableRow};
 use crate::table::{Table, save};
 use crate::write::{Change, change_item, projected, read_item};
 use api::{Background, Error, Tx};
@@ -45,7 +45,7 @@ row! {
 
 pub(crate) const ATTEMPTS_MAX: u32 = 20;
 pub(crate) const STEP_ROWS_MAX: usize = 200;
-/// Bytes of one step.
+/// Bytes that one step reads; once it has written more it ends.
 pub(crate) const STEP_BYTES_MAX: usize = 1024 * 1024;
 /// In place of a space: all of a table.
 const WHOLE: u32 = 1 << 16;
@@ -260,10 +260,16 @@ fn expire_step(
         .keys()
         .take(AT_ONCE)
         .collect::<Result<_, _>>()?;
+    let mut done = 0;
     for key in &due {
         expire_one(tx, entropy, &table, key)?;
+        done += 1;
+        if tx.written_bytes() > STEP_BYTES_MAX {
+            break;
+        }
     }
-    let pause = if due.len() == AT_ONCE { 0 } else { EXPIRE_EVERY_MS };
+    let more = due.len() == AT_ONCE || done < due.len();
+    let pause = if more { 0 } else { EXPIRE_EVERY_MS };
     Ok(JobOutcome::Again(tx.now().plus_millis(pause)))
 }
 
@@ -302,12 +308,15 @@ fn trim_step(tx: &mut Tx, scope: &Scope, number: u64) -> Result<JobOutcome, Erro
     for key in &old {
         tx.delete(&RECORDS, scope, key)?;
     }
+    let streams = tx.scan(&STREAMS, scope);
+    let found = streams.filter_map(Result::ok).find(|(_, row)| row.number == number);
+    if let (Some((_, last)), Some((key, stream))) = (old.last(), &found) {
+        tx.put(&STREAMS, scope, key, &StreamRow { trimmed: last + 1, ..stream.clone() })?;
+    }
     if old.len() == STEP_ROWS_MAX {
         return again(tx);
     }
     // A stream that ended and has no records left is forgotten.
-    let streams = tx.scan(&STREAMS, scope);
-    let found = streams.filter_map(Result::ok).find(|(_, row)| row.number == number);
     let Some((key, stream)) = found else { return Ok(JobOutcome::Done) };
     if next.is_none() && stream.ended.is_some_and(|ended| ended <= before) {
         tx.delete(&STREAMS, scope, &key)?;

@@ -9,7 +9,8 @@ use crate::rows::{ItemRow, RawKey};
 use crate::table::Table;
 use crate::throttle::{Use, Way, of_entry, take_write};
 use crate::write::{
-    Change, ITEM_BYTES_MAX, WriteUnits, change_item, key_of, read_item, touches, write_units,
+    Change, ITEM_BYTES_MAX, WriteUnits, change_item, is_too_much, key_of, read_item, touches,
+    write_units,
 };
 use api::{Cx, Error, Tx};
 use bytes::Bytes;
@@ -66,6 +67,8 @@ pub(crate) enum Failure {
     Duplicate(Option<Item>),
     Error(Error),
 }
+
+const TOO_MUCH: &str = "Item size with all that is kept of it in indexes and streams has exceeded the maximum allowed size";
 
 pub(crate) const DUPLICATE: &str = "Duplicate primary key exists in table";
 
@@ -162,7 +165,9 @@ impl Mutation {
         };
         admit_indexes(tx, table, old.as_ref(), new.as_ref())?;
         let change = Change { key: &key, old: old.as_ref(), new: new.clone(), by_ttl: false };
-        let units = change_item(tx, table, &*cx.entropy, change)?;
+        let units = change_item(tx, table, &*cx.entropy, change);
+        let units =
+            units.map_err(|error| if is_too_much(tx) { invalid(TOO_MUCH) } else { error })?;
         let outcome = Outcome { old, new, units };
         outcome.take(tx, table, &key);
         Ok(outcome)
@@ -224,7 +229,7 @@ fn updated(
     let before = old.map_or(key.bytes(), |row| &row.item);
     let new = update.apply(before).map_err(invalid)?.item;
     if item_size(Map::of(&new)) > ITEM_BYTES_MAX {
-        return Err(invalid("Item size to update has exceeded the maximum allowed size"));
+        return Err(invalid(expression::TOO_LARGE));
     }
     check_index_values(table, Map::of(&new))?;
     Ok(Some(new))

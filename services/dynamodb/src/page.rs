@@ -187,6 +187,33 @@ impl<'t> Source<'t> {
         Ok((select, self.needs_items(select, projection)?))
     }
 
+    /// A query's filter cannot look at what an index does not have, even where the items could be fetched.
+    pub fn check_filter(&self, filter: Option<&Condition>) -> Result<(), Error> {
+        let index = self.index.filter(|index| !index.projects_all());
+        let (Some(index), Some(filter)) = (index, filter) else { return Ok(()) };
+        let mut missing = BTreeSet::new();
+        filter.each_path(&mut |path| {
+            if !self.has(index, path.head()) {
+                missing.insert(path.head().to_owned());
+            }
+        });
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let missing: Vec<String> = missing.into_iter().collect();
+        Err(bad_parameter(format!(
+            "Secondary index {} does not project one or more filter attributes: [{}]",
+            index.name,
+            missing.join(", ")
+        )))
+    }
+
+    /// Whether an index that does not project all has an attribute.
+    fn has(&self, index: &IndexRow, name: &str) -> bool {
+        self.table.keys().chain(index.keys()).any(|key| key == name)
+            || index.non_key.iter().any(|other| other == name)
+    }
+
     fn needs_items(&self, select: Select, projection: Option<&Projection>) -> Result<bool, Error> {
         let Some(index) = self.index.filter(|index| !index.projects_all()) else {
             return Ok(false);
@@ -200,13 +227,9 @@ impl<'t> Source<'t> {
                 index.name
             )));
         }
-        let known = |name: &str| {
-            self.table.keys().chain(index.keys()).any(|key| key == name)
-                || index.non_key.iter().any(|other| other == name)
-        };
         let paths = projection.into_iter().flat_map(|projection| &projection.paths);
-        let missing: Vec<&str> =
-            paths.map(expression::Path::head).filter(|name| !known(name)).collect();
+        let heads = paths.map(expression::Path::head);
+        let missing: Vec<&str> = heads.filter(|name| !self.has(index, name)).collect();
         if missing.is_empty() || index.local {
             return Ok(!missing.is_empty());
         }
@@ -372,7 +395,13 @@ pub(crate) struct Page {
     pub size_bytes: usize,
 }
 
-/// Reads on from where the scan stands.
+/// The item that an entry of an index is of.
+fn whole_item(tx: &Tx, table: &Table, entry: &ItemRow) -> Result<Option<ItemRow>, Error> {
+    read_item(tx, table, &item_key(table, Map::of(&entry.item)))
+}
+
+/// Reads on from where the scan stands. Items that are fetched for entries of an index count for its size
+/// as well, so that no answer is without a bound.
 fn read_page(
     tx: &Tx,
     source: Source<'_>,
@@ -380,7 +409,7 @@ fn read_page(
     reading: &Reading<'_>,
 ) -> Result<Page, Error> {
     let mut page = Page::default();
-    let (mut size, mut fetched) = (0, 0.0);
+    let (mut size, mut fetched, mut fetched_bytes) = (0, 0.0, 0);
     let mut tally = reading.partitions.map(Partitions::new);
     loop {
         // A key is made only where somebody looks at it.
@@ -394,20 +423,18 @@ fn read_page(
         let Some(row) = row else { break };
         page.scanned += 1;
         size += row.size_bytes as usize;
-        let is_last = reading.limit == Some(page.scanned) || size >= PAGE_BYTES_MAX;
+        let whole = if reading.needs_items { whole_item(tx, source.table, &row)? } else { None };
+        if let Some(whole) = &whole {
+            fetched += read_units(whole.size_bytes as usize, reading.consistent);
+            fetched_bytes += whole.size_bytes as usize;
+        }
+        let is_full = size + fetched_bytes >= PAGE_BYTES_MAX;
+        let is_last = reading.limit == Some(page.scanned) || is_full;
         if is_last {
             let keys = source.keys();
             page.last = Some(Item::from_bytes(pick(Map::of(&row.item), keys.into_iter())));
         }
-        let item = match reading.needs_items {
-            true => {
-                let key = item_key(source.table, Map::of(&row.item));
-                let whole = read_item(tx, source.table, &key)?.unwrap_or(row);
-                fetched += read_units(whole.size_bytes as usize, reading.consistent);
-                whole.item
-            }
-            false => row.item,
-        };
+        let item = whole.unwrap_or(row).item;
         if reading.filter.is_none_or(|filter| filter.holds(Map::of(&item))) {
             page.count += 1;
             if reading.select != Select::Count {
@@ -425,7 +452,7 @@ fn read_page(
         Some(tally) => tally.units(page.last.is_none(), reading.consistent),
         None => read_units(size, reading.consistent),
     };
-    page.size_bytes = size;
+    page.size_bytes = size + fetched_bytes;
     page.units = match source.index {
         Some(index) => ReadUnits { table: fetched, index: Some((index.name.clone(), units)) },
         None => ReadUnits { table: units, index: None },

@@ -32,6 +32,7 @@ impl DynamoDb {
         }
         let range = range(source, conditions)?;
         check_filter(source, reading.filter, input.query_filter.is_some())?;
+        source.check_filter(reading.filter)?;
         let forward = input.scan_index_forward != Some(false);
         let mut scan = range.scan(rows(tx, &table));
         if let Some(start) = &input.exclusive_start_key {

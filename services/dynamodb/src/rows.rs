@@ -145,6 +145,8 @@ row! {
         10 => policy_revision: String,
         /// As [`TableRow::policy_ids`].
         11 => policy_ids: BTreeMap<String, String>,
+        /// All records below it have been removed for their age.
+        12 => trimmed: u64,
     }
 
     /// A change of one item.

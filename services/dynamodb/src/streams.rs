@@ -46,6 +46,7 @@ pub(crate) fn begin(tx: &mut Tx, row: &mut TableRow, view: ViewType) -> Result<(
         policy: None,
         policy_revision: String::new(),
         policy_ids: Default::default(),
+        trimmed: 0,
     };
     tx.put(&STREAMS, &scope, &(row.name.as_str(), label.as_str()), &stream)?;
     row.stream_label = Some(label);
@@ -332,12 +333,13 @@ impl DynamoDBStreamsApi for Streams {
         if input.shard_id != shard_id(&stream) {
             return Err(no_shard(&input.shard_id));
         }
+        let scope = named.table.scope();
         let by_number = matches!(
             input.shard_iterator_type.as_str(),
             "AT_SEQUENCE_NUMBER" | "AFTER_SEQUENCE_NUMBER"
         );
         let number = match (&input.sequence_number, by_number) {
-            (Some(text), true) => Some(sequence_in(&stream, tx, &named.table.scope(), text)?),
+            (Some(text), true) => Some(sequence_in(&stream, tx, &scope, text)?),
             (None, true) => {
                 return Err(invalid(format!(
                     "Must specify a SequenceNumber parameter when requesting shard iterator of type {}",
@@ -352,18 +354,22 @@ impl DynamoDBStreamsApi for Streams {
             }
             (None, false) => None,
         };
-        let newest = first_sequence(tx);
+        let end = stream.last.map_or(first_sequence(tx), |last| last + 1);
         let next = match (input.shard_iterator_type.as_str(), number) {
             ("AFTER_SEQUENCE_NUMBER", Some(number)) => number + 1,
             (_, Some(number)) => number,
-            ("LATEST", None) => stream.last.map_or(newest, |last| last + 1),
+            ("LATEST", None) => end,
             ("AT_TIMESTAMP", None) => {
                 let at = input.timestamp.ok_or_else(|| {
                     invalid("Must specify a Timestamp parameter when requesting shard iterator of type AT_TIMESTAMP")
                 })?;
-                at_time(tx, &named.table.scope(), &stream, at)?.unwrap_or(newest)
+                let oldest = tx.now().plus_millis(-RETENTION_MS);
+                at_time(tx, &scope, &stream, at.max(oldest))?.unwrap_or(end)
             }
-            _ => stream.first,
+            _ => {
+                let oldest = tx.now().plus_millis(-RETENTION_MS);
+                at_time(tx, &scope, &stream, oldest)?.unwrap_or(end)
+            }
         };
         let place = Place { stream: named, next, made: tx.now() };
         Ok(GetShardIteratorOutput { shard_iterator: Some(place.seal(cx)) })
@@ -389,15 +395,13 @@ impl DynamoDBStreamsApi for Streams {
         let limit = limit as usize;
         let stream = place.stream.find(tx)?;
         let scope = place.stream.table.scope();
-        let oldest = tx.now().plus_millis(-RETENTION_MS);
+        // What was kept when the iterator was made can be read as long as it is there.
+        check_kept(&stream, tx, &scope, place.next, place.made)?;
         let (mut records, mut size, mut next) = (Vec::new(), 0, place.next);
         let rows = tx.scan(&RECORDS, &scope).prefix(&(stream.number,));
         for row in rows.from(&(stream.number, place.next)) {
             let ((_, number), row) = row?;
             next = number + 1;
-            if row.at < oldest {
-                continue;
-            }
             let record = record(&place.stream.table.region, &stream, number, row);
             size += record.dynamodb.as_ref().and_then(|d| d.size_bytes).unwrap_or(0) as usize;
             records.push(record);
@@ -430,14 +434,27 @@ fn sequence_in(stream: &StreamRow, tx: &Tx, scope: &Scope, text: &str) -> Result
     if number < stream.first || number > last {
         return Err(bad());
     }
-    let first = tx.scan(&RECORDS, scope).prefix(&(stream.number,)).next_key()?;
-    // Gone by age: numbers below the oldest record there is, unless the stream is still complete.
-    let complete = tx.now().millis_since(stream.created) < RETENTION_MS;
-    if !complete && first.is_some_and(|(_, first)| number < first) {
-        let text = "The data you are trying to access has been trimmed from the shard";
-        return Err(Error::new(&e::TRIMMED_DATA_ACCESS_EXCEPTION, text));
-    }
+    check_kept(stream, tx, scope, number, tx.now())?;
     Ok(number)
+}
+
+/// Refuses a place from which on records are missing, or are too old to be shown at that time: whoever reads
+/// on from there would lose them without being told.
+fn check_kept(
+    stream: &StreamRow,
+    tx: &Tx,
+    scope: &Scope,
+    next: u64,
+    at: Timestamp,
+) -> Result<(), Error> {
+    let rows = tx.scan(&RECORDS, scope).prefix(&(stream.number,));
+    let first = rows.from(&(stream.number, next)).next().transpose()?;
+    let oldest = at.plus_millis(-RETENTION_MS);
+    if next >= stream.trimmed && first.is_none_or(|(_, row)| row.at >= oldest) {
+        return Ok(());
+    }
+    let text = "The data you are trying to access has been trimmed from the shard";
+    Err(Error::new(&e::TRIMMED_DATA_ACCESS_EXCEPTION, text))
 }
 
 /// The first record at or after a time. Numbers and times of records grow together, so it is found by

@@ -11,7 +11,7 @@ use crate::params::{Params, check_projection};
 use crate::rows::{RawKey, TOKENS, TokenRow};
 use crate::table::Table;
 use crate::throttle::{self, Use, Way};
-use crate::write::{WriteUnits, key_of, read_item};
+use crate::write::{WriteUnits, is_too_much, key_of, read_item};
 use crate::{DynamoDb, collections};
 use api::{Cx, Error, Tx};
 use expression::Projection;
@@ -30,6 +30,8 @@ const TOKEN_MS: i64 = 10 * 60 * 1000;
 
 pub(crate) const SAME_ITEM: &str =
     "Transaction request cannot include multiple operations on one item";
+
+pub(crate) const TOO_LARGE: &str = "Collection size of items in the transaction has exceeded limit: Aggregated size of all items in the transaction cannot exceed 4MB";
 
 /// Why one member of a transaction was not done.
 pub(crate) fn reason(
@@ -169,9 +171,7 @@ impl DynamoDb {
             return Err(canceled(reasons));
         }
         if size > TRANSACTION_BYTES_MAX {
-            return Err(invalid(
-                "Collection size of items in the transaction has exceeded limit: Aggregated size of all items in the transaction cannot exceed 4MB",
-            ));
+            return Err(invalid(TOO_LARGE));
         }
         let consumed = units.values().filter_map(|(table, units)| {
             let units = ReadUnits { table: *units, index: None };
@@ -409,6 +409,8 @@ fn run_all(
                 failed = true;
                 reasons.push(reason("DuplicateItem", Some(DUPLICATE.to_owned()), item));
             }
+            // What members change beside their items (entries, images, the past) is bounded as well.
+            Err(Failure::Error(_)) if is_too_much(tx) => return Err(invalid(TOO_LARGE)),
             Err(Failure::Error(error)) => {
                 let Some(code) = cancellation_code(&error) else { return Err(error) };
                 failed = true;

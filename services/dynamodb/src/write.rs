@@ -9,12 +9,13 @@ use crate::rows::{Event, ITEMS, IndexRow, ItemRow, ProjectionKind, RECORDS, RawK
 use crate::table::Table;
 use api::{Error, Tx};
 use base::Entropy;
+use base::limits::TRANSACTION_BYTES_MAX;
 use bytes::Bytes;
 use expression::Projection;
 use item::{Map, item_size};
 use std::collections::BTreeMap;
 
-pub(crate) const ITEM_BYTES_MAX: usize = 400 * 1024;
+pub(crate) use item::ITEM_BYTES_MAX;
 
 /// Capacity units that a write takes, by what it touches.
 #[derive(Clone, Default, Debug)]
@@ -41,6 +42,42 @@ pub(crate) fn write_units(size_bytes: usize) -> f64 {
 /// An item as it is in the table.
 pub(crate) fn read_item(tx: &Tx, table: &Table, key: &RawKey) -> Result<Option<ItemRow>, Error> {
     Ok(tx.get(&ITEMS, &table.scope, key)?)
+}
+
+/// Whether a transaction has been refused a change for being too large; it cannot be committed any more.
+pub(crate) fn is_too_much(tx: &Tx) -> bool {
+    tx.written_bytes() > TRANSACTION_BYTES_MAX
+}
+
+/// No encoded item is longer: a number takes up to twice what it counts for.
+const ENCODED_BYTES_MAX: usize = 2 * ITEM_BYTES_MAX;
+/// For one row's key, and what stands beside the item in it.
+const ROW_BYTES_MAX: usize = 4096;
+
+/// At most what a change of an item writes, with entries, images and its past.
+fn change_bytes_max(table: &Table, old: usize, new: usize) -> usize {
+    let (indexes, images) = (table.indexes.len(), usize::from(table.stream.is_some()));
+    let past = usize::from(table.keeps_past());
+    new * (1 + indexes + images)
+        + old * (images + past)
+        + ROW_BYTES_MAX * (2 + 2 * indexes + images + past)
+}
+
+/// Whether a change may still go into a transaction that shall not become larger than `most`. `new` is what
+/// its item is encoded in at most.
+pub(crate) fn has_room(
+    tx: &Tx,
+    table: &Table,
+    key: &RawKey,
+    new: usize,
+    most: usize,
+) -> Result<bool, Error> {
+    let fits = |old| tx.written_bytes() + change_bytes_max(table, old, new) <= most;
+    // What is there is looked at only where it decides.
+    if fits(ENCODED_BYTES_MAX) {
+        return Ok(true);
+    }
+    Ok(fits(read_item(tx, table, key)?.map_or(0, |row| row.item.len())))
 }
 
 /// What shall become of an item.

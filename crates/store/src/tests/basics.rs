@@ -277,7 +277,7 @@ fn a_transaction_has_a_bound() {
     let (store, _) = memory();
     let row = ThingRow { name: "x".repeat(1 << 20), size: 0 };
     let outcome = store.write(|tx| {
-        (0..11)
+        (0..15)
             .try_for_each(|i: u32| tx.put(&THINGS, &Scope::Global, &("big", i.to_string()), &row))
     });
     assert!(matches!(outcome.now(), Some(Err(StoreError::TransactionTooLarge))));

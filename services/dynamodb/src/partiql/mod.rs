@@ -10,14 +10,17 @@ mod write;
 
 use crate::DynamoDb;
 use crate::ask::{Asks, KEY, PARTIQL_SELECT, key_text, on, with_attributes};
+use crate::batch::WRITE_BYTES_MAX;
 use crate::capacity::{self, ReadUnits, Wanted};
 use crate::error::invalid;
+use crate::mutation::Deed;
 use crate::names::TableName;
 use crate::table::Table;
-use crate::write::WriteUnits;
+use crate::write::{ITEM_BYTES_MAX, WriteUnits, has_room, is_too_much, key_of};
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use bytes::Bytes;
 use expression::partiql::{Statement, parse, pinned};
+use gen_dynamodb::errors as e;
 use gen_dynamodb::*;
 use item::{Attribute, Item, Value};
 use std::borrow::Cow;
@@ -34,6 +37,9 @@ pub(crate) struct Prepared<'r> {
     pub text: &'r str,
     pub parameters: &'r [Attribute],
 }
+
+/// A batch may write no more than one transaction of ours: what is left over is to be tried again.
+const TOO_MUCH_AT_ONCE: &str = "Throughput exceeds the current capacity for one or more global secondary indexes, or of the table: the statements before this one have written too much at once. Please try again";
 
 type Parameters = Option<Vec<Attribute>>;
 
@@ -254,7 +260,12 @@ impl DynamoDb {
                     continue;
                 }
                 let written = self.batch_write(tx, cx, prepared, &mut tally);
-                responses.push(written.or_else(|error| failed(error, Some(prepared)))?);
+                responses.push(match written {
+                    // Half of it may have been written.
+                    Err(error) if is_too_much(tx) => return Err(error),
+                    Err(error) => failed(error, Some(prepared))?,
+                    Ok(response) => response,
+                });
             }
             answer(tx, cx, responses, tally.consumed(wanted))
         });
@@ -291,6 +302,17 @@ impl DynamoDb {
         tally: &mut Tally,
     ) -> Result<BatchStatementResponse, Error> {
         let table = self.tables.get(tx, &prepared.table)?;
+        let mutation = write::mutation(&table, prepared)?;
+        let key = key_of(&table, mutation.subject().map());
+        // What an update makes of its item is not known before.
+        let new = match &mutation.deed {
+            Deed::Insert(item) => item.bytes().len(),
+            Deed::Update(..) => 2 * ITEM_BYTES_MAX,
+            _ => 0,
+        };
+        if tx.written_bytes() > 0 && !has_room(tx, &table, &key, new, WRITE_BYTES_MAX)? {
+            return Err(Error::new(&e::THROTTLING_EXCEPTION, TOO_MUCH_AT_ONCE));
+        }
         let written = write::run(tx, cx, &table, prepared)?;
         tally.write(&prepared.table, &table, &written.units);
         Ok(BatchStatementResponse {

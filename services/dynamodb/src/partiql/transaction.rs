@@ -7,7 +7,7 @@ use crate::capacity::{Wanted, in_transaction};
 use crate::error::invalid;
 use crate::mutation::Mutation;
 use crate::rows::RawKey;
-use crate::transact::{SAME_ITEM, TRANSACTION_BYTES_MAX};
+use crate::transact::{SAME_ITEM, TOO_LARGE, TRANSACTION_BYTES_MAX};
 use crate::write::key_of;
 use api::{AsyncCx, Cx, Error, Reply, Tx};
 use expression::partiql::Statement;
@@ -114,9 +114,7 @@ impl DynamoDb {
             responses.push(ItemResponse { item });
         }
         if size > TRANSACTION_BYTES_MAX {
-            return Err(invalid(
-                "Collection size of items in the transaction has exceeded limit: Aggregated size of all items in the transaction cannot exceed 4MB",
-            ));
+            return Err(invalid(TOO_LARGE));
         }
         let consumed = tally.consumed(wanted);
         let consumed =

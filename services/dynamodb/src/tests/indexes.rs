@@ -104,3 +104,42 @@ fn an_index_is_filled_by_a_job() {
     let told = db.ok("DescribeTable", r#"{"TableName":"tab"}"#);
     assert!(told.contains(r#""TableStatus":"ACTIVE""#) && !told.contains("glo"), "{told}");
 }
+
+#[test]
+fn filters_of_queries_look_at_what_the_index_has() {
+    let db = Db::new();
+    db.ok("CreateTable", INDEXES);
+    let refused = |index: &str, key: &str, filter: &str, missing: &str| {
+        let text = format!(
+            "One or more parameter values were invalid: Secondary index {index} does not project one or more filter attributes: [{missing}]"
+        );
+        db.refused(
+            "Query",
+            &format!(r#"{{"TableName":"tab","IndexName":"{index}",{key},{filter}}}"#),
+            &text,
+        );
+    };
+    let key = |name: &str| {
+        format!(
+            r#""KeyConditionExpression":"{name} = :k","ExpressionAttributeValues":{{":k":{{"S":"g"}}}}"#
+        )
+    };
+    let filter = r#""FilterExpression":"attribute_exists(y) AND z = :k AND y <> :k""#;
+    refused("glo", &key("g"), filter, "y, z");
+    refused("loc", &key("p"), filter, "y, z");
+    refused("loc", &key("p"), &format!(r#"{filter},"Select":"ALL_ATTRIBUTES""#), "y, z");
+    let older = |name: &str| {
+        format!(
+            r#""KeyConditions":{{"{name}":{{"ComparisonOperator":"EQ","AttributeValueList":[{{"S":"g"}}]}}}}"#
+        )
+    };
+    let filter = r#""QueryFilter":{"y":{"ComparisonOperator":"NOT_NULL"}}"#;
+    refused("glo", &older("g"), filter, "y");
+    refused("loc", &older("p"), filter, "y");
+    let fits = r#""FilterExpression":"attribute_not_exists(x) AND attribute_exists(c)""#;
+    db.ok("Query", &format!(r#"{{"TableName":"tab","IndexName":"loc",{},{fits}}}"#, key("p")));
+    // A scan's filter may ask for anything; nothing that is not there fits.
+    db.put(r#"{"p":{"S":"a"},"c":{"N":"1"},"g":{"S":"g"},"l":{"N":"7"},"y":{"S":"y"}}"#);
+    let scan = r#"{"TableName":"tab","IndexName":"glo","FilterExpression":"attribute_exists(y)"}"#;
+    db.check("Scan", scan, r#"{"Items":[],"Count":0,"ScannedCount":1}"#);
+}

@@ -5,6 +5,7 @@ mod collections;
 mod expire;
 mod indexes;
 mod items;
+mod large;
 mod model;
 mod partiql;
 mod permissions;

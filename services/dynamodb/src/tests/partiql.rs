@@ -190,6 +190,8 @@ fn indexes_are_sources() {
         "SELECT p FROM tab.\"by-l\" WHERE p = 'a' AND o = 'o1'",
         "One or more parameter values were invalid: Secondary index by-l does not project one or more filter attributes: [o]",
     );
+    // What pins no partition is a scan: its filter finds nothing.
+    db.says("SELECT p FROM tab.\"by-l\" WHERE o = 'o1'", r#"{"Items":[]}"#);
     db.refuses(
         "SELECT * FROM tab.none WHERE p = 'a'",
         "The table does not have the specified index",

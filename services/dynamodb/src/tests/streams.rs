@@ -148,3 +148,62 @@ fn iterators_expire_and_cannot_be_made_up() {
     db.later(15 * 60 * 1000 + 1);
     assert_eq!(code(&token).unwrap_err(), "ExpiredIteratorException");
 }
+
+/// The code of the answer to a request for an iterator at that number.
+fn at_number(db: &Db, arn: &str, kind: &str, number: &str) -> Result<String, String> {
+    let told = db.stream("DescribeStream", &format!(r#"{{"StreamArn":"{arn}"}}"#));
+    let shard = member(&told, "ShardId");
+    let input = format!(
+        r#"{{"StreamArn":"{arn}","ShardId":"{shard}","ShardIteratorType":"{kind}","SequenceNumber":"{number}"}}"#
+    );
+    db.run(&db.streams, "GetShardIterator", &input).map_err(|error| error.code().to_owned())
+}
+
+#[test]
+fn who_lags_by_a_day_is_told() {
+    const DAY: u32 = 24 * 3_600_000;
+    for trims in [false, true] {
+        let (db, arn) = with_stream("KEYS_ONLY");
+        let pass = |millis: u32| match trims {
+            true => db.later(millis.into()),
+            false => db.world.clock.advance_ms(millis),
+        };
+        let quiet = iterator(&db, &arn, r#""ShardIteratorType":"LATEST""#);
+        db.put(r#"{"p":{"S":"old"}}"#);
+        let told = records(&db, &iterator(&db, &arn, r#""ShardIteratorType":"TRIM_HORIZON""#));
+        let number = member(&told, "SequenceNumber").to_owned();
+        // Shortly before, nothing is missing; the next iterator stands before what becomes too old.
+        pass(DAY - 60_000);
+        assert_eq!(at_number(&db, &arn, "AT_SEQUENCE_NUMBER", &number).map(drop), Ok(()));
+        let lagging = iterator(&db, &arn, r#""ShardIteratorType":"TRIM_HORIZON""#);
+        let at_end = iterator(&db, &arn, r#""ShardIteratorType":"LATEST""#);
+        pass(60_001);
+        db.put(r#"{"p":{"S":"new"}}"#);
+        for kind in ["AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"] {
+            let code = at_number(&db, &arn, kind, &number).unwrap_err();
+            assert_eq!(code, "TrimmedDataAccessException", "{kind}, trims: {trims}");
+        }
+        let read = |iterator: &str| {
+            let input = format!(r#"{{"ShardIterator":"{iterator}"}}"#);
+            let told = db.run(&db.streams, "GetRecords", &input);
+            told.map(|told| told.matches("eventName").count()).map_err(|e| e.code().to_owned())
+        };
+        assert_eq!(read(&quiet).unwrap_err(), "ExpiredIteratorException");
+        // What was there when the iterator was made can be read until it is removed.
+        match trims {
+            true => assert_eq!(read(&lagging).unwrap_err(), "TrimmedDataAccessException"),
+            false => assert_eq!(read(&lagging), Ok(2)),
+        }
+        assert_eq!(read(&at_end), Ok(1));
+        let horizon = iterator(&db, &arn, r#""ShardIteratorType":"TRIM_HORIZON""#);
+        assert_eq!(read(&horizon), Ok(1));
+        let of_old = format!(r#""ShardIteratorType":"AT_TIMESTAMP","Timestamp":{}"#, 1);
+        assert_eq!(read(&iterator(&db, &arn, &of_old)), Ok(1));
+        // A day later again, who has read all has lost nothing.
+        let (told, number) = (records(&db, &at_end), number.clone());
+        let newest = member(&told, "SequenceNumber").to_owned();
+        assert!(newest > number);
+        pass(3_600_000);
+        assert_eq!(at_number(&db, &arn, "AFTER_SEQUENCE_NUMBER", &newest).map(drop), Ok(()));
+    }
+}

@@ -436,3 +436,32 @@ fn what_cannot_come_in_says_so() {
         assert_eq!(db.call("ImportTable", &asked).unwrap_err().status(), 501);
     }
 }
+
+#[test]
+fn large_items_come_into_many_indexes() {
+    let (db, bucket) = (Db::new(), Arc::<Bucket>::default());
+    let padding = "x".repeat(390_000);
+    let line = |n: u32| {
+        format!("{{\"Item\":{{\"p\":{{\"S\":\"k{n}\"}},\"x\":{{\"S\":\"{padding}\"}}}}}}\n")
+    };
+    let file: String = (0..5).map(line).collect();
+    bucket.objects.lock().unwrap().insert("in/file".into(), file.into());
+    let index = |n: u32| {
+        format!(
+            r#"{{"IndexName":"g{n:02}","KeySchema":[{{"AttributeName":"p","KeyType":"HASH"}}],"Projection":{{"ProjectionType":"ALL"}}}}"#
+        )
+    };
+    let indexes: Vec<String> = (0..20).map(index).collect();
+    let told = db.ok("ImportTable", &format!(
+        r#"{{"S3BucketSource":{{"S3Bucket":"bucket","S3KeyPrefix":"in/"}},"InputFormat":"DYNAMODB_JSON","TableCreationParameters":{{"TableName":"new","KeySchema":[{{"AttributeName":"p","KeyType":"HASH"}}],
+        "AttributeDefinitions":[{{"AttributeName":"p","AttributeType":"S"}}],"BillingMode":"PAY_PER_REQUEST","GlobalSecondaryIndexes":[{}]}}}}"#,
+        indexes.join(",")
+    ));
+    db.errands(&bucket);
+    let told =
+        db.ok("DescribeImport", &format!(r#"{{"ImportArn":"{}"}}"#, member(&told, "ImportArn")));
+    assert!(
+        told.contains(r#""ImportStatus":"COMPLETED""#) && told.contains(r#""ImportedItemCount":5"#),
+        "{told}"
+    );
+}

@@ -6,7 +6,7 @@ use super::import::{IMPORTS, ImportRow, table_of};
 use super::records::{Record, Records};
 use super::{Errand, OfTransfer, S3, Trouble, of_error, of_s3};
 use crate::error::invalid;
-use crate::jobs::count_later;
+use crate::jobs::{STEP_BYTES_MAX, count_later};
 use crate::keyspace::check_item;
 use crate::mutation::check_new;
 use crate::table::{Table, save};
@@ -165,11 +165,26 @@ impl Filling<'_> {
         if batch.is_empty() {
             return Ok(());
         }
+        let mut left = batch.as_slice();
+        while !left.is_empty() {
+            let done = self.put_some(left).await?;
+            left = left.get(done..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// The first of so many records, as far as one transaction goes with all that they make in indexes.
+    async fn put_some(&self, batch: &[Record]) -> Result<usize, Trouble> {
         let Filling { with, scope, id, key, seen, .. } = *self;
         let write = |tx: &mut Tx| {
-            let Some(mut row) = tx.get(&IMPORTS, scope, id)? else { return Ok(0) };
+            let Some(mut row) = tx.get(&IMPORTS, scope, id)? else { return Ok((0, batch.len())) };
             let table = table_of(tx, &row)?.ok_or_else(|| Error::internal("no table to fill"))?;
-            for record in &batch {
+            let mut done = 0;
+            for record in batch {
+                if tx.written_bytes() > STEP_BYTES_MAX {
+                    break;
+                }
+                done += 1;
                 row.processed += 1;
                 let put = match record {
                     Ok(item) => put(tx, with, &table, item),
@@ -181,18 +196,19 @@ impl Filling<'_> {
                     Err(error) => return Err(error),
                 }
             }
-            (row.file, row.done) = (key.to_owned(), seen);
+            let left = (batch.len() - done) as u64;
+            (row.file, row.done) = (key.to_owned(), seen - left);
             tx.put(&IMPORTS, scope, id, &row)?;
-            Ok(row.errors)
+            Ok((row.errors, done))
         };
-        let errors = with.store.write(write).await.map_err(of_error)?;
+        let (errors, done) = with.store.write(write).await.map_err(of_error)?;
         if errors > ERRORS_MAX {
             return Err(Trouble::Over(
                 "ItemValidationError",
                 "Too many records were no items that the table can take".into(),
             ));
         }
-        Ok(())
+        Ok(done)
     }
 }
 
