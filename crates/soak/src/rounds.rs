@@ -63,12 +63,15 @@ enum Ground {
 struct Life<'a> {
     plan: &'a Plan,
     at: PathBuf,
+    /// The data folder, which is not there at first, nor the one above it if that can be lost.
+    data: PathBuf,
     ground: Ground,
     load: Load,
     server: Option<Server>,
     address: SocketAddr,
     slowest_start: Duration,
     loss: Loss,
+    was_cut: bool,
 }
 
 pub fn run(plan: &Plan) -> Result<Outcome, String> {
@@ -124,15 +127,21 @@ impl<'a> Life<'a> {
             Strike::Kill => Ground::Folder,
             Strike::Cut(ignore) => Ground::Mounted(Some(Session::start(Volume::new(ignore), &at)?)),
         };
+        let data = match &ground {
+            Ground::Folder => at.clone(),
+            Ground::Mounted(_) => at.join("a/b"),
+        };
         let mut life = Life {
             plan,
             at,
+            data,
             ground,
             load: Load::default(),
             server: None,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             slowest_start: Duration::ZERO,
             loss: Loss::default(),
+            was_cut: false,
         };
         life.start()?;
         let answer = Client::new(life.address).ask("PUT", BUCKET, "", b"")?;
@@ -145,7 +154,7 @@ impl<'a> Life<'a> {
     }
 
     fn start(&mut self) -> Result<Duration, String> {
-        let mut server = Server::spawn(&self.plan.program, &self.at)?;
+        let mut server = Server::spawn(&self.plan.program, &self.data)?;
         let answered = server.answers(BUCKET);
         self.server = Some(server);
         let (address, took) = answered?;
@@ -230,7 +239,7 @@ impl<'a> Life<'a> {
     }
 
     fn strike_at_start(&mut self, chance: &SeededEntropy, cut: bool) -> Result<(), String> {
-        let mut server = Server::spawn(&self.plan.program, &self.at)?;
+        let mut server = Server::spawn(&self.plan.program, &self.data)?;
         match self.session().filter(|_| cut) {
             None => std::thread::sleep(Duration::from_micros(chance.below(40_000))),
             Some(session) => {
@@ -262,7 +271,11 @@ impl<'a> Life<'a> {
         }
         if let (true, Ground::Mounted(session)) = (cut, &mut self.ground) {
             let mut volume = session.take().ok_or("no volume")?.end()?;
-            let loss = volume.cut(chance.next_u64());
+            let seed = chance.next_u64();
+            let loss = match std::mem::replace(&mut self.was_cut, true) {
+                true => volume.cut(seed),
+                false => volume.cut_all_names(seed),
+            };
             self.loss.sectors_lost += loss.sectors_lost;
             self.loss.sectors_kept += loss.sectors_kept;
             self.loss.names_lost += loss.names_lost;

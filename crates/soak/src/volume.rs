@@ -289,21 +289,31 @@ impl Volume {
     /// The power goes: what was synced stays, of the rest some.
     pub fn cut(&mut self, seed: u64) -> Loss {
         let chance = SeededEntropy::new(seed);
-        let mut loss = Loss::default();
         let kept = Share::draw(&chance);
+        self.cut_with(kept, &chance)
+    }
+
+    /// The same, and no name stays that was not synced: a name that was kept once is never lost again, so
+    /// the first cut is the one that can tell whether folders were made for good.
+    pub fn cut_all_names(&mut self, seed: u64) -> Loss {
+        self.cut_with(Share::Nothing, &SeededEntropy::new(seed))
+    }
+
+    fn cut_with(&mut self, kept: Share, chance: &SeededEntropy) -> Loss {
+        let mut loss = Loss::default();
         for change in std::mem::take(&mut self.name_changes) {
-            if kept.keeps(&chance) {
+            if kept.keeps(chance) {
                 loss.names_kept += 1;
                 apply(&mut self.safe_names, change);
             } else {
                 loss.names_lost += 1;
             }
         }
-        let kept = Share::draw(&chance);
+        let kept = Share::draw(chance);
         let whole = chance.below(2) == 0;
         for inode in self.inodes.values_mut() {
             for change in std::mem::take(&mut inode.changes) {
-                tear(&mut inode.safe, change, whole, kept, &chance, &mut loss);
+                tear(&mut inode.safe, change, whole, kept, chance, &mut loss);
             }
             inode.now.clone_from(&inode.safe);
             inode.opens = 0;

@@ -1,5 +1,6 @@
 //! What can go wrong, in words that say what to do next.
 
+use crate::disk;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -73,10 +74,10 @@ impl std::error::Error for StoreError {}
 
 impl From<io::Error> for StoreError {
     fn from(error: io::Error) -> StoreError {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
-            io::ErrorKind::ResourceBusy => StoreError::Busy,
-            _ => StoreError::Io(Arc::new(error)),
+        match error {
+            error if disk::is_full(&error) => StoreError::Full,
+            error if disk::is_passing(&error) => StoreError::Busy,
+            error => StoreError::Io(Arc::new(error)),
         }
     }
 }

@@ -46,6 +46,10 @@ pub struct Metrics {
     /// Writes that waited for room.
     pub waited: AtomicU64,
     pub full: AtomicU64,
+    /// Steps of maintenance that could not be done and are tried again.
+    pub maintenance_errors: AtomicU64,
+    /// The same of the work on blobs that nothing refers to.
+    pub keeper_errors: AtomicU64,
     /// How long the lock of the one writer was held.
     pub write_hold: Histogram,
     /// How long a group took to write and sync.

@@ -89,6 +89,20 @@ impl Signal {
         }
     }
 
+    /// Lets so much time pass, however often it is rung, unless it is closed.
+    pub(crate) fn rest(&self, time: Duration) -> Wake {
+        let mut state = self.state.lock();
+        while !state.closed {
+            state.sleeping = true;
+            let timed_out = self.bell.wait_for(&mut state, time).timed_out();
+            state.sleeping = false;
+            if timed_out {
+                break;
+            }
+        }
+        Signal::take(&mut state).unwrap_or(Wake::Work)
+    }
+
     pub(crate) fn ready(&self) -> Ready<'_> {
         Ready { signal: self }
     }

@@ -43,7 +43,7 @@ pub use keeper::BlobKeeper;
 pub use reader::{BlobReader, BlobStream};
 pub use writer::{BlobWriter, PinnedBlob};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, is_full, is_passing};
 use crate::error::{DecodeError, StoreError};
 use crate::key::{Key, KeyReader, KeyRef, KeyWriter, PrefixOf};
 use crate::row::{RowReader, RowWriter, Value, Wire};
@@ -193,9 +193,13 @@ impl Blobs {
         let BlobDrivers { disk, clock, entropy, blocking, segment_bytes, space_floor_bytes } =
             drivers;
         let last = disk.list(segment::FOLDER)?.iter().filter_map(|n| segment::parse_name(n)).max();
-        let (pins, counters, health) = (Arc::default(), Arc::default(), Arc::default());
-        let site = Site { disk: Arc::clone(&disk), space_floor_bytes, folders: Mutex::default() };
-        let site = Arc::new(site);
+        let (pins, counters, health) = (Arc::default(), Arc::default(), Arc::<Health>::default());
+        let site = Arc::new(Site {
+            disk: Arc::clone(&disk),
+            health: Arc::clone(&health),
+            space_floor_bytes,
+            folders: Mutex::default(),
+        });
         let segments = segment::Segments::new(
             Arc::clone(&disk),
             Arc::clone(&site),
@@ -311,6 +315,7 @@ impl Core {
 #[derive(Debug)]
 struct Site {
     disk: Arc<dyn Disk>,
+    health: Arc<Health>,
     space_floor_bytes: u64,
     /// Folders of which it is known that they are there and durable. An empty store has none.
     folders: Mutex<BTreeSet<String>>,
@@ -322,13 +327,14 @@ impl Site {
         if known.contains(folder) {
             return Ok(());
         }
+        self.health.check()?;
         let ends = folder.match_indices('/').map(|(at, _)| at).chain([folder.len()]);
         let mut parent = "";
         for end in ends {
             let path = &folder[..end];
             if !known.contains(path) {
                 self.disk.create_dir(path)?;
-                self.disk.sync_dir(parent)?;
+                self.health.note_sync(self.disk.sync_dir(parent))?;
                 known.insert(path.to_owned());
             }
             parent = path;
@@ -365,10 +371,11 @@ struct Health(OnceLock<Arc<str>>);
 
 impl Health {
     /// A failed sync is never retried: after it nothing is written any more. (A full disk is no such
-    /// failure: what was being written is given up.)
+    /// failure: what was being written is given up; nor is a folder that could not be opened for it.)
     fn note_sync(&self, result: io::Result<()>) -> io::Result<()> {
         if let Err(error) = &result
             && !is_full(error)
+            && !is_passing(error)
         {
             let _ = self.0.set(Arc::from(error.to_string()));
         }
@@ -384,10 +391,6 @@ impl Health {
             ))),
         }
     }
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 fn crc32c(bytes: &[u8]) -> u32 {

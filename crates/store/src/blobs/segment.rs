@@ -274,10 +274,13 @@ impl Segments {
     }
 
     fn create(&self, number: u64, size_bytes: u64) -> io::Result<Open> {
+        self.health.check()?;
         self.site.ensure_folder(FOLDER)?;
         let path = path(number);
         let file = self.disk.open(&path, OpenMode::CreateNew)?;
-        let made = file.allocate(size_bytes).and_then(|()| self.disk.sync_dir(FOLDER));
+        let made = file
+            .allocate(size_bytes)
+            .and_then(|()| self.health.note_sync(self.disk.sync_dir(FOLDER)));
         if let Err(error) = made {
             let _ = self.disk.remove(&path);
             return Err(error);

@@ -45,6 +45,8 @@ struct State {
     off: bool,
     power_off_at: Option<u64>,
     fail_at: Option<(u64, ErrorKind)>,
+    /// What each call of that name says for a path that begins so.
+    fail_all: Option<(Call, String, ErrorKind)>,
     skip_syncs: bool,
     capacity: Option<u64>,
 }
@@ -64,6 +66,15 @@ struct FaultyFile {
 
 fn no_power() -> io::Error {
     io::Error::other("the power is off")
+}
+
+/// Which calls [`FaultyDisk::fail_all`] is about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Call {
+    Open,
+    List,
+    Remove,
+    SyncDir,
 }
 
 /// What the call may do when it is let through.
@@ -88,6 +99,13 @@ impl State {
         match self.fail_at {
             Some((at, kind)) if self.calls == at => Err(kind.into()),
             _ => Ok(Gate::Pass),
+        }
+    }
+
+    fn check(&self, call: Call, path: &str) -> io::Result<()> {
+        match &self.fail_all {
+            Some((of, at, kind)) if *of == call && path.starts_with(at) => Err((*kind).into()),
+            _ => Ok(()),
         }
     }
 
@@ -235,6 +253,11 @@ impl FaultyDisk {
         state.fail_at = Some((state.calls + n, kind));
     }
 
+    /// All calls of this name do nothing and fail for paths that begin so, until told otherwise.
+    pub fn fail_all(&self, what: Option<(Call, &str, ErrorKind)>) {
+        self.state.lock().fail_all = what.map(|(call, path, kind)| (call, path.to_owned(), kind));
+    }
+
     /// Syncs say that all is well and do nothing: a harness that does not notice is broken.
     pub fn skip_syncs(&self, skip: bool) {
         self.state.lock().skip_syncs = skip;
@@ -271,6 +294,7 @@ impl Disk for FaultyDisk {
         if state.off {
             return Err(no_power());
         }
+        state.check(Call::Open, path)?;
         if mode == OpenMode::CreateNew {
             let gate = state.enter()?;
             if state.names.contains_key(path) {
@@ -316,6 +340,7 @@ impl Disk for FaultyDisk {
 
     fn remove(&self, path: &str) -> io::Result<()> {
         let mut state = self.state.lock();
+        state.check(Call::Remove, path)?;
         let gate = state.enter()?;
         state.inode(path)?;
         state.rename_all(vec![(path.to_owned(), None)]);
@@ -350,11 +375,13 @@ impl Disk for FaultyDisk {
         if state.off {
             return Err(no_power());
         }
+        state.check(Call::List, path)?;
         Ok(super::memory::names_in(path, state.names.keys().chain(&state.dirs)))
     }
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let mut state = self.state.lock();
+        state.check(Call::SyncDir, path)?;
         let gate = state.enter()?;
         state.syncs += 1;
         let happens = !state.skip_syncs && (gate == Gate::Pass || state.calls.is_multiple_of(2));

@@ -33,6 +33,10 @@ impl FsDisk {
         make_dirs(root)?;
         let dir = OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = fs::openat(CWD, root, dir, Mode::empty())?;
+        // The lock is made once the folder's own name is durable, so that it says so.
+        if fs::accessat(&fd, LOCK, fs::Access::EXISTS, AtFlags::empty()).is_err() {
+            sync_above(&fd)?;
+        }
         let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
         let lock = std::fs::File::from(fs::openat(&fd, LOCK, flags, FILE_MODE)?);
         match fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -86,6 +90,47 @@ fn make_dirs(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Makes the name of a folder durable, and those of the folders above it on the same file system: any of
+/// them may be as new as it is, made by a process that was killed before it could say so for good.
+fn sync_above(folder: &OwnedFd) -> io::Result<()> {
+    let mut below = fs::fstat(folder)?;
+    let mut at = folder.try_clone()?;
+    loop {
+        let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let above = match fs::openat(&at, "..", flags, Mode::empty()) {
+            Ok(above) => above,
+            // Where one may not read, one has most likely made nothing.
+            Err(Errno::ACCESS) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let found = fs::fstat(&above)?;
+        if found.st_dev != below.st_dev || found.st_ino == below.st_ino {
+            return Ok(());
+        }
+        retry_on_intr(|| fs::fsync(&above))?;
+        (at, below) = (above, found);
+    }
+}
+
+/// Want of descriptors or of the kernel's memory, where a file or folder is opened, passes: nothing has
+/// been done, and it may be tried again.
+fn not_opened(error: Errno) -> io::Error {
+    match error {
+        Errno::MFILE | Errno::NFILE | Errno::NOMEM => {
+            io::Error::new(ErrorKind::ResourceBusy, io::Error::from(error))
+        }
+        error => error.into(),
+    }
+}
+
+/// What a sync says never passes, whatever it is, except want of space.
+fn not_synced(error: io::Error) -> io::Error {
+    match error.kind() {
+        ErrorKind::ResourceBusy => io::Error::other(error),
+        _ => error,
+    }
+}
+
 /// Refuses what would leave the folder, and the empty path.
 fn name(path: &str) -> io::Result<&str> {
     let ok = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
@@ -100,7 +145,7 @@ fn dir_name(path: &str) -> io::Result<&str> {
 impl FsDisk {
     fn open_dir(&self, path: &str) -> io::Result<OwnedFd> {
         let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(fs::openat(&self.root, dir_name(path)?, flags, Mode::empty())?)
+        fs::openat(&self.root, dir_name(path)?, flags, Mode::empty()).map_err(not_opened)
     }
 
     fn remove_tree(&self, path: &str) -> io::Result<()> {
@@ -127,7 +172,7 @@ impl Disk for FsDisk {
             OpenMode::CreateNew => OFlags::RDWR | OFlags::CREATE | OFlags::EXCL,
         };
         let flags = flags | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let fd = fs::openat(&self.root, name(path)?, flags, FILE_MODE)?;
+        let fd = fs::openat(&self.root, name(path)?, flags, FILE_MODE).map_err(not_opened)?;
         Ok(Arc::new(FsFile(std::fs::File::from(fd))))
     }
 
@@ -182,7 +227,7 @@ impl Disk for FsDisk {
 
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let folder = self.open_dir(path)?;
-        Ok(retry_on_intr(|| fs::fsync(&folder))?)
+        retry_on_intr(|| fs::fsync(&folder)).map_err(|error| not_synced(error.into()))
     }
 
     fn link_from(&self, source: &Arc<dyn Disk>, from: &str, to: &str) -> io::Result<()> {
@@ -267,7 +312,7 @@ impl File for FsFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.0.sync_data().map_err(not_synced)
     }
 }
 
@@ -289,5 +334,15 @@ mod tests {
         drop(disk);
         FsDisk::open(&root.join("a/b"), "pid 8").unwrap();
         std::fs::remove_dir_all(&root).unwrap();
+    }
+    #[test]
+    fn want_of_descriptors_passes_and_a_failed_sync_does_not() {
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            assert_eq!(not_opened(errno).kind(), ErrorKind::ResourceBusy, "{errno}");
+            assert_ne!(not_synced(errno.into()).kind(), ErrorKind::ResourceBusy, "{errno}");
+        }
+        assert_eq!(not_opened(Errno::NOENT).kind(), ErrorKind::NotFound);
+        assert_ne!(not_synced(Errno::BUSY.into()).kind(), ErrorKind::ResourceBusy);
+        assert_eq!(not_synced(Errno::NOSPC.into()).kind(), ErrorKind::StorageFull);
     }
 }

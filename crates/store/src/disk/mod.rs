@@ -9,12 +9,12 @@ mod faulty;
 mod fs;
 mod memory;
 
-pub use faulty::FaultyDisk;
+pub use faulty::{Call, FaultyDisk};
 pub use fs::FsDisk;
 pub use memory::MemDisk;
 
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
@@ -30,6 +30,9 @@ pub enum OpenMode {
 }
 
 /// A tree of files below one folder. Paths are relative, with `/`, without `.` or `..`.
+///
+/// An error of the kind `ResourceBusy` says that a file or folder could not be opened for want of
+/// descriptors or memory; syncs never give it.
 pub trait Disk: Send + Sync + Debug + 'static {
     fn open(&self, path: &str, mode: OpenMode) -> io::Result<Arc<dyn File>>;
     /// Replaces `to` if it exists, atomically.
@@ -82,6 +85,16 @@ pub trait File: Send + Sync + Debug + 'static {
     fn sync_data(&self) -> io::Result<()>;
 }
 
+/// Whether there is no room for more.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
+/// Whether nothing was done, and the same may go well in a moment.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::ResourceBusy
+}
+
 fn copy(from: &dyn File, to: &dyn File) -> io::Result<()> {
     let length = from.len()?;
     let mut buffer = vec![0; length.min(1 << 20) as usize];
@@ -97,8 +110,7 @@ fn copy(from: &dyn File, to: &dyn File) -> io::Result<()> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::{Disk, OpenMode};
-    use std::io::ErrorKind;
+    use super::{Disk, ErrorKind, OpenMode};
 
     /// What every disk does.
     pub fn check_contract(disk: &dyn Disk) {

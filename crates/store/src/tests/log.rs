@@ -2,7 +2,7 @@
 
 use super::basics::{THINGS, ThingRow};
 use super::model::{self, Model};
-use crate::disk::{Disk, FaultyDisk, File, OpenMode};
+use crate::disk::{Call, Disk, FaultyDisk, File, OpenMode};
 use crate::engine::Step;
 use crate::format::FORMAT;
 use crate::{Drivers, Index, OpenError, Scope, Store, StoreError, StoreOptions, Tx, Wake};
@@ -265,4 +265,59 @@ fn a_full_disk_takes_deletes_and_then_writes_again() {
     disk.set_capacity(None);
     let _ = put();
     put().expect("there is room again");
+}
+
+/// What writes say while files below `path` cannot be opened; deletes are tried besides.
+fn refused_while(path: &str, kind: ErrorKind) -> (StoreError, bool) {
+    let disk = FaultyDisk::new();
+    let options = StoreOptions { unflushed_bytes_max: 64 << 10, ..model::options(1) };
+    let store = Store::inline(Arc::new(disk.clone()), options).unwrap();
+    let chance = SeededEntropy::new(2);
+    let put = || {
+        let mut change = model::random_rows(&chance);
+        change.rows.iter_mut().for_each(|(_, row)| *row = Some(row.take().unwrap_or_default()));
+        model::write(&store, &change).now().expect("inline")
+    };
+    put().expect("commits");
+    disk.fail_all(Some((Call::Open, path, kind)));
+    let refused = (0..2000).find_map(|_| put().err()).expect("no room is made");
+    let deletion = model::Change::deletion(String::from("0"), String::from("1"));
+    let deletes = model::write(&store, &deletion).now().expect("inline").is_ok();
+    assert_eq!(store.stopped(), None, "{path} {kind}");
+    disk.fail_all(None);
+    let _ = put();
+    put().expect("it has passed");
+    assert_eq!(store.check().unwrap().problems, [""; 0]);
+    (refused, deletes)
+}
+
+#[test]
+fn a_process_out_of_descriptors_is_busy_and_goes_on() {
+    let (refused, _) = refused_while("index/", ErrorKind::ResourceBusy);
+    assert!(matches!(refused, StoreError::Busy), "{refused}");
+}
+
+#[test]
+fn a_spent_quota_is_a_full_disk() {
+    let (refused, deletes) = refused_while("index/", ErrorKind::QuotaExceeded);
+    assert!(matches!(refused, StoreError::Full), "{refused}");
+    assert!(deletes, "what frees space goes through");
+}
+
+#[test]
+fn who_is_refused_does_not_keep_the_maintenance_from_resting() {
+    let disk = FaultyDisk::new();
+    let (store, mut drivers) = crowded(&disk);
+    disk.fail_all(Some((Call::Open, "", ErrorKind::ResourceBusy)));
+    while drivers.log.step() == Step::Worked {}
+    while drivers.maintenance.step() == Step::Worked {}
+    assert!(drivers.maintenance.trouble().is_some());
+    assert_eq!(store.metrics().maintenance_errors.load(Relaxed), 1);
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut waits = std::pin::pin!(store.write_in_turn(fill_up));
+    let _ = waits.as_mut().poll(cx);
+    assert_eq!(drivers.maintenance.wait(), Wake::Work);
+    disk.fail_all(None);
+    while drivers.maintenance.step() == Step::Worked {}
+    assert!(drivers.maintenance.trouble().is_none());
 }
