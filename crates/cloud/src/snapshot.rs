@@ -61,8 +61,8 @@ fn list(config: &Config) -> Result<(), Failure> {
         if all.is_empty() {
             cli::remark("no snapshots; `cumulet snapshot save NAME` makes one");
         }
-        for SnapshotInfo { name, taken, size_bytes, .. } in all {
-            println!("{name}  {}  {size_bytes} bytes", taken.iso8601_secs());
+        for SnapshotInfo { name, taken, size_bytes, problem, .. } in all {
+            show(&name, &taken.iso8601_secs(), size_bytes as i64, problem.as_deref());
         }
         return Ok(());
     }
@@ -81,9 +81,16 @@ fn list(config: &Config) -> Result<(), Failure> {
             _ => 0,
         };
         let (name, taken) = (text(info, "name").unwrap_or(""), text(info, "taken").unwrap_or(""));
-        println!("{name}  {taken}  {size} bytes");
+        show(name, taken, size, text(info, "problem"));
     }
     Ok(())
+}
+
+fn show(name: &str, taken: &str, size_bytes: i64, problem: Option<&str>) {
+    match problem {
+        None => println!("{name}  {taken}  {size_bytes} bytes"),
+        Some(problem) => println!("{name}  damaged: {problem}; `cumulet snapshot remove {name}`"),
+    }
 }
 
 /// A second cloud that begins as this one is now. Both go their own ways.

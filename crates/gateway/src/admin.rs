@@ -330,6 +330,10 @@ impl Gateway {
             out.integer(info.version as i64);
             out.key("sizeBytes");
             out.integer(info.size_bytes as i64);
+            if let Some(problem) = &info.problem {
+                out.key("problem");
+                out.string(problem);
+            }
             out.close('}');
         }
         out.close(']');

@@ -2,12 +2,13 @@
 //!
 //! Taken while the store is in use. What changes is written out first (the index's memory); what does
 //! not change, which is nearly all, is linked. A snapshot lies in `snapshots/NAME` of the data folder;
-//! its manifest is written last, so that without one there is no snapshot. Restoring makes a new data
+//! its manifest is written last and removed first, so that without one there is no snapshot: what a crash
+//! leaves of such is taken away after the next start ([`Store::snapshot_leftovers`]). Restoring makes a new data
 //! folder, again by links where the file system allows it and by copies elsewhere.
 //!
 //! Files carry checksums of their own; the manifest has their names and sizes and its own checksum.
 
-use crate::disk::{Disk, OpenMode};
+use crate::disk::{self, Disk, OpenMode};
 use crate::engine::Version;
 use crate::error::OpenError;
 use crate::format::{self, FORMAT};
@@ -52,6 +53,15 @@ pub struct SnapshotInfo {
     pub taken: Timestamp,
     pub files: usize,
     pub size_bytes: u64,
+    /// Why it cannot be restored; the rest is not known then. It can be removed.
+    pub problem: Option<String>,
+}
+
+/// Part of what is left of a snapshot that is none.
+#[derive(Debug)]
+pub(crate) struct Leftover {
+    name: String,
+    path: String,
 }
 
 /// Why a snapshot cannot be saved or restored.
@@ -177,11 +187,44 @@ fn below(folder: &str, path: &str) -> String {
     if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") }
 }
 
+/// Whether a file lies in the folder, or below it.
+fn is_there(disk: &dyn Disk, folder: &str) -> io::Result<bool> {
+    for name in disk.list(folder)? {
+        let path = below(folder, &name);
+        match disk.open(&path, OpenMode::Read) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if is_there(disk, &path)? {
+                    return Ok(true);
+                }
+            }
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+fn has_manifest(disk: &dyn Disk, folder: &str) -> io::Result<bool> {
+    match disk.open(&below(folder, MANIFEST), OpenMode::Read) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Takes all of it away, the manifest first and for good: a half is no snapshot.
+fn discard(disk: &dyn Disk, folder: &str) -> io::Result<()> {
+    match disk.remove(&below(folder, MANIFEST)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        removed => {
+            removed?;
+            disk.sync_dir(folder)?;
+        }
+    }
+    disk.remove_dir_all(folder)
+}
+
 /// Makes names durable from the given folders up to the top.
-fn sync_folders<'a>(
-    disk: &dyn Disk,
-    folders: impl IntoIterator<Item = &'a str>,
-) -> Result<(), SnapshotError> {
+fn sync_folders<'a>(disk: &dyn Disk, folders: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
     let mut all = BTreeSet::from([""]);
     for folder in folders {
         all.insert(folder);
@@ -200,14 +243,25 @@ impl Store {
         let folder = checked(name)?;
         let disk = &*self.shared.disk;
         let under_way = UnderWay::begin(&self.shared.snapshots_under_way, name);
-        if under_way.is_none() || Manifest::read(disk, &folder)?.is_some() {
+        if under_way.is_none() || has_manifest(disk, &folder)? {
             return Err(SnapshotError::Exists(name.to_owned()));
         }
         disk.remove_dir_all(&folder)?;
+        let saved = self.save_to(&folder);
+        if saved.is_err() {
+            // Its links would hold on to the space of what is deleted. If this fails too, it is listed
+            // as what it is, and taken away after the next start.
+            let _ = discard(disk, &folder);
+        }
+        saved.map(|manifest| info(name, &manifest))
+    }
+
+    fn save_to(&self, folder: &str) -> Result<Manifest, SnapshotError> {
+        let disk = &*self.shared.disk;
         // In this order: the blobs of every commit up to the frozen one are there.
         let blobs = self.shared.blobs.freeze();
         let (durable, time) = self.shared.durable();
-        let index = self.shared.reader.engine.freeze(durable)?;
+        let index = self.written(self.shared.reader.engine.freeze(durable))?;
         if index.files.is_empty() {
             return Err(SnapshotError::InMemory);
         }
@@ -222,7 +276,7 @@ impl Store {
             let base = from.rsplit('/').next().unwrap_or(from);
             let path =
                 if from.starts_with("blobs/") { from.clone() } else { format!("{INDEX}/{base}") };
-            let to = below(&folder, &path);
+            let to = below(folder, &path);
             let parent = to.rsplit_once('/').map_or("", |(parent, _)| parent);
             disk.create_dir(parent)?;
             match disk.link(from, &to) {
@@ -237,15 +291,25 @@ impl Store {
             manifest.files.push(SnapshotFile { path, size_bytes });
         }
         let folders: Vec<String> =
-            manifest.folders().into_iter().map(|path| below(&folder, path)).collect();
-        sync_folders(disk, folders.iter().map(String::as_str))?;
-        let new = below(&folder, "manifest.new");
+            manifest.folders().into_iter().map(|path| below(folder, path)).collect();
+        self.written(sync_folders(disk, folders.iter().map(String::as_str)))?;
+        let new = below(folder, "manifest.new");
         let file = disk.open(&new, OpenMode::CreateNew)?;
         file.write_all_at(&manifest.encode(), 0)?;
-        file.sync_data()?;
-        disk.rename(&new, &below(&folder, MANIFEST))?;
-        sync_folders(disk, [folder.as_str()])?;
-        Ok(info(name, &manifest))
+        self.written(file.sync_data())?;
+        disk.rename(&new, &below(folder, MANIFEST))?;
+        self.written(sync_folders(disk, [folder]))?;
+        Ok(manifest)
+    }
+
+    /// What a sync has said, which is never asked again.
+    fn written<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        result.inspect_err(|error| {
+            if !disk::is_full(error) && !disk::is_passing(error) {
+                self.shared.queue.stop(&format!("a snapshot cannot be written: {error}"));
+                self.shared.room.make();
+            }
+        })
     }
 
     /// The same beside the caller's thread, for tasks that must not wait for the disk.
@@ -260,31 +324,61 @@ impl Store {
         self.blobs().apart(move || own.snapshot_remove(&name)).await?
     }
 
-    /// Snapshots of this data folder by name.
+    /// Snapshots of this data folder by name, those that are damaged with the rest.
     pub fn snapshot_list(&self) -> Result<Vec<SnapshotInfo>, SnapshotError> {
         let disk = &*self.shared.disk;
         let mut found = Vec::new();
         for name in disk.list(FOLDER)? {
-            if let Ok(folder) = checked(&name)
-                && let Some(manifest) = Manifest::read(disk, &folder)?
-            {
-                found.push(info(&name, &manifest));
+            let Ok(folder) = checked(&name) else { continue };
+            let under_way = self.shared.snapshots_under_way.lock().contains(&name);
+            match Manifest::read(disk, &folder) {
+                Ok(Some(manifest)) => found.push(info(&name, &manifest)),
+                Ok(None) if under_way || !is_there(disk, &folder)? => {}
+                Ok(None) => found.push(unusable(&name, "it was not finished, or is half removed")),
+                Err(error) => found.push(unusable(&name, &error.to_string())),
             }
         }
         Ok(found)
     }
 
-    /// Takes a snapshot away; the store does not change.
+    /// Takes a snapshot away, damaged or not; the store does not change.
     pub fn snapshot_remove(&self, name: &str) -> Result<(), SnapshotError> {
         let folder = checked(name)?;
         let disk = &*self.shared.disk;
         let under_way = UnderWay::begin(&self.shared.snapshots_under_way, name);
-        if under_way.is_none() || Manifest::read(disk, &folder)?.is_none() {
+        if under_way.is_none() || !is_there(disk, &folder)? {
             return Err(SnapshotError::Missing(name.to_owned()));
         }
-        disk.remove(&below(&folder, MANIFEST))?;
-        disk.sync_dir(&folder)?;
-        Ok(disk.remove_dir_all(&folder)?)
+        Ok(discard(disk, &folder)?)
+    }
+
+    /// What is left of snapshots that were not finished or are half removed, in parts of which none has
+    /// too many files.
+    pub(crate) fn snapshot_leftovers(&self) -> io::Result<Vec<Leftover>> {
+        let disk = &*self.shared.disk;
+        let mut all = Vec::new();
+        for name in disk.list(FOLDER)? {
+            let Ok(folder) = checked(&name) else { continue };
+            if has_manifest(disk, &folder)? {
+                continue;
+            }
+            let files = below(&folder, "blobs/file");
+            let parts = disk.list(&files)?.into_iter().map(|part| below(&files, &part));
+            let paths = parts.chain([folder]);
+            all.extend(paths.map(|path| Leftover { name: name.clone(), path }));
+        }
+        Ok(all)
+    }
+
+    /// Takes it away, unless somebody makes a snapshot of that name.
+    pub(crate) fn remove_leftover(&self, leftover: &Leftover) -> io::Result<()> {
+        let Leftover { name, path } = leftover;
+        let disk = &*self.shared.disk;
+        let under_way = UnderWay::begin(&self.shared.snapshots_under_way, name);
+        if under_way.is_none() || has_manifest(disk, &below(FOLDER, name))? {
+            return Ok(());
+        }
+        disk.remove_dir_all(path)
     }
 
     /// Makes a data folder out of a snapshot. `from` is the snapshot's own folder, `to` is empty.
@@ -323,5 +417,17 @@ fn info(name: &str, manifest: &Manifest) -> SnapshotInfo {
         taken: manifest.taken,
         files: manifest.files.len(),
         size_bytes: manifest.files.iter().map(|file| file.size_bytes).sum(),
+        problem: None,
+    }
+}
+
+fn unusable(name: &str, problem: &str) -> SnapshotInfo {
+    SnapshotInfo {
+        name: name.to_owned(),
+        version: 0,
+        taken: Timestamp::EPOCH,
+        files: 0,
+        size_bytes: 0,
+        problem: Some(problem.to_owned()),
     }
 }

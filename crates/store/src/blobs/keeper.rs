@@ -19,6 +19,8 @@ use super::segment::{HEADER_BYTES, Record, taken_bytes};
 use super::{BlobId, Core, file, segment};
 use crate::engine::{Step, Version};
 use crate::error::StoreError;
+use crate::metrics;
+use crate::snapshot::Leftover;
 use crate::store::Store;
 use crate::tx::Tx;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -44,8 +46,8 @@ const SMALL_SEGMENTS_MAX: usize = 8;
 pub struct BlobKeeper {
     store: Store,
     core: Arc<Core>,
-    /// The next of the 256 folders to be searched for what a crash left behind.
-    next_folder: u16,
+    /// Those of the 256 folders that are to be searched for what a crash left behind.
+    folders: VecDeque<u8>,
     /// Files of which it is not known whether a row refers to them.
     suspects: Vec<BlobId>,
     freed: FreedRound,
@@ -60,6 +62,22 @@ pub struct BlobKeeper {
     is_short: bool,
     /// Segments with a record that cannot be read: left alone, for a person to look at.
     damaged: BTreeSet<u64>,
+    /// Of snapshots, what is left of those that were not finished, or half removed.
+    snapshots: Option<VecDeque<Leftover>>,
+    put_off: PutOff,
+    /// The first error since there was nothing more to do.
+    trouble: Option<StoreError>,
+}
+
+/// What failed, until the next look: whatever else there is to do goes on.
+#[derive(Debug, Default)]
+struct PutOff {
+    folders: Vec<u8>,
+    suspects: Vec<BlobId>,
+    survey: BTreeSet<u64>,
+    empty: BTreeMap<u64, Version>,
+    sparse: BTreeSet<u64>,
+    snapshots: Vec<Leftover>,
 }
 
 /// A walk over the freed rows, a batch at a time.
@@ -85,7 +103,7 @@ impl BlobKeeper {
         BlobKeeper {
             store,
             core,
-            next_folder: 0,
+            folders: (0..=u8::MAX).collect(),
             suspects: Vec::new(),
             freed: FreedRound::default(),
             survey: BTreeMap::new(),
@@ -95,12 +113,16 @@ impl BlobKeeper {
             sparse: BTreeSet::new(),
             is_short: false,
             damaged: BTreeSet::new(),
+            snapshots: None,
+            put_off: PutOff::default(),
+            trouble: None,
         }
     }
 
     /// One bounded piece of work. `Idle` says that there is nothing that could be done now; what
     /// waits for a reader or a commit is taken up by a later call, a second later, say: a look for
-    /// work costs microseconds.
+    /// work costs microseconds. An error says the same, and that something failed meanwhile, which is
+    /// tried again by a later call.
     pub fn step(&mut self) -> Result<Step, StoreError> {
         if self.core.pins.is_frozen() {
             return Ok(Step::Idle);
@@ -122,18 +144,45 @@ impl BlobKeeper {
             BlobKeeper::look_at_segment,
             BlobKeeper::move_records,
             BlobKeeper::search_folder,
+            BlobKeeper::sweep_snapshots,
         ];
         for kind in kinds {
-            if kind(self)? == Step::Worked {
-                return Ok(Step::Worked);
+            match kind(self) {
+                Ok(Step::Worked) => return Ok(Step::Worked),
+                Ok(Step::Idle) => {}
+                Err(error) => self.note(error),
             }
         }
-        Ok(Step::Idle)
+        self.take_up_again();
+        match self.trouble.take() {
+            None => Ok(Step::Idle),
+            Some(error) => {
+                metrics::add(&self.store.shared.metrics.keeper_errors, 1);
+                Err(error)
+            }
+        }
+    }
+
+    fn note(&mut self, error: impl Into<StoreError>) {
+        self.trouble.get_or_insert(error.into());
+    }
+
+    fn take_up_again(&mut self) {
+        let PutOff { folders, suspects, survey, empty, sparse, snapshots } =
+            std::mem::take(&mut self.put_off);
+        self.folders.extend(folders);
+        self.suspects.extend(suspects);
+        self.survey.extend(survey.into_iter().map(|number| (number, None)));
+        self.empty.extend(empty);
+        self.sparse.extend(sparse);
+        if let Some(left) = &mut self.snapshots {
+            left.extend(snapshots);
+        }
     }
 
     /// As after a start: what no row knows is found on the disk.
     fn begin_anew(&mut self) {
-        self.next_folder = 0;
+        self.folders = (0..=u8::MAX).collect();
         self.surveyed_below = 0;
         self.freed = FreedRound::default();
         self.sparse.clear();
@@ -155,10 +204,28 @@ impl BlobKeeper {
     }
 
     fn search_folder(&mut self) -> Result<Step, StoreError> {
-        let Ok(last_byte) = u8::try_from(self.next_folder) else { return Ok(Step::Idle) };
-        self.next_folder += 1;
-        let names = self.core.disk.list(&file::folder(last_byte))?;
-        self.suspects.extend(names.iter().filter_map(|name| BlobId::parse(name)));
+        let Some(last_byte) = self.folders.pop_front() else { return Ok(Step::Idle) };
+        match self.core.disk.list(&file::folder(last_byte)) {
+            Ok(names) => self.suspects.extend(names.iter().filter_map(|name| BlobId::parse(name))),
+            Err(error) => {
+                self.put_off.folders.push(last_byte);
+                self.note(error);
+            }
+        }
+        Ok(Step::Worked)
+    }
+
+    /// Takes away what no manifest makes a snapshot, a part at a time.
+    fn sweep_snapshots(&mut self) -> Result<Step, StoreError> {
+        let Some(left) = &mut self.snapshots else {
+            self.snapshots = Some(self.store.snapshot_leftovers()?.into());
+            return Ok(Step::Worked);
+        };
+        let Some(next) = left.pop_front() else { return Ok(Step::Idle) };
+        if let Err(error) = self.store.remove_leftover(&next) {
+            self.put_off.snapshots.push(next);
+            self.note(error);
+        }
         Ok(Step::Worked)
     }
 
@@ -178,7 +245,10 @@ impl BlobKeeper {
             batch.iter().map(is_known).collect::<Result<Vec<bool>, StoreError>>()
         })?;
         for (id, _) in batch.iter().zip(&known).filter(|(_, is_known)| !**is_known) {
-            self.remove_file(*id)?;
+            if let Err(error) = self.remove_file(*id) {
+                self.put_off.suspects.push(*id);
+                self.note(error);
+            }
         }
         let done: BTreeSet<BlobId> = batch.into_iter().collect();
         self.suspects.retain(|id| !done.contains(id));
@@ -219,7 +289,10 @@ impl BlobKeeper {
         for (id, place) in batch {
             let is_done = match place {
                 Place::Row => true,
-                Place::File => self.remove_file(id)?,
+                Place::File => self.remove_file(id).unwrap_or_else(|error| {
+                    self.note(error);
+                    false
+                }),
                 Place::Segment(place) => {
                     self.survey.entry(place.number).or_default();
                     true
@@ -239,20 +312,9 @@ impl BlobKeeper {
     }
 
     fn look_at_segment(&mut self) -> Result<Step, StoreError> {
-        let is_short = self.core.segments.is_short_of_space()?;
-        // What counts as sparse, or as small, is another thing then.
-        let look_again = is_short != std::mem::replace(&mut self.is_short, is_short);
-        if self.surveyed_below == 0 || look_again {
-            for name in self.core.disk.list(segment::FOLDER)? {
-                self.survey.extend(segment::parse_name(&name).map(|number| (number, None)));
-            }
+        if let Err(error) = self.survey_segments() {
+            self.note(error);
         }
-        let next_number = self.core.segments.next_number();
-        let new = self.surveyed_below.max(1)..next_number;
-        if self.surveyed_below != 0 {
-            self.survey.extend(new.map(|number| (number, None)));
-        }
-        self.surveyed_below = next_number;
         let Some((number, seen)) =
             self.survey.iter().map(|(n, seen)| (*n, *seen)).find(|(n, _)| {
                 !self.core.segments.is_current(*n) && self.core.pins.is_free(Target::Segment(*n))
@@ -277,8 +339,29 @@ impl BlobKeeper {
             return Ok(Step::Idle);
         }
         self.survey.remove(&number);
-        self.judge(number, live_bytes, seen_at)?;
+        self.judge(number, live_bytes, seen_at).inspect_err(|_| {
+            self.put_off.survey.insert(number);
+        })?;
         Ok(Step::Worked)
+    }
+
+    /// Finds segments that are to be looked at.
+    fn survey_segments(&mut self) -> io::Result<()> {
+        let is_short = self.core.segments.is_short_of_space()?;
+        // What counts as sparse, or as small, is another thing then.
+        if self.surveyed_below == 0 || is_short != self.is_short {
+            for name in self.core.disk.list(segment::FOLDER)? {
+                self.survey.extend(segment::parse_name(&name).map(|number| (number, None)));
+            }
+            self.is_short = is_short;
+        }
+        let next_number = self.core.segments.next_number();
+        let new = self.surveyed_below.max(1)..next_number;
+        if self.surveyed_below != 0 {
+            self.survey.extend(new.map(|number| (number, None)));
+        }
+        self.surveyed_below = next_number;
+        Ok(())
     }
 
     fn judge(&mut self, number: u64, live_bytes: u64, seen_at: Version) -> io::Result<()> {
@@ -310,17 +393,28 @@ impl BlobKeeper {
     }
 
     fn remove_empty(&mut self) -> Result<Step, StoreError> {
-        let ready = self.empty.iter().find(|(_, seen_at)| self.is_past(**seen_at));
-        let Some((&number, _)) = ready else { return Ok(Step::Idle) };
+        let is_ready = |(number, seen_at): (&u64, &Version)| {
+            let is_free = self.core.pins.is_free(Target::Segment(*number));
+            (is_free && self.is_past(*seen_at)).then_some((*number, *seen_at))
+        };
+        let Some((number, seen_at)) = self.empty.iter().find_map(is_ready) else {
+            return Ok(Step::Idle);
+        };
         let removed = self
             .core
             .pins
             .remove_if_free(Target::Segment(number), || self.core.segments.remove(number));
-        if !ignore_absent(removed)? {
-            return Ok(Step::Idle);
+        match ignore_absent(removed) {
+            Ok(false) => return Ok(Step::Idle),
+            Ok(true) => {
+                self.small.remove(&number);
+            }
+            Err(error) => {
+                self.put_off.empty.insert(number, seen_at);
+                self.note(error);
+            }
         }
         self.empty.remove(&number);
-        self.small.remove(&number);
         Ok(Step::Worked)
     }
 
@@ -333,7 +427,12 @@ impl BlobKeeper {
                 // Not this one; it is tried again at the next look.
                 Err(StoreError::Full) => no_room = true,
                 Err(StoreError::Busy) => {}
-                outcome => return outcome.map(|()| Step::Worked),
+                Err(error) => {
+                    self.sparse.remove(&number);
+                    self.put_off.sparse.insert(number);
+                    self.note(error);
+                }
+                Ok(()) => return Ok(Step::Worked),
             }
         }
         if no_room {

@@ -2,6 +2,7 @@ use super::model::{self, Model};
 use crate::disk::{Disk, FaultyDisk, FsDisk, MemDisk, OpenMode};
 use crate::{OpenError, SnapshotError, Store, Table};
 use base::SeededEntropy;
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 crate::row! {
@@ -162,6 +163,105 @@ fn a_saved_snapshot_survives_and_an_unfinished_one_does_not_count() {
             break;
         }
     }
+}
+
+/// Files below the folder of snapshots.
+fn files_of_snapshots(disk: &FaultyDisk) -> Vec<String> {
+    fn walk(disk: &FaultyDisk, folder: &str, found: &mut Vec<String>) {
+        for name in disk.list(folder).unwrap() {
+            let path = format!("{folder}/{name}");
+            match disk.open(&path, OpenMode::Read) {
+                Ok(_) => found.push(path),
+                Err(_) => walk(disk, &path, found),
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(disk, "snapshots", &mut found);
+    found
+}
+
+#[test]
+fn a_snapshot_that_fails_holds_on_to_no_space() {
+    for at in 1.. {
+        let disk = FaultyDisk::new();
+        let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+        fill(&store, 20, 1, &mut Model::new());
+        add_blob(&store, 1, 2_000_000);
+        disk.fail_in(at, ErrorKind::StorageFull);
+        if store.snapshot_save("one").is_ok() {
+            assert!(at > 10, "{at}");
+            break;
+        }
+        assert_eq!(store.stopped(), None);
+        assert_eq!(files_of_snapshots(&disk), [""; 0], "call {at}");
+        assert_eq!(store.snapshot_list().unwrap(), []);
+        store.snapshot_save("one").unwrap();
+    }
+}
+
+#[test]
+fn what_a_crash_leaves_of_a_snapshot_goes_after_the_next_start() {
+    let mut left_behind = 0;
+    for removes in [false, true] {
+        for at in 1.. {
+            let disk = FaultyDisk::new();
+            let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+            fill(&store, 20, 1, &mut Model::new());
+            [1, 2].into_iter().for_each(|n| add_blob(&store, n, 2_000_000));
+            if removes {
+                store.snapshot_save("one").unwrap();
+            }
+            disk.power_off_in(at);
+            let done = match removes {
+                true => store.snapshot_remove("one").is_ok(),
+                false => store.snapshot_save("one").is_ok(),
+            };
+            disk.kill();
+            let manifest = "snapshots/one/manifest".to_owned();
+            let before = files_of_snapshots(&disk);
+            let is_one = before.contains(&manifest);
+            left_behind += usize::from(!is_one && !before.is_empty());
+            let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+            let after = files_of_snapshots(&disk);
+            assert_eq!(after, if is_one { before } else { Vec::new() }, "{removes} {at}");
+            assert_eq!(store.snapshot_list().unwrap().len(), usize::from(is_one));
+            if done {
+                break;
+            }
+        }
+    }
+    assert!(left_behind > 5, "{left_behind}");
+}
+
+#[test]
+fn a_damaged_snapshot_is_listed_and_can_be_removed() {
+    let disk = FaultyDisk::new();
+    let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+    fill(&store, 5, 1, &mut Model::new());
+    ["bad", "good"].into_iter().for_each(|name| drop(store.snapshot_save(name).unwrap()));
+    assert!(disk.corrupt("snapshots/bad/manifest", 9, 1));
+    let problems = |store: &Store| {
+        let all = store.snapshot_list().unwrap().into_iter();
+        all.map(|info| (info.name, info.problem)).collect::<Vec<_>>()
+    };
+    let damaged = "the snapshot is damaged: its manifest has a wrong checksum".to_owned();
+    let expected = [("bad".to_owned(), Some(damaged)), ("good".to_owned(), None)];
+    assert_eq!(problems(&store), expected);
+    // A start takes nothing of it away.
+    drop(store);
+    let store = Store::inline(Arc::new(disk.clone()), model::options(1)).unwrap();
+    assert_eq!(problems(&store), expected);
+    assert!(matches!(store.snapshot_save("bad"), Err(SnapshotError::Exists(_))));
+    store.snapshot_remove("bad").unwrap();
+    assert_eq!(problems(&store), expected[1..]);
+    assert!(files_of_snapshots(&disk).iter().all(|path| path.starts_with("snapshots/good/")));
+    // One that was removed by half, as it would be by a disk that fails in the middle.
+    disk.remove("snapshots/good/manifest").unwrap();
+    assert!(problems(&store)[0].1.as_ref().unwrap().contains("half removed"));
+    store.snapshot_remove("good").unwrap();
+    assert_eq!(problems(&store), []);
+    assert!(matches!(store.snapshot_remove("good"), Err(SnapshotError::Missing(_))));
 }
 
 /// A disk on which something happens in the middle of somebody else's call.

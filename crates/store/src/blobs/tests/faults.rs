@@ -1,7 +1,9 @@
 //! A disk that is full, rots, or fails to sync.
 
 use super::*;
+use crate::disk::{Call, Disk, OpenMode};
 use std::io::ErrorKind;
+use std::sync::atomic::Ordering;
 
 fn try_write(store: &Store, bytes: &[u8]) -> io::Result<PinnedBlob> {
     block_on(async {
@@ -88,6 +90,37 @@ fn a_failed_sync_is_not_retried() {
             }
         }
         assert!(stopped >= 1, "{size}");
+    }
+}
+
+#[test]
+fn a_failed_sync_of_a_folder_is_not_retried() {
+    let folders = [("blobs", 100_000), ("blobs", 3_000_000), (segment::FOLDER, 100_000)];
+    for (folder, size) in folders {
+        let bytes = content(1, size);
+        let (store, disk) = faulty();
+        disk.fail_all(Some((Call::SyncDir, folder, ErrorKind::Other)));
+        try_write(&store, &bytes).expect_err("its name may be lost");
+        assert!(store.stopped().is_some(), "{folder} {size}");
+        disk.fail_all(None);
+        let syncs = disk.syncs();
+        try_write(&store, &bytes).expect_err("nobody knows what is on the disk");
+        assert_eq!(disk.syncs(), syncs, "{folder} {size}");
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_opened_to_be_synced_is_tried_again() {
+    for size in [100_000, 3_000_000] {
+        let bytes = content(1, size);
+        let (store, disk) = faulty();
+        disk.fail_all(Some((Call::SyncDir, "blobs", ErrorKind::ResourceBusy)));
+        let error = try_write(&store, &bytes).expect_err("no descriptor");
+        assert!(matches!(StoreError::from(error), StoreError::Busy));
+        assert_eq!(store.stopped(), None);
+        disk.fail_all(None);
+        put(&store, "key", &[&try_write(&store, &bytes).expect("it has passed")]);
+        assert_whole(&store, 1);
     }
 }
 
@@ -183,4 +216,55 @@ fn writers_share_a_bounded_memory() {
     assert_eq!(store.blobs().counters().bytes_buffered, 0);
     drop(written(&store, &content(1, 3_000_000), None));
     assert_eq!(store.blobs().counters().bytes_buffered, 0);
+}
+
+/// One that cannot be removed or looked for does not keep what else there is to do from being done.
+#[test]
+fn what_fails_keeps_no_other_from_being_freed() {
+    let names = |store: &Store| {
+        let blobs = ["a", "b", "c"].map(|_| written(store, &content(1, 3_000_000), None));
+        for (key, blob) in ["a", "b", "c"].into_iter().zip(&blobs) {
+            put(store, key, &[blob]);
+        }
+        put(store, "d", &[&written(store, &content(2, 100_000), None)]);
+        blobs.map(|blob| file::path(blob.reference().id))
+    };
+    let errors = |store: &Store| store.metrics().keeper_errors.load(Ordering::Relaxed);
+    let faults = [
+        (Call::Remove, None),
+        (Call::List, Some("blobs/segment")),
+        (Call::List, Some("blobs/file")),
+        (Call::List, Some("snapshots")),
+    ];
+    for (call, path) in faults {
+        let disk = Arc::new(FaultyDisk::new());
+        let store = Store::inline(disk.clone(), options(1)).expect("opens");
+        let files = names(&store);
+        store.blobs().0.segments.end_current();
+        drop(store);
+        // A start looks everywhere.
+        let (store, mut drivers) = Store::open(disk.clone(), options(2)).expect("opens");
+        disk.fail_all(Some((call, path.unwrap_or(&files[0]), ErrorKind::Other)));
+        drivers.run();
+        let before = errors(&store);
+        assert_eq!(before, u64::from(call == Call::List), "{call:?} {path:?}");
+        for key in ["a", "b", "c", "d"] {
+            drop(store.write(|tx| {
+                let row = tx.get(&OBJECTS, &Scope::Global, key)?.expect("is there");
+                tx.delete(&OBJECTS, &Scope::Global, key)?;
+                row.blobs.iter().try_for_each(|blob| tx.release_blob(blob))
+            }));
+        }
+        drivers.run();
+        let stuck = if call == Call::Remove { 1 } else { 0 };
+        disk.fail_all(None);
+        let left: Vec<String> =
+            files.iter().filter(|path| disk.open(path, OpenMode::Read).is_ok()).cloned().collect();
+        assert_eq!(left, files[..stuck], "{call:?} {path:?}");
+        assert!(errors(&store) > before);
+        let told = errors(&store);
+        drivers.run();
+        assert_eq!((paths(&store), errors(&store)), (Vec::new(), told), "{call:?} {path:?}");
+        assert_whole(&store, 0);
+    }
 }
