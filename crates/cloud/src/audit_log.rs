@@ -26,9 +26,27 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
+    /// Goes on in the newest file, after what a crash may have left of a line.
     pub fn new(disk: Arc<dyn Disk>) -> AuditLog {
         let newest = disk.list(FOLDER).unwrap_or_default().iter().filter_map(|n| number(n)).max();
-        AuditLog { disk, open: None, number: newest.unwrap_or(0), failed: false }
+        let mut log = AuditLog { disk, open: None, number: newest.unwrap_or(0), failed: false };
+        // If that fails, a new file is begun.
+        log.open = newest.and_then(|newest| log.open_again(newest).ok());
+        log
+    }
+
+    fn open_again(&self, number: u64) -> io::Result<(Arc<dyn File>, u64)> {
+        let file = self.disk.open(&path(number), OpenMode::ReadWrite)?;
+        let size = file.len()?;
+        let mut last = [b'\n'];
+        if size > 0 {
+            file.read_exact_at(&mut last, size - 1)?;
+        }
+        if last == [b'\n'] {
+            return Ok((file, size));
+        }
+        file.write_all_at(b"\n", size)?;
+        Ok((file, size + 1))
     }
 
     /// Writes what has come since the last call.
@@ -47,16 +65,31 @@ impl AuditLog {
     }
 
     fn write_all(&mut self, audit: &Audit) -> io::Result<()> {
+        let events = audit.unwritten();
+        self.write_lines(events.iter().map(|event| event.json())).map_err(|(lost, error)| {
+            // They are not taken again: by then they may have made room for others.
+            audit.lose(lost);
+            error
+        })
+    }
+
+    /// After an error, how many of the lines do not stand there.
+    fn write_lines(
+        &mut self,
+        lines: impl ExactSizeIterator<Item = String>,
+    ) -> Result<(), (usize, io::Error)> {
         let mut text = String::with_capacity(WRITE_BYTES + WRITE_BYTES / 4);
-        for event in audit.unwritten() {
-            text.push_str(&event.json());
+        let (all, mut written) = (lines.len(), 0);
+        for (place, line) in lines.enumerate() {
+            text.push_str(&line);
             text.push('\n');
-            if text.len() >= WRITE_BYTES {
-                self.append(text.as_bytes())?;
+            if text.len() >= WRITE_BYTES || place + 1 == all {
+                self.append(text.as_bytes()).map_err(|error| (all - written, error))?;
                 text.clear();
+                written = place + 1;
             }
         }
-        self.append(text.as_bytes())
+        Ok(())
     }
 
     /// The same files for whoever looks at the trail.
@@ -70,8 +103,7 @@ impl AuditLog {
             self.open = None;
             self.disk.create_dir(FOLDER)?;
             self.number += 1;
-            let path = format!("{FOLDER}/{:08}.jsonl", self.number);
-            self.open = Some((self.disk.open(&path, OpenMode::CreateNew)?, 0));
+            self.open = Some((self.disk.open(&path(self.number), OpenMode::CreateNew)?, 0));
             self.remove_oldest()?;
         }
         if let Some((file, size)) = &mut self.open {
@@ -146,6 +178,10 @@ fn lines_backwards(file: &dyn File, visit: &mut dyn FnMut(&str) -> bool) -> io::
     Ok(true)
 }
 
+fn path(number: u64) -> String {
+    format!("{FOLDER}/{number:08}.jsonl")
+}
+
 fn number(name: &str) -> Option<u64> {
     name.strip_suffix(".jsonl")?.parse().ok()
 }
@@ -153,13 +189,13 @@ fn number(name: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store::disk::MemDisk;
+    use store::disk::{FaultyDisk, MemDisk};
 
     #[test]
     fn what_was_written_is_read_from_its_end() {
         let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
         let mut log = AuditLog::new(disk.clone());
-        // Three pieces, and a second file.
+        // Three pieces, gone on with by a second life.
         let line = |n: usize| format!("{n} {}", "x".repeat(n % 997));
         let put = |log: &mut AuditLog, range: std::ops::Range<usize>| {
             let text: String = range.map(|n| line(n) + "\n").collect();
@@ -167,9 +203,10 @@ mod tests {
         };
         put(&mut log, 0..4000);
         assert!(log.open.as_ref().unwrap().1 > PIECE_BYTES);
-        let mut log = AuditLog::new(disk);
+        let mut log = AuditLog::new(disk.clone());
         put(&mut log, 4000..4010);
         log.append(b"half a li").unwrap();
+        let log = AuditLog::new(disk);
         let mut seen = Vec::new();
         let read = |seen: &mut Vec<String>, limit: usize| {
             log.reader()
@@ -185,5 +222,61 @@ mod tests {
         seen.clear();
         read(&mut seen, 15);
         assert_eq!((seen.len(), &seen[14]), (15, &line(3996)));
+    }
+    #[test]
+    fn starts_forget_nothing() {
+        let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
+        let mut expected = Vec::new();
+        for life in 0..10 {
+            let mut log = AuditLog::new(disk.clone());
+            log.append(format!("life {life}\nits e").as_bytes()).unwrap();
+            expected.extend([format!("life {life}"), "its e".to_owned()]);
+        }
+        let mut seen = Vec::new();
+        let mut visit = |text: &str| {
+            seen.push(text.to_owned());
+            true
+        };
+        AuditLog::new(disk.clone()).reader().newest_first(&mut visit).unwrap();
+        seen.reverse();
+        assert_eq!(seen, expected);
+        assert_eq!(disk.list(FOLDER).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_full_file_is_followed_by_another_and_the_oldest_goes() {
+        let disk: Arc<dyn Disk> = Arc::new(MemDisk::new());
+        let line = format!("{}\n", "x".repeat(1 << 20));
+        for _ in 0..3 {
+            let mut log = AuditLog::new(disk.clone());
+            (0..40).for_each(|_| log.append(line.as_bytes()).unwrap());
+        }
+        let names = disk.list(FOLDER).unwrap();
+        assert_eq!(names.len(), FILES_MAX, "{names:?}");
+        let last = disk.open(&path(number(&names[FILES_MAX - 2]).unwrap()), OpenMode::Read);
+        assert!(last.unwrap().len().unwrap() >= FILE_BYTES_MAX);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted() {
+        let disk = FaultyDisk::new();
+        let mut log = AuditLog::new(Arc::new(disk.clone()));
+        let lines = |count: usize| (0..count).map(|_| "x".repeat(WRITE_BYTES / 2));
+        log.write_lines(lines(3)).unwrap();
+        // Two at a time, of which the first still come.
+        disk.set_capacity(Some(disk.used_bytes() + WRITE_BYTES as u64 + 2));
+        let (lost, error) = log.write_lines(lines(5)).unwrap_err();
+        assert_eq!((lost, error.kind()), (3, io::ErrorKind::StorageFull));
+        assert_eq!(log.write_lines(lines(1)).unwrap_err().0, 1);
+        disk.set_capacity(None);
+        log.write_lines(lines(1)).unwrap();
+        let mut seen = 0;
+        log.reader()
+            .newest_first(&mut |_| {
+                seen += 1;
+                true
+            })
+            .unwrap();
+        assert_eq!(seen, 3 + 2 + 1);
     }
 }

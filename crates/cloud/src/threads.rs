@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use store::blobs::{Blocking, block_on};
 use store::engine::Step;
-use store::{Drivers, Store, Wake};
+use store::{Drivers, Store, StoreError, Wake};
 
 use crate::audit_log::AuditLog;
 use crate::exit;
@@ -30,6 +30,8 @@ const JOBS_PAUSE: Duration = Duration::from_millis(500);
 const JOBS_GIVE_WAY: u64 = 4;
 /// In so many pauses old records of the audit trail are looked for once.
 const FORGET_EVERY: u64 = 600;
+/// Batches of old records forgotten at a time: the log is written in between.
+const FORGET_BATCHES_MAX: usize = 20;
 /// In so many pauses the console's history of counters gets a point.
 const SAMPLE_EVERY: u64 = console::STEP_SECONDS;
 
@@ -55,6 +57,34 @@ fn spawn_vital(
 fn or_else(work: impl FnOnce(), otherwise: impl FnOnce()) {
     if catch_unwind(AssertUnwindSafe(work)).is_err() {
         otherwise();
+    }
+}
+
+/// What a thread says of what it cannot do: once, until it is something else or has passed.
+#[derive(Debug)]
+struct Complaint {
+    what: &'static str,
+    said: Option<String>,
+}
+
+impl Complaint {
+    fn new(what: &'static str) -> Complaint {
+        Complaint { what, said: None }
+    }
+
+    /// `error` is that of the last attempt; whether it was said.
+    fn hear(&mut self, error: Option<String>) -> bool {
+        if error == self.said {
+            return false;
+        }
+        match &error {
+            Some(error) => {
+                tracing::warn!(%error, "{} cannot be done; it is tried again", self.what)
+            }
+            None => tracing::info!("{} can be done again", self.what),
+        }
+        self.said = error;
+        true
     }
 }
 
@@ -84,19 +114,30 @@ impl Upkeep {
         })?;
         let own = store.clone();
         let maintenance_thread = spawn_vital("maintenance", move || {
+            let mut complaint = Complaint::new("writing the index");
             loop {
                 let wake = maintenance.wait();
                 while maintenance.step() == Step::Worked {}
                 end_if_stopped(&own);
+                complaint.hear(maintenance.trouble().map(ToString::to_string));
                 if wake == Wake::Closed {
                     return;
                 }
             }
         })?;
         let stopping = stop.clone();
+        let own = store.clone();
         let keeper = spawn_vital("keeper", move || {
+            let mut complaint = Complaint::new("freeing what nothing refers to");
             loop {
-                while matches!(blobs.step(), Ok(Step::Worked)) && !*stopping.0.lock() {}
+                let mut done = blobs.step();
+                while matches!(done, Ok(Step::Worked)) && !*stopping.0.lock() {
+                    done = blobs.step();
+                }
+                end_if_stopped(&own);
+                // That it is busy is no news to anybody: it is counted.
+                let error = done.err().filter(|error| !matches!(error, StoreError::Busy));
+                complaint.hear(error.map(|error| error.to_string()));
                 let mut stopped = stopping.0.lock();
                 if !*stopped {
                     stopping.1.wait_for(&mut stopped, KEEPER_PAUSE);
@@ -120,17 +161,24 @@ impl Upkeep {
     ) -> std::io::Result<()> {
         let (stopping, store) = (self.stop.clone(), self.store.clone());
         self.writers.push(spawn_vital("audit", move || {
+            let mut forgetting = Complaint::new("forgetting old records of the audit trail");
+            let mut uses = Complaint::new("noting when keys were used");
+            let mut accesses = Complaint::new("writing the access logs of buckets");
+            let mut has_old = false;
             for round in 0u64.. {
                 log.write(gateway.audit());
-                // What is lost here is a note of a use, which the next minute makes again.
-                let _ = gateway.write_uses();
-                let _ = gateway.write_accesses();
+                uses.hear(gateway.write_uses().err().map(|error| error.message().to_owned()));
+                let written = gateway.write_accesses();
+                accesses.hear(written.err().map(|error| error.message().to_owned()));
                 if round % SAMPLE_EVERY == 0 {
                     console.sample(&gateway.metrics());
                 }
-                if round % FORGET_EVERY == FORGET_EVERY - 1 {
-                    // Tried again in the next round: a full or busy store forgets later.
-                    while matches!(gateway.audit().forget_old(&store), Ok(true)) {}
+                if has_old || round % FORGET_EVERY == FORGET_EVERY - 1 {
+                    let forget = || gateway.audit().forget_old(&store);
+                    let forgotten = forget_some(forget, || *stopping.0.lock());
+                    // In the next round, or after the usual pause if it failed.
+                    has_old = matches!(forgotten, Ok(true));
+                    forgetting.hear(forgotten.err().map(|error| error.to_string()));
                 }
                 let mut stopped = stopping.0.lock();
                 if *stopped {
@@ -147,10 +195,19 @@ impl Upkeep {
         let stopping = self.stop.clone();
         self.threads.push(spawn_vital("jobs", move || {
             let jobs = gateway.jobs();
-            while matches!(jobs.retry_parked(), Ok(true)) {}
+            let mut complaint = Complaint::new("running jobs");
+            let mut retrying = Complaint::new("trying jobs again that had failed too often");
+            let mut has_parked = true;
             while !*stopping.0.lock() {
+                if has_parked {
+                    let retried = jobs.retry_parked();
+                    has_parked = !matches!(retried, Ok(false));
+                    retrying.hear(retried.err().map(|error| error.to_string()));
+                }
                 let began_ns = gateway.monotonic_ns();
-                if jobs.step() == Step::Idle {
+                let step = jobs.step();
+                complaint.hear(jobs.take_trouble(false));
+                if step == Step::Idle {
                     jobs.wait(JOBS_PAUSE);
                     continue;
                 }
@@ -173,8 +230,11 @@ impl Upkeep {
         let stopping = self.stop.clone();
         self.threads.push(spawn_vital("errands", move || {
             let jobs = gateway.jobs();
+            let mut complaint = Complaint::new("running errands");
             while !*stopping.0.lock() {
-                if block_on(jobs.errand()) == Step::Idle {
+                let step = block_on(jobs.errand());
+                complaint.hear(jobs.take_trouble(true));
+                if step == Step::Idle {
                     jobs.wait_for_errand(JOBS_PAUSE);
                 }
             }
@@ -195,6 +255,19 @@ impl Upkeep {
             let _ = thread.join();
         }
     }
+}
+
+/// Forgets a bounded number of batches, and none once `stopping` says so; `true` if there may be more.
+fn forget_some<E>(
+    mut forget: impl FnMut() -> Result<bool, E>,
+    stopping: impl Fn() -> bool,
+) -> Result<bool, E> {
+    for _ in 0..FORGET_BATCHES_MAX {
+        if stopping() || !forget()? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// After a failed sync nobody knows what is on the disk: only a new start can tell.
@@ -285,6 +358,31 @@ mod tests {
         assert_eq!(noticed.get(), 0);
         or_else(|| panic!("on purpose"), || noticed.set(2));
         assert_eq!(noticed.get(), 2);
+    }
+
+    #[test]
+    fn a_failure_is_told_once_until_it_changes() {
+        let mut complaint = Complaint::new("nothing");
+        let said = ["", "a", "a", "b", "", "", "b"]
+            .map(|error| complaint.hear((!error.is_empty()).then(|| error.to_owned())));
+        assert_eq!(said, [false, true, false, true, true, false, true]);
+    }
+
+    #[test]
+    fn old_records_are_forgotten_some_at_a_time() {
+        let forget = |left: usize, stop_at: usize| {
+            let (left, done) = (std::cell::Cell::new(left), std::cell::Cell::new(0));
+            let forget = || {
+                left.set(left.get() - 1);
+                done.set(done.get() + 1);
+                Ok::<_, ()>(left.get() > 0)
+            };
+            (forget_some(forget, || done.get() == stop_at), done.get())
+        };
+        assert_eq!(forget(3, usize::MAX), (Ok(false), 3));
+        assert_eq!(forget(1000, usize::MAX), (Ok(true), FORGET_BATCHES_MAX));
+        assert_eq!(forget(1000, 2), (Ok(false), 2));
+        assert_eq!(forget_some(|| Err("full"), || false), Err("full"));
     }
 
     #[test]

@@ -239,12 +239,18 @@ impl Audit {
         let _ = self.written.set(written);
     }
 
-    /// Events that fell out before they were written.
+    /// Events that fell out before they were written, or could not be.
     pub fn dropped(&self) -> u64 {
         self.recent.lock().dropped
     }
 
-    /// What has come since the last call, oldest first: for whoever writes the log.
+    /// Counts events that were given out and could not be written.
+    pub fn lose(&self, events: usize) {
+        self.recent.lock().dropped += events as u64;
+    }
+
+    /// What has come since the last call, oldest first: for whoever writes the log, and says how many of
+    /// them it could not ([`Audit::lose`]).
     pub fn unwritten(&self) -> Vec<Arc<Event>> {
         let mut recent = self.recent.lock();
         let from = recent.events.len() - recent.unwritten;

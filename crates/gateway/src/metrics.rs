@@ -30,7 +30,6 @@ pub(crate) struct Totals {
     pub panics: AtomicU64,
     pub in_flight: AtomicU64,
     pub connections: AtomicU64,
-    pub connections_refused: AtomicU64,
 }
 
 fn shard() -> usize {

@@ -79,7 +79,7 @@ impl Gateway {
             }
         }
         let totals = &self.totals;
-        let own: [(&str, &str, &str, u64); 8] = [
+        let own: [(&str, &str, &str, u64); 7] = [
             (
                 "cumulet_requests_unrouted_total",
                 "counter",
@@ -105,12 +105,6 @@ impl Gateway {
                 self.room.used_bytes(),
             ),
             ("cumulet_connections", "gauge", "Open connections.", totals.connections.load(Relaxed)),
-            (
-                "cumulet_connections_refused_total",
-                "counter",
-                "Connections closed because too many were open.",
-                totals.connections_refused.load(Relaxed),
-            ),
             (
                 "cumulet_audit_dropped_total",
                 "counter",
@@ -177,8 +171,57 @@ impl Gateway {
         out.single("cumulet_store_cache_hits_total", "counter", help, hits);
         let help = "Reads that the cache did not answer.";
         out.single("cumulet_store_cache_misses_total", "counter", help, misses);
-        let help = "Bytes that wait to be durable.";
-        out.single("cumulet_store_pending_bytes", "gauge", help, self.store.pending_bytes());
+        let blobs = self.store.blobs().counters();
+        let gauges = [
+            (
+                "cumulet_store_pending_bytes",
+                "Bytes that wait to be durable.",
+                self.store.pending_bytes(),
+            ),
+            (
+                "cumulet_store_unflushed_bytes",
+                "Bytes that the index has in memory and not in its files.",
+                self.store.unflushed_bytes(),
+            ),
+            (
+                "cumulet_store_is_full",
+                "1 while only what frees space is accepted.",
+                u64::from(self.store.is_full()),
+            ),
+            (
+                "cumulet_store_outbox_jobs",
+                "Jobs that wait or are parked, when last counted.",
+                self.store.outbox_jobs(),
+            ),
+            (
+                "cumulet_blob_buffered_bytes",
+                "Bytes of blobs that writers hold in memory.",
+                blobs.bytes_buffered,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            out.single(name, "gauge", help, value);
+        }
+        let counted = [
+            ("cumulet_blob_written_bytes_total", "Bytes of blobs written.", blobs.bytes_written),
+            ("cumulet_blob_read_bytes_total", "Bytes of blobs read.", blobs.bytes_read),
+            ("cumulet_blob_syncs_total", "Syncs of blobs.", blobs.syncs),
+        ];
+        for (name, help, value) in counted {
+            out.single(name, "counter", help, value);
+        }
+        let errors = [
+            ("maintenance", store.maintenance_errors.load(Relaxed)),
+            ("blobs", store.keeper_errors.load(Relaxed)),
+            ("jobs", self.jobs.errors()),
+        ];
+        out.labelled(
+            "cumulet_background_errors_total",
+            "counter",
+            "What threads in the background could not do and try again.",
+            "work",
+            errors.into_iter(),
+        );
         let histograms = [
             (
                 "cumulet_store_write_hold_seconds",

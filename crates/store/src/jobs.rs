@@ -6,6 +6,10 @@
 //! tried again after a growing pause and parked after so many attempts; parked ones stay, are listed,
 //! and run again when enqueued again. That the store is busy or full is no failure of a job: it waits.
 //!
+//! So many may wait and no more ([`StoreOptions::outbox_jobs_max`](crate::StoreOptions)): then who would
+//! leave another one is told that the store is busy, except jobs, which may leave others behind, and what
+//! frees space.
+//!
 //! Kinds take turns, so that a flood of one does not starve another.
 //!
 //! What has to wait (for bytes to be written, for another service) is an *errand*: a job that is a future
@@ -57,6 +61,8 @@ const PARKED: Table<(u16, Vec<u8>), ()> = Table::internal(0x0004, "store.job_par
 const PAUSE_MS: i64 = 500;
 const PAUSE_MS_MAX: i64 = 300_000;
 const ERROR_BYTES_MAX: usize = 1000;
+/// How often all of them are counted.
+const COUNT_EVERY_NS: u64 = 5_000_000_000;
 /// Jobs of a kind are counted up to here, so that a look at them costs little.
 pub const JOBS_COUNTED_MAX: usize = 10_000;
 
@@ -147,12 +153,14 @@ fn enqueue_raw(tx: &mut Tx, kind: u16, key: &[u8], due: Timestamp) -> Result<(),
     if old.as_ref().is_some_and(|old| old.is_parked) {
         tx.delete(&PARKED, &Scope::Global, &(kind, key))?;
     }
+    let old_is_none = old.is_none();
     let (enqueued, due) = match old.filter(|old| !old.is_parked) {
         Some(old) if old.attempts == 0 && old.due <= due && !old.is_running => return Ok(()),
         Some(old) => {
             tx.delete(&DUE, &Scope::Global, &(kind, old.due, key))?;
             (old.enqueued, due.min(old.due))
         }
+        None if old_is_none && !tx.may_enqueue() => return Err(StoreError::Busy),
         None => (tx.now(), due),
     };
     let row = JobRow { enqueued, due, ..JobRow::default() };
@@ -222,6 +230,11 @@ pub struct Jobs {
     /// The kinds whose turn was last, of jobs and of errands.
     turn: Mutex<u16>,
     errand_turn: Mutex<u16>,
+    /// Why the store gave or took no job, and no errand, when last asked.
+    trouble: [Mutex<Option<String>>; 2],
+    errors: AtomicU64,
+    /// When all were last counted, if ever.
+    counted_ns: Mutex<Option<u64>>,
 }
 
 impl fmt::Debug for Jobs {
@@ -256,7 +269,54 @@ async fn caught(mut errand: Errand) -> Result<JobOutcome, JobError> {
 
 impl Jobs {
     pub fn new(store: Store) -> Jobs {
-        Jobs { store, kinds: BTreeMap::new(), turn: Mutex::new(0), errand_turn: Mutex::new(0) }
+        Jobs {
+            store,
+            kinds: BTreeMap::new(),
+            turn: Mutex::new(0),
+            errand_turn: Mutex::new(0),
+            trouble: Default::default(),
+            errors: AtomicU64::new(0),
+            counted_ns: Mutex::new(None),
+        }
+    }
+
+    /// Counts from time to time what waits, up to what may.
+    fn count_outbox(&self) {
+        let now_ns = self.store.shared.options.clock.monotonic_ns();
+        let mut counted_ns = self.counted_ns.lock();
+        if counted_ns.is_some_and(|at| now_ns.saturating_sub(at) < COUNT_EVERY_NS) {
+            return;
+        }
+        *counted_ns = Some(now_ns);
+        let outbox = &self.store.shared.reader.outbox;
+        let most = usize::try_from(outbox.jobs_max).unwrap_or(usize::MAX);
+        let count = self.store.read(|tx| {
+            let mut keys = tx.scan(&JOBS, &Scope::Global).keys().take(most);
+            keys.try_fold(0, |n, key| key.map(|_| n + 1))
+        });
+        match count {
+            Ok(count) => outbox.jobs.store(count, Ordering::Relaxed),
+            Err(error) => self.note(false, error),
+        }
+    }
+
+    /// What failed in the last step of jobs, or of errands, without being the failure of one of them:
+    /// for whoever drives them to say.
+    pub fn take_trouble(&self, errands: bool) -> Option<String> {
+        self.trouble[usize::from(errands)].lock().take()
+    }
+
+    /// How often there was such trouble since the start.
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Ordering::Relaxed)
+    }
+
+    fn note(&self, errands: bool, error: impl Into<JobError>) {
+        let error = error.into();
+        if !is_passing(&error) {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+            *self.trouble[usize::from(errands)].lock() = Some(error.to_string());
+        }
     }
 
     /// For jobs that make bytes.
@@ -312,14 +372,24 @@ impl Jobs {
     pub async fn errand(&self) -> Step {
         // Asked often, and mostly in vain: that takes no writer.
         let is_due = self.store.read(|tx| Ok::<_, StoreError>(self.pick(tx, true)?.is_some()));
-        if !matches!(is_due, Ok(true)) {
-            return Step::Idle;
+        match is_due {
+            Ok(true) => {}
+            Ok(false) => return Step::Idle,
+            Err(error) => {
+                self.note(true, error);
+                return Step::Idle;
+            }
         }
         // Once it is durable that it was enqueued: reads see no more than what is, and an errand that
         // finds nothing of what it is for has nothing to do.
         let begun = self.store.write(|tx| self.begin_errand(tx)).await;
-        let Ok(Some(((kind, registered, key), row))) = begun else {
-            return Step::Idle;
+        let ((kind, registered, key), row) = match begun {
+            Ok(Some(begun)) => begun,
+            Ok(None) => return Step::Idle,
+            Err(error) => {
+                self.note(true, error);
+                return Step::Idle;
+            }
         };
         *self.errand_turn.lock() = kind;
         let Run::Errand(run) = &registered.run else { return Step::Idle };
@@ -336,7 +406,10 @@ impl Jobs {
                 counter.fetch_add(1, Ordering::Relaxed);
                 Step::Worked
             }
-            Err(_) => Step::Idle,
+            Err(error) => {
+                self.note(true, error);
+                Step::Idle
+            }
         }
     }
 
@@ -364,6 +437,7 @@ impl Jobs {
             Ok(outcome) => outcome,
             Err(error) => return self.note_failure(tx, kind, key, &error.to_string()),
         };
+        tx.mark_does_job();
         if row.is_running {
             remove(tx, kind, key, &row)?;
         }
@@ -375,6 +449,7 @@ impl Jobs {
 
     /// Makes one attempt at one job that is due, if there is one.
     pub fn step(&self) -> Step {
+        self.count_outbox();
         let mut picked = None;
         let attempt = self.store.write(|tx| self.attempt(tx, &mut picked));
         // The next step sees this one's outcome, so there is no need to wait for the disk.
@@ -386,7 +461,10 @@ impl Jobs {
             }
             // It is the store that cannot: the job stays due, and is tried at the next ring.
             (Err(error), _) if is_passing(&error) => Step::Idle,
-            (Err(_), None) => Step::Idle,
+            (Err(error), None) => {
+                self.note(false, error);
+                Step::Idle
+            }
             (Err(error), Some((kind, key))) => {
                 let why = error.to_string();
                 let noted = self.store.write(|tx| self.note_failure(tx, kind, &key, &why));
@@ -395,7 +473,10 @@ impl Jobs {
                         self.count(Some(&(kind, key)), |kind| &kind.failed);
                         Step::Worked
                     }
-                    Err(_) => Step::Idle,
+                    Err(error) => {
+                        self.note(false, error);
+                        Step::Idle
+                    }
                 }
             }
         }
@@ -422,6 +503,7 @@ impl Jobs {
             return Ok(Attempt::Nothing);
         };
         remove(tx, kind, &key, &row)?;
+        tx.mark_does_job();
         let cx = JobCx { attempts: row.attempts, enqueued: row.enqueued };
         let run = AssertUnwindSafe(|| handler(tx, &cx, &key));
         let outcome = std::panic::catch_unwind(run)
@@ -436,16 +518,21 @@ impl Jobs {
     fn pick(&self, tx: &Tx, errands: bool) -> Result<Option<Picked<'_>>, StoreError> {
         let turn = if errands { *self.errand_turn.lock() } else { *self.turn.lock() };
         let kinds = self.kinds.range(turn + 1..).chain(self.kinds.range(..=turn));
+        let mut failed = Ok(None);
         for (kind, registered) in kinds {
             if matches!(registered.run, Run::Errand(_)) != errands {
                 continue;
             }
-            let due = tx.scan(&DUE, &Scope::Global).prefix(&(*kind,)).next_key()?;
-            if let Some((_, _, key)) = due.filter(|(_, due, _)| *due <= tx.now()) {
-                return Ok(Some((*kind, registered, key)));
+            match tx.scan(&DUE, &Scope::Global).prefix(&(*kind,)).next_key() {
+                Ok(Some((_, due, key))) if due <= tx.now() => {
+                    return Ok(Some((*kind, registered, key)));
+                }
+                Ok(_) => {}
+                // Another kind's may be read.
+                Err(error) => failed = Err(error),
             }
         }
-        Ok(None)
+        failed
     }
 
     fn note_failure(

@@ -67,6 +67,9 @@ pub struct StoreOptions {
     pub pending_bytes_max: u64,
     /// More than this waiting in the index for its files answers [`StoreError::Busy`].
     pub unflushed_bytes_max: u64,
+    /// With so many jobs waiting or parked, what would leave another one answers
+    /// [`StoreError::Busy`], unless it frees space. They are counted every few seconds.
+    pub outbox_jobs_max: u64,
     /// Size of the first segment of the log; later ones are up to twice as long. A commit has to
     /// fit into one.
     pub log_segment_bytes: u64,
@@ -94,6 +97,7 @@ impl StoreOptions {
             index: Index::Tree(lsm::Options::default()),
             pending_bytes_max: 16 << 20,
             unflushed_bytes_max: 256 << 20,
+            outbox_jobs_max: 1_000_000,
             log_segment_bytes: 16 << 20,
             log_zero_fill: true,
             space_floor_bytes: 64 << 20,
@@ -119,6 +123,20 @@ pub(crate) struct Reader {
     pub whole: WholeTables,
     pub hits: AtomicU64,
     pub misses: AtomicU64,
+    pub outbox: Outbox,
+}
+
+/// How many jobs wait, as whoever runs them last counted.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    pub jobs: AtomicU64,
+    pub jobs_max: u64,
+}
+
+impl Outbox {
+    pub(crate) fn is_full(&self) -> bool {
+        self.jobs.load(Ordering::Relaxed) >= self.jobs_max
+    }
 }
 
 impl Reader {
@@ -239,6 +257,7 @@ impl Store {
             whole: WholeTables::default(),
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
+            outbox: Outbox { jobs: AtomicU64::new(0), jobs_max: options.outbox_jobs_max },
         };
         let shared = Arc::new(Shared {
             blobs,
@@ -389,6 +408,16 @@ impl Store {
     /// Bytes that are committed and not yet in the log.
     pub fn pending_bytes(&self) -> u64 {
         self.shared.queue.outstanding()
+    }
+
+    /// Jobs that wait or are parked, when last counted.
+    pub fn outbox_jobs(&self) -> u64 {
+        self.shared.reader.outbox.jobs.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the index has in memory and not in its files.
+    pub fn unflushed_bytes(&self) -> u64 {
+        self.shared.reader.engine.unflushed_bytes()
     }
 
     /// Why nothing is accepted any more; `None` in good health. The process should end.

@@ -75,6 +75,8 @@ pub struct Tx {
     bytes: usize,
     freeing: bool,
     enqueued: bool,
+    /// It is a job that is done in it: it may leave others behind, however many wait.
+    does_job: bool,
     /// The first row in pieces of a table is among the changes.
     first_pieces: bool,
     cleared: Option<ClearRow>,
@@ -92,6 +94,7 @@ impl Tx {
             bytes: 0,
             freeing: false,
             enqueued: false,
+            does_job: false,
             first_pieces: false,
             cleared: None,
             undos: Vec::new(),
@@ -297,6 +300,15 @@ impl Tx {
 
     pub(crate) fn take_undos(&mut self) -> Vec<Undo> {
         std::mem::take(&mut self.undos)
+    }
+
+    pub(crate) fn mark_does_job(&mut self) {
+        self.does_job = true;
+    }
+
+    /// Whether one more job may be left for later.
+    pub(crate) fn may_enqueue(&self) -> bool {
+        self.freeing || self.does_job || !self.reader.outbox.is_full()
     }
 
     pub(crate) fn mark_enqueued(&mut self) {

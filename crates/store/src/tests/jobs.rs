@@ -1,7 +1,9 @@
 use super::basics::{THINGS, ThingRow};
 use crate::disk::MemDisk;
 use crate::engine::Step;
-use crate::{JobError, JobKind, JobOutcome, Jobs, Scope, Store, StoreError, StoreOptions, Tx};
+use crate::{
+    JobError, JobKind, JobOutcome, Jobs, Scope, Store, StoreError, StoreOptions, Table, Tx,
+};
 use base::{Clock, ManualClock, SeededEntropy, Timestamp};
 use std::sync::Arc;
 
@@ -322,4 +324,59 @@ fn an_errand_finds_what_it_was_enqueued_with() {
         write_out();
     }
     assert_eq!(store.read(|tx| jobs.list(tx, 9)).unwrap(), []);
+}
+
+#[test]
+fn the_outbox_has_a_bound() {
+    let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1000)));
+    let entropy = Arc::new(SeededEntropy::new(1));
+    let options = StoreOptions { outbox_jobs_max: 5, ..StoreOptions::new(clock.clone(), entropy) };
+    let store = Store::inline(Arc::new(MemDisk::new()), options).unwrap();
+    let mut jobs = Jobs::new(store.clone());
+    jobs.register(&COUNT, 3, |tx, _, (name, left)| {
+        if left > 0 {
+            tx.enqueue(&COUNT, &(name, left - 1))?;
+        }
+        Ok(JobOutcome::Done)
+    });
+    let enqueue = |key: &str, freeing: bool| {
+        let write = store.write(|tx| {
+            if freeing {
+                tx.mark_freeing();
+            }
+            tx.enqueue_at(&COUNT, &(key.to_owned(), 1), Timestamp::from_secs(2000))
+        });
+        write.now().unwrap()
+    };
+    (0..5).for_each(|n| enqueue(&n.to_string(), false).unwrap());
+    assert_eq!(jobs.step(), Step::Idle);
+    assert_eq!(store.outbox_jobs(), 5);
+    assert!(matches!(enqueue("new", false), Err(StoreError::Busy)));
+    enqueue("4", false).expect("it waits already");
+    enqueue("free", true).expect("what frees space goes through");
+    // Each leaves another one behind, which does not keep it from being done.
+    clock.jump_to(Timestamp::from_secs(2001));
+    while jobs.step() == Step::Worked {}
+    assert_eq!((jobs.errors(), jobs.take_trouble(false)), (0, None));
+    clock.advance_ms(5_001);
+    jobs.step();
+    assert_eq!(store.outbox_jobs(), 0);
+    enqueue("new", false).expect("there is room");
+}
+
+#[test]
+fn a_job_that_cannot_be_read_is_told_of_and_keeps_no_other_from_being_done() {
+    // The table of what is due, with a key of which the rest is missing.
+    const DUE: Table<u16, ()> = Table::internal(0x0003, "store.job_due");
+    let (store, jobs, _) = start();
+    commit(&store, |tx| {
+        tx.put(&DUE, &Scope::Global, &0x0101, &())?;
+        tx.enqueue(&COUNT, &("a".to_owned(), 0))
+    });
+    assert_eq!(jobs.step(), Step::Worked);
+    assert_eq!((jobs.errors(), jobs.take_trouble(false)), (0, None));
+    assert_eq!(jobs.step(), Step::Idle);
+    assert_eq!(jobs.errors(), 1);
+    assert!(jobs.take_trouble(false).unwrap().contains("does not decode"));
+    assert_eq!(jobs.take_trouble(true), None);
 }
