@@ -1,6 +1,7 @@
 //! `cumulet doctor`: what this kernel and user can do, what is missing and how to get it, and whether
 //! the data is whole.
 
+use crate::descriptors;
 use crate::doors::SOCKETS;
 use crate::exit::{self, Failure};
 use crate::settings::Config;
@@ -30,7 +31,7 @@ pub fn run(config: &Config, check_data: bool) -> Result<(), Failure> {
         kernel(),
         user(),
         holds(config),
-        descriptors(),
+        open_files(config),
         address(config),
         space(config),
         namespaces(),
@@ -174,14 +175,12 @@ fn privileges(status: &str, is_apart: bool) -> String {
     }
 }
 
-fn descriptors() -> Finding {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
-    let state = match limit {
-        Some(n) if n < 4096 => {
-            Err(format!("{n} open files at most; raise it with `ulimit -Hn 65536` as root"))
-        }
-        Some(n) => Ok(format!("{n} open files")),
-        None => Ok("no limit of open files".to_owned()),
+fn open_files(config: &Config) -> Finding {
+    let most = descriptors::most();
+    let state = match (descriptors::remark(config.connections, most), most) {
+        (Some(remark), _) => Err(remark),
+        (None, Some(n)) => Ok(format!("{n} open files")),
+        (None, None) => Ok("no limit of open files".to_owned()),
     };
     finding("limits", false, state)
 }

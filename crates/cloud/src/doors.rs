@@ -5,6 +5,7 @@
 //! sockets are the owner's alone; all doors close together.
 
 use crate::chance::{OsEntropy, SystemClock};
+use crate::descriptors;
 use crate::exit::{self, Failure};
 use crate::settings::{Config, Forward};
 use authority::{Authority, Resolver};
@@ -166,7 +167,10 @@ impl Doors {
         let inner: Vec<_> = inner.collect();
         let mut serving = JoinSet::new();
         // Whoever is on this machine with leave to enter the folder finds room when the network has taken all.
-        let for_all = Arc::new(Semaphore::new(config.connections));
+        let for_all = Arc::new(Semaphore::new(descriptors::connections(
+            config.connections,
+            descriptors::most(),
+        )));
         let for_sockets = Arc::new(Semaphore::new(config.connections.min(SOCKET_CONNECTIONS_MAX)));
         for (listener, tls) in doors.into_iter().flatten().chain(inner) {
             let room = match &listener {

@@ -11,6 +11,7 @@ mod cli;
 mod client;
 mod clock;
 mod console_parts;
+mod descriptors;
 mod docker_socket;
 mod doctor;
 mod doors;

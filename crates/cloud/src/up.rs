@@ -3,6 +3,7 @@
 use crate::audit_log::AuditLog;
 use crate::chance::{OsEntropy, Sleep, SystemClock};
 use crate::console_parts;
+use crate::descriptors;
 use crate::docker_socket;
 use crate::doors::{self, Doors};
 use crate::drop_in::{self, DropInPages};
@@ -36,7 +37,7 @@ pub fn run(
     settings: &Settings,
     memory: Option<Arc<dyn Disk>>,
 ) -> Result<(), Failure> {
-    raise_descriptor_limit();
+    descriptors::raise_limit();
     let threads = match config.threads {
         0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
         n => n,
@@ -137,7 +138,9 @@ async fn serve(
         ephemeral::end_with_parent(ending).map_err(failed)?;
     } else {
         let said: Vec<String> = config.containers.iter().cloned().collect();
-        let lines = [open.lines.as_slice(), &docker.lines(), &said].concat();
+        let few = descriptors::remark(config.connections, descriptors::most());
+        let few: Vec<String> = few.into_iter().collect();
+        let lines = [open.lines.as_slice(), &docker.lines(), &said, &few].concat();
         greet(config, settings, &url, &lines);
     }
     init.opened(&url, &gateway, &store);
@@ -396,12 +399,4 @@ pub fn tls(
         None => builder.with_no_client_auth(),
     };
     builder.with_single_cert(chain, key_der).map_err(|error| bad(cert, error.to_string()))
-}
-
-/// Each connection takes a descriptor; the soft limit is often 1024.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    let _ = setrlimit(Resource::Nofile, limit);
 }
