@@ -167,11 +167,9 @@ impl Doors {
         let inner: Vec<_> = inner.collect();
         let mut serving = JoinSet::new();
         // Whoever is on this machine with leave to enter the folder finds room when the network has taken all.
-        let for_all = Arc::new(Semaphore::new(descriptors::connections(
-            config.connections,
-            descriptors::most(),
-        )));
-        let for_sockets = Arc::new(Semaphore::new(config.connections.min(SOCKET_CONNECTIONS_MAX)));
+        let most = descriptors::connections(config.connections, descriptors::most());
+        let for_all = Arc::new(Semaphore::new(most));
+        let for_sockets = Arc::new(Semaphore::new((most / 4).clamp(1, SOCKET_CONNECTIONS_MAX)));
         for (listener, tls) in doors.into_iter().flatten().chain(inner) {
             let room = match &listener {
                 Listener::Tcp(_) => for_all.clone(),
