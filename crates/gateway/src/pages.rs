@@ -156,6 +156,11 @@ impl Gateway {
         let counters = [
             ("cumulet_store_reads_total", "Read transactions.", &store.reads),
             ("cumulet_store_commits_total", "Commits.", &store.commits),
+            (
+                "cumulet_store_writes_without_commit_total",
+                "Write transactions that changed nothing or were refused.",
+                &store.writes_without_commit,
+            ),
             ("cumulet_store_groups_total", "Groups of commits synced together.", &store.groups),
             ("cumulet_store_log_syncs_total", "Syncs of the log.", &store.log_syncs),
             ("cumulet_store_log_bytes_total", "Bytes written to the log.", &store.log_bytes),

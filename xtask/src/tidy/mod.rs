@@ -5,6 +5,7 @@
 
 mod arrows;
 mod fuzz;
+mod kept;
 mod licences;
 mod manifests;
 mod papers;
@@ -49,6 +50,8 @@ const RULES: &[(&str, Rule)] = &[
     ("the book is whole", papers::book),
     ("fuzz targets", fuzz::targets),
     ("parsers are fuzzed", fuzz::parsers),
+    ("what is kept is read for ever", kept::rows),
+    ("counters are counted", kept::counters),
 ];
 
 /// Runs every rule.
