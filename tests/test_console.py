@@ -126,6 +126,23 @@ def test_a_person_at_work(account, browser):
     assert "user/mia" in why and "s3:GetObject" in why and "identity-based policy" in why, why
 
 
+def test_requests_stand_in_order(account, browser, bucket):
+    """What is sent again, so that nothing is missing, stands where it belongs and once."""
+    sign_in(browser, account)
+    for _ in range(130):
+        account.s3.head_bucket(Bucket=bucket)
+    at(browser, account, "/requests")
+    wait_until(lambda: browser.run("document.body.classList.contains('live-on')"), "it follows", 20)
+    with refused("NoSuchKey"):
+        account.s3.get_object(Bucket=bucket, Key="none")
+    wait_until(lambda: browser.run("(document.querySelector('.request') || {}).innerText || ''").count("GetObject"),
+               "the newest is at the top", 20)
+    shown = browser.run("[...document.querySelectorAll('.request')]"
+                        ".map(one => [one.querySelector('time').dateTime, one.dataset.id])")
+    times, ids = [one[0] for one in shown], [one[1] for one in shown]
+    assert times == sorted(times, reverse=True) and len(set(ids)) == len(ids) > 100, times
+
+
 def test_it_works_without_a_script(account, browser):
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     try:

@@ -13,6 +13,8 @@
     return box.content;
   };
 
+  const when = (row) => one("time", row)?.getAttribute("datetime") || "";
+
   const follow = (box) => {
     const source = new EventSource(box.dataset.live);
     const max = Number(box.dataset.max || 2000);
@@ -30,7 +32,10 @@
       if (box.dataset.at === "start") {
         // What somebody reads stays where it is.
         const before = box.scrollHeight;
-        box.prepend(row);
+        // By their times: what is sent again may hold older ones than the page began with.
+        const at = when(row.firstElementChild);
+        const older = [...box.children].find((other) => !at || (when(other) && when(other) <= at));
+        box.insertBefore(row, older ?? null);
         while (box.children.length > max) box.lastElementChild.remove();
         if (window.scrollY > 200) window.scrollBy(0, box.scrollHeight - before);
       } else {
