@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import socket
+import stat
 import subprocess
 import tarfile
 
@@ -65,6 +66,8 @@ def test_errors(engine, method, path, status, part):
         ({"Image": "busybox", "HostConfig": {"CapAdd": ["NOPE"]}}, 400, "invalid capability"),
         ({"Image": "busybox", "HostConfig": {"Memory": 5}}, 400, "Minimum memory limit"),
         ({"Image": "busybox", "HostConfig": {"CgroupParent": "x"}}, 501, "CgroupParent"),
+        ({"Image": "busybox", "HostConfig": {"CpusetCpus": "900"}}, 400, "CPUs are not available - requested 900, "),
+        ({"Image": "busybox", "HostConfig": {"CpusetMems": "one"}}, 400, "Invalid value one for cpuset mems"),
         ({"Image": "busybox", "HostConfig": {"NetworkMode": "nope"}}, 404, "network nope not found"),
         ({"Image": "busybox", "HostConfig": {"Binds": ["/a:/"]}}, 400, "destination can't be '/'"),
         ({"Image": "nope"}, 404, "No such image: nope:latest"),
@@ -545,6 +548,25 @@ def test_walls(engine):
         "run", "--rm", "--security-opt", "no-new-privileges", "busybox", "grep", "NoNewPrivs", "/proc/self/status"
     )
     assert out.split()[1] == "1"
+
+
+def test_a_device_that_may_be_used_only_so_fast(engine, tmp_path):
+    """By its path, which may be any node of this machine."""
+    with open(f"/sys/class/block/{sorted(os.listdir('/sys/class/block'))[0]}/dev", encoding="utf-8") as file:
+        numbers = file.read().strip()
+    disk = str(tmp_path / "disk")
+    major, minor = map(int, numbers.split(":"))
+    os.mknod(disk, 0o600 | stat.S_IFBLK, os.makedev(major, minor))
+    told = engine.docker(
+        "run", "--rm", "--device-read-bps", f"{disk}:1mb", "--device-write-iops", f"{disk}:7", "busybox", "sh", "-c",
+        "cd /sys/fs/cgroup; cat io.max 2>/dev/null || cat blkio/blkio.throttle.read_bps_device blkio/blkio.throttle.write_iops_device",
+    )
+    assert told in {f"{numbers} rbps=1048576 wbps=max riops=max wiops=7", f"{numbers} 1048576\n{numbers} 7"}
+    name = f"slow-{os.getpid()}"
+    engine.docker("create", "--name", name, "--device-read-bps", "/dev/none-such:1mb", "busybox", "true")
+    engine.docker("start", name, code=1)
+    assert "stat /dev/none-such: no such file or directory" in engine.stderr
+    engine.docker("rm", name)
 
 
 def test_a_working_directory_is_inside(engine):

@@ -45,7 +45,7 @@ fn own_groups(text: &str) -> BTreeMap<String, String> {
 /// Root does it; what cannot be had is left out. Gives the groups.
 pub(crate) fn give(mark: &str, uid: u32, gid: u32) -> Vec<String> {
     use crate::sys::cgroup;
-    use std::os::unix::fs::chown;
+    use std::os::unix::fs::{PermissionsExt, chown};
     let (roots, files): (Vec<String>, &[&str]) = match Hierarchies::detect() {
         Hierarchies::Two(root) => {
             for controller in CONTROLLERS {
@@ -87,7 +87,9 @@ pub(crate) fn give(mark: &str, uid: u32, gid: u32) -> Vec<String> {
             cgroup::remove(&[group]);
             continue;
         }
-        let _ = chown(&group, Some(uid), Some(gid));
+        // What stays root has no capability, and takes away in the end what the user made in it.
+        let _ = chown(&group, Some(uid), Some(0));
+        let _ = std::fs::set_permissions(&group, std::fs::Permissions::from_mode(0o775));
         for file in files {
             let _ = chown(format!("{group}/{file}"), Some(uid), Some(gid));
         }
@@ -135,10 +137,13 @@ impl Hierarchies {
                 _ => {}
             }
         }
-        match (one.is_empty(), two) {
-            (false, _) => Hierarchies::One(one),
-            (true, Some(two)) => Hierarchies::Two(two),
-            (true, None) => Hierarchies::None,
+        // Programs mount single controllers of version 1 for purposes of their own; that is no reason to do
+        // without the others.
+        let limits = ["cpu", "memory", "pids"].iter().any(|name| one.contains_key(*name));
+        match two {
+            Some(two) if !limits => Hierarchies::Two(two),
+            _ if one.is_empty() => Hierarchies::None,
+            _ => Hierarchies::One(one),
         }
     }
 
@@ -225,6 +230,23 @@ impl Hierarchies {
         }
     }
 
+    /// The folders that a further process of a container joins, whose first one this is.
+    pub fn joined(&self, id: &str, first: i32) -> Vec<String> {
+        let folders = self.folders(id).into_values().collect();
+        let Hierarchies::Two(root) = self else { return folders };
+        let own = format!("{root}/{PARENT}/{id}");
+        // What a container handed down to groups that it made itself, it can no longer be in.
+        if read(&format!("{own}/cgroup.subtree_control")).trim().is_empty() {
+            return folders;
+        }
+        let groups = own_groups(&read(&format!("/proc/{first}/cgroup")));
+        let below = groups.get("").and_then(|path| path.split_once(&format!("/{PARENT}/{id}")));
+        match below {
+            Some((_, below)) => vec![format!("{own}{below}")],
+            None => folders,
+        }
+    }
+
     /// Above all containers.
     pub fn parents(&self) -> Vec<String> {
         match self {
@@ -293,6 +315,71 @@ impl Hierarchies {
                 Some(Limit { file: format!("{folder}/{controller}.{file}"), value, optional })
             })
             .collect()
+    }
+
+    /// Which processors and which memories there are, where that is known.
+    pub(crate) fn available(&self) -> (Option<String>, Option<String>) {
+        let see = |folder: &str, end: &str| {
+            let of = |file: &str| {
+                let text = crate::sys::cgroup::read(&format!("{folder}/cpuset.{file}{end}"));
+                text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
+            };
+            (of("cpus"), of("mems"))
+        };
+        match self {
+            Hierarchies::Two(root) => see(root, ".effective"),
+            Hierarchies::One(all) => all.get("cpuset").map_or((None, None), |path| see(path, "")),
+            Hierarchies::None => (None, None),
+        }
+    }
+
+    /// How fast devices may be used.
+    pub fn throttles(&self, id: &str, wanted: &[Throttle]) -> Vec<Limit> {
+        let (controller, two) = match self {
+            Hierarchies::Two(_) => ("io", true),
+            _ => ("blkio", false),
+        };
+        let Some(folder) = self.path(controller, id) else { return Vec::new() };
+        let one = |throttle: &Throttle| {
+            let Throttle { device: (major, minor), what, rate } = throttle;
+            let (key, file) = what.names();
+            let (file, value) = match two {
+                true => ("io.max".to_owned(), format!("{major}:{minor} {key}={rate}")),
+                false => (format!("blkio.throttle.{file}"), format!("{major}:{minor} {rate}")),
+            };
+            Limit { file: format!("{folder}/{file}"), value, optional: false }
+        };
+        wanted.iter().map(one).collect()
+    }
+}
+
+/// A device that may be used only so fast.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Throttle {
+    /// Major and minor.
+    pub device: (u32, u32),
+    pub what: Throttled,
+    /// A second.
+    pub rate: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Throttled {
+    BytesRead,
+    BytesWritten,
+    Reads,
+    Writes,
+}
+
+impl Throttled {
+    /// With version 2, and with version 1.
+    fn names(self) -> (&'static str, &'static str) {
+        match self {
+            Throttled::BytesRead => ("rbps", "read_bps_device"),
+            Throttled::BytesWritten => ("wbps", "write_bps_device"),
+            Throttled::Reads => ("riops", "read_iops_device"),
+            Throttled::Writes => ("wiops", "write_iops_device"),
+        }
     }
 }
 
@@ -402,11 +489,16 @@ fn version_two(resources: &Resources) -> Vec<Setting> {
     if let Some((period, quota)) = cpu_quota(r) {
         let quota = if quota < 0 { "max".to_owned() } else { quota.to_string() };
         out.push(("cpu", "max", format!("{quota} {period}"), false));
+    } else if r.cpu_period > 0 {
+        out.push(("cpu", "max", format!("max {}", r.cpu_period), false));
     }
     cpuset(r, &mut out);
     pids(r, &mut out);
     if r.blkio_weight > 0 {
-        out.push(("io", "weight", format!("default {}", r.blkio_weight), true));
+        // One of them is what the disk's scheduler looks at; the second wants 1 to 10,000 for our 10 to 1,000.
+        let weight = 1 + (u32::from(r.blkio_weight.clamp(10, 1000)) - 10) * 9999 / 990;
+        out.push(("io", "bfq.weight", format!("default {}", r.blkio_weight), true));
+        out.push(("io", "weight", format!("default {weight}"), true));
     }
     out
 }
@@ -423,8 +515,8 @@ fn cpuset(resources: &Resources, out: &mut Vec<Setting>) {
 fn pids(resources: &Resources, out: &mut Vec<Setting>) {
     match resources.pids_limit {
         Some(limit) if limit > 0 => out.push(("pids", "max", limit.to_string(), false)),
-        Some(-1) => out.push(("pids", "max", "max".to_owned(), true)),
-        _ => {}
+        Some(_) => out.push(("pids", "max", "max".to_owned(), true)),
+        None => {}
     }
 }
 
@@ -451,6 +543,10 @@ mod tests {
         let two = Hierarchies::parse("34 20 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw");
         assert_eq!(two, Hierarchies::Two("/sys/fs/cgroup".to_owned()));
         assert_eq!(Hierarchies::parse("nonsense"), Hierarchies::None);
+        // Somebody's own use of version 1 takes nothing from version 2.
+        let both = "34 20 0:29 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n\
+                    35 20 0:30 / /run/vpn rw - cgroup none rw,net_cls";
+        assert_eq!(Hierarchies::parse(both), two);
         let folders = Hierarchies::parse(HYBRID).folders("c");
         let expected = [
             ("cpu", "/sys/fs/cgroup/cpu/cumulet/c"),
@@ -481,6 +577,51 @@ mod tests {
         has(&two, "/g/cumulet/c/memory.max", "67108864");
         has(&two, "/g/cumulet/c/cpu.max", "50000 100000");
         has(&two, "/g/cumulet/c/cpu.weight", "39");
+    }
+
+    #[test]
+    fn what_only_version_two_is_told() {
+        let check = |set: &dyn Fn(&mut Resources), expected: &[(&str, &str)]| {
+            let limits = Hierarchies::Two("/g".to_owned()).limits("c", &resources(set));
+            let found: Vec<(String, String)> =
+                limits.into_iter().map(|limit| (limit.file, limit.value)).collect();
+            let at = |(file, value): &(&str, &str)| {
+                (format!("/g/cumulet/c/{file}"), (*value).to_owned())
+            };
+            assert_eq!(found, expected.iter().map(at).collect::<Vec<_>>());
+        };
+        check(&|r| r.cpu_period = 50_000, &[("cpu.max", "max 50000")]);
+        check(&|r| r.cpu_quota = -1, &[("cpu.max", "max 100000")]);
+        check(&|r| r.pids_limit = Some(0), &[("pids.max", "max")]);
+        for (weight, bfq, io) in
+            [(10, "default 10", "default 1"), (1000, "default 1000", "default 10000")]
+        {
+            check(&|r| r.blkio_weight = weight, &[("io.bfq.weight", bfq), ("io.weight", io)]);
+        }
+    }
+
+    #[test]
+    fn how_fast_devices_are() {
+        let wanted = [
+            Throttle { device: (8, 0), what: Throttled::BytesRead, rate: 1 << 20 },
+            Throttle { device: (8, 16), what: Throttled::Writes, rate: 7 },
+        ];
+        let told = |hierarchies: Hierarchies| -> Vec<String> {
+            let limits = hierarchies.throttles("c", &wanted);
+            limits.into_iter().map(|limit| format!("{} {}", limit.file, limit.value)).collect()
+        };
+        let two = told(Hierarchies::Two("/g".to_owned()));
+        assert_eq!(
+            two,
+            ["/g/cumulet/c/io.max 8:0 rbps=1048576", "/g/cumulet/c/io.max 8:16 wiops=7"]
+        );
+        let one = Hierarchies::One(BTreeMap::from([("blkio".to_owned(), "/b".to_owned())]));
+        let expected = [
+            "/b/cumulet/c/blkio.throttle.read_bps_device 8:0 1048576",
+            "/b/cumulet/c/blkio.throttle.write_iops_device 8:16 7",
+        ];
+        assert_eq!(told(one), expected);
+        assert!(told(Hierarchies::parse(HYBRID)).is_empty(), "there is nothing that could");
     }
 
     #[test]

@@ -173,13 +173,6 @@ fn refused(host: &HostConfig) -> Result<(), Error> {
         (!r.cgroup_parent.is_empty(), "HostConfig.CgroupParent"),
         (r.cpu_realtime_period != 0 || r.cpu_realtime_runtime != 0, "HostConfig.CpuRealtimePeriod"),
         (!r.blkio_weight_device.is_empty(), "HostConfig.BlkioWeightDevice"),
-        (
-            !r.blkio_device_read_bps.is_empty()
-                || !r.blkio_device_write_bps.is_empty()
-                || !r.blkio_device_read_iops.is_empty()
-                || !r.blkio_device_write_iops.is_empty(),
-            "HostConfig.BlkioDevice limits",
-        ),
         (r.cpu_count != 0 || r.cpu_percent != 0, "HostConfig.CpuCount"),
         (r.io_maximum_bandwidth != 0 || r.io_maximum_iops != 0, "HostConfig.IOMaximumBandwidth"),
     ] {

@@ -55,6 +55,8 @@ impl Engine {
             return Err(Error::invalid("no command specified"));
         }
         self.normalise(&mut request)?;
+        let warnings = self.leave_out(&mut request.host_config.resources);
+        self.check_available(&request.host_config.resources)?;
         let id = names::new_id(&*self.0.entropy);
         let reserved = self.reserve(name)?;
         let mounts = self.resolve_mounts(&request).await?;
@@ -106,7 +108,7 @@ impl Engine {
         }
         drop(reserved);
         self.event(&container, "create", &[]);
-        Ok(Created { id, warnings: Vec::new() })
+        Ok(Created { id, warnings })
     }
 
     fn reserve(&self, wanted: Option<&str>) -> Result<Reserved<'_>, Error> {

@@ -160,8 +160,7 @@ impl Engine {
             }
             (state.pid, state.host.clone())
         };
-        let folders: Vec<String> =
-            self.0.hierarchies.folders(&container.id).into_values().collect();
+        let folders = self.0.hierarchies.joined(&container.id, pid);
         let hostname = container.hostname();
         let (fds, root) = blocking(move || joined(pid)).await?;
         let (config, of) = (&exec.config, &container.config);

@@ -9,6 +9,7 @@ mod links;
 pub(crate) mod mounts;
 mod observe;
 mod prepare;
+mod resources;
 pub(crate) mod run;
 mod write_row;
 

@@ -70,8 +70,7 @@ impl Engine {
         let Some(folder) = folders.values().next() else {
             return crate::processes::of_container(container.state().pid);
         };
-        let text = cgroup::read(&format!("{folder}/cgroup.procs")).unwrap_or_default();
-        text.lines().filter_map(|line| line.trim().parse().ok()).collect()
+        cgroup::processes(folder)
     }
 
     pub fn sample(&self, container: &Container) -> Sample {

@@ -1,6 +1,7 @@
 //! All that has to be there before the first process of a container: folders, its own `/etc`, what it
 //! mounts, and the namespaces that it joins.
 
+use super::resources::throttles;
 use super::{Container, MountPoint};
 use crate::config::{Config, DeviceMapping, HostConfig};
 use crate::engine::Engine;
@@ -104,6 +105,7 @@ impl Engine {
             None => None,
         };
         let (devices, device_rules) = devices(host)?;
+        let throttles = throttles(&host.resources)?;
         let args = list(&config.entrypoint).iter().chain(list(&config.cmd)).cloned().collect();
         let given = Given {
             id: &wanted.id,
@@ -129,6 +131,7 @@ impl Engine {
         let mut plan = launch::container(given)?;
         if let Some(crate::plan::Step::Cgroup(cgroup)) = plan.steps.first_mut() {
             self.0.networks.mark().clone_into(&mut cgroup.mark);
+            cgroup.limits.extend(self.0.hierarchies.throttles(&wanted.id, &throttles));
             if crate::sys::mounts::is_apart() {
                 // Only root says which devices there are; nobody else can make any.
                 cgroup.device_program = None;

@@ -309,7 +309,8 @@ impl Engine {
             }
             _ => return Err(not_running(container)),
         }
-        self.freeze(container, true)?;
+        let (engine, own) = (self.clone(), container.clone());
+        blocking(move || engine.freeze(&own, true)).await?;
         container.state().status = Status::Paused;
         self.event(container, "pause", &[]);
         Ok(())
@@ -320,7 +321,8 @@ impl Engine {
         if container.state().status != Status::Paused {
             return Err(Error::failed(format!("Container {} is not paused", container.id)));
         }
-        self.freeze(container, false)?;
+        let (engine, own) = (self.clone(), container.clone());
+        blocking(move || engine.freeze(&own, false)).await?;
         container.state().status = Status::Running;
         self.event(container, "unpause", &[]);
         Ok(())
@@ -394,6 +396,7 @@ impl Engine {
         let mut host = container.state().host.clone();
         change(&mut host.resources, &mut host.restart_policy);
         validate::resources(&host.resources)?;
+        self.check_available(&host.resources)?;
         if container.is_running() {
             for limit in self.0.hierarchies.limits(&container.id, &host.resources) {
                 cgroup::set(&limit).map_err(|failure| {

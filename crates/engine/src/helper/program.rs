@@ -166,10 +166,8 @@ impl Program {
         if !self.shares_pids {
             return false;
         }
-        let procs = self.cgroups.first().and_then(|at| cgroup::read(&format!("{at}/cgroup.procs")));
-        let listed = procs.unwrap_or_default();
-        let mut rest: Vec<i32> =
-            listed.lines().filter_map(|line| line.trim().parse().ok()).collect();
+        let group = self.cgroups.first();
+        let mut rest = group.map(|at| cgroup::processes(at)).unwrap_or_default();
         rest.extend(self.mounts.map(crate::processes::in_mounts).unwrap_or_default());
         for pid in rest.iter().filter_map(|pid| Pid::from_raw(*pid)) {
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -188,7 +186,7 @@ impl Program {
         if let Some(path) = &self.record {
             let _ = write_down(path, &ended);
         }
-        cgroup::remove(&self.cgroups);
+        cgroup::remove_whole(&self.cgroups);
         self.held.clear();
         for outlet in self.outlets.values_mut() {
             outlet.end();

@@ -286,7 +286,7 @@ impl Server {
         // It ends by itself right after; its groups can go only then.
         let _ = raw::signal_process(&program.pidfd, libc::SIGKILL);
         let _ = rustix::process::waitpid(Some(program.pid), WaitOptions::empty());
-        crate::sys::cgroup::remove(&program.cgroups);
+        crate::sys::cgroup::remove_whole(&program.cgroups);
         if let Some(request) = program.starting {
             self.answer(request, failed(text));
         }

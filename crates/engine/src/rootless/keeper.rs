@@ -97,6 +97,11 @@ pub fn start(groups: &[String]) -> io::Result<()> {
         raw::Forked::Child => {
             drop(ours);
             let cloud = getppid().and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+            // With version 2 a group that hands limits down has no process of its own.
+            for group in groups {
+                let _ = cgroup::join(&[crate::hierarchy::root_of(group).to_owned()]);
+            }
+            let _ = pass::send(&theirs, b"0", &[]);
             let kept = keep(&theirs);
             if let Some(cloud) = cloud {
                 // It leaves its groups a moment after it has closed what we heard it by.
@@ -107,6 +112,7 @@ pub fn start(groups: &[String]) -> io::Result<()> {
         }
         raw::Forked::Parent { .. } => {
             drop(theirs);
+            pass::receive(&ours, &mut [0; 8])?.ok_or(io::ErrorKind::BrokenPipe)?;
             KEEPER.set(Mutex::new(ours)).map_err(|_| io::Error::other("there is a keeper already"))
         }
     }
@@ -115,9 +121,6 @@ pub fn start(groups: &[String]) -> io::Result<()> {
 /// The last group of each first. One in which something runs stays, for the next cloud; a helper that has
 /// nothing left to hold ends soon.
 fn give_up(groups: &[String]) {
-    for group in groups {
-        let _ = cgroup::join(&[crate::hierarchy::root_of(group).to_owned()]);
-    }
     for _ in 0..TRIES {
         let gone = groups.iter().filter(|group| {
             cgroup::remove(&[format!("{group}/cumulet"), format!("{group}/cumulet-engine")]);

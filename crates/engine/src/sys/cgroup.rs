@@ -67,7 +67,35 @@ pub fn join(folders: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Removes groups in which nothing runs any more; `false` if something still does.
+/// Removes groups in which nothing runs any more, and those that a container has made in its own; `false` if
+/// something still runs.
+pub fn remove_whole(folders: &[String]) -> bool {
+    let mut gone = true;
+    for folder in folders {
+        if !remove(std::slice::from_ref(folder)) {
+            let inner: Vec<String> = inner(folder).collect();
+            gone &= remove_whole(&inner) && remove(std::slice::from_ref(folder));
+        }
+    }
+    gone
+}
+
+/// The groups right below one.
+fn inner(folder: &str) -> impl Iterator<Item = String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    folders.filter_map(|entry| entry.path().into_os_string().into_string().ok())
+}
+
+/// The processes in a group, and in those that a container has made in it.
+pub fn processes(folder: &str) -> Vec<i32> {
+    let text = read(&format!("{folder}/cgroup.procs")).unwrap_or_default();
+    let mut all: Vec<i32> = text.lines().filter_map(|line| line.trim().parse().ok()).collect();
+    all.extend(inner(folder).flat_map(|inner| processes(&inner)));
+    all
+}
+
+/// Removes groups in which nothing runs any more and that have none below; `false` if they stay.
 pub fn remove(folders: &[String]) -> bool {
     let mut gone = true;
     for folder in folders {
@@ -87,7 +115,8 @@ pub fn remove_marked(above: &str, mark: &str) -> bool {
         let mut value = [0; 64];
         let read = rustix::fs::getxattr(entry.path(), MARK, &mut value);
         if read.is_ok_and(|length| value.get(..length) == Some(mark.as_bytes())) {
-            gone &= std::fs::remove_dir(entry.path()).is_ok();
+            let path = entry.path().to_string_lossy().into_owned();
+            gone &= remove_whole(&[path]);
         }
     }
     gone
@@ -121,10 +150,16 @@ pub fn freeze(folders: &[String], frozen: bool) -> rustix::io::Result<()> {
             true => ("FROZEN", "1"),
             false => ("THAWED", "0"),
         };
-        if write(&format!("{folder}/freezer.state"), old).is_ok()
-            || write(&format!("{folder}/cgroup.freeze"), new).is_ok()
-        {
+        if write(&format!("{folder}/freezer.state"), old).is_ok() {
             return Ok(());
+        }
+        if write(&format!("{folder}/cgroup.freeze"), new).is_ok() {
+            let done = wait_until_frozen(folder, new);
+            if done.is_err() && frozen {
+                // Not half of them.
+                let _ = write(&format!("{folder}/cgroup.freeze"), "0");
+            }
+            return done;
         }
     }
     Err(Errno::OPNOTSUPP)
@@ -137,6 +172,31 @@ pub fn is_frozen(folders: &[String]) -> bool {
         matches!(says("freezer.state").trim(), "FROZEN" | "FREEZING")
             || says("cgroup.freeze").trim() == "1"
     })
+}
+
+/// What is asked of a group of version 2 has been done when its events say so; a process that the kernel cannot
+/// stop at once is given a moment, as are all at their end.
+fn wait_until_frozen(folder: &str, wanted: &str) -> rustix::io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    const STEP: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
+    const STEPS_MAX: u32 = 500;
+    let path = format!("{folder}/cgroup.events");
+    for _ in 0..STEPS_MAX {
+        // Opened anew: a change is told to whoever has read what was before.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = match openat(CWD, path.as_str(), flags, Mode::empty()) {
+            Ok(file) => std::fs::File::from(file),
+            // All of it has ended.
+            Err(Errno::NOENT) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let text = std::io::read_to_string(&file).unwrap_or_default();
+        if text.lines().any(|line| line.strip_prefix("frozen ") == Some(wanted)) {
+            return Ok(());
+        }
+        let _ = poll(&mut [PollFd::new(&file, PollFlags::PRI)], Some(&STEP));
+    }
+    Err(Errno::TIMEDOUT)
 }
 
 /// Sets one limit.
