@@ -9,10 +9,15 @@ use crate::{compat, install, run};
 /// Builds `cumulet` and gives its path. The dev profile: the libraries are already built for the unit
 /// tests, and the clients are slower than the server in any profile.
 pub fn build(root: &Path) -> Result<PathBuf, String> {
-    let args = ["build", "--package", "cloud", "--bin", "cumulet", "--message-format=json"];
+    build_program(root, "cloud", "cumulet")
+}
+
+/// The same of another package.
+pub fn build_program(root: &Path, package: &str, program: &str) -> Result<PathBuf, String> {
+    let args = ["build", "--package", package, "--bin", program, "--message-format=json"];
     let finished = run::capture(root, &run::cargo(), &args)?;
     if !finished.ok {
-        return Err(format!("the binary does not build:\n{}", run::tail(&finished.stderr, 60)));
+        return Err(format!("{program} does not build:\n{}", run::tail(&finished.stderr, 60)));
     }
     executable(&finished.stdout).ok_or("cargo build named no executable".to_owned())
 }
@@ -28,7 +33,11 @@ fn executable(messages: &str) -> Option<PathBuf> {
 
 /// Runs the suite; `extra` are arguments for pytest. It prints as it goes.
 pub fn suite(root: &Path, extra: &[&str]) -> Result<Tally, String> {
-    let binary = build(root)?;
+    suite_of(root, &build(root)?, extra)
+}
+
+/// With a program that somebody else has built.
+pub fn suite_of(root: &Path, binary: &Path, extra: &[&str]) -> Result<Tally, String> {
     let python = install::python(root);
     if !python.is_file() {
         return Err("there is no .venv: run `cargo xtask install` first".to_owned());
@@ -43,7 +52,7 @@ pub fn suite(root: &Path, extra: &[&str]) -> Result<Tally, String> {
         .arg(&results)
         .args(extra)
         .current_dir(root.join("tests"))
-        .env("CUMULET_BIN", &binary)
+        .env("CUMULET_BIN", binary)
         .env("CUMULET_XTASK", std::env::current_exe().unwrap_or_default())
         .env("CUMULET_OPERATIONS", &operations)
         .env("PYTHONDONTWRITEBYTECODE", "1")

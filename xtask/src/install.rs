@@ -91,6 +91,21 @@ pub fn everything(root: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Programs and Debian packages that only a part of the long tests needs.
+pub fn packages(wanted: &[(&str, &'static str)]) -> Result<(), String> {
+    let missing = lacking(wanted);
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("    will install Debian packages: {}", missing.join(" "));
+    timed("Debian packages", || install_debian(&missing))
+}
+
+fn lacking(wanted: &[(&str, &'static str)]) -> Vec<&'static str> {
+    let missing = wanted.iter().filter(|(program, _)| !run::exists(program));
+    missing.map(|(_, package)| *package).collect()
+}
+
 fn timed(what: &str, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
     let started = Instant::now();
     work()?;
@@ -99,11 +114,7 @@ fn timed(what: &str, work: impl FnOnce() -> Result<(), String>) -> Result<(), St
 }
 
 fn missing_debian() -> Vec<&'static str> {
-    let mut missing: Vec<&str> = DEBIAN
-        .iter()
-        .filter(|(program, _)| !run::exists(program))
-        .map(|(_, package)| *package)
-        .collect();
+    let mut missing = lacking(DEBIAN);
     // Debian's python3 comes without the module that fills a virtual environment.
     let ensurepip = run::capture(Path::new("/"), "python3", &["-c", "import venv, ensurepip"]);
     if !ensurepip.is_ok_and(|finished| finished.ok) {

@@ -12,6 +12,7 @@ mod compat;
 mod dist;
 mod install;
 mod labs;
+mod qemu;
 mod report;
 mod run;
 mod soak;
@@ -27,7 +28,7 @@ cargo xtask COMMAND
 
   test [STEP...]                     install what the tests need and run everything, or the named
                                      steps
-  soak [--kills N] [--cuts N] [--seeds N]
+  soak [--kills N] [--cuts N] [--seeds N] [--qemu] [--arm64]
                                      the long versions: hours, not minutes; or only those named
   install                            only install what the tests need
   tidy                               only the rules about the checkout itself

@@ -1,6 +1,6 @@
 //! Starting other programs: captured or streamed, always with the command line in the error.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// What a finished program left behind.
@@ -67,8 +67,13 @@ pub fn must(dir: &Path, program: &str, args: &[&str]) -> Result<String, String> 
 
 /// Is there such a program on the PATH?
 pub fn exists(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where on the PATH it is.
+pub fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
 /// The last `count` lines.

@@ -4,21 +4,25 @@
 use std::path::Path;
 
 use crate::report::{Report, Tally};
-use crate::{black_box, install, run};
+use crate::{black_box, install, qemu, run};
 
 /// How much of each.
 struct Amounts {
     kills: u64,
     cuts: u64,
     seeds: u64,
+    /// Whether a machine with control groups of version 2 is made.
+    qemu: bool,
+    /// Whether the program for another processor is tried.
+    arm64: bool,
 }
 
-const LONG: Amounts = Amounts { kills: 100, cuts: 100, seeds: 10_000 };
-const SHORT: Amounts = Amounts { kills: 5, cuts: 5, seeds: 200 };
+const LONG: Amounts = Amounts { kills: 100, cuts: 100, seeds: 10_000, qemu: true, arm64: true };
+const SHORT: Amounts = Amounts { kills: 5, cuts: 5, seeds: 200, qemu: false, arm64: false };
 /// The exit code of a run that cannot be done by this user.
 const SKIPPED: i32 = 77;
 
-/// `[--kills N] [--cuts N] [--seeds N]`; with any of them only what they name is run.
+/// `[--kills N] [--cuts N] [--seeds N] [--qemu] [--arm64]`; with any of them only what they name is run.
 pub fn run(root: &Path, words: &[&str]) -> Result<bool, String> {
     let amounts = parse(words)?;
     let mut report = Report::new();
@@ -47,6 +51,12 @@ fn strikes(root: &Path, report: &mut Report, amounts: &Amounts) {
     }
     if amounts.seeds > 0 {
         report.step("simulator", || simulator(root, &["--seeds", &amounts.seeds.to_string()]));
+    }
+    if amounts.qemu {
+        report.step("control groups under qemu", || qemu::control_groups(root));
+    }
+    if amounts.arm64 {
+        report.step("arm64, translated", || qemu::foreign::arm64(root));
     }
 }
 
@@ -81,16 +91,29 @@ fn parse(words: &[&str]) -> Result<Amounts, String> {
     if words.is_empty() {
         return Ok(LONG);
     }
-    let mut amounts = Amounts { kills: 0, cuts: 0, seeds: 0 };
-    for pair in words.chunks(2) {
-        let [name, number] = pair else { return Err(format!("{} takes a number", pair[0])) };
-        let number = number.parse().map_err(|_| format!("{name} takes a number, not {number}"))?;
-        match *name {
-            "--kills" => amounts.kills = number,
-            "--cuts" => amounts.cuts = number,
-            "--seeds" => amounts.seeds = number,
-            _ => return Err(format!("soak knows --kills, --cuts and --seeds, not {name}")),
-        }
+    let mut amounts = Amounts { kills: 0, cuts: 0, seeds: 0, qemu: false, arm64: false };
+    let mut words = words.iter();
+    while let Some(name) = words.next() {
+        let to = match *name {
+            "--qemu" => {
+                amounts.qemu = true;
+                continue;
+            }
+            "--arm64" => {
+                amounts.arm64 = true;
+                continue;
+            }
+            "--kills" => &mut amounts.kills,
+            "--cuts" => &mut amounts.cuts,
+            "--seeds" => &mut amounts.seeds,
+            _ => {
+                return Err(format!(
+                    "soak knows --kills, --cuts, --seeds, --qemu and --arm64, not {name}"
+                ));
+            }
+        };
+        let number = words.next().ok_or(format!("{name} takes a number"))?;
+        *to = number.parse().map_err(|_| format!("{name} takes a number, not {number}"))?;
     }
     Ok(amounts)
 }
@@ -129,7 +152,7 @@ fn counted(root: &Path, args: &[&str]) -> Result<Tally, String> {
     Ok(Tally { passed, failed, detail })
 }
 
-fn closing_line(text: &str) -> Option<(u64, u64)> {
+pub fn closing_line(text: &str) -> Option<(u64, u64)> {
     let (_, counts) = text.lines().next_back()?.split_once(": ")?;
     let (passed, failed) = counts.split_once(" passed, ")?;
     Some((passed.parse().ok()?, failed.strip_suffix(" failed")?.parse().ok()?))
@@ -141,13 +164,16 @@ mod tests {
 
     #[test]
     fn amounts() {
-        let check = |words: &[&str], expected: Option<[u64; 3]>| {
-            let found = parse(words).ok().map(|a| [a.kills, a.cuts, a.seeds]);
+        let check = |words: &[&str], expected: Option<[u64; 4]>| {
+            let others = |a: &Amounts| u64::from(a.qemu) + 2 * u64::from(a.arm64);
+            let found = parse(words).ok().map(|a| [a.kills, a.cuts, a.seeds, others(&a)]);
             assert_eq!(found, expected, "{words:?}");
         };
-        check(&[], Some([100, 100, 10_000]));
-        check(&["--cuts", "7"], Some([0, 7, 0]));
-        check(&["--seeds", "1", "--kills", "2"], Some([2, 0, 1]));
+        check(&[], Some([100, 100, 10_000, 3]));
+        check(&["--cuts", "7"], Some([0, 7, 0, 0]));
+        check(&["--seeds", "1", "--kills", "2"], Some([2, 0, 1, 0]));
+        check(&["--qemu", "--cuts", "7"], Some([0, 7, 0, 1]));
+        check(&["--arm64"], Some([0, 0, 0, 2]));
         check(&["--cuts"], None);
         check(&["--cuts", "x"], None);
         check(&["--floods", "1"], None);

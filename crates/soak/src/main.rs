@@ -19,6 +19,7 @@ mod body;
 mod client;
 mod disk_full;
 mod fuse;
+mod guest;
 mod items;
 mod load;
 mod oracle;
@@ -90,6 +91,12 @@ fn arguments() -> Result<Arguments, String> {
 }
 
 fn main() -> ExitCode {
+    if std::process::id() == 1 {
+        return guest::first_process();
+    }
+    if std::env::args().nth(1).as_deref() == Some("guest") {
+        return exit_code(guest::checks());
+    }
     let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(message) => {
@@ -113,6 +120,10 @@ fn main() -> ExitCode {
         "canaries" => canaries(&arguments),
         _ => Err(HELP.to_owned()),
     };
+    exit_code(done)
+}
+
+fn exit_code(done: Result<bool, String>) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -5,6 +5,9 @@
 mod cross;
 mod image;
 
+pub use image::libraries;
+
+use crate::qemu::foreign;
 use crate::run;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,21 +17,27 @@ const TARGETS: [(&str, &str, &str); 2] = [
     ("x86_64-unknown-linux-musl", "amd64", "musl-gcc"),
     ("aarch64-unknown-linux-musl", "arm64", "aarch64-linux-musl-gcc"),
 ];
+/// How the programs are built. Cargo makes a folder of this name in `target`, so it is not [`FOLDER`]'s.
+const PROFILE: &str = "packaged";
+const FOLDER: &str = "target/dist";
 const SHELLS: [&str; 3] = ["bash", "zsh", "fish"];
 /// Files that go along as they are.
 const PAPERS: [&str; 3] = ["cumulet.service", "compose.yaml", "action.yml"];
 
 pub fn run(root: &Path) -> Result<bool, String> {
-    let folder = root.join("target/dist");
+    let folder = root.join(FOLDER);
     let _ = fs::remove_dir_all(&folder);
     make(&folder)?;
     let mut sizes = Vec::new();
     let mut own = None;
     for (target, architecture, compiler) in TARGETS {
-        match build(root, target, compiler) {
+        match build(root, target, compiler, PROFILE) {
             Ok(program) => {
                 let to = folder.join(format!("cumulet-linux-{architecture}"));
                 copy(&program, &to)?;
+                if let Some(version) = foreign::version(root, architecture, &to)? {
+                    println!("for {architecture}, translated: {version}");
+                }
                 sizes.push(size(&to)?);
                 let archive = folder.join(format!("cumulet-image-{architecture}.tar"));
                 write_image(&to, &archive, architecture, "cumulet:latest")?;
@@ -67,7 +76,8 @@ fn write_image(program: &Path, to: &Path, architecture: &str, tag: &str) -> Resu
     write(to, &image::archive(&bytes, &libraries, architecture, tag)?)
 }
 
-fn build(root: &Path, target: &str, compiler: &str) -> Result<PathBuf, String> {
+/// The program for that target; `compiler` is for what is written in C.
+pub fn build(root: &Path, target: &str, compiler: &str, profile: &str) -> Result<PathBuf, String> {
     let known = run::must(root, "rustup", &["target", "list", "--installed"])?;
     if !known.lines().any(|line| line == target) {
         run::must(root, "rustup", &["target", "add", target])
@@ -77,12 +87,14 @@ fn build(root: &Path, target: &str, compiler: &str) -> Result<PathBuf, String> {
     let variables: Vec<(&str, &str)> =
         variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     println!("building for {target}");
-    let args = ["build", "--quiet", "--profile", "dist", "--package", "cloud", "--target", target];
+    let args = ["build", "--quiet", "--profile", profile, "--package", "cloud", "--target", target];
     let finished = run::capture_env(root, &run::cargo(), &args, &variables)?;
     if !finished.ok {
         return Err(run::tail(&finished.text(), 20));
     }
-    Ok(root.join("target").join(target).join("dist/cumulet"))
+    // The profile `dev` is the one that has another name there.
+    let folder = if profile == "dev" { "debug" } else { profile };
+    Ok(root.join("target").join(target).join(folder).join("cumulet"))
 }
 
 /// The help of the program and of each command, one after the other.
@@ -147,6 +159,14 @@ fn size(path: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_given_away_has_a_folder_of_its_own() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a parent");
+        let text = fs::read_to_string(root.join("Cargo.toml")).expect("the manifest");
+        assert!(text.contains(&format!("[profile.{PROFILE}]")), "cargo knows the profile");
+        assert_ne!(Path::new("target").join(PROFILE), Path::new(FOLDER));
+    }
 
     #[test]
     fn commands_of_a_help() {
