@@ -25,10 +25,11 @@ pub fn variables(root: &Path, target: &str, compiler: &str) -> Result<Variables,
     let folder = root.join("target/dist-tools");
     let python = zig(root, &folder)?;
     let triple = target.replace("-unknown", "");
-    // cc names the target in a form that zig does not know.
+    // cc names the target in a form that zig does not know. Without optimisation zig adds checks that want a
+    // library of theirs.
     let compile = format!(
         "#!/bin/sh\nfor word; do\n  shift\n  case $word in --target=*) ;; *) set -- \"$@\" \"$word\" ;; esac\ndone\n\
-         exec '{}' -m ziglang cc -target {triple} \"$@\"\n",
+         exec '{}' -m ziglang cc -target {triple} -fno-sanitize=undefined \"$@\"\n",
         python.display()
     );
     let archive = format!("#!/bin/sh\nexec '{}' -m ziglang ar \"$@\"\n", python.display());
