@@ -47,6 +47,9 @@ def test_pages_that_tools_look_for(shared):
     assert {"s3": "running", "iam": "running", "sts": "running"}.items() <= said["services"].items()
     assert "ec2" not in said["services"], "what is not served is not there"
     assert json.loads(get(shared.endpoint + "/_localstack/info")[1])["is_license_activated"] is False
+    # A container calls it as its network does.
+    request = urllib.request.Request(shared.endpoint + "/_localstack/health", headers={"Host": "localstack:4566"})
+    assert get(request) == (status, text)
     for page in ("live", "ready", "cluster"):
         assert get(f"{shared.endpoint}/minio/health/{page}") == (200, "")
     assert json.loads(get(shared.endpoint + "/_localstack/init/ready")[1])["completed"] is True
@@ -76,6 +79,9 @@ def test_scripts_and_seeds_fill_a_new_cloud_once(own_cloud, tmp_path):
          "input": {"Bucket": "seeded", "Key": "text", "ContentType": "text/plain"}, "body": "seed"},
         {"service": "s3", "operation": "PutObject", "input": {"Bucket": "seeded", "Key": "file"},
          "file": "data.bin"},
+        {"service": "s3", "operation": "PutBucketPolicy", "input": {"Bucket": "seeded", "Policy": json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
+                                                     "Resource": "arn:aws:s3:::seeded/*"}]})}},
         {"service": "iam", "operation": "CreateUser", "input": {"UserName": "seeded"}},
         {"service": "dynamodb", "operation": "CreateTable", "input": {
             "TableName": "seeded", "BillingMode": "PAY_PER_REQUEST",
@@ -95,6 +101,7 @@ def test_scripts_and_seeds_fill_a_new_cloud_once(own_cloud, tmp_path):
     assert (read("text"), read("python"), read("shell")) == (b"seed", b"python", b"shell")
     assert read("file") == b"\x00\xff" * 1000
     assert account.s3.head_object(Bucket="seeded", Key="text")["ContentType"] == "text/plain"
+    assert get(cloud.endpoint + "/seeded/text") == (200, "seed"), "a policy lets everybody read"
     assert account.iam.get_user(UserName="seeded")["User"]["UserName"] == "seeded"
     assert account.client("dynamodb").describe_table(TableName="seeded")["Table"]["TableName"] == "seeded"
     # Once: what was taken away since does not come back, and CreateBucket is no error.

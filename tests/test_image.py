@@ -175,7 +175,7 @@ services:
     volumes: ["./init:/etc/localstack/init"]
   app:
     image: busybox
-    command: "wget -qO- --header 'Host: localhost' http://cloud:4566/_localstack/init/ready"
+    command: wget -qO- http://cloud:4566/_localstack/init/ready
     depends_on: {cloud: {condition: service_healthy}}
 """)
 

@@ -66,17 +66,19 @@ impl Message {
                 }
             }
         }
-        let body = match shape.payload.map(|index| shape.members[usize::from(index)].wire) {
+        let whole = shape.payload.map(|index| shape.members[usize::from(index)].wire);
+        message.body = match whole {
             None => {
-                Document::Map(rest.into_iter().map(|(wire, (value, _))| (wire, value)).collect())
+                let all = rest.into_iter().map(|(wire, (value, _))| (wire, value)).collect();
+                document_text(&Document::Map(all)).into()
             }
-            // It is the body, alone; nothing where it is not given.
+            // It is the body, alone; nothing where it is not given. A text is the body as it stands.
             Some(wire) => match rest.remove(wire) {
-                Some((value, _)) => value,
-                None => return Ok(message),
+                Some((Document::String(text), _)) => text.into(),
+                Some((value, _)) => document_text(&value).into(),
+                None => Bytes::new(),
             },
         };
-        message.body = document_text(&body).into();
         Ok(message)
     }
 }

@@ -19,15 +19,18 @@ impl Gateway {
     /// The page that is asked for, if it is one of ours. A bucket may be called `health`: requests
     /// that are signed or have parameters are for it.
     pub(crate) fn own_page<'g>(&'g self, head: &Head<'_>, seen: &mut Seen<'g>) -> Option<Response> {
-        let plain = crate::host::parse(&head.host, &self.local.host_names) == HostStyle::Plain;
+        let style = crate::host::parse(&head.host, &self.local.host_names);
+        let plain = style == HostStyle::Plain;
+        // Containers call it by whatever their network calls it; these pages tell only that it is there.
+        let named = plain || style == HostStyle::Foreign;
         let bare = head.raw_query.is_empty() && head.header("authorization").is_none();
         let reads = matches!(head.method, "GET" | "HEAD");
         let page = match head.path {
-            "/health" if plain && bare && reads => self.health(),
+            "/health" if named && bare && reads => self.health(),
             "/metrics" if plain && bare && reads => {
                 page("text/plain; version=0.0.4", self.metrics())
             }
-            path if plain && bare && reads => {
+            path if named && bare && reads => {
                 let (status, text) = self.further_pages.as_ref()?.page(path)?;
                 let mut response = page("application/json", text);
                 *response.status_mut() = http::StatusCode::from_u16(status).ok()?;
