@@ -115,8 +115,9 @@ def test_a_refusal_is_read_by_who_sends_first(account, mebibytes):
         assert line.closed(5)
 
 
-@pytest.mark.parametrize("why", ["a wrong secret", "no bucket", "no permission"])
-def test_a_refusal_does_not_wait_for_the_body(account, bucket, why):
+@pytest.mark.parametrize("size", [123, 64 * MIB])
+@pytest.mark.parametrize("why", ["a wrong secret", "no bucket", "no permission", "no signature"])
+def test_a_refusal_does_not_wait_for_the_body(account, bucket, why, size):
     signer, target = {}, f"/{bucket}/k"
     if why == "a wrong secret":
         signer = {"secret": "no"}
@@ -125,8 +126,10 @@ def test_a_refusal_does_not_wait_for_the_body(account, bucket, why):
     else:
         key = account.new_user("u")
         signer = {"key": key[0], "secret": key[1]}
-    request = wire.Request(account, "PUT", target, **signer).sign(payload_hash=wire.UNSIGNED)
-    request.set("Expect", "100-continue").set("Content-Length", str(64 * MIB))
+    request = wire.Request(account, "PUT", target, **signer)
+    if why != "no signature":
+        request.sign(payload_hash=wire.UNSIGNED)
+    request.set("Expect", "100-continue").set("Content-Length", str(size))
     with wire.talk(account.cloud.address) as line:
         line.send(request.head())
         status = line.interim()

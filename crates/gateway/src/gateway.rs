@@ -455,7 +455,9 @@ impl Gateway {
             Received::Whole(bytes) => (None, bytes),
             Received::Stream(checked) if prepared.streams => {
                 checked.check_framing(head)?;
-                (Some(Flow::Checked(checked)), Bytes::new())
+                let waits = head.header("expect").is_some();
+                let flow = if waits { Flow::Awaited(checked) } else { Flow::Checked(checked) };
+                (Some(flow), Bytes::new())
             }
             Received::Stream(checked) => {
                 let (whole, trailers) =
@@ -568,7 +570,7 @@ impl Gateway {
                     self.store.read(|tx| guard::authorize_all(tx, &cx, &asks))?;
                 }
                 let body = match body {
-                    Some(Flow::Checked(body)) => body.into_stream()?,
+                    Some(Flow::Checked(body) | Flow::Awaited(body)) => body.into_stream()?,
                     Some(Flow::Ready(body)) => body,
                     None => RequestBody::empty(),
                 };
@@ -697,6 +699,8 @@ pub(crate) struct Call<'g> {
 #[allow(clippy::large_enum_variant, reason = "one for each request, moved once or twice")]
 pub(crate) enum Flow {
     Checked(Checked),
+    /// The client sends it when it is told to go on (RFC 9110, 10.1.1), and not before it may.
+    Awaited(Checked),
     Ready(RequestBody),
 }
 
@@ -704,7 +708,8 @@ impl Flow {
     /// Most of it has come with the head: to take it costs less than to ask for permission once more.
     fn is_short(&self) -> bool {
         let length = match self {
-            Flow::Checked(body) if body.is_empty() => Some(0),
+            Flow::Checked(body) | Flow::Awaited(body) if body.is_empty() => Some(0),
+            Flow::Awaited(_) => None,
             Flow::Checked(body) => body.length(),
             Flow::Ready(body) => body.length(),
         };

@@ -16,8 +16,8 @@ use std::task::{Context, Poll, ready};
 
 /// Records of one event. Java's client takes no more than 128 KiB.
 const EVENT_BYTES_MAX: usize = 64 * 1024;
-/// So much of the object is read before the answer begins, unless there are records earlier: what is wrong
-/// up to there is told by the status.
+/// So much of the object, expanded, is gone through before the answer begins, unless there are records earlier:
+/// what is wrong up to there is told by the status.
 const BEGINNING_BYTES: u64 = 256 * 1024;
 /// A client that waits hears after so much of the object that there is more to come.
 const SIGN_BYTES: u64 = 8 << 20;
@@ -33,7 +33,7 @@ pub struct Answering {
     service: &'static ServiceModel,
     progress: bool,
     frames: VecDeque<Bytes>,
-    /// How much of the object had been read when the client last heard of it.
+    /// How much of the object had been gone through when the client last heard of it.
     told: u64,
     /// How the query ended.
     over: bool,
@@ -68,8 +68,8 @@ impl Answering {
             let step = self.run.step().map_err(refused)?;
             match step {
                 Step::Done => return Ok(()),
-                Step::More if self.run.ready() >= EVENT_BYTES_MAX => return Ok(()),
-                Step::Hungry if self.run.stats().scanned >= BEGINNING_BYTES => return Ok(()),
+                _ if self.run.ready() >= EVENT_BYTES_MAX => return Ok(()),
+                _ if self.run.stats().processed >= BEGINNING_BYTES => return Ok(()),
                 Step::Hungry => poll_fn(|cx| self.poll_source(cx)).await?,
                 // So that others have their turn.
                 Step::More => {
@@ -148,7 +148,7 @@ impl Answering {
         if step == Step::Done || self.run.ready() >= EVENT_BYTES_MAX {
             self.records()?;
         }
-        let scanned = self.run.stats().scanned;
+        let processed = self.run.stats().processed;
         if step == Step::Done {
             if self.progress {
                 self.tell_progress()?;
@@ -158,8 +158,8 @@ impl Answering {
             self.event(&SelectObjectContentEventStream::Stats(StatsEvent { details }))?;
             self.event(&SelectObjectContentEventStream::End(EndEvent::default()))?;
             self.over = true;
-        } else if scanned - self.told >= SIGN_BYTES {
-            self.told = scanned;
+        } else if processed - self.told >= SIGN_BYTES {
+            self.told = processed;
             match self.progress {
                 true => self.tell_progress()?,
                 false if self.frames.is_empty() => {
