@@ -6,6 +6,9 @@ use smithy::Document;
 use std::collections::BTreeSet;
 use std::io;
 
+/// Records of somebody who only looks that one search passes over.
+const PASSED_MAX: usize = 20_000;
+
 /// Where the records went that [`crate::audit::Audit::unwritten`] gave out.
 pub trait Written: Send + Sync {
     /// Shows records, each in the JSON that [`crate::audit::Event::json`] made, the newest first, until
@@ -21,9 +24,17 @@ pub(crate) fn lines(
     limit: usize,
 ) -> io::Result<Vec<Line>> {
     let mut found = Vec::new();
+    // Who looks all the time fills the log with looking: it is passed over unread, and not without end.
+    let looker = Some(&filter.without_reads_of).filter(|agent| !agent.is_empty());
+    let looker = looker.map(|agent| format!("\"userAgent\":{}", smithy::json::quoted(agent)));
+    let mut passed = 0;
     written.newest_first(&mut |text| {
         if found.len() >= limit {
             return false;
+        }
+        if looker.as_ref().is_some_and(|agent| only_looks(text, agent)) {
+            passed += 1;
+            return passed < PASSED_MAX;
         }
         // Cheaper than reading the JSON, and true of all that is wanted.
         if ![&filter.service, &filter.who].iter().all(|part| text.contains(part.as_str())) {
@@ -45,6 +56,12 @@ pub(crate) fn lines(
         true
     })?;
     Ok(found)
+}
+
+/// Whether a record is of a read that went well, by that agent. Its members stand in words of ours, which
+/// no text within the record can have.
+fn only_looks(text: &str, agent: &str) -> bool {
+    text.contains(agent) && text.contains("\"readOnly\":true") && !text.contains("\"errorCode\":")
 }
 
 fn member<'d>(document: &'d Document, name: &str) -> Option<&'d str> {
@@ -72,4 +89,39 @@ fn takes(filter: &Filter, record: &Document) -> bool {
             AccountId::parse(of_identity("accountId")),
             (of_identity("arn"), of_identity("accessKeyId")),
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many records of looking, and one of something else behind them.
+    struct Log(usize);
+
+    impl Written for Log {
+        fn newest_first(&self, visit: &mut dyn FnMut(&str) -> bool) -> io::Result<()> {
+            let record = |agent: &str| {
+                format!(
+                    r#"{{"eventTime":"2026-11-26T14:00:00.000Z","userAgent":"{agent}","requestID":"a","readOnly":true}}"#
+                )
+            };
+            let own = record("console");
+            let more = (0..self.0).all(|_| visit(&own));
+            if more {
+                visit(&record("other"));
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn looking_is_passed_over_and_not_without_end() {
+        let filter = Filter { without_reads_of: "console".into(), ..Filter::default() };
+        let found = |count| lines(&Log(count), &filter, &BTreeSet::new(), 10).unwrap().len();
+        assert_eq!((found(PASSED_MAX - 1), found(PASSED_MAX)), (1, 0));
+        let all = lines(&Log(3), &Filter::default(), &BTreeSet::new(), 10).unwrap();
+        assert_eq!(all.len(), 4);
+        let failed = r#"{"userAgent":"console","errorCode":"NoSuchKey","readOnly":true}"#;
+        assert!(!only_looks(failed, "\"userAgent\":\"console\""));
+    }
 }
