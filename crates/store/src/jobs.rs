@@ -106,6 +106,14 @@ impl From<StoreError> for JobError {
     }
 }
 
+impl JobError {
+    /// Whether the same attempt may go well when the store has caught its breath: it does not count.
+    pub fn is_passing(&self) -> bool {
+        use StoreError::{Busy, Full, Stopped};
+        matches!(self, JobError::Store(Busy | Full | Stopped(_)))
+    }
+}
+
 impl fmt::Display for JobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -252,11 +260,6 @@ enum Attempt {
     Ended,
 }
 
-/// Whether the same attempt may go well when the store has caught its breath.
-fn is_passing(error: &JobError) -> bool {
-    matches!(error, JobError::Store(StoreError::Busy | StoreError::Full | StoreError::Stopped(_)))
-}
-
 /// A panic of an errand is its failure.
 async fn caught(mut errand: Errand) -> Result<JobOutcome, JobError> {
     poll_fn(|context| {
@@ -313,7 +316,7 @@ impl Jobs {
 
     fn note(&self, errands: bool, error: impl Into<JobError>) {
         let error = error.into();
-        if !is_passing(&error) {
+        if !error.is_passing() {
             self.errors.fetch_add(1, Ordering::Relaxed);
             *self.trouble[usize::from(errands)].lock() = Some(error.to_string());
         }
@@ -396,7 +399,7 @@ impl Jobs {
         let cx = JobCx { attempts: row.attempts, enqueued: row.enqueued };
         let outcome = caught(run(cx, &key)).await;
         let counter = match &outcome {
-            Err(error) if is_passing(error) => return Step::Idle,
+            Err(error) if error.is_passing() => return Step::Idle,
             Err(_) => &registered.failed,
             Ok(_) => &registered.done,
         };
@@ -460,7 +463,7 @@ impl Jobs {
                 Step::Worked
             }
             // It is the store that cannot: the job stays due, and is tried at the next ring.
-            (Err(error), _) if is_passing(&error) => Step::Idle,
+            (Err(error), _) if error.is_passing() => Step::Idle,
             (Err(error), None) => {
                 self.note(false, error);
                 Step::Idle

@@ -177,7 +177,7 @@ pub(crate) fn keep_deleted(tx: &mut Tx, cx: &Cx, table: &Table) -> Result<(), Er
 }
 
 /// Takes a backup away with its items.
-fn remove(tx: &mut Tx, scope: &Scope, backup: &BackupRow) -> Result<(), Error> {
+pub(crate) fn remove(tx: &mut Tx, scope: &Scope, backup: &BackupRow) -> Result<(), Error> {
     tx.mark_freeing();
     tx.delete(&BACKUPS, scope, backup.id.as_str())?;
     jobs::purge_rows(tx, &backup.table, backup.number)

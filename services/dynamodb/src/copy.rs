@@ -1,14 +1,15 @@
 //! Copies of a table as it was after some commit or at some time: into a backup, or out of one (or of
 //! another table's past) into a new table. A job makes them in steps; where it is stands in its row.
 
+use crate::backups;
 use crate::collections;
 use crate::history::{next_items, unpin};
 use crate::jobs::{
     ATTEMPTS_MAX, COPYING, OfTable, PROGRESS, ProgressRow, STEP_BYTES_MAX, again, count_later,
-    failed, scope_of, table_of,
+    failed, is_last, purge, scope_of, table_of,
 };
 use crate::keyspace::index_key;
-use crate::rows::{BACKUPS, COPIES, CopyRow, ITEMS, ItemRow, RawKey};
+use crate::rows::{BACKUPS, COPIES, CopyRow, HEADS, ITEMS, ItemRow, RawKey, TABLES};
 use crate::table::{Table, save};
 use crate::write::projected;
 use api::{Error, Tx};
@@ -31,8 +32,12 @@ pub(crate) fn begin(
 }
 
 pub(crate) fn register(jobs: &mut Jobs) {
-    jobs.register(&COPY, ATTEMPTS_MAX, |tx, _, (account, region, number)| {
-        step(tx, &scope_of(account, &region), number).map_err(failed)
+    jobs.register(&COPY, ATTEMPTS_MAX, |tx, cx, (account, region, number)| {
+        let scope = scope_of(account, &region);
+        match is_last(cx) {
+            true => give_up(tx, &scope, number).map_err(failed),
+            false => step(tx, &scope, number).map_err(failed),
+        }
     });
 }
 
@@ -99,6 +104,36 @@ fn step(tx: &mut Tx, scope: &Scope, number: u64) -> Result<JobOutcome, Error> {
     }
     tx.put(&PROGRESS, scope, &key, &progress)?;
     again(tx)
+}
+
+/// What could not be made after so many attempts is taken back, as AWS has no word for a backup or a table
+/// that failed: nothing is kept for it, and its name is free.
+fn give_up(tx: &mut Tx, scope: &Scope, number: u64) -> Result<JobOutcome, Error> {
+    let Some(copy) = tx.get(&COPIES, scope, &number)? else { return Ok(JobOutcome::Done) };
+    tx.mark_freeing();
+    tx.delete(&PROGRESS, scope, &(number, COPYING))?;
+    tx.delete(&COPIES, scope, &number)?;
+    if copy.moment.is_some() {
+        unpin(tx, scope, copy.from, number)?;
+    }
+    let backup = match &copy.backup {
+        Some(id) => tx.get(&BACKUPS, scope, id.as_str())?,
+        None => None,
+    };
+    match backup {
+        Some(backup) if copy.is_backup => backups::remove(tx, scope, &backup)?,
+        Some(mut backup) => {
+            backup.readers.remove(&number);
+            tx.put(&BACKUPS, scope, backup.id.as_str(), &backup)?;
+        }
+        None => {}
+    }
+    if let Some(table) = table_of(tx, scope, number)?.filter(|_| !copy.is_backup) {
+        tx.delete(&HEADS, scope, table.name.as_str())?;
+        tx.delete(&TABLES, scope, &number)?;
+        purge(tx, &table.row, None)?;
+    }
+    Ok(JobOutcome::Done)
 }
 
 /// All is there: the backup can be read, the table used, and nobody needs the source any more.

@@ -11,7 +11,7 @@ use api::{Background, Error, Tx};
 use base::{AccountId, Entropy, Region, Timestamp};
 use bytes::Bytes;
 use item::Map;
-use store::{JobError, JobKind, JobOutcome, Jobs, Scope, row};
+use store::{JobCx, JobError, JobKind, JobOutcome, Jobs, Scope, row};
 
 pub(crate) type OfTable = (AccountId, Region, u64);
 type OfSpace = (AccountId, Region, u64, u32);
@@ -110,6 +110,11 @@ pub(crate) fn forget_token(
     Ok(tx.enqueue_at(&FORGET, &(*account, region.clone(), token.to_owned()), due)?)
 }
 
+/// Whether a job that fails now is parked.
+pub(crate) fn is_last(cx: &JobCx) -> bool {
+    cx.attempts + 1 >= ATTEMPTS_MAX
+}
+
 pub(crate) fn failed(error: Error) -> JobError {
     JobError::Failed(error.cause().map_or_else(|| error.to_string(), str::to_owned))
 }
@@ -147,6 +152,12 @@ pub(crate) fn again(tx: &Tx) -> Result<JobOutcome, Error> {
 
 fn purge_step(tx: &mut Tx, scope: &Scope, table: u64, number: u32) -> Result<JobOutcome, Error> {
     tx.mark_freeing();
+    // Times of expiry that are made again are not those that were to go.
+    let again_on = number == u32::from(TTL_SPACE)
+        && table_of(tx, scope, table)?.is_some_and(|table| table.ttl.is_some());
+    if again_on {
+        return Ok(JobOutcome::Done);
+    }
     let own = match u16::try_from(number) {
         Ok(number) => space(table, number),
         Err(_) => RawKey(table.to_be_bytes().to_vec()),

@@ -2,9 +2,11 @@
 
 use crate::DynamoDb;
 use crate::error::invalid;
-use crate::keyspace::TTL_SPACE;
+use crate::jobs::PROGRESS;
+use crate::keyspace::{TTL_SPACE, space};
 use crate::names::TableName;
-use crate::table::save;
+use crate::rows::ITEMS;
+use crate::table::{Table, save};
 use crate::{jobs, mutation};
 use api::{Cx, Error, Tx};
 use gen_dynamodb::*;
@@ -12,6 +14,20 @@ use store::Scope;
 
 /// Of one page of ListContributorInsights.
 const INSIGHTS_MAX: usize = 100;
+/// Between two changes of the expiry of items.
+const TTL_PAUSE_MS: i64 = 3_600_000;
+
+/// It can be changed once an hour, and when nothing is left of what it was: times that are still to be removed
+/// and those that are made anew stand in one place.
+/// <https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_UpdateTimeToLive.html>
+fn too_soon(tx: &Tx, table: &Table) -> Result<bool, Error> {
+    let since = table.ttl_changed.map(|changed| tx.now().millis_since(changed));
+    if since.is_some_and(|since| since < TTL_PAUSE_MS) {
+        return Ok(true);
+    }
+    let left = tx.scan(&ITEMS, &table.scope).prefix(&space(table.number, TTL_SPACE));
+    Ok(table.ttl.is_none() && left.keys().next().transpose()?.is_some())
+}
 
 impl DynamoDb {
     pub(crate) fn update_time_to_live(
@@ -38,8 +54,15 @@ impl DynamoDb {
                     "TimeToLive is active on a different AttributeName: current AttributeName is {current}"
                 )));
             }
+            _ if too_soon(tx, &table)? => {
+                return Err(invalid(
+                    "Time to live has been modified multiple times within a fixed interval",
+                ));
+            }
             (true, None) => {
                 row.ttl = Some(attribute_name.clone());
+                // What an earlier filling had come to is no beginning for this one.
+                tx.delete(&PROGRESS, &table.scope, &(row.number, u32::from(TTL_SPACE)))?;
                 jobs::fill(tx, &row, TTL_SPACE)?;
                 jobs::expire(tx, &row)?;
             }

@@ -265,3 +265,36 @@ fn an_update_stays_within_bounds() {
         "Item size to update has exceeded the maximum allowed size"
     );
 }
+
+#[test]
+fn what_cannot_be_restored_is_taken_back() {
+    let db = with_indexes(0, "");
+    // Numbers of 38 digits count for half of what they are encoded in.
+    let numbers = vec![format!(r#"{{"N":"{}"}}"#, "7".repeat(38)); 19_000].join(",");
+    db.put(&format!(
+        r#"{{"p":{{"S":"a"}},"c":{{"N":"1"}},"g":{{"S":"g"}},"x":{{"L":[{numbers}]}}}}"#
+    ));
+    for n in 0..20 {
+        db.ok("UpdateTable", &format!(
+            r#"{{"TableName":"tab","AttributeDefinitions":[{{"AttributeName":"g","AttributeType":"S"}}],"GlobalSecondaryIndexUpdates":[{{"Create":{{"IndexName":"g{n:02}","KeySchema":[{{"AttributeName":"g","KeyType":"HASH"}}],"Projection":{{"ProjectionType":"ALL"}}}}}}]}}"#
+        ));
+        db.later(0);
+    }
+    // More than one transaction of the store takes.
+    let told = db.call(
+        "UpdateItem",
+        r#"{"TableName":"tab","Key":{"p":{"S":"a"},"c":{"N":"1"}},"UpdateExpression":"SET z = c"}"#,
+    );
+    assert_eq!(told.unwrap_err().code(), "ValidationException");
+    let told = db.ok("CreateBackup", r#"{"TableName":"tab","BackupName":"all"}"#);
+    let arn = member(&told, "BackupArn").to_owned();
+    db.later(0);
+    db.ok("RestoreTableFromBackup", &format!(r#"{{"TargetTableName":"new","BackupArn":"{arn}"}}"#));
+    let delete = format!(r#"{{"BackupArn":"{arn}"}}"#);
+    assert_eq!(db.call("DeleteBackup", &delete).unwrap_err().code(), "BackupInUseException");
+    (0..crate::jobs::ATTEMPTS_MAX).for_each(|_| db.later(600_000));
+    let told = db.call("DescribeTable", r#"{"TableName":"new"}"#);
+    assert_eq!(told.unwrap_err().code(), "ResourceNotFoundException");
+    db.ok("DeleteBackup", &delete);
+    db.later(0);
+}

@@ -465,3 +465,30 @@ fn large_items_come_into_many_indexes() {
         "{told}"
     );
 }
+
+#[test]
+fn what_never_succeeds_is_told_in_the_end() {
+    let (db, bucket) = with_recovery(3);
+    let arn = export(&db, "");
+    let import = import(&db, r#""InputFormat":"CSV""#);
+    // S3 answers every call with 500.
+    *bucket.calls_left.lock().unwrap() = Some(0);
+    for attempt in 0..crate::jobs::ATTEMPTS_MAX {
+        let (told, code) = (described(&db, &arn), db.call("DeleteTable", r#"{"TableName":"tab"}"#));
+        assert!(told.contains("IN_PROGRESS"), "{attempt}: {told}");
+        assert_eq!(code.unwrap_err().code(), "ResourceInUseException");
+        db.errands(&bucket);
+        db.world.clock.advance_ms(3_600_000);
+    }
+    let told = described(&db, &arn);
+    assert!(
+        told.contains(r#""ExportStatus":"FAILED""#)
+            && told.contains(r#""FailureCode":"UnknownError""#),
+        "{told}"
+    );
+    let told = db.ok("DescribeImport", &format!(r#"{{"ImportArn":"{import}"}}"#));
+    assert!(told.contains(r#""ImportStatus":"FAILED""#), "{told}");
+    assert!(db.ok("DescribeTable", r#"{"TableName":"new"}"#).contains("ACTIVE"));
+    // Nobody needs the table's past any more.
+    db.ok("DeleteTable", r#"{"TableName":"tab"}"#);
+}

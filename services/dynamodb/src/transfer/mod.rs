@@ -7,7 +7,7 @@ mod import_run;
 pub(crate) mod records;
 
 use crate::error::invalid;
-use crate::jobs::{ATTEMPTS_MAX, scope_of};
+use crate::jobs::{ATTEMPTS_MAX, is_last, scope_of};
 use crate::names::TableName;
 use api::{Background, Caller, Cx, Error, Outgoing, Reply, RequestBody, Tx};
 use base::{AccountId, Partition, Region, Timestamp};
@@ -65,12 +65,17 @@ struct Errand {
 impl Errand {
     fn register(self, jobs: &mut Jobs, with: &Background) {
         let (with, step, fail) = (with.clone(), self.step, self.fail);
-        jobs.register_errand(&self.kind, ATTEMPTS_MAX, move |_, (account, region, id)| {
+        jobs.register_errand(&self.kind, ATTEMPTS_MAX, move |cx, (account, region, id)| {
             let with = with.clone();
             Box::pin(async move {
                 let scope = scope_of(account, &region);
                 match step(&with, &scope, &id).await {
                     Ok(outcome) => Ok(outcome),
+                    // Nobody would try again: better a failure that is told than one that waits for ever.
+                    Err(Trouble::Later(error)) if is_last(&cx) && !error.is_passing() => {
+                        fail(&with, &scope, &id, ("UnknownError", error.to_string())).await?;
+                        Ok(JobOutcome::Done)
+                    }
                     Err(Trouble::Later(error)) => Err(error),
                     Err(Trouble::Over(code, text)) => {
                         fail(&with, &scope, &id, (code, text)).await?;
