@@ -124,7 +124,7 @@ impl Named {
 }
 
 /// `shardId-` with 20 digits and 8 letters, as the original's.
-fn shard_id(stream: &StreamRow) -> String {
+pub(crate) fn shard_id(stream: &StreamRow) -> String {
     let sum = (stream.number as u32).wrapping_mul(0x9e37_79b1);
     format!("shardId-{:020}-{}", stream.created.to_millis(), hex::encode(&sum.to_be_bytes()))
 }
@@ -157,6 +157,11 @@ impl Place {
         let stream = Named::parse(parts.next()?).ok()?;
         Some(Place { stream, next, made })
     }
+}
+
+/// An iterator at the beginning of a stream.
+pub(crate) fn first_iterator(cx: &Cx, arn: &str) -> Option<String> {
+    Some(Place { stream: Named::parse(arn).ok()?, next: 0, made: cx.now() }.seal(cx))
 }
 
 fn bad_iterator() -> Error {
