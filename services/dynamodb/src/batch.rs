@@ -61,8 +61,15 @@ impl DynamoDb {
             consumed_capacity: (wanted != Wanted::Nothing).then(Vec::new),
         };
         let (mut room, mut throttled) = (ANSWER_BYTES_MAX, None);
+        let mut keys: BTreeSet<(&TableName, RawKey)> = BTreeSet::new();
         for gets in &gets {
             let table = self.tables.get(tx, &gets.table)?;
+            for key in &gets.request.keys {
+                check_key(&table, key.map())?;
+                if !keys.insert((&gets.table, key_of(&table, key.map()))) {
+                    return Err(invalid(DUPLICATES));
+                }
+            }
             let left = (&mut room, &mut throttled);
             let consumed = get_all(tx, &table, gets, left, &mut output, wanted)?;
             if let Some(all) = &mut output.consumed_capacity {
@@ -120,6 +127,8 @@ impl DynamoDb {
             return Err(invalid("Too many items requested for the BatchWriteItem call"));
         }
         let mut all: Vec<(&String, Arc<Table>, Mutation, &WriteRequest)> = Vec::new();
+        // A table may be there twice, by its name and by its ARN.
+        let mut keys: BTreeSet<(TableName, RawKey)> = BTreeSet::new();
         for (named, requests) in &input.request_items {
             let name = TableName::parse(cx, named)?;
             let mutations: Vec<Mutation> = requests
@@ -127,13 +136,12 @@ impl DynamoDb {
                 .map(|request| write_of(&name, request))
                 .collect::<Result<_, _>>()?;
             let table = self.tables.get(tx, &name)?;
-            let mut keys: BTreeSet<RawKey> = BTreeSet::new();
             for (mutation, request) in mutations.into_iter().zip(requests) {
                 match &mutation.deed {
                     Deed::Put(item) => check_item(&table, item.map())?,
                     _ => check_key(&table, mutation.subject().map())?,
                 }
-                if !keys.insert(key_of(&table, mutation.subject().map())) {
+                if !keys.insert((name.clone(), key_of(&table, mutation.subject().map()))) {
                     return Err(invalid(DUPLICATES));
                 }
                 all.push((named, table.clone(), mutation, request));
@@ -155,7 +163,6 @@ fn get_all(
     check_projection(table, projection.as_ref())?;
     let (mut found, mut left, mut units) = (Vec::new(), Vec::new(), 0.0);
     for key in &request.keys {
-        check_key(table, key.map())?;
         if *room == 0 {
             left.push(key.clone());
             continue;

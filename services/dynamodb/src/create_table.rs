@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 
 const LOCAL_MAX: usize = 5;
 const GLOBAL_MAX: usize = 20;
-const NON_KEY_TOTAL_MAX: usize = 100;
 
 impl DynamoDb {
     pub(crate) fn create_table(
@@ -223,11 +222,7 @@ fn indexes(
             )));
         }
     }
-    if all.iter().map(|index| index.non_key.len()).sum::<usize>() > NON_KEY_TOTAL_MAX {
-        return Err(bad_parameter(format!(
-            "Total number of NonKeyAttributes exceeds the per-table limit of {NON_KEY_TOTAL_MAX}"
-        )));
-    }
+    schema::check_non_key(&all)?;
     Ok(all)
 }
 

@@ -6,6 +6,7 @@ use crate::names::TableName;
 use crate::rows::{HEADS, ITEMS, IndexRow, TableRow, ThroughputRow};
 use crate::table::Table;
 use api::{Cx, Error, Tx};
+use base::Timestamp;
 use gen_dynamodb::*;
 use store::Scope;
 
@@ -79,11 +80,11 @@ pub(crate) fn table_keys(row: &TableRow) -> Vec<KeySchemaElement> {
     key_schema(std::iter::once(&row.hash), row.range.iter())
 }
 
-fn throughput(row: &ThroughputRow) -> ProvisionedThroughputDescription {
+fn throughput(row: &ThroughputRow, now: Timestamp) -> ProvisionedThroughputDescription {
     ProvisionedThroughputDescription {
         last_increase_date_time: row.increased,
         last_decrease_date_time: row.decreased,
-        number_of_decreases_today: Some(row.decreases),
+        number_of_decreases_today: Some(row.decreases_today(now)),
         read_capacity_units: Some(row.reads),
         write_capacity_units: Some(row.writes),
     }
@@ -119,7 +120,8 @@ pub(crate) fn describe(tx: &Tx, table: &Table) -> Result<TableDescription, Error
         if index.local {
             locals.push(local(&arn, index, counted));
         } else {
-            globals.push(global(&arn, index, (row.on_demand, row.coming), counted));
+            let described = global(&arn, index, (row.on_demand, row.coming), counted, tx.now());
+            globals.push(described);
         }
     }
     let warm = (row.warm_reads, row.warm_writes);
@@ -133,7 +135,7 @@ pub(crate) fn describe(tx: &Tx, table: &Table) -> Result<TableDescription, Error
         key_schema: Some(table_keys(row)),
         table_status: Some(status.to_owned()),
         creation_date_time: Some(row.created),
-        provisioned_throughput: Some(throughput(&row.throughput)),
+        provisioned_throughput: Some(throughput(&row.throughput, tx.now())),
         table_size_bytes: Some(size as i64),
         item_count: Some(items as i64),
         table_arn: Some(arn.clone()),
@@ -220,6 +222,7 @@ fn global(
     index: &IndexRow,
     (on_demand, coming): (bool, bool),
     counted: (u64, u64),
+    now: Timestamp,
 ) -> GlobalSecondaryIndexDescription {
     let (reads, writes) = match on_demand {
         true => (WARM_READS, WARM_WRITES),
@@ -231,7 +234,7 @@ fn global(
         projection: Some(projection(index)),
         index_status: Some(if index.filling || coming { "CREATING" } else { "ACTIVE" }.to_owned()),
         backfilling: index.filling.then_some(true),
-        provisioned_throughput: Some(throughput(&index.throughput)),
+        provisioned_throughput: Some(throughput(&index.throughput, now)),
         index_size_bytes: Some(counted.1 as i64),
         item_count: Some(counted.0 as i64),
         index_arn: Some(format!("{arn}/index/{}", index.name)),

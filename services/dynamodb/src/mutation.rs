@@ -137,6 +137,8 @@ impl Mutation {
         let reads = self.condition.is_some()
             || self.wants_old
             || table.needs_old()
+            // The larger of what was and what is counts.
+            || table.throttle.is_some()
             || !matches!(self.deed, Deed::Put(_) | Deed::Delete(_));
         let old = if reads { read_item(tx, table, &key)? } else { None };
         let before = old.as_ref().map_or(Map::default(), |row| Map::of(&row.item));

@@ -93,6 +93,9 @@ fn new_row(
         let throughput = one.provisioned_throughput.as_ref();
         same_index(&mut row, &one.index_name, &one.key_schema, &one.projection, throughput)?;
     }
+    if source.on_demand && !row.on_demand {
+        schema::check_provisioned(&row.indexes)?;
+    }
     let used: Vec<&str> = [Some(&row.hash), row.range.as_ref()]
         .into_iter()
         .flatten()

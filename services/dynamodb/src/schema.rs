@@ -20,6 +20,7 @@ pub(crate) struct Keys {
 
 const CAPACITY_MAX: i64 = 1_000_000_000_000;
 const NON_KEY_MAX: usize = 20;
+const NON_KEY_TOTAL_MAX: usize = 100;
 const PARTS_MAX: usize = 4;
 
 pub(crate) fn attributes(
@@ -241,6 +242,30 @@ fn row(
         warm_reads: new.warm.and_then(|warm| warm.read_units_per_second),
         warm_writes: new.warm.and_then(|warm| warm.write_units_per_second),
     }
+}
+
+/// Whether all global indexes of a table that is provisioned from now on are so too.
+pub(crate) fn check_provisioned(indexes: &[IndexRow]) -> Result<(), Error> {
+    let mut global = indexes.iter().filter(|index| !index.local);
+    match global.find(|index| index.throughput.reads == 0) {
+        None => Ok(()),
+        Some(index) => Err(bad_parameter(format!(
+            "ProvisionedThroughput must be specified for index: {}",
+            index.name
+        ))),
+    }
+}
+
+/// Attributes that all indexes of a table together keep beside keys.
+pub(crate) fn check_non_key<'i>(
+    indexes: impl IntoIterator<Item = &'i IndexRow>,
+) -> Result<(), Error> {
+    if indexes.into_iter().map(|index| index.non_key.len()).sum::<usize>() <= NON_KEY_TOTAL_MAX {
+        return Ok(());
+    }
+    Err(bad_parameter(format!(
+        "Total number of NonKeyAttributes exceeds the per-table limit of {NON_KEY_TOTAL_MAX}"
+    )))
 }
 
 pub(crate) fn capacity(throughput: &ProvisionedThroughput) -> Result<ThroughputRow, Error> {

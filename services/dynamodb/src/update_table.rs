@@ -42,6 +42,9 @@ impl DynamoDb {
         }
         check_updates(updates)?;
         let table = self.tables.settled(tx, &name)?;
+        if !takes_back(&table, updates) {
+            check_not_filling(&table)?;
+        }
         let mut row = table.row.clone();
         change_billing(&mut row, input, tx.now())?;
         change_settings(&mut row, input, tx.now());
@@ -59,6 +62,9 @@ impl DynamoDb {
             if let Some(delete) = &update.delete {
                 changed.push((delete.index_name.clone(), "DELETING"));
             }
+        }
+        if table.on_demand && !row.on_demand {
+            schema::check_provisioned(&row.indexes)?;
         }
         if input.deletion_protection_enabled.is_some() && changed.is_empty() {
             status = "ACTIVE";
@@ -87,6 +93,7 @@ impl DynamoDb {
     ) -> Result<DeleteTableOutput, Error> {
         let name = TableName::parse(cx, &input.table_name)?;
         let table = self.tables.settled(tx, &name)?;
+        check_not_filling(&table)?;
         if table.deletion_protection {
             return Err(invalid(format!(
                 "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first. Table: {}",
@@ -119,9 +126,37 @@ impl DynamoDb {
     }
 }
 
+/// While an index is being made, a table is not changed otherwise.
+fn check_not_filling(table: &Table) -> Result<(), Error> {
+    match table.indexes.iter().any(|index| index.filling) {
+        false => Ok(()),
+        true => Err(in_use(format!(
+            "Attempt to change a resource which is still in use: Table is being updated: {}",
+            table.name
+        ))),
+    }
+}
+
+/// Whether all that is asked for is that the index that is being made is not.
+fn takes_back(table: &Table, updates: &[GlobalSecondaryIndexUpdate]) -> bool {
+    let [GlobalSecondaryIndexUpdate { delete: Some(delete), .. }] = updates else { return false };
+    table.index(&delete.index_name).is_some_and(|index| index.filling)
+}
+
 impl TableRow {
     pub(crate) fn index(&self, name: &str) -> Option<&crate::rows::IndexRow> {
         self.indexes.iter().find(|index| index.name == name)
+    }
+}
+
+impl ThroughputRow {
+    /// Days begin at midnight UTC.
+    pub(crate) fn decreases_today(&self, now: Timestamp) -> i64 {
+        let day = |at: Timestamp| at.to_secs().div_euclid(86_400);
+        match self.decreased.is_some_and(|decreased| day(decreased) == day(now)) {
+            true => self.decreases,
+            false => 0,
+        }
     }
 }
 
@@ -172,7 +207,7 @@ fn changed(old: &ThroughputRow, new: ThroughputRow, now: Timestamp) -> Throughpu
     ThroughputRow {
         increased: if more { Some(now) } else { old.increased },
         decreased: if less { Some(now) } else { old.decreased },
-        decreases: old.decreases + i64::from(less),
+        decreases: old.decreases_today(now) + i64::from(less),
         ..new
     }
 }
@@ -346,9 +381,6 @@ fn create_index(
             create.index_name
         )));
     }
-    if row.indexes.iter().any(|index| index.filling) {
-        return Err(in_use(format!("Table is being updated: {}", row.name)));
-    }
     let new = NewIndex {
         name: &create.index_name,
         schema: &create.key_schema,
@@ -359,6 +391,7 @@ fn create_index(
     };
     // The attributes of the new index's keys must be told again.
     let index = schema::global(&new, &definitions, row.on_demand)?;
+    schema::check_non_key(row.indexes.iter().chain([&index]))?;
     let own = [Some(&row.hash), row.range.as_ref()];
     let used: Vec<&str> = own
         .into_iter()
@@ -375,7 +408,7 @@ fn create_index(
         ));
     }
     let number = row.next_index;
-    if number >= u32::from(crate::keyspace::TTL_SPACE) {
+    if number >= u32::from(crate::keyspace::COLLECTION_SPACE) {
         return Err(Error::new(
             &e::LIMIT_EXCEEDED_EXCEPTION,
             "No more indexes can be made for this table",

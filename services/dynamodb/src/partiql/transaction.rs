@@ -7,7 +7,8 @@ use crate::capacity::{Wanted, in_transaction};
 use crate::error::invalid;
 use crate::mutation::Mutation;
 use crate::rows::RawKey;
-use crate::transact::{SAME_ITEM, TOO_LARGE, TRANSACTION_BYTES_MAX};
+use crate::throttle::cancellation_code;
+use crate::transact::{SAME_ITEM, TOO_LARGE, TRANSACTION_BYTES_MAX, canceled, none, reason};
 use crate::write::key_of;
 use api::{AsyncCx, Cx, Error, Reply, Tx};
 use expression::partiql::Statement;
@@ -99,6 +100,7 @@ impl DynamoDb {
     ) -> Result<ExecuteTransactionOutput, Error> {
         let mut keys: BTreeSet<RawKey> = BTreeSet::new();
         let (mut responses, mut tally, mut size) = (Vec::new(), Tally::default(), 0);
+        let (mut reasons, mut failed) = (Vec::new(), false);
         for (at, prepared) in all.iter().enumerate() {
             let Statement::Select(select) = &prepared.statement else { continue };
             let table = self.tables.get(tx, &prepared.table)?;
@@ -108,10 +110,22 @@ impl DynamoDb {
             if !keys.insert(key_of(&table, key.map())) {
                 return Err(invalid(SAME_ITEM));
             }
-            let (item, units) = select::one(tx, cx, &table, select, &key, true)?;
+            let (item, units) = match select::one(tx, cx, &table, select, &key, true) {
+                Ok(found) => found,
+                Err(error) => {
+                    let Some(code) = cancellation_code(&error) else { return Err(error) };
+                    reasons.push(reason(code, Some(error.message().to_owned()), None));
+                    failed = true;
+                    continue;
+                }
+            };
+            reasons.push(none());
             size += item.as_ref().map_or(0, |item| item_size(item.map()));
             tally.read(&prepared.table, &table, 2.0 * units);
             responses.push(ItemResponse { item });
+        }
+        if failed {
+            return Err(canceled(reasons));
         }
         if size > TRANSACTION_BYTES_MAX {
             return Err(invalid(TOO_LARGE));

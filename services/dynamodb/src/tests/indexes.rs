@@ -91,6 +91,11 @@ fn an_index_is_filled_by_a_job() {
     );
     let query = r#"{"TableName":"tab","IndexName":"glo","Select":"COUNT","KeyConditionExpression":"g = :g","ExpressionAttributeValues":{":g":{"S":"g"}}}"#;
     db.refused("Query", query, "Cannot read from backfilling global secondary index: glo");
+    // Nothing else is changed in the meantime.
+    const BUSY: &str = "ResourceInUseException: Attempt to change a resource which is still in use: Table is being updated: tab";
+    db.check("DeleteTable", r#"{"TableName":"tab"}"#, BUSY);
+    db.check("UpdateTable", &create.replace("glo", "other"), BUSY);
+    db.check("UpdateTable", r#"{"TableName":"tab","DeletionProtectionEnabled":true}"#, BUSY);
     // Items that change while it is being filled are in it as they are.
     db.ok("DeleteItem", r#"{"TableName":"tab","Key":{"p":{"S":"7"},"c":{"N":"7"}}}"#);
     assert!(db.world.run_jobs(&db.tables) > 2);
@@ -142,4 +147,105 @@ fn filters_of_queries_look_at_what_the_index_has() {
     db.put(r#"{"p":{"S":"a"},"c":{"N":"1"},"g":{"S":"g"},"l":{"N":"7"},"y":{"S":"y"}}"#);
     let scan = r#"{"TableName":"tab","IndexName":"glo","FilterExpression":"attribute_exists(y)"}"#;
     db.check("Scan", scan, r#"{"Items":[],"Count":0,"ScannedCount":1}"#);
+}
+
+#[test]
+fn an_index_that_is_being_made_can_be_taken_back() {
+    let db = Db::with_table(true);
+    db.put(r#"{"p":{"S":"a"},"c":{"N":"1"},"g":{"S":"g"}}"#);
+    db.ok("UpdateTable", r#"{"TableName":"tab","AttributeDefinitions":[{"AttributeName":"g","AttributeType":"S"}],"GlobalSecondaryIndexUpdates":[{"Create":{"IndexName":"glo","KeySchema":[{"AttributeName":"g","KeyType":"HASH"}],"Projection":{"ProjectionType":"ALL"}}}]}"#);
+    db.ok(
+        "UpdateTable",
+        r#"{"TableName":"tab","GlobalSecondaryIndexUpdates":[{"Delete":{"IndexName":"glo"}}]}"#,
+    );
+    db.world.run_jobs(&db.tables);
+    db.ok("DeleteTable", r#"{"TableName":"tab"}"#);
+}
+
+#[test]
+fn all_indexes_of_a_table_are_provisioned_with_it() {
+    let db = Db::new();
+    db.ok("CreateTable", INDEXES);
+    let throughput = r#""ProvisionedThroughput":{"ReadCapacityUnits":3,"WriteCapacityUnits":4}"#;
+    let update = |more: &str| {
+        format!(r#"{{"TableName":"tab","BillingMode":"PROVISIONED",{throughput}{more}}}"#)
+    };
+    const MISSING: &str = "One or more parameter values were invalid: ProvisionedThroughput must be specified for index: glo";
+    db.refused("UpdateTable", &update(""), MISSING);
+    let told = db.ok("CreateBackup", r#"{"TableName":"tab","BackupName":"all"}"#);
+    let arn = super::member(&told, "BackupArn").to_owned();
+    db.later(0);
+    let restore = |more: &str| {
+        format!(
+            r#"{{"TargetTableName":"new","BackupArn":"{arn}","BillingModeOverride":"PROVISIONED","ProvisionedThroughputOverride":{{"ReadCapacityUnits":3,"WriteCapacityUnits":4}}{more}}}"#
+        )
+    };
+    db.refused("RestoreTableFromBackup", &restore(""), MISSING);
+    db.ok("RestoreTableFromBackup", &restore(r#","GlobalSecondaryIndexOverride":[]"#));
+    let index = format!(
+        r#","GlobalSecondaryIndexUpdates":[{{"Update":{{"IndexName":"glo",{throughput}}}}}]"#
+    );
+    db.ok("UpdateTable", &update(&index));
+    let told = db.ok("DescribeTable", r#"{"TableName":"tab"}"#);
+    assert_eq!(
+        told.matches(r#""ReadCapacityUnits":3,"WriteCapacityUnits":4"#).count(),
+        2,
+        "{told}"
+    );
+    // Decreases are counted by the day.
+    let less = |reads: u32| {
+        db.ok("UpdateTable", &format!(r#"{{"TableName":"tab","ProvisionedThroughput":{{"ReadCapacityUnits":{reads},"WriteCapacityUnits":4}}}}"#))
+    };
+    let count = |told: &str| {
+        let (_, rest) = told.split_once(r#""NumberOfDecreasesToday":"#).unwrap();
+        rest[..1].to_owned()
+    };
+    less(2);
+    less(1);
+    let described = || db.ok("DescribeTable", r#"{"TableName":"tab"}"#);
+    assert_eq!(count(&described()), "2");
+    db.world.clock.advance_ms(24 * 3_600_000);
+    assert_eq!(count(&described()), "0");
+    less(3);
+    less(2);
+    assert_eq!(count(&described()), "1");
+}
+
+#[test]
+fn new_indexes_count_what_all_keep() {
+    let db = Db::with_table(false);
+    let create = |number: usize, attributes: usize| {
+        let names: Vec<String> = (0..attributes).map(|n| format!(r#""a{n}""#)).collect();
+        db.call("UpdateTable", &format!(
+            r#"{{"TableName":"tab","AttributeDefinitions":[{{"AttributeName":"g","AttributeType":"S"}}],"GlobalSecondaryIndexUpdates":[{{"Create":{{"IndexName":"glo{number}","KeySchema":[{{"AttributeName":"g","KeyType":"HASH"}}],"Projection":{{"ProjectionType":"INCLUDE","NonKeyAttributes":[{}]}}}}}}]}}"#,
+            names.join(",")
+        ))
+    };
+    (0..5).for_each(|n| drop(create(n, 20).unwrap()));
+    let told = create(5, 1).unwrap_err();
+    assert!(told.message().contains("per-table limit of 100"), "{told}");
+}
+
+#[test]
+fn a_batch_names_no_item_twice() {
+    let db = Db::with_table(false);
+    db.put(r#"{"p":{"S":"a"}}"#);
+    const TWICE: &str = "Provided list of item keys contains duplicates";
+    let arn = "arn:aws:dynamodb:us-east-1:000000000000:table/tab";
+    for other in ["a", "b"] {
+        let request =
+            |key: &str| format!(r#"[{{"DeleteRequest":{{"Key":{{"p":{{"S":"{key}"}}}}}}}}]"#);
+        let write =
+            format!(r#"{{"RequestItems":{{"tab":{},"{arn}":{}}}}}"#, request("a"), request(other));
+        let request = |key: &str| format!(r#"{{"Keys":[{{"p":{{"S":"{key}"}}}}]}}"#);
+        let get =
+            format!(r#"{{"RequestItems":{{"tab":{},"{arn}":{}}}}}"#, request("a"), request(other));
+        if other == "a" {
+            db.refused("BatchGetItem", &get, TWICE);
+            db.refused("BatchWriteItem", &write, TWICE);
+        } else {
+            db.ok("BatchGetItem", &get);
+            db.ok("BatchWriteItem", &write);
+        }
+    }
 }

@@ -248,3 +248,42 @@ fn what_the_store_runs_again_is_paid_once() {
     wait(&db, 10_000);
     assert_eq!(puts(&db, 200), 55);
 }
+
+#[test]
+fn the_larger_of_what_was_and_what_is_counts() {
+    let db = throttling();
+    table(&db, FIVE, "");
+    wait(&db, 3_600_000);
+    let large = format!(
+        r#"{{"TableName":"tab","Item":{{"p":{{"S":"a"}},"x":{{"S":"{}"}}}}}}"#,
+        "y".repeat(200_000)
+    );
+    let left = |spent: usize| {
+        let tries = (0..5_000).take_while(|n| {
+            let held = format!(r#"{{"TableName":"tab","Item":{{"p":{{"S":"{n}"}}}},"ConditionExpression":"attribute_exists(p)"}}"#);
+            let error = db.call("PutItem", &held).unwrap_err();
+            error.code() == "ConditionalCheckFailedException"
+        });
+        assert_eq!(tries.count(), 1_500 - spent);
+        wait(&db, 3_600_000);
+    };
+    db.ok("PutItem", &large);
+    left(196);
+    assert!(put(&db), "in its place, which costs what goes");
+    left(196);
+    db.ok("PutItem", &large);
+    left(196);
+    db.ok("DeleteItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"}}}"#);
+    left(196);
+}
+
+#[test]
+fn a_transaction_of_statements_that_read_says_what_was_not_let_in() {
+    let db = throttling();
+    table(&db, FIVE, "");
+    assert!(put(&db));
+    db.ok("GetItem", r#"{"TableName":"tab","Key":{"p":{"S":"a"}},"ConsistentRead":true}"#);
+    let statement = |key: &str| format!(r#"{{"Statement":"SELECT * FROM tab WHERE p = '{key}'"}}"#);
+    let all = format!(r#"{{"TransactStatements":[{},{}]}}"#, statement("a"), statement("b"));
+    db.check("ExecuteTransaction", &all, "TransactionCanceledException: Transaction cancelled, please refer cancellation reasons for specific reasons [None, ProvisionedThroughputExceeded]");
+}
