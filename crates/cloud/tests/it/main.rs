@@ -6,6 +6,7 @@ mod answers;
 mod auth_keys;
 mod auth_table;
 mod names;
+mod negatives;
 mod older_clients;
 mod permissions;
 mod signatures;
