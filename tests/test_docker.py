@@ -550,19 +550,23 @@ def test_walls(engine):
     assert out.split()[1] == "1"
 
 
-def test_a_device_that_may_be_used_only_so_fast(engine, tmp_path):
-    """By its path, which may be any node of this machine."""
+def test_a_device_that_may_be_used_only_so_fast(engine):
+    """By its path, which may be any node of this machine below `/dev`, as the CLI wants it."""
     with open(f"/sys/class/block/{sorted(os.listdir('/sys/class/block'))[0]}/dev", encoding="utf-8") as file:
         numbers = file.read().strip()
-    disk = str(tmp_path / "disk")
+    name = f"slow-{os.getpid()}"
+    disk = f"/dev/cumulet-{name}"
     major, minor = map(int, numbers.split(":"))
     os.mknod(disk, 0o600 | stat.S_IFBLK, os.makedev(major, minor))
-    told = engine.docker(
-        "run", "--rm", "--device-read-bps", f"{disk}:1mb", "--device-write-iops", f"{disk}:7", "busybox", "sh", "-c",
-        "cd /sys/fs/cgroup; cat io.max 2>/dev/null || cat blkio/blkio.throttle.read_bps_device blkio/blkio.throttle.write_iops_device",
-    )
+    try:
+        told = engine.docker(
+            "run", "--rm", "--device-read-bps", f"{disk}:1mb", "--device-write-iops", f"{disk}:7", "busybox", "sh", "-c",
+            "cd /sys/fs/cgroup; cat io.max 2>/dev/null || "
+            "cat blkio/blkio.throttle.read_bps_device blkio/blkio.throttle.write_iops_device",
+        )
+    finally:
+        os.unlink(disk)
     assert told in {f"{numbers} rbps=1048576 wbps=max riops=max wiops=7", f"{numbers} 1048576\n{numbers} 7"}
-    name = f"slow-{os.getpid()}"
     engine.docker("create", "--name", name, "--device-read-bps", "/dev/none-such:1mb", "busybox", "true")
     engine.docker("start", name, code=1)
     assert "stat /dev/none-such: no such file or directory" in engine.stderr
