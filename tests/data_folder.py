@@ -17,6 +17,7 @@ import tempfile
 
 from accounts import Account
 from cloud import Cloud, cumulet
+from deadline import wait_until
 
 ACCOUNT = "700000000077"
 # Not of the data: of the process and the machine, or made anew.
@@ -159,6 +160,11 @@ def fill_dynamodb(account):
         TableName="kept", TimeToLiveSpecification={"Enabled": True, "AttributeName": "ends"}
     )
     ddb.create_backup(TableName="kept", BackupName="kept-backup")
+
+    def is_made():
+        return ddb.list_backups(TableName="kept")["BackupSummaries"][0]["BackupStatus"] == "AVAILABLE"
+
+    wait_until(is_made, "the backup is made", 30)
 
 
 def _exact(value):

@@ -241,7 +241,9 @@ def test_what_an_older_build_noted_is_known(own_cloud, tmp_path):
     """It kept a file beside the data."""
     text = json.dumps([{"service": "s3", "operation": "CreateBucket", "input": {"Bucket": "seeded"}}])
     folder = scripts(tmp_path / "init", a_json=text)
-    assert own_cloud(data=tmp_path / "data").terminate() == 0
+    first = own_cloud(data=tmp_path / "data")
+    wait_until(lambda: "Ready.\n" in first.log(), "Ready.", 30)
+    assert first.terminate() == 0
     (tmp_path / "data/init.done").write_text(f"{hashlib.md5(text.encode()).hexdigest()} {folder}/ready.d/a.json\n")
     cloud = own_cloud("--init", folder, data=tmp_path / "data")
     wait_until(lambda: cloud.log().count("Ready.\n") == 2, "Ready. again", 30)

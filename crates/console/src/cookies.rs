@@ -12,6 +12,9 @@ pub type Header = (&'static str, String);
 /// Where the sign-in form and its number are.
 pub const SIGN_IN: &str = "/_console/sign-in";
 
+const PATH_BYTES_MAX: usize = 256;
+const PATH_DEPTH_MAX: usize = 8;
+
 /// The name was given more than once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Doubled;
@@ -49,6 +52,10 @@ pub fn set(call: &ConsoleCall<'_>, name: &str, value: &str, path: &str) -> Heade
 /// Takes cookies of that name away wherever one could stand that came with this request, except at the
 /// path where it belongs.
 pub fn forget_others(call: &ConsoleCall<'_>, name: &str, own: &str) -> Vec<Header> {
+    // No page of ours lies deeper, and one header for each slash of whatever path somebody asks would be many.
+    if call.path.len() > PATH_BYTES_MAX || call.path.matches('/').count() > PATH_DEPTH_MAX {
+        return vec![set(call, name, "", "/")];
+    }
     let mut paths = vec!["/"];
     for (at, _) in call.path.match_indices('/').filter(|(at, _)| *at > 0) {
         paths.extend([&call.path[..at], &call.path[..=at]]);

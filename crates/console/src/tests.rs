@@ -210,6 +210,17 @@ fn signing_in_makes_a_cookie_for_nobody_else() {
 }
 
 #[test]
+fn a_path_of_slashes_takes_no_more_cookies_away_than_any() {
+    let world = World::new();
+    let twice = "cumulet-console-4566=a; cumulet-console-4566=b";
+    for (path, headers_max) in [("/buckets".to_owned(), 10), ("/".repeat(60_000), 10)] {
+        let answer = world.see(twice, &path);
+        let taken = answer.headers.iter().filter(|(name, _)| *name == "set-cookie").count();
+        assert!((1..=headers_max).contains(&taken), "{taken}");
+    }
+}
+
+#[test]
 fn signing_in_is_refused_with_the_reason() {
     let world = World::new();
     let refusal = format!(

@@ -359,6 +359,14 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// Whether it lets through whatever anybody does, apart from who looks.
+    pub(crate) fn takes_all(&self) -> bool {
+        let Filter { service, operation, who, account, denied, failed, no_reads, .. } = self;
+        [service, operation, who].iter().all(|part| part.is_empty())
+            && account.is_none()
+            && !(*denied || *failed || *no_reads)
+    }
+
     /// Whether it is wanted for what came of it.
     pub(crate) fn takes_outcome(&self, is_read: bool, failed: bool, denied: bool) -> bool {
         !(self.no_reads && is_read && !failed)

@@ -92,6 +92,8 @@ impl Cursor {
         audit.with_recent(|events, noted| {
             let first = noted - events.len() as u64;
             let lost = first.saturating_sub(self.noted);
+            // Whether these would have been among those that are asked for, nobody knows: one at least.
+            let lost = if filter.takes_all() { lost } else { lost.min(1) };
             let seen = self.noted.saturating_sub(first) as usize;
             self.noted = noted;
             let new = events.range(seen.min(events.len())..);
@@ -110,10 +112,11 @@ impl Cursor {
         let since = self.looked.min(now).plus_secs(-LATE_SECONDS);
         self.looked = now;
         self.rows = self.rows.split_off(&(since, 0));
-        let (mut fresh, mut seen) = (Fresh::default(), 0);
+        let (mut fresh, mut seen, mut looked) = (Fresh::default(), 0, 0);
         let mut rows = tx.scan(&EVENTS, &Scope::Global).reverse();
         for found in rows.by_ref().take(ROWS_MAX) {
             let ((at, id), row) = found?;
+            looked += 1;
             if at < since || seen >= SEEN_MAX {
                 break;
             }
@@ -126,6 +129,8 @@ impl Cursor {
                 }
             }
         }
+        // How many lie behind so many, nobody looks.
+        fresh.left_out += u64::from(looked == ROWS_MAX);
         Ok(fresh)
     }
 }

@@ -210,7 +210,6 @@ pub async fn serve(
     let shared = Arc::new(Shared { http: builder(&options), gateway, options });
     let (end, ending) = watch::channel(false);
     loop {
-        let Some(permit) = unless(&mut stop, room.clone().acquire_owned()).await else { break };
         let Some(accepted) = unless(&mut stop, listener.accept()).await else { break };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -221,7 +220,13 @@ pub async fn serve(
                 continue;
             }
         };
-        shared.start(stream, address, ending.clone(), permit.ok());
+        // One waits here for its place: a door where nobody comes holds none.
+        let permit = unless(&mut stop, room.clone().acquire_owned()).await;
+        let stops = permit.is_none();
+        shared.start(stream, address, ending.clone(), permit.and_then(Result::ok));
+        if stops {
+            break;
+        }
     }
     // Who has connected already was promised an answer: those in the queue, and those whose first
     // request is on its way from the socket.

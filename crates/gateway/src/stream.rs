@@ -21,7 +21,9 @@ use tokio::time::{Instant, Sleep};
 /// Runs out when nothing moves for too long; costs nothing while things move.
 struct Patience {
     limit: Duration,
-    sleep: Option<Pin<Box<Sleep>>>,
+    /// What is left of it; time in which nobody waits does not count.
+    left: Duration,
+    sleep: Option<(Pin<Box<Sleep>>, Instant)>,
     /// Since it was last full.
     bytes_come: usize,
 }
@@ -31,7 +33,7 @@ const PROGRESS_BYTES: usize = 4096;
 
 impl Patience {
     fn new(limit: Duration) -> Patience {
-        Patience { limit, sleep: None, bytes_come: 0 }
+        Patience { limit, left: limit, sleep: None, bytes_come: 0 }
     }
 
     /// Some of what is waited for has come.
@@ -39,18 +41,22 @@ impl Patience {
         self.bytes_come += bytes;
         if self.bytes_come >= PROGRESS_BYTES {
             self.bytes_come = 0;
-            self.sleep = None;
+            self.moved();
+        } else if let Some((_, since)) = self.sleep.take() {
+            self.left = self.left.saturating_sub(since.elapsed());
         }
     }
 
     fn moved(&mut self) {
         self.sleep = None;
+        self.left = self.limit;
     }
 
     /// Whether it has run out; to be asked whenever nothing moved.
     fn is_over(&mut self, cx: &mut Context<'_>) -> bool {
-        let limit = self.limit;
-        let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let left = self.left;
+        let (sleep, _) =
+            self.sleep.get_or_insert_with(|| (Box::pin(tokio::time::sleep(left)), Instant::now()));
         sleep.as_mut().poll(cx).is_ready()
     }
 }
@@ -60,18 +66,26 @@ pub(crate) struct IncomingStream {
     incoming: Option<Incoming>,
     patience: Patience,
     unread: Unread,
+    /// Somebody wanted it, so that a client that waited for that sends it.
+    is_asked_for: bool,
 }
 
 impl IncomingStream {
     /// What is not read of it when it is dropped is left to `unread`.
     pub fn new(incoming: Incoming, stall: Duration, unread: Unread) -> IncomingStream {
-        IncomingStream { incoming: Some(incoming), patience: Patience::new(stall), unread }
+        IncomingStream {
+            incoming: Some(incoming),
+            patience: Patience::new(stall),
+            unread,
+            is_asked_for: false,
+        }
     }
 }
 
 impl Drop for IncomingStream {
     fn drop(&mut self) {
-        *self.unread.0.lock() = self.incoming.take();
+        let waits = !self.is_asked_for;
+        *self.unread.0.lock() = self.incoming.take().map(|rest| (rest, waits));
     }
 }
 
@@ -81,7 +95,7 @@ const UNREAD_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The rest of a body that nobody wanted.
 #[derive(Clone, Default)]
-pub(crate) struct Unread(Arc<Mutex<Option<Incoming>>>);
+pub(crate) struct Unread(Arc<Mutex<Option<(Incoming, bool)>>>);
 
 /// What is left of an unread body when the answer is ready.
 pub(crate) enum Rest {
@@ -94,10 +108,10 @@ pub(crate) enum Rest {
 }
 
 impl Unread {
-    /// Takes a short rest off the connection; never if the client `waits` to be asked for it.
+    /// Takes a short rest off the connection; never if the client `waits` to be asked for it, and was not.
     pub async fn rest(&self, waits: bool, stall: Duration) -> Rest {
-        let Some(mut rest) = self.0.lock().take() else { return Rest::Over };
-        if waits {
+        let Some((mut rest, still)) = self.0.lock().take() else { return Rest::Over };
+        if waits && still {
             return Rest::Lost;
         }
         if rest.size_hint().lower() > UNREAD_BYTES_MAX {
@@ -158,6 +172,7 @@ impl ByteStream for IncomingStream {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
+        self.is_asked_for = true;
         loop {
             let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
             let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {

@@ -20,6 +20,7 @@ struct State {
     closed: bool,
     waker: Option<Waker>,
     sleeping: bool,
+    resting: bool,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +45,8 @@ impl Signal {
     fn change(&self, change: impl FnOnce(&mut State)) {
         let mut state = self.state.lock();
         change(&mut state);
-        let (waker, sleeping) = (state.waker.take(), state.sleeping);
+        let waker = state.waker.take();
+        let sleeping = state.sleeping || (state.resting && state.closed);
         drop(state);
         if sleeping {
             self.bell.notify_all();
@@ -92,13 +94,11 @@ impl Signal {
     /// Lets so much time pass, however often it is rung, unless it is closed.
     pub(crate) fn rest(&self, time: Duration) -> Wake {
         let mut state = self.state.lock();
-        while !state.closed {
-            state.sleeping = true;
-            let timed_out = self.bell.wait_for(&mut state, time).timed_out();
-            state.sleeping = false;
-            if timed_out {
-                break;
-            }
+        if !state.closed {
+            // Only a close rings here, so that the wait never begins anew.
+            state.resting = true;
+            self.bell.wait_for(&mut state, time);
+            state.resting = false;
         }
         Signal::take(&mut state).unwrap_or(Wake::Work)
     }
@@ -122,5 +122,28 @@ impl Future for Ready<'_> {
         }
         state.waker = Some(cx.waker().clone());
         Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    #[test]
+    fn a_rest_ends_however_often_it_is_rung() {
+        let (signal, rested) = (Signal::default(), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !rested.load(Ordering::Relaxed) {
+                    signal.ring();
+                    std::thread::yield_now();
+                }
+            });
+            assert_eq!(signal.rest(Duration::from_millis(20)), Wake::Work);
+            rested.store(true, Ordering::Relaxed);
+        });
+        signal.close();
+        while signal.rest(Duration::from_secs(3600)) != Wake::Closed {}
     }
 }

@@ -227,12 +227,14 @@ impl Init {
             let _ = done.send(run_all(stage, &scripts, &progress, &runner, &stopped));
         };
         threads::spawn("init", work).map_err(told)?;
-        let Some(asked) = asked else { return Ok(ended.await.ok()) };
+        let mistake =
+            |_| Failure::new(exit::FAILED, "the thread of the scripts ended by a mistake of ours");
+        let Some(asked) = asked else { return ended.await.map(Some).map_err(mistake) };
         let mut asked = asked.clone();
         let mut ended = std::pin::pin!(ended);
         let end = std::pin::pin!(asked.wait_for(|is_asked| *is_asked));
         match first(end, ended.as_mut()).await {
-            Some(failed) => Ok(failed.ok()),
+            Some(failed) => failed.map(Some).map_err(mistake),
             None => {
                 stop.stop();
                 let _ = ended.await;

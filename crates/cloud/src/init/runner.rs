@@ -216,12 +216,13 @@ impl Runner {
             _ => format!("it cannot be started: {error}"),
         })?;
         let pid = Pid::from_child(&child);
-        let ended = self.wait_for(pid, stop).map_err(|error| error.to_string())?;
-        if !matches!(ended, Ended::Itself) {
+        let ended = self.wait_for(pid, stop);
+        // Nor does one that cannot be watched go on alone.
+        if !matches!(ended, Ok(Ended::Itself)) {
             let _ = kill_process_group(pid, Signal::KILL);
         }
         let status = child.wait().map_err(|error| error.to_string())?;
-        match ended {
+        match ended.map_err(|error| error.to_string())? {
             Ended::Itself if status.success() => Ok(()),
             Ended::Itself => Err(format!("it failed ({status})")),
             Ended::Asked => Err("it was stopped, since the cloud ends".to_owned()),

@@ -181,8 +181,10 @@ pub(crate) async fn live(visit: &Visit<'_>) -> Told<ConsoleAnswer> {
     let place = Place::parse(&visit.last_event).or_else(|| Place::parse(visit.get("since")));
     let place = place.unwrap_or_default();
     let mut query = vec![("follow", "1"), ("stderr", "1"), ("stdout", "1"), ("timestamps", "1")];
-    if !place.at.is_empty() {
-        query.push(("since", &place.at));
+    match place.at.is_empty() {
+        // The page could not say how far it went.
+        true => query.push(("tail", LINES)),
+        false => query.push(("since", &place.at)),
     }
     let answer = visit.cloud.send(Ask::new("cumulet", "GET", &path).query(&query)).await?;
     let log = Log::new(is_framed(&answer.headers));

@@ -10,6 +10,7 @@ use crate::layout::{self, BUCKETS, Page, cell};
 use crate::pages::bucket::{Entry, listing, path, steps};
 use crate::session::Session;
 use api::{Body, ConsoleAnswer};
+use base::Timestamp;
 
 /// Of a text that is shown.
 const SHOWN_BYTES_MAX: usize = 64 << 10;
@@ -261,6 +262,8 @@ const CHOSEN: [&str; 5] = [
     "content-language",
 ];
 const META: &str = "x-amz-meta-";
+const LOCK_MODE: &str = "x-amz-object-lock-mode";
+const LOCKED_UNTIL: &str = "x-amz-object-lock-retain-until-date";
 /// What else a copy would take away, under the names that both an answer and a copy have for it.
 const KEPT: [&str; 9] = [
     "expires",
@@ -269,8 +272,8 @@ const KEPT: [&str; 9] = [
     "x-amz-server-side-encryption",
     "x-amz-server-side-encryption-aws-kms-key-id",
     "x-amz-server-side-encryption-bucket-key-enabled",
-    "x-amz-object-lock-mode",
-    "x-amz-object-lock-retain-until-date",
+    LOCK_MODE,
+    LOCKED_UNTIL,
     "x-amz-object-lock-legal-hold",
 ];
 
@@ -469,6 +472,11 @@ async fn kept(visit: &Visit<'_>, path: &str, form: &Form) -> Told<Vec<(&'static 
         |name: &str| head.headers.iter().find(|(own, _)| own == name).map(|(_, v)| v.clone());
     let mut all: Vec<(&'static str, String)> =
         KEPT.into_iter().filter_map(|name| Some((name, value(name)?))).collect();
+    // A retention that has run out is none, and S3 takes no date that is past.
+    let until = value(LOCKED_UNTIL).and_then(|date| Timestamp::parse_iso8601(&date).ok());
+    if until.is_some_and(|until| until <= visit.cloud.now) {
+        all.retain(|(name, _)| !matches!(*name, LOCK_MODE | LOCKED_UNTIL));
+    }
     let query = versioned(version, vec![("acl", "")]);
     let list = visit.cloud.s3(Ask::new("s3", "GET", path).query(&query)).await;
     let list = list.map_err(|mut refusal| {
