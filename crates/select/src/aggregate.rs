@@ -46,14 +46,16 @@ impl Total {
     }
 
     fn extreme(&mut self, value: &Value, wanted: Ordering) -> Result<()> {
+        // Before it is copied, which may be much.
+        if matches!(value, Value::List(_) | Value::Tuple(_)) {
+            return Err(wrong_type());
+        }
         let value = value.as_number().unwrap_or_else(|| value.clone());
         if !self.value.is_unknown() {
             let order = value.compare(&self.value).ok_or_else(wrong_type)?;
             if order != wanted {
                 return Ok(());
             }
-        } else if matches!(value, Value::List(_) | Value::Tuple(_)) {
-            return Err(wrong_type());
         }
         self.value = value;
         Ok(())

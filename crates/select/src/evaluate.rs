@@ -17,6 +17,9 @@ use std::cmp::Ordering;
 /// Steps for one record: some tenths of a second.
 const STEPS_MAX: u64 = 20_000_000;
 
+/// Steps for a part of a list or tuple that is compared.
+const PART_STEPS: u64 = 4;
+
 /// What may be done for one record yet.
 #[derive(Debug)]
 pub(crate) struct Work(Cell<u64>);
@@ -145,7 +148,11 @@ impl<'a> Scope<'a> {
             Expr::And(all) => Value::of_truth(self.all(all, true)?),
             Expr::Or(all) => Value::of_truth(self.all(all, false)?),
             Expr::Not(a) => Value::of_truth(self.evaluate(a)?.truth()?.map(|truth| !truth)),
-            Expr::Negate(a) => negate(&*self.evaluate(a)?)?,
+            Expr::Negate(a) => {
+                let a = self.evaluate(a)?;
+                self.spend_text(&a)?;
+                negate(&a)?
+            }
             Expr::Binary(op, a, b) => {
                 let (a, b) = (self.evaluate(a)?, self.evaluate(b)?);
                 self.binary(*op, &a, &b)?
@@ -164,7 +171,21 @@ impl<'a> Scope<'a> {
             Expr::Case { operand, whens, otherwise } => {
                 return self.case(operand.as_deref(), whens, otherwise.as_deref());
             }
-            Expr::Cast(a, to) => cast(&*self.evaluate(a)?, *to)?,
+            Expr::Cast(a, to) => {
+                let a = self.evaluate(a)?;
+                self.spend_text(&a)?;
+                cast(&a, *to)?
+            }
+            Expr::Call(Function::Coalesce, arguments) => return self.coalesce(arguments),
+            Expr::Call(Function::NullIf, arguments) => {
+                let (a, b) = (self.evaluate(&arguments[0])?, self.evaluate(&arguments[1])?);
+                self.spend_pair(&a, &b)?;
+                return Ok(if a.is_unknown() || a.equals(&b) {
+                    Cow::Owned(Value::Null)
+                } else {
+                    a
+                });
+            }
             Expr::Call(function, arguments) => {
                 let all = arguments.iter().map(|argument| self.evaluate(argument));
                 let all = all.collect::<Result<Vec<_>>>()?;
@@ -196,8 +217,7 @@ impl<'a> Scope<'a> {
         if a.is_unknown() || b.is_unknown() {
             return Ok(Value::Null);
         }
-        self.spend_text(a)?;
-        self.spend_text(b)?;
+        self.spend_pair(a, b)?;
         let truth = match op {
             Comparison::Equal => Some(a.equals(b)),
             Comparison::NotEqual => Some(!a.equals(b)),
@@ -210,8 +230,43 @@ impl<'a> Scope<'a> {
     }
 
     /// Text is gone through quickly, yet not for nothing.
-    fn spend_text(&self, value: &Value) -> Result<()> {
+    pub fn spend_text(&self, value: &Value) -> Result<()> {
         self.work.spend(value.text().map_or(0, |text| text.len() as u64 / 8))
+    }
+
+    /// For two values that are compared: of those that have parts, each part may be.
+    fn spend_pair(&self, a: &Value, b: &Value) -> Result<()> {
+        match (a, b) {
+            (Value::List(all), Value::List(others)) if all.len() == others.len() => {
+                self.work.spend(all.len() as u64 * PART_STEPS)?;
+                all.iter().zip(others).try_for_each(|(a, b)| self.spend_pair(a, b))
+            }
+            (Value::Tuple(all), Value::Tuple(others)) if all.len() == others.len() => {
+                self.work.spend(all.len() as u64 * PART_STEPS)?;
+                all.iter().zip(others).try_for_each(|((name, a), (_, b))| {
+                    self.work.spend(name.len() as u64 / 8)?;
+                    self.spend_pair(a, b)
+                })
+            }
+            _ => {
+                self.spend_text(a)?;
+                self.spend_text(b)
+            }
+        }
+    }
+
+    /// The first that is known; those after it are not looked at. What is of the row is not copied.
+    fn coalesce<'e>(&self, arguments: &'e [Expr]) -> Result<Cow<'e, Value>>
+    where
+        'a: 'e,
+    {
+        for argument in arguments {
+            let value = self.evaluate(argument)?;
+            if !value.is_unknown() {
+                return Ok(value);
+            }
+        }
+        Ok(Cow::Owned(Value::Null))
     }
 
     fn binary(&self, op: Operator, a: &Value, b: &Value) -> Result<Value> {
@@ -345,14 +400,6 @@ impl<'a> Scope<'a> {
     fn call(&self, function: Function, all: &[Cow<'_, Value>]) -> Result<Value> {
         all.iter().try_for_each(|value| self.spend_text(value))?;
         match function {
-            Function::Coalesce => {
-                let known = all.iter().find(|value| !value.is_unknown());
-                return Ok(known.map_or(Value::Null, |value| value.clone().into_owned()));
-            }
-            Function::NullIf => {
-                let (a, b) = (&*all[0], &*all[1]);
-                return Ok(if a.is_unknown() || a.equals(b) { Value::Null } else { a.clone() });
-            }
             Function::UtcNow => return Ok(Value::Time(self.now)),
             _ if all.iter().any(|value| value.is_unknown()) => return Ok(Value::Null),
             _ => {}
@@ -362,7 +409,12 @@ impl<'a> Scope<'a> {
             Function::Lower => Value::Text(text_of(&all[0])?.to_lowercase()),
             Function::Upper => Value::Text(text_of(&all[0])?.to_uppercase()),
             Function::Substring => substring(&all[0], &all[1], all.get(2).map(|value| &**value))?,
-            Function::Trim(ends) => trim(ends, &all[0], all.get(1).map(|value| &**value))?,
+            Function::Trim(ends) => {
+                // Each character is looked up.
+                let texts = all.iter().filter_map(|value| value.text());
+                self.work.spend(texts.map(|text| text.len() as u64).sum())?;
+                trim(ends, &all[0], all.get(1).map(|value| &**value))?
+            }
             Function::DateAdd(part) => {
                 let Some(Value::Int(quantity)) = all[0].as_number() else {
                     return Err(wrong_type());
@@ -383,6 +435,7 @@ impl<'a> Scope<'a> {
                     None => to_timestamp(text)?,
                 })
             }
+            // Seen to before.
             Function::Coalesce | Function::NullIf | Function::UtcNow => return Err(cannot()),
         })
     }

@@ -373,7 +373,11 @@ impl Core {
             for (aggregate, total) in self.query.aggregates.iter().zip(&mut self.totals) {
                 match &aggregate.argument {
                     None => total.count_row(),
-                    Some(expr) => total.add(&*scope.evaluate(expr)?)?,
+                    Some(expr) => {
+                        let value = scope.evaluate(expr)?;
+                        scope.spend_text(&value)?;
+                        total.add(&value)?;
+                    }
                 }
             }
             return Ok(true);

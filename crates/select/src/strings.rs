@@ -3,6 +3,7 @@
 use crate::ast::Ends;
 use crate::value::{Value, wrong_type};
 use crate::{Result, SelectError};
+use std::collections::BTreeSet;
 
 pub(crate) fn text_of(value: &Value) -> Result<&str> {
     value.text().ok_or_else(wrong_type)
@@ -34,8 +35,11 @@ pub(crate) fn substring(text: &Value, start: &Value, length: Option<&Value>) -> 
 
 pub(crate) fn trim(ends: Ends, text: &Value, unwanted: Option<&Value>) -> Result<Value> {
     let text = text_of(text)?;
-    let unwanted: Vec<char> = unwanted.map(text_of).transpose()?.unwrap_or(" ").chars().collect();
-    let text = if ends.leading { text.trim_start_matches(&unwanted[..]) } else { text };
-    let text = if ends.trailing { text.trim_end_matches(&unwanted[..]) } else { text };
+    // There may be as many of them as there is text.
+    let unwanted: BTreeSet<char> =
+        unwanted.map(text_of).transpose()?.unwrap_or(" ").chars().collect();
+    let unwanted = |c: char| unwanted.contains(&c);
+    let text = if ends.leading { text.trim_start_matches(unwanted) } else { text };
+    let text = if ends.trailing { text.trim_end_matches(unwanted) } else { text };
     Ok(Value::Text(text.to_owned()))
 }

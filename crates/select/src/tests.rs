@@ -335,6 +335,39 @@ fn bounds() {
     assert_eq!(all(run, object.as_bytes(), 99_999).unwrap_err().code, "MaxOperatorsExceeded");
 }
 
+/// So many of one thing in a query, on a record with as long a list, or text, as there can be.
+#[test]
+fn much_of_a_long_record() {
+    let list = format!("{{\"a\":[{}0]}}", "0,".repeat(500_000));
+    let text = format!("{{\"a\":\"{}\"}}", "1".repeat(RECORD_BYTES_MAX - 8));
+    let go = |sql: &str, object: &str| {
+        let run = start(sql, json(), Compression::None, csv_out(), None);
+        all(run, object.as_bytes(), 99_999).map(|(answer, _)| answer).map_err(|e| e.code)
+    };
+    // A list that is not copied is no matter, and what is compared once is little.
+    let nulls = "NULLIF(s.a,1),".repeat(2_000);
+    let sql = format!("SELECT 7 FROM S3Object s WHERE COALESCE({nulls}1) IS NOT NULL");
+    assert_eq!(go(&sql, &list).as_deref(), Ok("7\n"));
+    let sql = "SELECT 7 FROM S3Object s WHERE s.a = s.a AND NULLIF(s.a, s.a) IS NULL";
+    assert_eq!(go(sql, &list).as_deref(), Ok("7\n"));
+    let too_much = |one: &str, times: usize, object: &str| {
+        let sql = format!("SELECT 7 FROM S3Object s WHERE {} TRUE", one.repeat(times));
+        assert_eq!(go(&sql, object), Err("MaxOperatorsExceeded"), "{one}");
+    };
+    too_much("s.a = s.a AND ", 50, &list);
+    too_much("CAST(s.a AS STRING) IS NOT NULL AND ", 160, &text);
+    too_much("TRIM('1' FROM s.a) = '' AND ", 50, &text);
+    let many: String = ('\u{4e00}'..'\u{9000}').collect();
+    let sql = format!("SELECT TRIM('1{many}' FROM s.a) FROM S3Object s");
+    assert_eq!(go(&sql, &text).as_deref(), Ok("\n"));
+}
+
+#[test]
+fn what_comes_after_the_first_that_is_known_is_not_looked_at() {
+    let sql = "SELECT COALESCE(s._1, CAST('x' AS INT)) FROM S3Object s";
+    assert_eq!(run(sql, csv(Header::None), csv_out(), "1\n").as_deref(), Ok("1\n"));
+}
+
 #[test]
 fn ranges() {
     let check = |sql: &str, input: Input, object: &str, range: (u64, u64), expected: &str| {
@@ -622,6 +655,10 @@ fn times() {
         ("SELECT DATE_ADD(timezone_hour, 1, UTCNOW()) FROM S3Object", "ParseExpectedDatePart"),
         ("SELECT DATE_ADD(year 1, UTCNOW()) FROM S3Object", "ParseExpectedArgumentDelimiter"),
         ("SELECT DATE_ADD(year, 9999, UTCNOW()) FROM S3Object", "ExternalEvalException"),
+        (
+            "SELECT DATE_ADD(year, 700000000000000000, UTCNOW()) FROM S3Object",
+            "ExternalEvalException",
+        ),
         (
             "SELECT DATE_ADD(day, 9223372036854775807, UTCNOW()) FROM S3Object",
             "ExternalEvalException",
