@@ -166,9 +166,13 @@ impl Timestamp {
             && (0..60).contains(&minute)
             && (0..=60).contains(&second)
             && (0..1000).contains(&milli);
+        // Before it is reckoned with: what is far off would overflow.
+        if !ok {
+            return None;
+        }
         let secs =
             days_from_civil(year, month, day) * DAY_S + hour * 3600 + minute * 60 + second.min(59);
-        ok.then_some(Timestamp(secs * 1000 + milli))
+        Some(Timestamp(secs * 1000 + milli))
     }
 
     /// `2026-11-20T17:30:00Z`.
@@ -382,6 +386,11 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_time() {
+        for far in [0, 10_000, 700_000_000_000_000_000, i64::MAX, i64::MIN] {
+            assert_eq!(Timestamp::from_civil((far, 1, 1), (0, 0, 0), 0), None);
+            assert_eq!(Timestamp::from_civil((2000, 1, 1), (far.max(24), 0, 0), 0), None);
+            assert_eq!(Timestamp::from_civil((2000, 1, 1), (0, 0, 0), far.max(1000)), None);
+        }
         let bad = "|1994|1994-13-01|1994-02-29|1994-11-06T25:00:00Z|1994-11-06T08:49:37.Z|\
                    1994-11-06T08:49:37+2|é994-11-06|1994-11-06Tx|1994-11-06T08|0000-01-01";
         for text in bad.split('|') {
