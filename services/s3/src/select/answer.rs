@@ -70,6 +70,8 @@ impl Answering {
                 Step::Done => return Ok(()),
                 _ if self.run.ready() >= EVENT_BYTES_MAX => return Ok(()),
                 _ if self.run.stats().processed >= BEGINNING_BYTES => return Ok(()),
+                // What expands to nothing goes on for as long as it likes.
+                Step::Hungry if self.run.stats().scanned >= SIGN_BYTES => return Ok(()),
                 Step::Hungry => poll_fn(|cx| self.poll_source(cx)).await?,
                 // So that others have their turn.
                 Step::More => {
@@ -148,7 +150,9 @@ impl Answering {
         if step == Step::Done || self.run.ready() >= EVENT_BYTES_MAX {
             self.records()?;
         }
-        let processed = self.run.stats().processed;
+        let stats = self.run.stats();
+        // What is compressed is larger expanded, unless it is nothing then.
+        let gone = stats.processed.max(stats.scanned);
         if step == Step::Done {
             if self.progress {
                 self.tell_progress()?;
@@ -158,8 +162,8 @@ impl Answering {
             self.event(&SelectObjectContentEventStream::Stats(StatsEvent { details }))?;
             self.event(&SelectObjectContentEventStream::End(EndEvent::default()))?;
             self.over = true;
-        } else if processed - self.told >= SIGN_BYTES {
-            self.told = processed;
+        } else if gone - self.told >= SIGN_BYTES {
+            self.told = gone;
             match self.progress {
                 true => self.tell_progress()?,
                 false if self.frames.is_empty() => {
