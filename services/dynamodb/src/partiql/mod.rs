@@ -16,7 +16,7 @@ use crate::error::invalid;
 use crate::mutation::Deed;
 use crate::names::TableName;
 use crate::table::Table;
-use crate::write::{ITEM_BYTES_MAX, WriteUnits, has_room, is_too_much, key_of};
+use crate::write::{ITEM_BYTES_MAX, WriteUnits, has_room, is_too_much, key_of, read_item};
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use bytes::Bytes;
 use expression::partiql::{Statement, parse, pinned};
@@ -304,14 +304,18 @@ impl DynamoDb {
         let table = self.tables.get(tx, &prepared.table)?;
         let mutation = write::mutation(&table, prepared)?;
         let key = key_of(&table, mutation.subject().map());
-        // What an update makes of its item is not known before.
-        let new = match &mutation.deed {
-            Deed::Insert(item) => item.bytes().len(),
-            Deed::Update(..) => 2 * ITEM_BYTES_MAX,
-            _ => 0,
-        };
-        if tx.written_bytes() > 0 && !has_room(tx, &table, &key, new, WRITE_BYTES_MAX)? {
-            return Err(Error::new(&e::THROTTLING_EXCEPTION, TOO_MUCH_AT_ONCE));
+        if tx.written_bytes() > 0 {
+            let new = match &mutation.deed {
+                Deed::Insert(item) => item.bytes().len(),
+                Deed::Update(_, update) => {
+                    let old = read_item(tx, &table, &key)?.map_or(0, |row| row.item.len());
+                    updated_bytes_max(update, old, prepared.text)
+                }
+                _ => 0,
+            };
+            if !has_room(tx, &table, &key, new, WRITE_BYTES_MAX)? {
+                return Err(Error::new(&e::THROTTLING_EXCEPTION, TOO_MUCH_AT_ONCE));
+            }
         }
         let written = write::run(tx, cx, &table, prepared)?;
         tally.write(&prepared.table, &table, &written.units);
@@ -321,6 +325,15 @@ impl DynamoDb {
             error: None,
         })
     }
+}
+
+/// In how much at most an update's item is encoded then: each place that it names may bring all of the item
+/// again, its values come once, names are in its text, and each action may make a number.
+fn updated_bytes_max(update: &expression::Update, old: usize, text: &str) -> usize {
+    let mut places = 0;
+    update.each_path(&mut |_| places += 1);
+    let new = old * (1 + places) + update.value_bytes() + text.len();
+    (new + 64 * update.actions.len()).min(2 * ITEM_BYTES_MAX)
 }
 
 /// One member of a batch: refused by itself if it may not be done or does not parse.

@@ -202,6 +202,45 @@ fn batches_of_statements_count_what_was_there() {
     assert!(calls > 1);
 }
 
+/// Not each is taken for as large as an item may be.
+#[test]
+fn batches_of_small_updates_are_done_at_once() {
+    let db = with_indexes(11, "");
+    with_recovery(&db);
+    with_images(&db);
+    (0..25).for_each(|n| db.put(&large(&format!("k{n:02}"), 0)));
+    let statements: Vec<String> = (0..25)
+        .map(|n| format!(r#"{{"Statement":"UPDATE tab SET x = ? SET n = 1 WHERE p = 'k{n:02}' AND c = 1","Parameters":[{{"S":"new"}}]}}"#))
+        .collect();
+    let batch = format!(r#"{{"Statements":[{}]}}"#, statements.join(","));
+    let told = db.ok("BatchExecuteStatement", &batch);
+    assert_eq!(told.matches("TableName").count(), 25, "{told}");
+    assert!(!told.contains("Error"), "{told}");
+    let told = db.ok("Scan", r#"{"TableName":"tab"}"#);
+    assert_eq!(told.matches(r#""x":{"S":"new"}"#).count(), 25, "{told}");
+}
+
+/// What an update makes of its item out of the item itself counts too.
+#[test]
+fn batches_of_updates_that_copy_are_bounded() {
+    let db = with_indexes(20, "");
+    with_recovery(&db);
+    with_images(&db);
+    (0..25).for_each(|n| db.put(&large(&format!("k{n:02}"), 190)));
+    let statements: Vec<String> = (0..25)
+        .map(|n| format!(r#"{{"Statement":"UPDATE tab SET y = x WHERE p = 'k{n:02}' AND c = 1"}}"#))
+        .collect();
+    let batch = format!(r#"{{"Statements":[{}]}}"#, statements.join(","));
+    let told = db.ok("BatchExecuteStatement", &batch);
+    let refused = told.matches(r#""Code":"ThrottlingError""#).count();
+    assert!((1..25).contains(&refused), "{told}");
+    // As the answer says it.
+    for (n, done) in [(0, true), (24 - refused, true), (25 - refused, false), (24, false)] {
+        let told = db.ok("GetItem", &format!(r#"{{"TableName":"tab","Key":{{"p":{{"S":"k{n:02}"}},"c":{{"N":"1"}}}},"ProjectionExpression":"y"}}"#));
+        assert_eq!(told.contains('y'), done, "{n} of {refused}");
+    }
+}
+
 #[test]
 fn large_items_expire() {
     let db = with_indexes(3, "");
