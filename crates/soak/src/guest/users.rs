@@ -34,7 +34,14 @@ fn of_a_user(_: &mut Engine) -> Result<(), String> {
     });
     let ended = engine.end();
     done.and(removed).and(ended)?;
-    let left = || std::path::Path::new("/sys/fs/cgroup/cumulet-users").exists();
+    // The folder above them is every user's, and stays.
+    let is_group = |entry: std::io::Result<std::fs::DirEntry>| {
+        entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+    };
+    let left = || {
+        let all = std::fs::read_dir("/sys/fs/cgroup/cumulet-users");
+        all.is_ok_and(|mut all| all.any(is_group))
+    };
     until("its groups are gone", PATIENCE_S, || Ok(!left()))
 }
 
