@@ -59,18 +59,22 @@ def user():
 @pytest.mark.parametrize("driver", ["overlay2", "vfs"])
 def test_remapped_users(user, tmp_path, driver):
     engine = Engine(tmp_path / "engine", ["--userns-remap", user.name, "--storage-driver", driver]).start()
-    engine.bootstrap()
-    build_all(engine, tmp_path)
-    engine.close()
+    try:
+        engine.bootstrap()
+        build_all(engine, tmp_path)
+    finally:
+        engine.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can make users")
 def test_an_ordinary_user(user, tmp_path):
     engine = RootlessEngine(user).start()
-    engine.bootstrap()
-    # Whoever is root may ask as well.
-    build_all(engine, tmp_path)
-    engine.close()
+    try:
+        engine.bootstrap()
+        # Whoever is root may ask as well.
+        build_all(engine, tmp_path)
+    finally:
+        engine.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ known as it ended."""
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -11,7 +12,7 @@ import threading
 
 import pytest
 
-from containers import Engine
+from containers import Engine, links
 from deadline import wait_until
 
 pytestmark = pytest.mark.unkilled
@@ -118,6 +119,34 @@ def test_the_helper_is_killed(engine):
     assert engine.docker("exec", "dies", "echo", "x") == "x"
 
 
+def test_the_helper_is_killed_when_nobody_can_ask_what_became_of_it(engine):
+    """The engine has no descriptors left, and then some."""
+    engine.docker("run", "-d", "--name", "dies", *SLEEP)
+    pid = engine.cloud.process.pid
+    limits = resource.prlimit(pid, resource.RLIMIT_NOFILE, (1, resource.prlimit(pid, resource.RLIMIT_NOFILE)[1]))
+    try:
+        os.kill(engine.helper(), signal.SIGKILL)
+        wait_until(lambda: "nobody knows what became of the containers" in engine.cloud.log(), "it could not ask")
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    engine.wait_for("dies", "exited")
+    assert engine.inspect("dies")["State"]["ExitCode"] == 137
+
+
+def test_a_link_as_an_earlier_build_called_it(engine):
+    """Whose containers run on when the engine is another."""
+    engine.docker("network", "create", "own")
+    engine.docker("run", "-d", "--name", "runs", "--network", "own", *SLEEP)
+    endpoint = engine.inspect("runs")["NetworkSettings"]["Networks"]["own"]["EndpointID"]
+    now, former = "veth" + endpoint[:11], "veth" + endpoint[:7]
+    for change in (["down"], ["name", former], ["up"]):
+        subprocess.run(["ip", "link", "set", "dev", former if change == ["up"] else now, *change], check=True)
+    engine.cloud.restart()
+    engine.docker("network", "disconnect", "own", "runs")
+    assert former not in links()
+    assert "eth0" not in engine.docker("exec", "runs", "ip", "link")
+
+
 def test_paused_stays_paused(engine):
     engine.docker("run", "-d", "--name", "paused", *SLEEP)
     engine.docker("run", "-d", "--name", "not", *SLEEP)
@@ -132,30 +161,33 @@ def test_paused_stays_paused(engine):
     assert engine.docker("exec", "paused", "echo", "x") == "x"
 
 
-def test_an_end_between_two_words_of_a_newer_helper(tmp_path):
+def test_an_end_between_two_words_of_a_newer_helper(engine):
     """It is of a later version, says a thing that is not understood, and a container ends right after it was listed."""
-    engine = Engine(tmp_path).start()
-    engine.bootstrap()
     one = engine.docker("run", "-d", "--name", "one", *SLEEP)
     helper = engine.helper()
     engine.cloud.kill()
     os.kill(helper, signal.SIGKILL)
     wait_until(lambda: engine.helper() is None, "the helper is dead")
     folder, path = helpers_socket(engine)
-    os.unlink(path)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(path)
-        listener.listen(1)
-        thread = threading.Thread(target=be_helper, args=(listener, one))
-        thread.start()
-        engine.cloud.start()
-        engine.wait_for("one", "exited")
-        assert engine.inspect("one")["State"]["ExitCode"] == 7
+    try:
+        os.unlink(path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(path)
+            listener.listen(1)
+            thread = threading.Thread(target=be_helper, args=(listener, one), daemon=True)
+            thread.start()
+            engine.cloud.start()
+            engine.wait_for("one", "exited")
+            assert engine.inspect("one")["State"]["ExitCode"] == 7
+            engine.cloud.kill()
+            thread.join(timeout=20)
+            assert not thread.is_alive()
+    finally:
+        # Whoever talks to this helper could not be ended in order.
         engine.cloud.kill()
-        thread.join(timeout=20)
-    os.close(folder)
-    engine.cloud.start()
-    engine.close()
+        os.close(folder)
+        # Which takes away what the kernel has of it.
+        engine.cloud.start()
 
 
 def be_helper(listener, key):
@@ -193,6 +225,9 @@ def converse(connection, key):
 def test_who_writes_for_ever_holds_up_nobody(engine):
     """What was started in a container ends, and what that has left writes on."""
     engine.docker("run", "-d", "--name", "loud", *SLEEP)
-    engine.docker("exec", "-d", "loud", "sh", "-c", "yes & yes & yes & exit 3")
-    done = subprocess.run(["docker", "run", "--rm", "busybox", "echo", "x"], env=engine.env, capture_output=True, text=True, timeout=60, check=False)
+    engine.docker("exec", "-d", "loud", "sh", "-c", "yes & exit 3")
+    try:
+        done = subprocess.run(["docker", "run", "--rm", "busybox", "echo", "x"], env=engine.env, capture_output=True, text=True, timeout=120, check=False)
+    finally:
+        engine.docker("rm", "-f", "loud")
     assert done.stdout == "x\n", done.stderr

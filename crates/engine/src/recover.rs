@@ -19,11 +19,16 @@ use crate::time;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use store::StoreError;
 use tokio::sync::mpsc;
 
 /// A helper that was just ending does not answer; then there is none, or another.
 const TRIES: u32 = 3;
+/// Until it is asked for again when it could not be: this process may have no descriptors left, or the helper much
+/// to do.
+const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Of a container whose end nobody wrote down: after this process was away, and when the helper was killed.
 const CODE_UNKNOWN: i32 = 255;
 const CODE_KILLED: i32 = 137;
@@ -67,8 +72,15 @@ impl Engine {
         let mut failed = None;
         for _ in 0..TRIES {
             let run = self.0.run.clone();
-            let found = blocking(move || Ok(client::find(&run)?));
-            let Some(socket) = found.await? else { return Ok(None) };
+            let socket = match blocking(move || Ok(client::find(&run)?)).await {
+                Ok(Some(socket)) => socket,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    failed = Some(error);
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
             match self.begin(socket).await {
                 Ok(begun) => return Ok(Some(begun)),
                 Err(error) => failed = Some(error),
@@ -95,27 +107,35 @@ impl Engine {
             while let Some(ended) = ends.recv().await {
                 engine.ended(ended).await;
             }
-            if let Err(error) = engine.reconcile().await {
+            let before = engine.runs();
+            let mut pause = PAUSE;
+            // Till somebody knows they would be shown running, dead or not.
+            while let Err(error) = engine.reconcile(&before).await {
                 tracing::error!(%error, "nobody knows what became of the containers");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(PAUSE_MAX);
             }
         });
     }
 
-    /// The conversation is over: the helper is gone, and with it all that it had started, or it has let us go
-    /// and they run on.
-    async fn reconcile(&self) -> Result<(), Error> {
-        let before: Vec<(Arc<Container>, u64)> = self
-            .containers()
+    /// What runs, and which of its runs it is.
+    fn runs(&self) -> Vec<(Arc<Container>, u64)> {
+        self.containers()
             .into_iter()
             .filter(|container| container.is_running())
             .map(|container| (container.clone(), container.state().run))
-            .collect();
+            .collect()
+    }
+
+    /// The conversation is over: the helper is gone, and with it all that it had started, or it has let us go
+    /// and they run on.
+    async fn reconcile(&self, before: &[(Arc<Container>, u64)]) -> Result<(), Error> {
         let (list, ends) = self.find_running().await?;
         let running: BTreeSet<&str> = list.iter().map(|one| one.key.as_str()).collect();
         for (container, run) in before {
             // Whatever was started since is no affair of that conversation.
-            if !running.contains(container.id.as_str()) && container.state().run == run {
-                let ended = self.recorded_end(&container, CODE_KILLED);
+            if !running.contains(container.id.as_str()) && container.state().run == *run {
+                let ended = self.recorded_end(container, CODE_KILLED);
                 self.ended(ended).await;
             }
         }
@@ -187,12 +207,14 @@ impl Engine {
     /// went with a reset are killed.
     async fn find_running(&self) -> Result<(Vec<Running>, Option<Ends>), Error> {
         let mut failed = None;
+        // The conversation that this began last: nobody else hears its ends.
+        let mut begun: Option<(Arc<Client>, Ends)> = None;
         for _ in 0..TRIES {
             let mut helper = self.0.helper.lock().await;
-            let (client, ends) = match helper.as_ref().filter(|client| !client.is_over()) {
-                Some(client) => (client.clone(), None),
+            let client = match helper.as_ref().filter(|client| !client.is_over()) {
+                Some(client) => client.clone(),
                 None => match self.converse().await? {
-                    Some((client, ends)) => (client, Some(ends)),
+                    Some((client, ends)) => begun.insert((client, ends)).0.clone(),
                     None => return Ok((Vec::new(), None)),
                 },
             };
@@ -201,11 +223,16 @@ impl Engine {
             match client.list().await {
                 Ok(list) => {
                     self.kill_forgotten(&client, &list).await;
-                    return Ok((list, ends));
+                    let begun = begun.filter(|(of, _)| Arc::ptr_eq(of, &client));
+                    return Ok((list, begun.map(|(_, ends)| ends)));
                 }
                 // It may have been killed just now.
                 Err(error) => failed = Some(error),
             }
+        }
+        // It goes on, so whoever asks next takes it as it is.
+        if let Some((_, ends)) = begun.filter(|(client, _)| !client.is_over()) {
+            self.hear(ends);
         }
         failed.map_or_else(|| Ok((Vec::new(), None)), Err)
     }
