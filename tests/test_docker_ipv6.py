@@ -7,6 +7,7 @@ import socket
 import pytest
 
 from containers import Engine, get, tables
+from deadline import wait_until
 from test_docker_dead import ip
 
 
@@ -58,9 +59,14 @@ def test_addresses_and_names(engine):
     assert engine.docker("exec", "late", *ask) == "second"
     assert "2001:db8:7::99" in engine.docker("exec", "late", "ip", "-6", "addr")
     engine.docker("rm", "-f", "first", "second", "late")
-    # What was given back is given out again.
-    assert serve(engine, "again", "--network", "six")["GlobalIPv6Address"] == "2001:db8:7::2"
-    engine.docker("rm", "-f", "again")
+
+    def is_given_again():
+        address = serve(engine, "again", "--network", "six")["GlobalIPv6Address"]
+        engine.docker("rm", "-f", "again")
+        return address == "2001:db8:7::2"
+
+    # What was given back is given out again, once the kernel has forgotten who had it.
+    wait_until(is_given_again, "the first address is given again", 30)
     engine.docker("network", "rm", "six", "apart")
 
 
