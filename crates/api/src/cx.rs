@@ -286,8 +286,20 @@ impl Cx {
         self.allowed.get()
     }
 
-    /// Whether [`Cx::authorize`] was called at all. An operation that needs a permission and never
-    /// asked for one is refused.
+    /// An operation that needs a permission but never asked for one is a bug, and refused.
+    pub fn check_asked(&self) -> Result<(), Error> {
+        self.refuse_unless(self.has_asked())
+    }
+
+    fn refuse_unless(&self, has_asked: bool) -> Result<(), Error> {
+        let served = self.operation.served.as_ref();
+        match has_asked || served.is_some_and(|served| served.auth.is_open()) {
+            true => Ok(()),
+            false => Err(Error::internal(format!("{self:?} asked for no permission"))),
+        }
+    }
+
+    /// Whether [`Cx::authorize`] was called at all.
     pub fn has_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
@@ -394,7 +406,7 @@ impl AsyncCx {
         self.store.read(|tx| {
             self.authorize_all(tx)?;
             let result = look(tx)?;
-            self.check_asked()?;
+            self.check_transaction()?;
             Ok(result)
         })
     }
@@ -409,7 +421,7 @@ impl AsyncCx {
         let commit = self.store.write_in_turn(|tx| {
             self.authorize_all(tx)?;
             let result = change(tx)?;
-            self.check_asked()?;
+            self.check_transaction()?;
             self.cx.door.audit(tx, &self.cx, input, None)?;
             Ok::<R, Error>(result)
         });
@@ -464,24 +476,15 @@ impl AsyncCx {
 
     /// An operation without asks of its own (a batch, whose members succeed or are refused one by one)
     /// must have asked within the transaction.
-    fn check_asked(&self) -> Result<(), Error> {
-        let served = self.cx.operation.served.as_ref();
-        let open = served.is_some_and(|served| served.auth.is_open());
-        if open || self.cx.has_asked() {
-            self.has_asked_once.store(true, Ordering::Relaxed);
-            return Ok(());
-        }
-        Err(Error::internal("an operation that asks for no permission"))
+    fn check_transaction(&self) -> Result<(), Error> {
+        self.cx.check_asked()?;
+        self.has_asked_once.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// To be asked before it is answered: an operation that opened no transaction asked for nothing.
     pub fn check_asked_at_all(&self) -> Result<(), Error> {
-        let served = self.cx.operation.served.as_ref();
-        let open = served.is_some_and(|served| served.auth.is_open());
-        match open || self.has_asked_once.load(Ordering::Relaxed) {
-            true => Ok(()),
-            false => Err(Error::internal("an operation that asks for no permission")),
-        }
+        self.cx.refuse_unless(self.has_asked_once.load(Ordering::Relaxed))
     }
 }
 

@@ -113,14 +113,12 @@ fn line(event: &Document) -> String {
     {
         // What root may do by itself goes without saying.
         let is_root = identity.and_then(|own| text(own, "type")) == Some("Root");
-        for name in ["reason", "allowedBy", "warnings"] {
-            match text(data, name) {
-                Some(by) if name == "allowedBy" && !is_root => {
-                    line.push_str(&format!("  [allowed by {by}]"));
-                }
-                Some(_) if name == "allowedBy" => {}
-                Some(more) => line.push_str(&format!("  [{more}]")),
-                None => {}
+        let allowed = text(data, "allowedBy").filter(|_| !is_root);
+        let all =
+            [("", text(data, "reason")), ("allowed by ", allowed), ("", text(data, "warnings"))];
+        for (word, more) in all {
+            if let Some(more) = more {
+                line.push_str(&format!("  [{word}{more}]"));
             }
         }
     }

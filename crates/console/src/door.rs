@@ -106,7 +106,11 @@ fn common() -> Headers {
 }
 
 fn origin(call: &ConsoleCall<'_>) -> String {
-    format!("{}://{}", if call.secure { "https" } else { "http" }, call.host)
+    origin_at(call, call.host)
+}
+
+fn origin_at(call: &ConsoleCall<'_>, host: &str) -> String {
+    format!("{}://{host}", if call.secure { "https" } else { "http" })
 }
 
 fn is_v6(host: &str) -> bool {
@@ -125,9 +129,9 @@ fn by_name(call: &ConsoleCall<'_>) -> Option<ConsoleAnswer> {
     };
     let query = call.query.iter().map(one).collect::<Vec<_>>().join("&");
     let query = if query.is_empty() { query } else { format!("?{query}") };
-    let scheme = if call.secure { "https" } else { "http" };
+    let there = origin_at(call, &format!("localhost{port}"));
     let mut headers = common();
-    headers.push(("location", format!("{scheme}://localhost{port}{}{query}", call.path)));
+    headers.push(("location", format!("{there}{}{query}", call.path)));
     headers.push(("cache-control", "no-store".into()));
     Some(ConsoleAnswer { status: 307, headers, body: Body::Empty })
 }

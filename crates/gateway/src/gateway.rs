@@ -29,6 +29,7 @@ use api::{
 use base::limits::REQUEST_BODY_BYTES_MAX;
 use base::{Clock, Entropy, Region, ShiftedClock};
 use bytes::Bytes;
+use http::header::USER_AGENT;
 use http::request::Parts;
 use sigv4::{AuthError, Cause, Place, Presented};
 use smithy::model::{Kind, Operation, Protocol, Served};
@@ -547,7 +548,7 @@ impl Gateway {
                 let output = self.store.read(|tx| {
                     guard::authorize_all(tx, &cx, &asks)?;
                     let output = service.read(operation.index, tx, &cx, &*input)?;
-                    guard::check_asked(&cx).map(|()| output)
+                    cx.check_asked().map(|()| output)
                 });
                 seen.allowed = cx.allowed().cloned();
                 (Reply::new(output?), Context::Plain(cx))
@@ -655,7 +656,7 @@ impl Gateway {
         self.note_access(peer, &parts, &mut response, &mut seen, (&ids, began_ns));
         if !seen.recorded {
             let served = seen.operation.and_then(|operation| operation.served.as_ref());
-            let text = |name: &str| Some(parts.headers.get(name)?.to_str().ok()?.to_owned());
+            let agent = parts.headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
             self.guard.audit.note(Event {
                 at: self.clock.now(),
                 request_id: ids.request_id.clone(),
@@ -666,7 +667,7 @@ impl Gateway {
                 caller: seen.caller.unwrap_or_else(|| self.guard.keys.anonymous()),
                 region: seen.region,
                 source_ip: Some(peer.address),
-                user_agent: text("user-agent").map(|agent| shortened(&agent).to_owned()),
+                user_agent: agent.map(|agent| shortened(agent).to_owned()),
                 path: shortened(parts.uri.path()).to_owned(),
                 resource: seen.resource,
                 allowed: seen.allowed,

@@ -111,7 +111,7 @@ impl Door for Guard {
             Kind::Read => {
                 authorize_all(tx, &inner, &asks)?;
                 let output = entry.service.read(operation.index, tx, &inner, input)?;
-                check_asked(&inner)?;
+                inner.check_asked()?;
                 Ok(output)
             }
             Kind::Write => self.write(tx, &inner, entry, &asks, input),
@@ -203,7 +203,7 @@ impl Guard {
                 let output = with.store.read(|tx| {
                     authorize_all(tx, &cx, &asks)?;
                     let output = entry.service.read(operation.index, tx, &cx, input)?;
-                    check_asked(&cx).map(|()| output)
+                    cx.check_asked().map(|()| output)
                 });
                 (output.map(Reply::new), false)
             }
@@ -233,7 +233,7 @@ impl Guard {
     ) -> Result<Box<dyn Struct>, Error> {
         authorize_all(tx, cx, asks)?;
         let output = entry.service.write(cx.operation.index, tx, cx, input)?;
-        check_asked(cx)?;
+        cx.check_asked()?;
         if entry.model.name == "iam" {
             self.keys.identities_change(tx);
         }
@@ -377,16 +377,6 @@ impl Hooks for NoHooks {}
 
 pub(crate) fn authorize_all(tx: &Tx, cx: &Cx, asks: &[Ask]) -> Result<(), Error> {
     asks.iter().try_for_each(|ask| cx.authorize(tx, ask))
-}
-
-/// An operation that needs a permission but never asked for one is a bug, and refused.
-pub(crate) fn check_asked(cx: &Cx) -> Result<(), Error> {
-    let served = cx.operation.served.as_ref();
-    let open = served.is_some_and(|served| served.auth.is_open());
-    if open || cx.has_asked() {
-        return Ok(());
-    }
-    Err(Error::internal(format!("{cx:?} asked for no permission")))
 }
 
 /// What must be allowed for the operation, as its overlay or its service says.

@@ -254,7 +254,10 @@ async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
 }
 
 /// What the future gives, unless `stop` becomes true before.
-async fn unless<T>(stop: &mut watch::Receiver<bool>, future: impl Future<Output = T>) -> Option<T> {
+pub async fn unless<T>(
+    stop: &mut watch::Receiver<bool>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
     let mut stopped = pin!(stop.wait_for(|stop| *stop));
     let mut future = pin!(future);
     poll_fn(|cx| match stopped.as_mut().poll(cx) {

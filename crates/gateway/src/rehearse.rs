@@ -64,7 +64,7 @@ impl Gateway {
             Kind::Read => self.store.read(|tx| {
                 guard::authorize_all(tx, &cx, &asks)?;
                 entry.service.read(operation.index, tx, &cx, input)?;
-                guard::check_asked(&cx)?;
+                cx.check_asked()?;
                 Err(done())
             }),
             Kind::Write => {
@@ -76,7 +76,7 @@ impl Gateway {
             }
             Kind::Async => self.store.read(|tx| {
                 guard::authorize_all(tx, &cx, &asks)?;
-                guard::check_asked(&cx)?;
+                cx.check_asked()?;
                 Err(done())
             }),
         };

@@ -489,6 +489,7 @@ mod tests {
     #[test]
     fn a_reader_who_takes_nothing_is_noticed() {
         let paces = Paces::default();
+        let open = || crate::idle::Streams::new().open();
         let waits = || {
             // Until the clock has gone on.
             let begun = Instant::now();
@@ -500,11 +501,11 @@ mod tests {
         let mut next =
             |response: &mut Response| Pin::new(response.body_mut()).poll_frame(&mut context);
         assert!(!waits());
-        paces.watch(&mut Response::new(ResponseStream::Empty), crate::idle::Streams::new().open());
+        paces.watch(&mut Response::new(ResponseStream::Empty), open());
         assert!(!waits(), "there is nothing to take");
         let long = Bytes::from(vec![7; 3 * PIECE_BYTES - 1]);
         let mut response = Response::new(ResponseStream::Whole(long.clone()));
-        paces.watch(&mut response, crate::idle::Streams::new().open());
+        paces.watch(&mut response, open());
         let mut taken = Vec::new();
         while !response.body().is_end_stream() {
             assert!(waits());
@@ -518,14 +519,14 @@ mod tests {
         assert!(!waits(), "what is gone waits for nobody");
         // What comes in large pieces goes on in small ones, too.
         let mut response = Response::new(ResponseStream::Flowing(None, Box::pin(Once(Some(long)))));
-        paces.watch(&mut response, crate::idle::Streams::new().open());
+        paces.watch(&mut response, open());
         let mut sizes = Vec::new();
         while let Poll::Ready(Some(Ok(frame))) = next(&mut response) {
             sizes.push(frame.into_data().unwrap().len());
         }
         assert_eq!(sizes, [PIECE_BYTES, PIECE_BYTES, PIECE_BYTES - 1]);
         let mut response = Response::new(ResponseStream::Flowing(None, Box::pin(Later)));
-        paces.watch(&mut response, crate::idle::Streams::new().open());
+        paces.watch(&mut response, open());
         assert!(waits() && next(&mut response).is_pending());
         assert!(!waits(), "it is the reader who waits");
     }

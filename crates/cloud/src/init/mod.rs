@@ -16,6 +16,7 @@ use crate::exit::{self, Failure};
 use crate::settings::{Config, DropIn};
 use crate::threads;
 use gateway::Gateway;
+use gateway::listen::unless;
 use parking_lot::Mutex;
 use runner::{Runner, Stop};
 use smithy::json::Writer;
@@ -232,8 +233,7 @@ impl Init {
         let Some(asked) = asked else { return ended.await.map(Some).map_err(mistake) };
         let mut asked = asked.clone();
         let mut ended = std::pin::pin!(ended);
-        let end = std::pin::pin!(asked.wait_for(|is_asked| *is_asked));
-        match first(end, ended.as_mut()).await {
+        match unless(&mut asked, ended.as_mut()).await {
             Some(failed) => failed.map(Some).map_err(mistake),
             None => {
                 stop.stop();
@@ -242,20 +242,6 @@ impl Init {
             }
         }
     }
-}
-
-/// What the second of two gives, unless the first comes before.
-async fn first<A, B>(
-    mut one: std::pin::Pin<&mut impl Future<Output = A>>,
-    mut other: std::pin::Pin<&mut impl Future<Output = B>>,
-) -> Option<B> {
-    std::future::poll_fn(|cx| {
-        if one.as_mut().poll(cx).is_ready() {
-            return std::task::Poll::Ready(None);
-        }
-        other.as_mut().poll(cx).map(Some)
-    })
-    .await
 }
 
 fn run_all(

@@ -68,10 +68,14 @@ impl Log {
     }
 }
 
+fn is_time(text: &str) -> bool {
+    (20..40).contains(&text.len()) && text.ends_with('Z')
+}
+
 /// The time of a line, and what it says.
 fn parts(text: &str) -> (&str, &str) {
     match text.split_once(' ') {
-        Some((at, said)) if (20..40).contains(&at.len()) && at.ends_with('Z') => (at, said),
+        Some((at, said)) if is_time(at) => (at, said),
         _ => ("", text),
     }
 }
@@ -88,8 +92,7 @@ impl Place {
     fn parse(text: &str) -> Option<Place> {
         let (at, count) = text.split_once('/')?;
         let plain = at.bytes().all(|b| b.is_ascii_alphanumeric() || b"-:.".contains(&b));
-        let ok = (20..40).contains(&at.len()) && at.ends_with('Z') && plain;
-        ok.then_some(Place { at: at.to_owned(), count: count.parse().ok()? })
+        (is_time(at) && plain).then_some(Place { at: at.to_owned(), count: count.parse().ok()? })
     }
 
     fn text(&self) -> String {

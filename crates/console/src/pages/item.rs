@@ -254,29 +254,28 @@ async fn put_item(visit: &Visit<'_>, data: &Data<'_>) -> Result<(Url, String), U
     };
     let own = key_text(&keys, typed);
     // The key may be written in other ways than ours.
-    let is_same = match key {
-        "" => false,
-        key => smithy::json::document_text(&parsed(key)?) == own,
+    let same = match key {
+        "" => None,
+        key => Some(parsed(key)?).filter(|key| smithy::json::document_text(key) == own),
     };
-    let condition = match keys.0.first() {
-        _ if is_same => {
-            let now = stored(visit, table, parsed(key)?).await?;
+    let condition = match (&same, keys.0.first()) {
+        (Some(key), _) => {
+            let now = stored(visit, table, key.clone()).await?;
+            let is_as_opened = now.as_ref().is_some_and(|now| mark(now) == opened);
             match now {
-                Some(Document::Map(now)) if mark(&Document::Map(now.clone())) == opened => {
-                    unchanged(&now, typed)
-                }
+                Some(Document::Map(now)) if is_as_opened => unchanged(&now, typed),
                 now => return Err(Unsaved::Changed(now)),
             }
         }
         // A key that nobody opened must not silently take another item's place.
-        Some((hash, _)) => {
+        (None, Some((hash, _))) => {
             let names = Document::Map([("#h".to_owned(), string(hash))].into());
             vec![
                 ("ConditionExpression".to_owned(), string("attribute_not_exists(#h)")),
                 ("ExpressionAttributeNames".to_owned(), names),
             ]
         }
-        None => Vec::new(),
+        (None, None) => Vec::new(),
     };
     let mut input =
         BTreeMap::from([("TableName".to_owned(), string(table)), ("Item".to_owned(), item)]);
@@ -284,7 +283,7 @@ async fn put_item(visit: &Visit<'_>, data: &Data<'_>) -> Result<(Url, String), U
     match call(visit, "PutItem", &Document::Map(input)).await {
         Ok(_) => {
             let to = url("/table").with("name", table);
-            let said = match key.is_empty() || is_same {
+            let said = match key.is_empty() || same.is_some() {
                 true => "The item is saved.",
                 false => {
                     "The item is saved under its new key; the one with the old key is still there."
@@ -292,13 +291,13 @@ async fn put_item(visit: &Visit<'_>, data: &Data<'_>) -> Result<(Url, String), U
             };
             Ok((to, said.to_owned()))
         }
-        Err(refusal) if refusal.code.contains("ConditionalCheckFailed") && is_same => {
-            Err(Unsaved::Changed(stored(visit, table, parsed(key)?).await?))
-        }
-        Err(refusal) if refusal.code.contains("ConditionalCheckFailed") => {
-            let text = "There is an item with this key already; open that one to change it.";
-            Err(Refusal::new(409, "ItemExists", text).into())
-        }
+        Err(refusal) if refusal.code.contains("ConditionalCheckFailed") => match same {
+            Some(key) => Err(Unsaved::Changed(stored(visit, table, key).await?)),
+            None => {
+                let text = "There is an item with this key already; open that one to change it.";
+                Err(Refusal::new(409, "ItemExists", text).into())
+            }
+        },
         Err(refusal) => Err(refusal.into()),
     }
 }

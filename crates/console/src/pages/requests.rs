@@ -228,11 +228,9 @@ fn why(event: &Event) -> Vec<El> {
 
 /// Stands where more came than can be shown.
 fn left_out(count: u64) -> El {
-    let text = match count {
-        1 => "1 request is left out here".to_owned(),
-        count => format!("{count} requests are left out here"),
-    };
-    with("div", "request left-out", (text, ": more came than can be shown as they come."))
+    let (many, are) = (layout::counted(count, "request"), if count == 1 { "is" } else { "are" });
+    let text = format!("{many} {are} left out here: more came than can be shown as they come.");
+    with("div", "request left-out", text)
 }
 
 fn filter_form(data: &Data) -> El {

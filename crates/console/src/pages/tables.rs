@@ -22,10 +22,15 @@ pub(crate) struct Table {
 /// Tables that are described on one page.
 const SHOWN_MAX: usize = 100;
 
-pub(crate) const TARGET: &str = "DynamoDB_20120810";
+const TARGET: &str = "DynamoDB_20120810";
 
 pub(crate) async fn call(visit: &Visit<'_>, operation: &str, input: &Document) -> Told<Document> {
-    visit.cloud.json("dynamodb", &format!("{TARGET}.{operation}"), input).await
+    call_in(&visit.cloud, operation, input).await
+}
+
+/// In a region that need not be the one where somebody looks.
+pub(crate) async fn call_in(cloud: &Cloud, operation: &str, input: &Document) -> Told<Document> {
+    cloud.json("dynamodb", &format!("{TARGET}.{operation}"), input).await
 }
 
 /// Names, and the one after which there are more.
@@ -34,7 +39,7 @@ pub(crate) async fn names(cloud: &Cloud, after: &str) -> Told<(Vec<String>, Stri
     if let (false, Document::Map(input)) = (after.is_empty(), &mut input) {
         input.insert("ExclusiveStartTableName".to_owned(), string(after));
     }
-    let answer = cloud.json("dynamodb", &format!("{TARGET}.ListTables"), &input).await?;
+    let answer = call_in(cloud, "ListTables", &input).await?;
     let names = list(&answer, "TableNames").iter().filter_map(|name| match name {
         Document::String(name) => Some(name.clone()),
         _ => None,
