@@ -168,6 +168,52 @@ def test_the_default_network_gives_way(tmp_path):
     engine.close()
 
 
+def test_a_bridge_of_somebody_else_is_left_alone(tmp_path):
+    """While the cloud was away another took the name of its default bridge, and the subnet, as both were free."""
+    engine = Engine(tmp_path / "one").start()
+    engine.bootstrap()
+
+    def bridge():
+        return json.loads(engine.docker("network", "inspect", "bridge"))[0]
+
+    engine.docker("run", "--rm", "busybox", "true")
+    before = bridge()
+    name, gateway = before["Options"]["com.docker.network.bridge.name"], before["IPAM"]["Config"][0]["Gateway"]
+    assert engine.cloud.terminate() == 0
+    # Unless an engine of another test was quicker, which is the same again.
+    made = not subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=False, capture_output=True).returncode
+    try:
+        if made:
+            ip("addr", "add", f"{gateway}/16", "dev", name)
+            ip("link", "set", name, "alias", "somebody's")
+        engine.cloud.start()
+        engine.docker("run", "-d", "--name", "web", "busybox", "httpd", "-f", "-h", "/etc")
+        after = bridge()
+        assert after["Options"]["com.docker.network.bridge.name"] != name
+        assert after["IPAM"]["Config"][0]["Gateway"] != gateway
+        fetch = "for n in 1 2 3 4 5 6 7 8 9; do wget -q -O - cloud.internal:4566/health && exit 0; sleep 1; done; exit 1"
+        assert "status" in engine.docker("run", "--rm", "busybox", "sh", "-c", fetch)
+        engine.docker("rm", "-f", "web")
+        assert engine.cloud.terminate() == 0
+        assert not made or name in all_links()
+    finally:
+        if made:
+            ip("link", "del", name)
+    engine.cloud.start()
+    engine.close()
+
+
+def test_an_engine_whose_networks_are_gone_leaves_no_firewall(tmp_path):
+    engine = Engine(tmp_path / "one").start()
+    engine.docker("network", "create", "short")
+    assert engine.table() in tables()
+    engine.docker("network", "rm", "short")
+    assert engine.cloud.terminate() == 0
+    assert engine.table() not in tables()
+    engine.cloud.start()
+    engine.close()
+
+
 def test_an_engine_in_the_place_of_a_dead_one(tmp_path):
     """The same folder and another subnet: what is left of the first must not cut off the second."""
     for round_of in range(2):

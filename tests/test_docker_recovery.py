@@ -133,20 +133,6 @@ def test_the_helper_is_killed_when_nobody_can_ask_what_became_of_it(engine):
     assert engine.inspect("dies")["State"]["ExitCode"] == 137
 
 
-def test_a_link_as_an_earlier_build_called_it(engine):
-    """Whose containers run on when the engine is another."""
-    engine.docker("network", "create", "own")
-    engine.docker("run", "-d", "--name", "runs", "--network", "own", *SLEEP)
-    endpoint = engine.inspect("runs")["NetworkSettings"]["Networks"]["own"]["EndpointID"]
-    now, former = "veth" + endpoint[:11], "veth" + endpoint[:7]
-    for change in (["down"], ["name", former], ["up"]):
-        subprocess.run(["ip", "link", "set", "dev", former if change == ["up"] else now, *change], check=True)
-    engine.cloud.restart()
-    engine.docker("network", "disconnect", "own", "runs")
-    assert former not in links()
-    assert "eth0" not in engine.docker("exec", "runs", "ip", "link")
-
-
 def test_paused_stays_paused(engine):
     engine.docker("run", "-d", "--name", "paused", *SLEEP)
     engine.docker("run", "-d", "--name", "not", *SLEEP)

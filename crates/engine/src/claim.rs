@@ -227,6 +227,12 @@ fn sweep_in(folder: &Path, mut clear: impl FnMut(&str, Where) -> bool) -> Swept 
 
 /// The networks that carry a mark, but for bridges that somebody still knows.
 pub(crate) fn clear(mark: &str, known: &[String]) -> std::io::Result<()> {
+    // First: its rules name bridges, and as soon as one is gone another engine may have one of that name.
+    if known.is_empty() {
+        Firewall::new(&table(mark)).remove()?;
+        // Where the kernel knows no IPv6 there is none of that.
+        let _ = Firewall::six(&table(mark)).remove();
+    }
     let mut links = Links::open()?;
     let bridges = links.with_alias(&alias(mark))?;
     let bridges: Vec<_> = bridges.into_iter().filter(|one| !known.contains(&one.name)).collect();
@@ -236,13 +242,7 @@ pub(crate) fn clear(mark: &str, known: &[String]) -> std::io::Result<()> {
         }
         links.delete(&bridge.name)?;
     }
-    links.delete(&provisional(mark))?;
-    if known.is_empty() {
-        Firewall::new(&table(mark)).remove()?;
-        // Where the kernel knows no IPv6 there is none of that.
-        let _ = Firewall::six(&table(mark)).remove();
-    }
-    Ok(())
+    links.delete(&provisional(mark))
 }
 
 #[cfg(test)]

@@ -443,7 +443,6 @@ impl Networks {
         if let Ok(mut links) = Links::open() {
             for endpoint in endpoints.clone() {
                 let _ = links.delete(&link_name(&endpoint.endpoint_id));
-                let _ = self.delete_former_link(&mut links, endpoint);
             }
         }
         let _kernel = self.0.kernel.lock();
@@ -459,28 +458,6 @@ impl Networks {
         }
         if published {
             let _ = self.apply_firewall();
-        }
-    }
-
-    /// The one of a container that an earlier build has started, and that ran on.
-    fn delete_former_link(
-        &self,
-        links: &mut Links,
-        endpoint: &EndpointSettings,
-    ) -> std::io::Result<()> {
-        let name = former_link_name(&endpoint.endpoint_id);
-        if links.index(&name)?.is_none() {
-            return Ok(());
-        }
-        let bridge = {
-            let state = self.0.state.lock();
-            state.networks.get(&endpoint.network_id).map(|it| it.settings.interface.clone())
-        };
-        let bridge = bridge.map(|bridge| links.index(&bridge)).transpose()?.flatten();
-        // So short a name may be another engine's.
-        match bridge {
-            Some(bridge) if links.below(bridge)?.contains(&name) => links.delete(&name),
-            _ => Ok(()),
         }
     }
 
@@ -574,11 +551,6 @@ impl super::State {
 /// draws from the same names.
 pub(super) fn link_name(endpoint_id: &str) -> String {
     format!("veth{}", &endpoint_id[..11.min(endpoint_id.len())])
-}
-
-/// As it was before all of them were used.
-fn former_link_name(endpoint_id: &str) -> String {
-    format!("veth{}", &endpoint_id[..7.min(endpoint_id.len())])
 }
 
 /// With loopback, a link into each network, and where names are asked for.

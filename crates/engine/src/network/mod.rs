@@ -222,6 +222,10 @@ struct State {
     published: Vec<(String, Published)>,
     /// Bridges that are there.
     up: BTreeSet<String>,
+    /// Whether this process has put a firewall in place.
+    has_table: bool,
+    /// Taken down: what still begins or ends makes nothing anew.
+    is_down: bool,
 }
 
 impl Networks {
@@ -495,8 +499,14 @@ impl Networks {
 
     /// Makes the bridge if it is not there. Kernel lock held.
     fn bring_up(&self, network: &mut Network) -> Result<(), Error> {
-        if self.0.state.lock().up.contains(&network.id) {
-            return Ok(());
+        {
+            let state = self.0.state.lock();
+            if state.up.contains(&network.id) {
+                return Ok(());
+            }
+            if state.is_down {
+                return Err(Error::failed("the cloud is stopping"));
+            }
         }
         let name = network.name.clone();
         let failed = |error: std::io::Error| {
@@ -564,15 +574,11 @@ impl Networks {
         if name.is_empty() || !used.interfaces.contains(&name) {
             return Ok(false);
         }
-        let alias = claim::alias(&self.0.mark);
-        if links.with_alias(&alias)?.iter().any(|link| link.name == name) {
-            return Ok(true);
-        }
-        // One from before bridges said whose they are has our subnet.
-        let is_ours = network.subnet().is_some_and(|subnet| used.subnets.contains(&subnet));
-        match links.index(&name)? {
-            Some(index) if is_ours => links.set_alias(index, &alias)?,
-            _ => network.settings.interface.clear(),
+        // Not the subnet decides: whoever took the name may have it from the same free ones.
+        let own = links.with_alias(&claim::alias(&self.0.mark))?;
+        let is_ours = own.iter().any(|link| link.name == name);
+        if !is_ours {
+            network.settings.interface.clear();
         }
         Ok(is_ours)
     }
@@ -667,7 +673,11 @@ impl Networks {
     /// Puts the firewall in place that is wanted now. Kernel lock held.
     fn apply_firewall(&self) -> Result<(), Error> {
         let wanted = {
-            let state = self.0.state.lock();
+            let mut state = self.0.state.lock();
+            if state.is_down {
+                return Ok(());
+            }
+            state.has_table = true;
             let up = state.networks.values().filter(|network| state.up.contains(&network.id));
             Wanted {
                 bridges: up.filter_map(Network::bridge).collect(),
@@ -712,21 +722,15 @@ impl Networks {
     /// Nothing of ours is left in the kernel. Blocks.
     pub fn take_down(&self) {
         let _kernel = self.0.kernel.lock();
-        self.0.state.lock().up.clear();
-        let networks = self.list();
-        let known = |network: &&Network| !network.settings.interface.is_empty();
-        if networks.iter().filter(known).count() == 0 {
-            return;
-        }
+        let has_table = {
+            let mut state = self.0.state.lock();
+            state.up.clear();
+            state.is_down = true;
+            state.has_table
+        };
         // What was made by this process or by one before it, whatever it is called.
-        let _ = claim::clear(&self.0.mark, &[]);
-        let Ok(mut links) = Links::open() else { return };
-        // Of a time before bridges said whose they are: any other name may be somebody else's by now.
-        for network in networks.iter().filter(known) {
-            let own = format!("br-{}", &network.id[..12.min(network.id.len())]);
-            if network.settings.interface == own {
-                let _ = links.delete(&own);
-            }
+        if has_table || self.list().iter().any(|network| !network.settings.interface.is_empty()) {
+            let _ = claim::clear(&self.0.mark, &[]);
         }
     }
 
