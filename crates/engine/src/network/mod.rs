@@ -628,7 +628,6 @@ impl Networks {
             // Of the default one it says what it is called, and asks for nothing.
             let asked = network.option("bridge.name").filter(|_| network.name != BRIDGE);
             let asked = asked.map(str::to_owned);
-            let short = &network.id[..12.min(network.id.len())];
             network.settings.interface = match (asked, network.name.as_str()) {
                 (Some(name), _) if name.len() < 16 && !name.is_empty() => name,
                 (Some(name), _) => {
@@ -637,7 +636,13 @@ impl Networks {
                 (None, BRIDGE) if !used.interfaces.iter().any(|n| n == DEFAULT_INTERFACE) => {
                     DEFAULT_INTERFACE.to_owned()
                 }
-                (None, _) => format!("br-{short}"),
+                // Of its id; should one have that already, of what comes after it.
+                (None, _) => (0..network.id.len())
+                    .step_by(12)
+                    .filter_map(|at| network.id.get(at..at + 12))
+                    .map(|part| format!("br-{part}"))
+                    .find(|name| !used.interfaces.contains(name))
+                    .ok_or_else(|| Error::failed("no name is left for the network's bridge"))?,
             };
         }
         if network.name == BRIDGE {
