@@ -87,11 +87,12 @@ fn new_row(
     row.indexes.iter_mut().for_each(|index| index.filling = false);
     row.measures_collections = row.indexes.iter().any(|index| index.local);
     for one in overrides.locals.into_iter().flatten() {
-        same_index(&mut row, &one.index_name, &one.key_schema, &one.projection, None)?;
+        same_index(&mut row, &one.index_name, &one.key_schema, &one.projection)?;
     }
     for one in overrides.globals.into_iter().flatten() {
-        let throughput = one.provisioned_throughput.as_ref();
-        same_index(&mut row, &one.index_name, &one.key_schema, &one.projection, throughput)?;
+        let on_demand = row.on_demand;
+        let index = same_index(&mut row, &one.index_name, &one.key_schema, &one.projection)?;
+        change_capacity(index, one, on_demand)?;
     }
     if source.on_demand && !row.on_demand {
         schema::check_provisioned(&row.indexes)?;
@@ -152,15 +153,17 @@ fn change_billing(row: &mut TableRow, overrides: &Overrides<'_>) -> Result<(), E
 }
 
 /// An index that is named again must be the one that there was; its capacity may differ.
-fn same_index(
-    row: &mut TableRow,
+fn same_index<'t>(
+    row: &'t mut TableRow,
     name: &str,
     keys: &[KeySchemaElement],
     wanted: &Projection,
-    throughput: Option<&ProvisionedThroughput>,
-) -> Result<(), Error> {
+) -> Result<&'t mut IndexRow, Error> {
     check_index_name(name)?;
-    let on_demand = row.on_demand;
+    let of_kind = |kind: &'static str| {
+        let keys = keys.iter().filter(move |key| key.key_type == kind);
+        keys.map(|key| &key.attribute_name)
+    };
     let index = row.indexes.iter_mut().find(|index| index.name == name);
     let known = index.filter(|index| {
         let (kind, mut non_key) =
@@ -168,25 +171,37 @@ fn same_index(
         let mut own = index.non_key.clone();
         own.sort_unstable();
         non_key.sort_unstable();
-        keys.iter().map(|key| key.attribute_name.as_str()).eq(index.keys())
+        of_kind("HASH").eq(&index.hash)
+            && of_kind("RANGE").eq(&index.range)
             && wanted.projection_type.as_deref() == Some(kind)
             && (index.projection != ProjectionKind::Include || own == non_key)
     });
-    let Some(index) = known else {
-        return Err(invalid(format!(
+    known.ok_or_else(|| {
+        invalid(format!(
             "One or more parameter values were invalid: index {name} in the override is not one of the source table"
-        )));
-    };
-    match throughput {
-        Some(_) if on_demand => Err(bad_parameter(format!(
-            "ProvisionedThroughput should not be specified for index: {name} when BillingMode is PAY_PER_REQUEST"
-        ))),
-        Some(throughput) => {
-            index.throughput = schema::capacity(throughput)?;
-            Ok(())
+        ))
+    })
+}
+
+/// Gives an index the capacity and the limits that the override names.
+fn change_capacity(
+    index: &mut IndexRow,
+    wanted: &GlobalSecondaryIndex,
+    on_demand: bool,
+) -> Result<(), Error> {
+    match &wanted.provisioned_throughput {
+        Some(_) if on_demand => {
+            return Err(bad_parameter(format!(
+                "ProvisionedThroughput should not be specified for index: {} when BillingMode is PAY_PER_REQUEST",
+                index.name
+            )));
         }
-        None => Ok(()),
+        Some(throughput) => index.throughput = schema::capacity(throughput)?,
+        None => {}
     }
+    let (limits, warm) = (wanted.on_demand_throughput.as_ref(), wanted.warm_throughput.as_ref());
+    schema::change_limits(index, limits, warm);
+    Ok(())
 }
 
 fn not_restorable(text: String) -> Error {

@@ -244,6 +244,22 @@ fn row(
     }
 }
 
+/// Gives an index the limits and the warm throughput that a request names.
+pub(crate) fn change_limits(
+    index: &mut IndexRow,
+    limits: Option<&OnDemandThroughput>,
+    warm: Option<&WarmThroughput>,
+) {
+    if let Some(limits) = limits {
+        index.max_reads = limits.max_read_request_units.or(index.max_reads);
+        index.max_writes = limits.max_write_request_units.or(index.max_writes);
+    }
+    if let Some(warm) = warm {
+        index.warm_reads = warm.read_units_per_second.or(index.warm_reads);
+        index.warm_writes = warm.write_units_per_second.or(index.warm_writes);
+    }
+}
+
 /// Whether all global indexes of a table that is provisioned from now on are so too.
 pub(crate) fn check_provisioned(indexes: &[IndexRow]) -> Result<(), Error> {
     let mut global = indexes.iter().filter(|index| !index.local);

@@ -348,14 +348,8 @@ fn change_index(
         let new = schema::capacity(throughput)?;
         index.throughput = changed(&index.throughput, new, tx.now());
     }
-    if let Some(limits) = &update.on_demand_throughput {
-        index.max_reads = limits.max_read_request_units.or(index.max_reads);
-        index.max_writes = limits.max_write_request_units.or(index.max_writes);
-    }
-    if let Some(warm) = &update.warm_throughput {
-        index.warm_reads = warm.read_units_per_second.or(index.warm_reads);
-        index.warm_writes = warm.write_units_per_second.or(index.warm_writes);
-    }
+    let (limits, warm) = (update.on_demand_throughput.as_ref(), update.warm_throughput.as_ref());
+    schema::change_limits(index, limits, warm);
     Ok(())
 }
 

@@ -262,9 +262,13 @@ fn restored_tables_have_their_indexes() {
     let error =
         restore("bad", &format!(r#","GlobalSecondaryIndexOverride":[{}]"#, global("by-g", "h")));
     assert_eq!(error.unwrap_err().code(), "ValidationException");
+    let ranged = global("by-g", "g").replace("HASH", "RANGE");
+    let error = restore("bad", &format!(r#","GlobalSecondaryIndexOverride":[{ranged}]"#));
+    assert_eq!(error.unwrap_err().code(), "ValidationException");
+    let limits = r#""OnDemandThroughput":{"MaxReadRequestUnits":7},"WarmThroughput":{"WriteUnitsPerSecond":5000}"#;
     let some = format!(
-        r#","BillingModeOverride":"PAY_PER_REQUEST","GlobalSecondaryIndexOverride":[{}]"#,
-        global("by-h", "h")
+        r#","BillingModeOverride":"PAY_PER_REQUEST","GlobalSecondaryIndexOverride":[{},{limits}}}]"#,
+        global("by-h", "h").trim_end_matches('}').to_owned() + "}"
     );
     restore("some", &some).unwrap();
     restore("whole", "").unwrap();
@@ -274,6 +278,9 @@ fn restored_tables_have_their_indexes() {
         !told.contains("by-g") && told.contains("PAY_PER_REQUEST") && !told.contains("StreamArn"),
         "{told}"
     );
+    for limit in [r#""MaxReadRequestUnits":7"#, r#""WriteUnitsPerSecond":5000"#] {
+        assert!(told.contains(limit), "{told}");
+    }
     for (table, index, key, value) in
         [("some", "by-h", "h", "y"), ("whole", "by-g", "g", "x"), ("whole", "by-h", "h", "y")]
     {
