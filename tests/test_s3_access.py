@@ -361,6 +361,11 @@ class TestLists:
                 {"Grantee": {"Type": "Group", "URI": ALL_USERS}, "Permission": "READ"},
             ]})
         assert requests.get(f"{account.endpoint}/{bucket}/k").content == b"x"
+        with refused("AccessDenied", 403):
+            account.s3.put_object_acl(Bucket=bucket, Key="k", AccessControlPolicy={
+                "Owner": {"ID": "a" * 64}, "Grants": []})
+        with refused("MalformedACLError", 400):
+            account.s3.put_object_acl(Bucket=bucket, Key="k", AccessControlPolicy={"Grants": []})
 
     def test_nobody_and_nothing(self, account, bucket):
         account.s3.put_object(Bucket=bucket, Key="k", Body=b"x")

@@ -81,7 +81,7 @@ fn list_given(
             let text = "This request does not support content";
             Err(Error::new(&e::UNEXPECTED_CONTENT, text))
         }
-        (Some(document), true) => acl::from_document(document),
+        (Some(document), true) => acl::from_document(document, owner),
         (None, false) => asked.grants(owner, bucket_owner),
         (None, true) => {
             let text = "Your request was missing a required header";

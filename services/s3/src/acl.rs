@@ -212,18 +212,37 @@ fn canonical(id: &str, permission: Permission) -> Result<GrantRow, Error> {
     Ok(GrantRow { grantee: Grantee::CanonicalUser, permission, id: id.to_owned() })
 }
 
-/// The list of a document that a client sent.
-pub fn from_document(document: &s3::AccessControlPolicy) -> Result<Vec<GrantRow>, Error> {
+/// The list of a document that a client sent for something of that owner. S3 wants the owner to be named,
+/// and nobody gives away what is theirs by naming another.
+/// <https://github.com/boto/boto3/issues/1615>
+pub fn from_document(
+    document: &s3::AccessControlPolicy,
+    owner: AccountId,
+) -> Result<Vec<GrantRow>, Error> {
+    let named = document.owner.as_ref().and_then(|owner| owner.id.as_ref());
+    let named = named.ok_or_else(malformed)?;
+    if *named != owner.canonical_user_id() && *named != owner.to_string() {
+        return Err(Error::new(&e::ACCESS_DENIED, "Access Denied"));
+    }
+    listed(document.grants.as_ref().ok_or_else(malformed)?)
+}
+
+/// Grants as a document lists them.
+pub fn listed(given: &[s3::Grant]) -> Result<Vec<GrantRow>, Error> {
     let mut grants = Vec::new();
-    for row in document.grants.as_ref().ok_or_else(malformed)? {
+    for row in given {
         let permission =
             row.permission.as_deref().and_then(Permission::parse).ok_or_else(malformed)?;
         let grantee = row.grantee.as_ref().ok_or_else(malformed)?;
         grants.push(match grantee.r#type.as_str() {
-            "CanonicalUser" => canonical(grantee.id.as_deref().ok_or_else(malformed)?, permission)?,
-            "Group" => by_uri(grantee.uri.as_deref().ok_or_else(malformed)?, permission)?,
-            "AmazonCustomerByEmail" => {
-                return Err(no_email());
+            "AmazonCustomerByEmail" => return Err(no_email()),
+            // The schema has for each kind what names one of it, and nothing of the others.
+            _ if grantee.email_address.is_some() => return Err(malformed()),
+            "CanonicalUser" if grantee.uri.is_none() => {
+                canonical(grantee.id.as_deref().ok_or_else(malformed)?, permission)?
+            }
+            "Group" if grantee.id.is_none() => {
+                by_uri(grantee.uri.as_deref().ok_or_else(malformed)?, permission)?
             }
             _ => return Err(malformed()),
         });

@@ -109,8 +109,7 @@ pub fn grants(enabled: &LoggingEnabled) -> Result<Vec<GrantRow>, Error> {
         grantee: grant.grantee.clone(),
         permission: grant.permission.clone(),
     };
-    let grants = Some(all.iter().map(grant).collect());
-    acl::from_document(&AccessControlPolicy { grants, ..AccessControlPolicy::default() })
+    acl::listed(&all.iter().map(grant).collect::<Vec<_>>())
 }
 
 pub fn get(

@@ -72,6 +72,94 @@ fn lists_of_access() {
 }
 
 #[test]
+fn a_document_names_the_owner_and_gives_nothing_away() {
+    let cloud = Cloud::new();
+    cloud.put("k", b"x");
+    let policy = |owner: Option<&str>| {
+        let everybody = Grantee {
+            r#type: "Group".into(),
+            uri: Some("http://acs.amazonaws.com/groups/global/AllUsers".into()),
+            ..Grantee::default()
+        };
+        let read = Grant { grantee: Some(everybody), permission: Some("READ".into()) };
+        let owner = owner.map(|id| Owner { id: Some(id.into()), ..Owner::default() });
+        Some(AccessControlPolicy { grants: Some(vec![read]), owner })
+    };
+    let put = |owner: Option<&str>| {
+        let of_object = PutObjectAclInput {
+            bucket: "box".into(),
+            key: "k".into(),
+            access_control_policy: policy(owner),
+            ..Default::default()
+        };
+        let of_bucket = PutBucketAclInput {
+            bucket: "box".into(),
+            access_control_policy: policy(owner),
+            ..Default::default()
+        };
+        [
+            cloud.call::<PutObjectAclOutput>("PutObjectAcl", &of_object).map(drop),
+            cloud.call::<PutBucketAclOutput>("PutBucketAcl", &of_bucket).map(drop),
+        ]
+    };
+    let get = || {
+        let input = GetBucketAclInput { bucket: "box".into(), ..Default::default() };
+        let output: GetBucketAclOutput = cloud.call("GetBucketAcl", &input).unwrap();
+        (output.owner.unwrap().id.unwrap(), output.grants.unwrap()[0].permission.clone().unwrap())
+    };
+    let other = "a".repeat(64);
+    for (owner, code) in [(None, "MalformedACLError"), (Some(&*other), "AccessDenied")] {
+        for answer in put(owner) {
+            assert_eq!(answer.unwrap_err().code(), code);
+        }
+    }
+    let (own, permission) = get();
+    assert_eq!(permission, "FULL_CONTROL");
+    put(Some(&own)).into_iter().for_each(|answer| answer.unwrap());
+    assert_eq!(get(), (own, "READ".to_owned()));
+}
+
+#[test]
+fn a_grantee_is_named_in_one_way() {
+    let cloud = Cloud::new();
+    let own = "0".repeat(12);
+    let put = |grantee: Grantee| {
+        let grant = Grant { grantee: Some(grantee), permission: Some("READ".into()) };
+        let owner = Some(Owner { id: Some(own.clone()), ..Owner::default() });
+        let policy = AccessControlPolicy { grants: Some(vec![grant]), owner };
+        let input = PutBucketAclInput {
+            bucket: "box".into(),
+            access_control_policy: Some(policy),
+            ..Default::default()
+        };
+        let answer = cloud.call::<PutBucketAclOutput>("PutBucketAcl", &input);
+        answer.map_or_else(|error| error.code().to_owned(), |_| String::new())
+    };
+    let uri = Some("http://acs.amazonaws.com/groups/global/AllUsers".to_owned());
+    let user = Grantee {
+        r#type: "CanonicalUser".into(),
+        id: Some(own.clone()),
+        display_name: Some("shown".into()),
+        ..Grantee::default()
+    };
+    let group = Grantee { r#type: "Group".into(), uri: uri.clone(), ..Grantee::default() };
+    assert_eq!([put(user.clone()), put(group.clone())], ["", ""]);
+    let email_address = Some("a@b.example".to_owned());
+    let by_email =
+        Grantee { r#type: "AmazonCustomerByEmail".into(), email_address, ..Grantee::default() };
+    assert_eq!(put(by_email.clone()), "MethodNotAllowed");
+    for wrong in [
+        Grantee { uri, ..user.clone() },
+        Grantee { id: Some(own.clone()), ..group.clone() },
+        Grantee { r#type: "CanonicalUser".into(), id: Some(own.clone()), ..by_email.clone() },
+        Grantee { r#type: "Person".into(), ..user },
+        Grantee { uri: None, ..group },
+    ] {
+        assert_eq!(put(wrong), "MalformedACLError");
+    }
+}
+
+#[test]
 fn who_may_not_list_learns_nothing_of_keys() {
     let cloud = Cloud::new();
     cloud.world.door.forbidden.lock().unwrap().insert("s3:ListBucket");
