@@ -12,6 +12,7 @@ mod compat;
 mod dist;
 mod install;
 mod labs;
+mod members;
 mod qemu;
 mod report;
 mod run;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::report::{Report, Tally};
-use crate::{black_box, codegen, compat, install, labs, run, soak, tidy, unit};
+use crate::{black_box, codegen, compat, install, labs, members, run, soak, tidy, unit};
 
 /// The services that the labs need, by their botocore names: the generator must know all that their
 /// models contain, long before they are served.
@@ -61,6 +61,7 @@ const STEPS: &[(&str, Step)] = &[
     ("tidy", tidy::check),
     ("digest", digested),
     ("lint", linted),
+    ("members", members::check),
     ("unit", unit::tests),
     ("black-box", driven),
     ("compat", compat::check),

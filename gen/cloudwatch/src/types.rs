@@ -5,6 +5,7 @@ use crate::tables as t;
 use ::smithy::{Field, Struct};
 #[derive(Clone, Default)]
 pub struct ActionConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub alarm_tags_propagation: ::std::option::Option<AlarmTagsPropagation>,
 }
 impl Struct for ActionConfiguration {
@@ -26,8 +27,11 @@ impl Struct for ActionConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct AlarmPromQLCriteria {
+    #[cfg_attr(feature = "members", deprecated)]
     pub query: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub pending_period: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub recovery_period: ::std::option::Option<i32>,
 }
 impl Struct for AlarmPromQLCriteria {
@@ -53,8 +57,11 @@ impl Struct for AlarmPromQLCriteria {
 }
 #[derive(Clone, Default)]
 pub struct AlarmTagsPropagation {
+    #[cfg_attr(feature = "members", deprecated)]
     pub enabled: bool,
+    #[cfg_attr(feature = "members", deprecated)]
     pub included_tag_keys: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub excluded_tag_keys: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
 }
 impl Struct for AlarmTagsPropagation {
@@ -80,7 +87,9 @@ impl Struct for AlarmTagsPropagation {
 }
 #[derive(Clone, Default)]
 pub struct Dimension {
+    #[cfg_attr(feature = "members", deprecated)]
     pub name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::string::String,
 }
 impl Struct for Dimension {
@@ -104,7 +113,9 @@ impl Struct for Dimension {
 }
 #[derive(Clone, Default)]
 pub struct DimensionFilter {
+    #[cfg_attr(feature = "members", deprecated)]
     pub name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::option::Option<::std::string::String>,
 }
 impl Struct for DimensionFilter {
@@ -128,9 +139,11 @@ impl Struct for DimensionFilter {
 }
 #[derive(Clone, Default)]
 pub struct Entity {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key_attributes: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
+    #[cfg_attr(feature = "members", deprecated)]
     pub attributes: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
@@ -156,7 +169,9 @@ impl Struct for Entity {
 }
 #[derive(Clone, Default)]
 pub struct EntityMetricData {
+    #[cfg_attr(feature = "members", deprecated)]
     pub entity: ::std::option::Option<Entity>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub metric_data: ::std::option::Option<::std::vec::Vec<MetricDatum>>,
 }
 impl Struct for EntityMetricData {
@@ -182,6 +197,7 @@ impl Struct for EntityMetricData {
 pub enum EvaluationCriteria {
     #[default]
     Unset,
+    #[cfg_attr(feature = "members", deprecated)]
     PromQLCriteria(AlarmPromQLCriteria),
 }
 impl Struct for EvaluationCriteria {
@@ -210,7 +226,9 @@ impl Struct for EvaluationCriteria {
 pub enum EvaluationWindow {
     #[default]
     Unset,
+    #[cfg_attr(feature = "members", deprecated)]
     WallClockWindow(WallClockWindow),
+    #[cfg_attr(feature = "members", deprecated)]
     SlidingWindow(SlidingWindow),
 }
 impl Struct for EvaluationWindow {
@@ -396,6 +414,7 @@ impl Struct for InvalidParameterValueException {
 }
 #[derive(Clone, Default)]
 pub struct LabelOptions {
+    #[cfg_attr(feature = "members", deprecated)]
     pub timezone: ::std::option::Option<::std::string::String>,
 }
 impl Struct for LabelOptions {
@@ -528,8 +547,11 @@ impl Struct for MessageData {
 }
 #[derive(Clone, Default)]
 pub struct Metric {
+    #[cfg_attr(feature = "members", deprecated)]
     pub namespace: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub metric_name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub dimensions: ::std::option::Option<::std::vec::Vec<Dimension>>,
 }
 impl Struct for Metric {
@@ -555,12 +577,19 @@ impl Struct for Metric {
 }
 #[derive(Clone, Default)]
 pub struct MetricDataQuery {
+    #[cfg_attr(feature = "members", deprecated)]
     pub id: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub metric_stat: ::std::option::Option<MetricStat>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub label: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub return_data: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub period: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub account_id: ::std::option::Option<::std::string::String>,
 }
 impl Struct for MetricDataQuery {
@@ -630,14 +659,23 @@ impl Struct for MetricDataResult {
 }
 #[derive(Clone, Default)]
 pub struct MetricDatum {
+    #[cfg_attr(feature = "members", deprecated)]
     pub metric_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub dimensions: ::std::option::Option<::std::vec::Vec<Dimension>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub timestamp: ::std::option::Option<::base::Timestamp>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::option::Option<f64>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub statistic_values: ::std::option::Option<StatisticSet>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub values: ::std::option::Option<::std::vec::Vec<f64>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub counts: ::std::option::Option<::std::vec::Vec<f64>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub unit: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub storage_resolution: ::std::option::Option<i32>,
 }
 impl Struct for MetricDatum {
@@ -675,9 +713,13 @@ impl Struct for MetricDatum {
 }
 #[derive(Clone, Default)]
 pub struct MetricStat {
+    #[cfg_attr(feature = "members", deprecated)]
     pub metric: Metric,
+    #[cfg_attr(feature = "members", deprecated)]
     pub period: i32,
+    #[cfg_attr(feature = "members", deprecated)]
     pub stat: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub unit: ::std::option::Option<::std::string::String>,
 }
 impl Struct for MetricStat {
@@ -870,9 +912,13 @@ impl Struct for SlidingWindow {
 }
 #[derive(Clone, Default)]
 pub struct StatisticSet {
+    #[cfg_attr(feature = "members", deprecated)]
     pub sample_count: f64,
+    #[cfg_attr(feature = "members", deprecated)]
     pub sum: f64,
+    #[cfg_attr(feature = "members", deprecated)]
     pub minimum: f64,
+    #[cfg_attr(feature = "members", deprecated)]
     pub maximum: f64,
 }
 impl Struct for StatisticSet {
@@ -900,7 +946,9 @@ impl Struct for StatisticSet {
 }
 #[derive(Clone, Default)]
 pub struct Tag {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::string::String,
 }
 impl Struct for Tag {
@@ -924,6 +972,7 @@ impl Struct for Tag {
 }
 #[derive(Clone, Default)]
 pub struct WallClockWindow {
+    #[cfg_attr(feature = "members", deprecated)]
     pub timezone: ::std::option::Option<::std::string::String>,
 }
 impl Struct for WallClockWindow {
@@ -945,7 +994,9 @@ impl Struct for WallClockWindow {
 }
 #[derive(Clone, Default)]
 pub struct WarmUpConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub warm_up_period_duration_in_minutes: i32,
+    #[cfg_attr(feature = "members", deprecated)]
     pub only_start_evaluating_after_warm_up_period_ends: ::std::option::Option<bool>,
 }
 impl Struct for WarmUpConfiguration {

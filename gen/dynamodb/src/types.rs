@@ -32,7 +32,9 @@ impl Struct for ArchivalSummary {
 }
 #[derive(Clone, Default)]
 pub struct AttributeDefinition {
+    #[cfg_attr(feature = "members", deprecated)]
     pub attribute_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub attribute_type: ::std::string::String,
 }
 impl Struct for AttributeDefinition {
@@ -56,7 +58,9 @@ impl Struct for AttributeDefinition {
 }
 #[derive(Clone, Default)]
 pub struct AttributeValueUpdate {
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::option::Option<::item::Attribute>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub action: ::std::option::Option<::std::string::String>,
 }
 impl Struct for AttributeValueUpdate {
@@ -366,9 +370,13 @@ impl Struct for BatchStatementError {
 }
 #[derive(Clone, Default)]
 pub struct BatchStatementRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub statement: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub parameters: ::std::option::Option<::std::vec::Vec<::item::Attribute>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub consistent_read: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
 }
 impl Struct for BatchStatementRequest {
@@ -560,7 +568,9 @@ impl Struct for Capacity {
 }
 #[derive(Clone, Default)]
 pub struct Condition {
+    #[cfg_attr(feature = "members", deprecated)]
     pub attribute_value_list: ::std::option::Option<::std::vec::Vec<::item::Attribute>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub comparison_operator: ::std::string::String,
 }
 impl Struct for Condition {
@@ -584,13 +594,19 @@ impl Struct for Condition {
 }
 #[derive(Clone, Default)]
 pub struct ConditionCheck {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::item::Item,
+    #[cfg_attr(feature = "members", deprecated)]
     pub table_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub condition_expression: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_names: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
 }
 impl Struct for ConditionCheck {
@@ -811,11 +827,17 @@ impl Struct for CreateBackupOutput {
 }
 #[derive(Clone, Default)]
 pub struct CreateGlobalSecondaryIndexAction {
+    #[cfg_attr(feature = "members", deprecated)]
     pub index_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub key_schema: ::std::vec::Vec<KeySchemaElement>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub projection: Projection,
+    #[cfg_attr(feature = "members", deprecated)]
     pub provisioned_throughput: ::std::option::Option<ProvisionedThroughput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub warm_throughput: ::std::option::Option<WarmThroughput>,
 }
 impl Struct for CreateGlobalSecondaryIndexAction {
@@ -1034,7 +1056,9 @@ impl Struct for CreateVectorIndexAction {
 }
 #[derive(Clone, Default)]
 pub struct CsvOptions {
+    #[cfg_attr(feature = "members", deprecated)]
     pub delimiter: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub header_list: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
 }
 impl Struct for CsvOptions {
@@ -1058,13 +1082,19 @@ impl Struct for CsvOptions {
 }
 #[derive(Clone, Default)]
 pub struct Delete {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::item::Item,
+    #[cfg_attr(feature = "members", deprecated)]
     pub table_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub condition_expression: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_names: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Delete {
@@ -1138,6 +1168,7 @@ impl Struct for DeleteBackupOutput {
 }
 #[derive(Clone, Default)]
 pub struct DeleteGlobalSecondaryIndexAction {
+    #[cfg_attr(feature = "members", deprecated)]
     pub index_name: ::std::string::String,
 }
 impl Struct for DeleteGlobalSecondaryIndexAction {
@@ -1283,6 +1314,7 @@ impl Struct for DeleteReplicationGroupMemberAction {
 }
 #[derive(Clone, Default)]
 pub struct DeleteRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::item::Item,
 }
 impl Struct for DeleteRequest {
@@ -1998,9 +2030,13 @@ impl Struct for ExecuteTransactionOutput {
 }
 #[derive(Clone, Default)]
 pub struct ExpectedAttributeValue {
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::option::Option<::item::Attribute>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub exists: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub comparison_operator: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub attribute_value_list: ::std::option::Option<::std::vec::Vec<::item::Attribute>>,
 }
 impl Struct for ExpectedAttributeValue {
@@ -2315,9 +2351,13 @@ impl Struct for FilterSpecification {
 }
 #[derive(Clone, Default)]
 pub struct Get {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::item::Item,
+    #[cfg_attr(feature = "members", deprecated)]
     pub table_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub projection_expression: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_names: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
@@ -2457,11 +2497,17 @@ impl Struct for GetResourcePolicyOutput {
 }
 #[derive(Clone, Default)]
 pub struct GlobalSecondaryIndex {
+    #[cfg_attr(feature = "members", deprecated)]
     pub index_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub key_schema: ::std::vec::Vec<KeySchemaElement>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub projection: Projection,
+    #[cfg_attr(feature = "members", deprecated)]
     pub provisioned_throughput: ::std::option::Option<ProvisionedThroughput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub warm_throughput: ::std::option::Option<WarmThroughput>,
 }
 impl Struct for GlobalSecondaryIndex {
@@ -2577,8 +2623,11 @@ impl Struct for GlobalSecondaryIndexInfo {
 }
 #[derive(Clone, Default)]
 pub struct GlobalSecondaryIndexUpdate {
+    #[cfg_attr(feature = "members", deprecated)]
     pub update: ::std::option::Option<UpdateGlobalSecondaryIndexAction>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub create: ::std::option::Option<CreateGlobalSecondaryIndexAction>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub delete: ::std::option::Option<DeleteGlobalSecondaryIndexAction>,
 }
 impl Struct for GlobalSecondaryIndexUpdate {
@@ -2916,8 +2965,11 @@ impl Struct for ImportTableOutput {
 }
 #[derive(Clone, Default)]
 pub struct IncrementalExportSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub export_from_time: ::std::option::Option<::base::Timestamp>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub export_to_time: ::std::option::Option<::base::Timestamp>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub export_view_type: ::std::option::Option<::std::string::String>,
 }
 impl Struct for IncrementalExportSpecification {
@@ -2943,6 +2995,7 @@ impl Struct for IncrementalExportSpecification {
 }
 #[derive(Clone, Default)]
 pub struct InputFormatOptions {
+    #[cfg_attr(feature = "members", deprecated)]
     pub csv: ::std::option::Option<CsvOptions>,
 }
 impl Struct for InputFormatOptions {
@@ -3093,7 +3146,9 @@ impl Struct for ItemResponse {
 }
 #[derive(Clone, Default)]
 pub struct KeySchemaElement {
+    #[cfg_attr(feature = "members", deprecated)]
     pub attribute_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub key_type: ::std::string::String,
 }
 impl Struct for KeySchemaElement {
@@ -3117,10 +3172,15 @@ impl Struct for KeySchemaElement {
 }
 #[derive(Clone, Default)]
 pub struct KeysAndAttributes {
+    #[cfg_attr(feature = "members", deprecated)]
     pub keys: ::std::vec::Vec<::item::Item>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub attributes_to_get: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub consistent_read: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub projection_expression: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_names: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
@@ -3483,8 +3543,11 @@ impl Struct for ListTagsOfResourceOutput {
 }
 #[derive(Clone, Default)]
 pub struct LocalSecondaryIndex {
+    #[cfg_attr(feature = "members", deprecated)]
     pub index_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub key_schema: ::std::vec::Vec<KeySchemaElement>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub projection: Projection,
 }
 impl Struct for LocalSecondaryIndex {
@@ -3573,7 +3636,9 @@ impl Struct for LocalSecondaryIndexInfo {
 }
 #[derive(Clone, Default)]
 pub struct OnDemandThroughput {
+    #[cfg_attr(feature = "members", deprecated)]
     pub max_read_request_units: ::std::option::Option<i64>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub max_write_request_units: ::std::option::Option<i64>,
 }
 impl Struct for OnDemandThroughput {
@@ -3618,8 +3683,11 @@ impl Struct for OnDemandThroughputOverride {
 }
 #[derive(Clone, Default)]
 pub struct ParameterizedStatement {
+    #[cfg_attr(feature = "members", deprecated)]
     pub statement: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub parameters: ::std::option::Option<::std::vec::Vec<::item::Attribute>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
 }
 impl Struct for ParameterizedStatement {
@@ -3675,7 +3743,9 @@ impl Struct for PointInTimeRecoveryDescription {
 }
 #[derive(Clone, Default)]
 pub struct PointInTimeRecoverySpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub point_in_time_recovery_enabled: bool,
+    #[cfg_attr(feature = "members", deprecated)]
     pub recovery_period_in_days: ::std::option::Option<i32>,
 }
 impl Struct for PointInTimeRecoverySpecification {
@@ -3741,7 +3811,9 @@ impl Struct for PolicyNotFoundException {
 }
 #[derive(Clone, Default)]
 pub struct Projection {
+    #[cfg_attr(feature = "members", deprecated)]
     pub projection_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub non_key_attributes: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
 }
 impl Struct for Projection {
@@ -3765,7 +3837,9 @@ impl Struct for Projection {
 }
 #[derive(Clone, Default)]
 pub struct ProvisionedThroughput {
+    #[cfg_attr(feature = "members", deprecated)]
     pub read_capacity_units: i64,
+    #[cfg_attr(feature = "members", deprecated)]
     pub write_capacity_units: i64,
 }
 impl Struct for ProvisionedThroughput {
@@ -3867,13 +3941,19 @@ impl Struct for ProvisionedThroughputOverride {
 }
 #[derive(Clone, Default)]
 pub struct Put {
+    #[cfg_attr(feature = "members", deprecated)]
     pub item: ::item::Item,
+    #[cfg_attr(feature = "members", deprecated)]
     pub table_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub condition_expression: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_names: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Put {
@@ -3987,6 +4067,7 @@ impl Struct for PutItemOutput {
 }
 #[derive(Clone, Default)]
 pub struct PutRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub item: ::item::Item,
 }
 impl Struct for PutRequest {
@@ -4570,8 +4651,11 @@ impl Struct for RestoreTableToPointInTimeOutput {
 }
 #[derive(Clone, Default)]
 pub struct S3BucketSource {
+    #[cfg_attr(feature = "members", deprecated)]
     pub s3_bucket_owner: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub s3_bucket: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub s3_key_prefix: ::std::option::Option<::std::string::String>,
 }
 impl Struct for S3BucketSource {
@@ -4627,8 +4711,11 @@ impl Struct for SSEDescription {
 }
 #[derive(Clone, Default)]
 pub struct SSESpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub enabled: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub sse_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub kms_master_key_id: ::std::option::Option<::std::string::String>,
 }
 impl Struct for SSESpecification {
@@ -4864,7 +4951,9 @@ impl Struct for SourceTableFeatureDetails {
 }
 #[derive(Clone, Default)]
 pub struct StreamSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub stream_enabled: bool,
+    #[cfg_attr(feature = "members", deprecated)]
     pub stream_view_type: ::std::option::Option<::std::string::String>,
 }
 impl Struct for StreamSpecification {
@@ -4933,14 +5022,23 @@ impl Struct for TableClassSummary {
 }
 #[derive(Clone, Default)]
 pub struct TableCreationParameters {
+    #[cfg_attr(feature = "members", deprecated)]
     pub table_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub attribute_definitions: ::std::vec::Vec<AttributeDefinition>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub key_schema: ::std::vec::Vec<KeySchemaElement>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub billing_mode: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub provisioned_throughput: ::std::option::Option<ProvisionedThroughput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub sse_specification: ::std::option::Option<SSESpecification>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub global_secondary_indexes: ::std::option::Option<::std::vec::Vec<GlobalSecondaryIndex>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub vector_indexes: ::std::option::Option<::std::vec::Vec<VectorIndex>>,
 }
 impl Struct for TableCreationParameters {
@@ -5158,7 +5256,9 @@ impl Struct for TableWarmThroughputDescription {
 }
 #[derive(Clone, Default)]
 pub struct Tag {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::string::String,
 }
 impl Struct for Tag {
@@ -5278,7 +5378,9 @@ impl Struct for TimeToLiveDescription {
 }
 #[derive(Clone, Default)]
 pub struct TimeToLiveSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub enabled: bool,
+    #[cfg_attr(feature = "members", deprecated)]
     pub attribute_name: ::std::string::String,
 }
 impl Struct for TimeToLiveSpecification {
@@ -5302,6 +5404,7 @@ impl Struct for TimeToLiveSpecification {
 }
 #[derive(Clone, Default)]
 pub struct TransactGetItem {
+    #[cfg_attr(feature = "members", deprecated)]
     pub get: Get,
 }
 impl Struct for TransactGetItem {
@@ -5371,9 +5474,13 @@ impl Struct for TransactGetItemsOutput {
 }
 #[derive(Clone, Default)]
 pub struct TransactWriteItem {
+    #[cfg_attr(feature = "members", deprecated)]
     pub condition_check: ::std::option::Option<ConditionCheck>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub put: ::std::option::Option<Put>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub delete: ::std::option::Option<Delete>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub update: ::std::option::Option<Update>,
 }
 impl Struct for TransactWriteItem {
@@ -5547,14 +5654,21 @@ impl Struct for UntagResourceInput {
 }
 #[derive(Clone, Default)]
 pub struct Update {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::item::Item,
+    #[cfg_attr(feature = "members", deprecated)]
     pub update_expression: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub table_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub condition_expression: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_names: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expression_attribute_values: ::std::option::Option<::item::Item>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub return_values_on_condition_check_failure: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Update {
@@ -5693,9 +5807,13 @@ impl Struct for UpdateContributorInsightsOutput {
 }
 #[derive(Clone, Default)]
 pub struct UpdateGlobalSecondaryIndexAction {
+    #[cfg_attr(feature = "members", deprecated)]
     pub index_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub provisioned_throughput: ::std::option::Option<ProvisionedThroughput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub on_demand_throughput: ::std::option::Option<OnDemandThroughput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub warm_throughput: ::std::option::Option<WarmThroughput>,
 }
 impl Struct for UpdateGlobalSecondaryIndexAction {
@@ -6179,7 +6297,9 @@ impl Struct for VectorIndexUpdate {
 }
 #[derive(Clone, Default)]
 pub struct WarmThroughput {
+    #[cfg_attr(feature = "members", deprecated)]
     pub read_units_per_second: ::std::option::Option<i64>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub write_units_per_second: ::std::option::Option<i64>,
 }
 impl Struct for WarmThroughput {
@@ -6203,7 +6323,9 @@ impl Struct for WarmThroughput {
 }
 #[derive(Clone, Default)]
 pub struct WriteRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub put_request: ::std::option::Option<PutRequest>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub delete_request: ::std::option::Option<DeleteRequest>,
 }
 impl Struct for WriteRequest {

@@ -431,7 +431,9 @@ impl Struct for Shard {
 }
 #[derive(Clone, Default)]
 pub struct ShardFilter {
+    #[cfg_attr(feature = "members", deprecated)]
     pub r#type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub shard_id: ::std::option::Option<::std::string::String>,
 }
 impl Struct for ShardFilter {

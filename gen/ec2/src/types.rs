@@ -5,9 +5,13 @@ use crate::tables as t;
 use ::smithy::{Field, Struct};
 #[derive(Clone, Default)]
 pub struct BlockDeviceMapping {
+    #[cfg_attr(feature = "members", deprecated)]
     pub ebs: ::std::option::Option<EbsBlockDevice>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub no_device: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub device_name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub virtual_name: ::std::option::Option<::std::string::String>,
 }
 impl Struct for BlockDeviceMapping {
@@ -56,7 +60,9 @@ impl Struct for BlockPublicAccessStates {
 }
 #[derive(Clone, Default)]
 pub struct CapacityReservationSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub capacity_reservation_preference: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub capacity_reservation_target: ::std::option::Option<CapacityReservationTarget>,
 }
 impl Struct for CapacityReservationSpecification {
@@ -104,7 +110,9 @@ impl Struct for CapacityReservationSpecificationResponse {
 }
 #[derive(Clone, Default)]
 pub struct CapacityReservationTarget {
+    #[cfg_attr(feature = "members", deprecated)]
     pub capacity_reservation_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub capacity_reservation_resource_group_arn: ::std::option::Option<::std::string::String>,
 }
 impl Struct for CapacityReservationTarget {
@@ -152,8 +160,11 @@ impl Struct for CapacityReservationTargetResponse {
 }
 #[derive(Clone, Default)]
 pub struct ConnectionTrackingSpecificationRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub tcp_established_timeout: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub udp_stream_timeout: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub udp_timeout: ::std::option::Option<i32>,
 }
 impl Struct for ConnectionTrackingSpecificationRequest {
@@ -236,9 +247,13 @@ impl Struct for CpuOptions {
 }
 #[derive(Clone, Default)]
 pub struct CpuOptionsRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub core_count: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub threads_per_core: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub amd_sev_snp: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub nested_virtualization: ::std::option::Option<::std::string::String>,
 }
 impl Struct for CpuOptionsRequest {
@@ -344,6 +359,7 @@ impl Struct for CreateVpcOutput {
 }
 #[derive(Clone, Default)]
 pub struct CreditSpecificationRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub cpu_credits: ::std::string::String,
 }
 impl Struct for CreditSpecificationRequest {
@@ -482,18 +498,31 @@ impl Struct for DescribeVpcsOutput {
 }
 #[derive(Clone, Default)]
 pub struct EbsBlockDevice {
+    #[cfg_attr(feature = "members", deprecated)]
     pub delete_on_termination: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub iops: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub snapshot_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub volume_size: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub volume_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub kms_key_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub throughput: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub outpost_arn: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub availability_zone: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub encrypted: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub volume_initialization_rate: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub availability_zone_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ebs_card_index: ::std::option::Option<i32>,
 }
 impl Struct for EbsBlockDevice {
@@ -611,6 +640,7 @@ impl Struct for ElasticGpuAssociation {
 }
 #[derive(Clone, Default)]
 pub struct ElasticGpuSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub r#type: ::std::string::String,
 }
 impl Struct for ElasticGpuSpecification {
@@ -632,7 +662,9 @@ impl Struct for ElasticGpuSpecification {
 }
 #[derive(Clone, Default)]
 pub struct ElasticInferenceAccelerator {
+    #[cfg_attr(feature = "members", deprecated)]
     pub r#type: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub count: ::std::option::Option<i32>,
 }
 impl Struct for ElasticInferenceAccelerator {
@@ -687,7 +719,9 @@ impl Struct for ElasticInferenceAcceleratorAssociation {
 }
 #[derive(Clone, Default)]
 pub struct EnaSrdSpecificationRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub ena_srd_enabled: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ena_srd_udp_specification: ::std::option::Option<EnaSrdUdpSpecificationRequest>,
 }
 impl Struct for EnaSrdSpecificationRequest {
@@ -711,6 +745,7 @@ impl Struct for EnaSrdSpecificationRequest {
 }
 #[derive(Clone, Default)]
 pub struct EnaSrdUdpSpecificationRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub ena_srd_udp_enabled: ::std::option::Option<bool>,
 }
 impl Struct for EnaSrdUdpSpecificationRequest {
@@ -753,6 +788,7 @@ impl Struct for EnclaveOptions {
 }
 #[derive(Clone, Default)]
 pub struct EnclaveOptionsRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub enabled: ::std::option::Option<bool>,
 }
 impl Struct for EnclaveOptionsRequest {
@@ -774,7 +810,9 @@ impl Struct for EnclaveOptionsRequest {
 }
 #[derive(Clone, Default)]
 pub struct Filter {
+    #[cfg_attr(feature = "members", deprecated)]
     pub name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub values: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
 }
 impl Struct for Filter {
@@ -843,6 +881,7 @@ impl Struct for HibernationOptions {
 }
 #[derive(Clone, Default)]
 pub struct HibernationOptionsRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub configured: ::std::option::Option<bool>,
 }
 impl Struct for HibernationOptionsRequest {
@@ -888,7 +927,9 @@ impl Struct for IamInstanceProfile {
 }
 #[derive(Clone, Default)]
 pub struct IamInstanceProfileSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub arn: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub name: ::std::option::Option<::std::string::String>,
 }
 impl Struct for IamInstanceProfileSpecification {
@@ -1205,7 +1246,9 @@ impl Struct for InstanceIpv4Prefix {
 }
 #[derive(Clone, Default)]
 pub struct InstanceIpv6Address {
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv6_address: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub is_primary_ipv6: ::std::option::Option<bool>,
 }
 impl Struct for InstanceIpv6Address {
@@ -1274,6 +1317,7 @@ impl Struct for InstanceMaintenanceOptions {
 }
 #[derive(Clone, Default)]
 pub struct InstanceMaintenanceOptionsRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub auto_recovery: ::std::option::Option<::std::string::String>,
 }
 impl Struct for InstanceMaintenanceOptionsRequest {
@@ -1295,7 +1339,9 @@ impl Struct for InstanceMaintenanceOptionsRequest {
 }
 #[derive(Clone, Default)]
 pub struct InstanceMarketOptionsRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub market_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub spot_options: ::std::option::Option<SpotMarketOptions>,
 }
 impl Struct for InstanceMarketOptionsRequest {
@@ -1319,10 +1365,15 @@ impl Struct for InstanceMarketOptionsRequest {
 }
 #[derive(Clone, Default)]
 pub struct InstanceMetadataOptionsRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub http_tokens: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub http_put_response_hop_limit: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub http_endpoint: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub http_protocol_ipv6: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub instance_metadata_tags: ::std::option::Option<::std::string::String>,
 }
 impl Struct for InstanceMetadataOptionsRequest {
@@ -1542,29 +1593,52 @@ impl Struct for InstanceNetworkInterfaceAttachment {
 }
 #[derive(Clone, Default)]
 pub struct InstanceNetworkInterfaceSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub associate_public_ip_address: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub delete_on_termination: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub description: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub device_index: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub groups: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv6_address_count: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv6_addresses: ::std::option::Option<::std::vec::Vec<InstanceIpv6Address>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub network_interface_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub private_ip_address: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub private_ip_addresses: ::std::option::Option<::std::vec::Vec<PrivateIpAddressSpecification>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub secondary_private_ip_address_count: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub subnet_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub associate_carrier_ip_address: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub interface_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub network_card_index: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv4_prefixes: ::std::option::Option<::std::vec::Vec<Ipv4PrefixSpecificationRequest>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv4_prefix_count: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv6_prefixes: ::std::option::Option<::std::vec::Vec<Ipv6PrefixSpecificationRequest>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv6_prefix_count: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub primary_ipv6: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ena_srd_specification: ::std::option::Option<EnaSrdSpecificationRequest>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub connection_tracking_specification:
         ::std::option::Option<ConnectionTrackingSpecificationRequest>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ena_queue_count: ::std::option::Option<i32>,
 }
 impl Struct for InstanceNetworkInterfaceSpecification {
@@ -1651,6 +1725,7 @@ impl Struct for InstanceNetworkPerformanceOptions {
 }
 #[derive(Clone, Default)]
 pub struct InstanceNetworkPerformanceOptionsRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub bandwidth_weighting: ::std::option::Option<::std::string::String>,
 }
 impl Struct for InstanceNetworkPerformanceOptionsRequest {
@@ -1808,6 +1883,7 @@ impl Struct for InstanceSecondaryInterfacePrivateIpAddress {
 }
 #[derive(Clone, Default)]
 pub struct InstanceSecondaryInterfacePrivateIpAddressRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub private_ip_address: ::std::string::String,
 }
 impl Struct for InstanceSecondaryInterfacePrivateIpAddressRequest {
@@ -1829,13 +1905,20 @@ impl Struct for InstanceSecondaryInterfacePrivateIpAddressRequest {
 }
 #[derive(Clone, Default)]
 pub struct InstanceSecondaryInterfaceSpecificationRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub delete_on_termination: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub device_index: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub private_ip_addresses:
         ::std::option::Option<::std::vec::Vec<InstanceSecondaryInterfacePrivateIpAddressRequest>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub private_ip_address_count: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub secondary_subnet_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub interface_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub network_card_index: ::std::option::Option<i32>,
 }
 impl Struct for InstanceSecondaryInterfaceSpecificationRequest {
@@ -1893,6 +1976,7 @@ impl Struct for InstanceState {
 }
 #[derive(Clone, Default)]
 pub struct Ipv4PrefixSpecificationRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv4_prefix: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Ipv4PrefixSpecificationRequest {
@@ -1914,6 +1998,7 @@ impl Struct for Ipv4PrefixSpecificationRequest {
 }
 #[derive(Clone, Default)]
 pub struct Ipv6PrefixSpecificationRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv6_prefix: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Ipv6PrefixSpecificationRequest {
@@ -1935,8 +2020,11 @@ impl Struct for Ipv6PrefixSpecificationRequest {
 }
 #[derive(Clone, Default)]
 pub struct LaunchTemplateSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub launch_template_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub launch_template_name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub version: ::std::option::Option<::std::string::String>,
 }
 impl Struct for LaunchTemplateSpecification {
@@ -1983,6 +2071,7 @@ impl Struct for LicenseConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct LicenseConfigurationRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub license_configuration_arn: ::std::option::Option<::std::string::String>,
 }
 impl Struct for LicenseConfigurationRequest {
@@ -2028,6 +2117,7 @@ impl Struct for Monitoring {
 }
 #[derive(Clone, Default)]
 pub struct OperatorRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub principal: ::std::option::Option<::std::string::String>,
 }
 impl Struct for OperatorRequest {
@@ -2076,15 +2166,25 @@ impl Struct for OperatorResponse {
 }
 #[derive(Clone, Default)]
 pub struct Placement {
+    #[cfg_attr(feature = "members", deprecated)]
     pub availability_zone_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub affinity: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub group_name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub partition_number: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub host_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub tenancy: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub spread_domain: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub host_resource_group_arn: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub group_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub availability_zone: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Placement {
@@ -2124,8 +2224,11 @@ impl Struct for Placement {
 }
 #[derive(Clone, Default)]
 pub struct PrivateDnsNameOptionsRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub hostname_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub enable_resource_name_dns_a_record: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub enable_resource_name_dns_aaaa_record: ::std::option::Option<bool>,
 }
 impl Struct for PrivateDnsNameOptionsRequest {
@@ -2178,7 +2281,9 @@ impl Struct for PrivateDnsNameOptionsResponse {
 }
 #[derive(Clone, Default)]
 pub struct PrivateIpAddressSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub primary: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub private_ip_address: ::std::option::Option<::std::string::String>,
 }
 impl Struct for PrivateIpAddressSpecification {
@@ -2259,7 +2364,9 @@ impl Struct for Reservation {
 }
 #[derive(Clone, Default)]
 pub struct RunInstancesMonitoringEnabled {
+    #[cfg_attr(feature = "members", deprecated)]
     pub metric_category_ids: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub enabled: bool,
 }
 impl Struct for RunInstancesMonitoringEnabled {
@@ -2437,10 +2544,15 @@ impl Struct for RunInstancesInput {
 }
 #[derive(Clone, Default)]
 pub struct SpotMarketOptions {
+    #[cfg_attr(feature = "members", deprecated)]
     pub max_price: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub spot_instance_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub block_duration_minutes: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub valid_until: ::std::option::Option<::base::Timestamp>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub instance_interruption_behavior: ::std::option::Option<::std::string::String>,
 }
 impl Struct for SpotMarketOptions {
@@ -2494,7 +2606,9 @@ impl Struct for StateReason {
 }
 #[derive(Clone, Default)]
 pub struct Tag {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Tag {
@@ -2518,7 +2632,9 @@ impl Struct for Tag {
 }
 #[derive(Clone, Default)]
 pub struct TagSpecification {
+    #[cfg_attr(feature = "members", deprecated)]
     pub resource_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
 }
 impl Struct for TagSpecification {
@@ -2687,16 +2803,27 @@ impl Struct for VpcEncryptionControl {
 }
 #[derive(Clone, Default)]
 pub struct VpcEncryptionControlConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub mode: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub internet_gateway_exclusion: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub egress_only_internet_gateway_exclusion: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub nat_gateway_exclusion: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub virtual_private_gateway_exclusion: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub vpc_peering_exclusion: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub lambda_exclusion: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub vpc_lattice_exclusion: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub elastic_file_system_exclusion: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub global_accelerator_exclusion: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub api_gateway_v2_exclusion: ::std::option::Option<::std::string::String>,
 }
 impl Struct for VpcEncryptionControlConfiguration {

@@ -332,8 +332,11 @@ impl Struct for ConcurrentModificationException {
 }
 #[derive(Clone, Default)]
 pub struct ContextEntry {
+    #[cfg_attr(feature = "members", deprecated)]
     pub context_key_name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub context_key_values: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub context_key_type: ::std::option::Option<::std::string::String>,
 }
 impl Struct for ContextEntry {
@@ -7125,7 +7128,9 @@ impl Struct for Statement {
 }
 #[derive(Clone, Default)]
 pub struct Tag {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::string::String,
 }
 impl Struct for Tag {

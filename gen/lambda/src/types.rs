@@ -5,6 +5,7 @@ use crate::tables as t;
 use ::smithy::{Field, Struct};
 #[derive(Clone, Default)]
 pub struct AcceleratorConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub accelerator_memory_size: i32,
 }
 impl Struct for AcceleratorConfig {
@@ -26,6 +27,7 @@ impl Struct for AcceleratorConfig {
 }
 #[derive(Clone, Default)]
 pub struct CapacityProviderConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub lambda_managed_instances_capacity_provider_config:
         LambdaManagedInstancesCapacityProviderConfig,
 }
@@ -323,6 +325,7 @@ impl Struct for CreateFunctionInput {
 }
 #[derive(Clone, Default)]
 pub struct DeadLetterConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub target_arn: ::std::option::Option<::std::string::String>,
 }
 impl Struct for DeadLetterConfig {
@@ -344,8 +347,11 @@ impl Struct for DeadLetterConfig {
 }
 #[derive(Clone, Default)]
 pub struct DurableConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub kms_key_arn: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub retention_period_in_days: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub execution_timeout: ::std::option::Option<i32>,
 }
 impl Struct for DurableConfig {
@@ -614,6 +620,7 @@ impl Struct for ENINotReadyException {
 }
 #[derive(Clone, Default)]
 pub struct Environment {
+    #[cfg_attr(feature = "members", deprecated)]
     pub variables: ::std::option::Option<
         ::std::collections::BTreeMap<::std::string::String, ::std::string::String>,
     >,
@@ -687,6 +694,7 @@ impl Struct for EnvironmentResponse {
 }
 #[derive(Clone, Default)]
 pub struct EphemeralStorage {
+    #[cfg_attr(feature = "members", deprecated)]
     pub size: i32,
 }
 impl Struct for EphemeralStorage {
@@ -708,8 +716,11 @@ impl Struct for EphemeralStorage {
 }
 #[derive(Clone, Default)]
 pub struct FileSystemConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub arn: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub local_mount_path: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub s3_files_config: ::std::option::Option<S3FilesConfig>,
 }
 impl Struct for FileSystemConfig {
@@ -735,12 +746,19 @@ impl Struct for FileSystemConfig {
 }
 #[derive(Clone, Default)]
 pub struct FunctionCode {
+    #[cfg_attr(feature = "members", deprecated)]
     pub zip_file: ::std::option::Option<::bytes::Bytes>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub s3_bucket: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub s3_key: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub s3_object_version: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub s3_object_storage_mode: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub image_uri: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub source_kms_key_arn: ::std::option::Option<::std::string::String>,
 }
 impl Struct for FunctionCode {
@@ -981,7 +999,9 @@ impl Struct for FunctionConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct FunctionRuntimeConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub runtime_arn: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub runtime_alias: ::std::string::String,
 }
 impl Struct for FunctionRuntimeConfig {
@@ -1088,8 +1108,11 @@ impl Struct for GetFunctionOutput {
 }
 #[derive(Clone, Default)]
 pub struct ImageConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub entry_point: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub command: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub working_directory: ::std::option::Option<::std::string::String>,
 }
 impl Struct for ImageConfig {
@@ -1660,8 +1683,11 @@ impl Struct for KMSNotFoundException {
 }
 #[derive(Clone, Default)]
 pub struct LambdaManagedInstancesCapacityProviderConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub capacity_provider_arn: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub per_execution_environment_max_concurrency: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub execution_environment_memory_gi_b_per_v_cpu: ::std::option::Option<f64>,
 }
 impl Struct for LambdaManagedInstancesCapacityProviderConfig {
@@ -1771,9 +1797,13 @@ impl Struct for ListFunctionsOutput {
 }
 #[derive(Clone, Default)]
 pub struct LoggingConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub log_format: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub application_log_level: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub system_log_level: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub log_group: ::std::option::Option<::std::string::String>,
 }
 impl Struct for LoggingConfig {
@@ -2092,6 +2122,7 @@ impl Struct for RuntimeVersionError {
 }
 #[derive(Clone, Default)]
 pub struct S3FilesConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub direct_s3_read: ::std::option::Option<::std::string::String>,
 }
 impl Struct for S3FilesConfig {
@@ -2257,6 +2288,7 @@ impl Struct for ServiceQuotaExceededException {
 }
 #[derive(Clone, Default)]
 pub struct SnapStart {
+    #[cfg_attr(feature = "members", deprecated)]
     pub apply_on: ::std::option::Option<::std::string::String>,
 }
 impl Struct for SnapStart {
@@ -2446,6 +2478,7 @@ impl Struct for TagsError {
 }
 #[derive(Clone, Default)]
 pub struct TenancyConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub tenant_isolation_mode: ::std::string::String,
 }
 impl Struct for TenancyConfig {
@@ -2497,6 +2530,7 @@ impl Struct for TooManyRequestsException {
 }
 #[derive(Clone, Default)]
 pub struct TracingConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub mode: ::std::option::Option<::std::string::String>,
 }
 impl Struct for TracingConfig {
@@ -2563,8 +2597,11 @@ impl Struct for UnsupportedMediaTypeException {
 }
 #[derive(Clone, Default)]
 pub struct VpcConfig {
+    #[cfg_attr(feature = "members", deprecated)]
     pub subnet_ids: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub security_group_ids: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ipv6_allowed_for_dual_stack: ::std::option::Option<bool>,
 }
 impl Struct for VpcConfig {

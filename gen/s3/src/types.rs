@@ -5,6 +5,7 @@ use crate::tables as t;
 use ::smithy::{Field, Struct};
 #[derive(Clone, Default)]
 pub struct AbortIncompleteMultipartUpload {
+    #[cfg_attr(feature = "members", deprecated)]
     pub days_after_initiation: ::std::option::Option<i32>,
 }
 impl Struct for AbortIncompleteMultipartUpload {
@@ -107,7 +108,9 @@ impl Struct for AccelerateConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct AccessControlPolicy {
+    #[cfg_attr(feature = "members", deprecated)]
     pub grants: ::std::option::Option<::std::vec::Vec<Grant>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub owner: ::std::option::Option<Owner>,
 }
 impl Struct for AccessControlPolicy {
@@ -131,6 +134,7 @@ impl Struct for AccessControlPolicy {
 }
 #[derive(Clone, Default)]
 pub struct AccessControlTranslation {
+    #[cfg_attr(feature = "members", deprecated)]
     pub owner: ::std::string::String,
 }
 impl Struct for AccessControlTranslation {
@@ -281,6 +285,7 @@ impl Struct for AnalyticsS3BucketDestination {
 }
 #[derive(Clone, Default)]
 pub struct BlockedEncryptionTypes {
+    #[cfg_attr(feature = "members", deprecated)]
     pub encryption_type: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
 }
 impl Struct for BlockedEncryptionTypes {
@@ -386,6 +391,7 @@ impl Struct for BucketInfo {
 }
 #[derive(Clone, Default)]
 pub struct BucketLifecycleConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub rules: ::std::vec::Vec<LifecycleRule>,
 }
 impl Struct for BucketLifecycleConfiguration {
@@ -407,6 +413,7 @@ impl Struct for BucketLifecycleConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct BucketLoggingStatus {
+    #[cfg_attr(feature = "members", deprecated)]
     pub logging_enabled: ::std::option::Option<LoggingEnabled>,
 }
 impl Struct for BucketLoggingStatus {
@@ -485,12 +492,19 @@ impl Struct for CORSRule {
 }
 #[derive(Clone, Default)]
 pub struct CSVInput {
+    #[cfg_attr(feature = "members", deprecated)]
     pub file_header_info: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub comments: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub quote_escape_character: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub record_delimiter: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub field_delimiter: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub quote_character: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub allow_quoted_record_delimiter: ::std::option::Option<bool>,
 }
 impl Struct for CSVInput {
@@ -524,10 +538,15 @@ impl Struct for CSVInput {
 }
 #[derive(Clone, Default)]
 pub struct CSVOutput {
+    #[cfg_attr(feature = "members", deprecated)]
     pub quote_fields: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub quote_escape_character: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub record_delimiter: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub field_delimiter: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub quote_character: ::std::option::Option<::std::string::String>,
 }
 impl Struct for CSVOutput {
@@ -797,6 +816,7 @@ impl Struct for CompleteMultipartUploadInput {
 }
 #[derive(Clone, Default)]
 pub struct CompletedMultipartUpload {
+    #[cfg_attr(feature = "members", deprecated)]
     pub parts: ::std::option::Option<::std::vec::Vec<CompletedPart>>,
 }
 impl Struct for CompletedMultipartUpload {
@@ -818,17 +838,29 @@ impl Struct for CompletedMultipartUpload {
 }
 #[derive(Clone, Default)]
 pub struct CompletedPart {
+    #[cfg_attr(feature = "members", deprecated)]
     pub e_tag: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_crc32: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_crc32c: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_crc64nvme: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_sha1: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_sha256: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_sha512: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_md5: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_xxhash64: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_xxhash3: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub checksum_xxhash128: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub part_number: ::std::option::Option<i32>,
 }
 impl Struct for CompletedPart {
@@ -872,7 +904,9 @@ impl Struct for CompletedPart {
 }
 #[derive(Clone, Default)]
 pub struct Condition {
+    #[cfg_attr(feature = "members", deprecated)]
     pub http_error_code_returned_equals: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub key_prefix_equals: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Condition {
@@ -1234,9 +1268,13 @@ impl Struct for CopyPartResult {
 }
 #[derive(Clone, Default)]
 pub struct CreateBucketConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub location_constraint: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub location: ::std::option::Option<LocationInfo>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub bucket: ::std::option::Option<BucketInfo>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
 }
 impl Struct for CreateBucketConfiguration {
@@ -1524,9 +1562,13 @@ impl Struct for CreateMultipartUploadInput {
 }
 #[derive(Clone, Default)]
 pub struct DefaultRetention {
+    #[cfg_attr(feature = "members", deprecated)]
     pub mode: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub days: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub years: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub default_event_hold: ::std::option::Option<EventHoldDuration>,
 }
 impl Struct for DefaultRetention {
@@ -1554,7 +1596,9 @@ impl Struct for DefaultRetention {
 }
 #[derive(Clone, Default)]
 pub struct Delete {
+    #[cfg_attr(feature = "members", deprecated)]
     pub objects: ::std::vec::Vec<ObjectIdentifier>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub quiet: ::std::option::Option<bool>,
 }
 impl Struct for Delete {
@@ -1935,6 +1979,7 @@ impl Struct for DeleteMarkerEntry {
 }
 #[derive(Clone, Default)]
 pub struct DeleteMarkerReplication {
+    #[cfg_attr(feature = "members", deprecated)]
     pub status: ::std::option::Option<::std::string::String>,
 }
 impl Struct for DeleteMarkerReplication {
@@ -2202,12 +2247,19 @@ impl Struct for DeletedObject {
 }
 #[derive(Clone, Default)]
 pub struct Destination {
+    #[cfg_attr(feature = "members", deprecated)]
     pub bucket: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub account: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub storage_class: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub access_control_translation: ::std::option::Option<AccessControlTranslation>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub encryption_configuration: ::std::option::Option<EncryptionConfiguration>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub replication_time: ::std::option::Option<ReplicationTime>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub metrics: ::std::option::Option<Metrics>,
 }
 impl Struct for Destination {
@@ -2268,6 +2320,7 @@ impl Struct for Encryption {
 }
 #[derive(Clone, Default)]
 pub struct EncryptionConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub replica_kms_key_id: ::std::option::Option<::std::string::String>,
 }
 impl Struct for EncryptionConfiguration {
@@ -2349,6 +2402,7 @@ impl Struct for Error {
 }
 #[derive(Clone, Default)]
 pub struct ErrorDocument {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::string::String,
 }
 impl Struct for ErrorDocument {
@@ -2430,7 +2484,9 @@ impl Struct for ExistingObjectReplication {
 }
 #[derive(Clone, Default)]
 pub struct FilterRule {
+    #[cfg_attr(feature = "members", deprecated)]
     pub name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::option::Option<::std::string::String>,
 }
 impl Struct for FilterRule {
@@ -4056,6 +4112,7 @@ impl Struct for GetPublicAccessBlockInput {
 }
 #[derive(Clone, Default)]
 pub struct GlacierJobParameters {
+    #[cfg_attr(feature = "members", deprecated)]
     pub tier: ::std::string::String,
 }
 impl Struct for GlacierJobParameters {
@@ -4077,7 +4134,9 @@ impl Struct for GlacierJobParameters {
 }
 #[derive(Clone, Default)]
 pub struct Grant {
+    #[cfg_attr(feature = "members", deprecated)]
     pub grantee: ::std::option::Option<Grantee>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub permission: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Grant {
@@ -4101,10 +4160,15 @@ impl Struct for Grant {
 }
 #[derive(Clone, Default)]
 pub struct Grantee {
+    #[cfg_attr(feature = "members", deprecated)]
     pub display_name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub email_address: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub r#type: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub uri: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Grantee {
@@ -4430,6 +4494,7 @@ impl Struct for HeadObjectInput {
 }
 #[derive(Clone, Default)]
 pub struct IndexDocument {
+    #[cfg_attr(feature = "members", deprecated)]
     pub suffix: ::std::string::String,
 }
 impl Struct for IndexDocument {
@@ -4475,9 +4540,13 @@ impl Struct for Initiator {
 }
 #[derive(Clone, Default)]
 pub struct InputSerialization {
+    #[cfg_attr(feature = "members", deprecated)]
     pub csv: ::std::option::Option<CSVInput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub compression_type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub json: ::std::option::Option<JSONInput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub parquet: ::std::option::Option<ParquetInput>,
 }
 impl Struct for InputSerialization {
@@ -4799,6 +4868,7 @@ impl Struct for InventorySchedule {
 }
 #[derive(Clone, Default)]
 pub struct JSONInput {
+    #[cfg_attr(feature = "members", deprecated)]
     pub r#type: ::std::option::Option<::std::string::String>,
 }
 impl Struct for JSONInput {
@@ -4820,6 +4890,7 @@ impl Struct for JSONInput {
 }
 #[derive(Clone, Default)]
 pub struct JSONOutput {
+    #[cfg_attr(feature = "members", deprecated)]
     pub record_delimiter: ::std::option::Option<::std::string::String>,
 }
 impl Struct for JSONOutput {
@@ -4841,9 +4912,13 @@ impl Struct for JSONOutput {
 }
 #[derive(Clone, Default)]
 pub struct LambdaFunctionConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub lambda_function_arn: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub events: ::std::vec::Vec<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub filter: ::std::option::Option<NotificationConfigurationFilter>,
 }
 impl Struct for LambdaFunctionConfiguration {
@@ -4871,8 +4946,11 @@ impl Struct for LambdaFunctionConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct LifecycleExpiration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub date: ::std::option::Option<::base::Timestamp>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub days: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub expired_object_delete_marker: ::std::option::Option<bool>,
 }
 impl Struct for LifecycleExpiration {
@@ -4898,15 +4976,24 @@ impl Struct for LifecycleExpiration {
 }
 #[derive(Clone, Default)]
 pub struct LifecycleRule {
+    #[cfg_attr(feature = "members", deprecated)]
     pub expiration: ::std::option::Option<LifecycleExpiration>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub prefix: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub filter: ::std::option::Option<LifecycleRuleFilter>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub status: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub transitions: ::std::option::Option<::std::vec::Vec<Transition>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub noncurrent_version_transitions:
         ::std::option::Option<::std::vec::Vec<NoncurrentVersionTransition>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub noncurrent_version_expiration: ::std::option::Option<NoncurrentVersionExpiration>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub abort_incomplete_multipart_upload: ::std::option::Option<AbortIncompleteMultipartUpload>,
 }
 impl Struct for LifecycleRule {
@@ -4944,9 +5031,13 @@ impl Struct for LifecycleRule {
 }
 #[derive(Clone, Default)]
 pub struct LifecycleRuleAndOperator {
+    #[cfg_attr(feature = "members", deprecated)]
     pub prefix: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub object_size_greater_than: ::std::option::Option<i64>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub object_size_less_than: ::std::option::Option<i64>,
 }
 impl Struct for LifecycleRuleAndOperator {
@@ -4974,10 +5065,15 @@ impl Struct for LifecycleRuleAndOperator {
 }
 #[derive(Clone, Default)]
 pub struct LifecycleRuleFilter {
+    #[cfg_attr(feature = "members", deprecated)]
     pub prefix: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub tag: ::std::option::Option<Tag>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub object_size_greater_than: ::std::option::Option<i64>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub object_size_less_than: ::std::option::Option<i64>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub and: ::std::option::Option<LifecycleRuleAndOperator>,
 }
 impl Struct for LifecycleRuleFilter {
@@ -5853,9 +5949,13 @@ impl Struct for LocationInfo {
 }
 #[derive(Clone, Default)]
 pub struct LoggingEnabled {
+    #[cfg_attr(feature = "members", deprecated)]
     pub target_bucket: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub target_grants: ::std::option::Option<::std::vec::Vec<TargetGrant>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub target_prefix: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub target_object_key_format: ::std::option::Option<TargetObjectKeyFormat>,
 }
 impl Struct for LoggingEnabled {
@@ -5907,7 +6007,9 @@ impl Struct for MetadataEntry {
 }
 #[derive(Clone, Default)]
 pub struct Metrics {
+    #[cfg_attr(feature = "members", deprecated)]
     pub status: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub event_threshold: ::std::option::Option<ReplicationTimeValue>,
 }
 impl Struct for Metrics {
@@ -6102,7 +6204,9 @@ impl Struct for NoSuchUpload {
 }
 #[derive(Clone, Default)]
 pub struct NoncurrentVersionExpiration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub noncurrent_days: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub newer_noncurrent_versions: ::std::option::Option<i32>,
 }
 impl Struct for NoncurrentVersionExpiration {
@@ -6126,8 +6230,11 @@ impl Struct for NoncurrentVersionExpiration {
 }
 #[derive(Clone, Default)]
 pub struct NoncurrentVersionTransition {
+    #[cfg_attr(feature = "members", deprecated)]
     pub noncurrent_days: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub storage_class: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub newer_noncurrent_versions: ::std::option::Option<i32>,
 }
 impl Struct for NoncurrentVersionTransition {
@@ -6153,10 +6260,14 @@ impl Struct for NoncurrentVersionTransition {
 }
 #[derive(Clone, Default)]
 pub struct NotificationConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub topic_configurations: ::std::option::Option<::std::vec::Vec<TopicConfiguration>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub queue_configurations: ::std::option::Option<::std::vec::Vec<QueueConfiguration>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub lambda_function_configurations:
         ::std::option::Option<::std::vec::Vec<LambdaFunctionConfiguration>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub event_bridge_configuration: ::std::option::Option<EventBridgeConfiguration>,
 }
 impl Struct for NotificationConfiguration {
@@ -6184,6 +6295,7 @@ impl Struct for NotificationConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct NotificationConfigurationFilter {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::option::Option<S3KeyFilter>,
 }
 impl Struct for NotificationConfigurationFilter {
@@ -6265,10 +6377,15 @@ impl Struct for ObjectAlreadyInActiveTierError {
 }
 #[derive(Clone, Default)]
 pub struct ObjectIdentifier {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub version_id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub e_tag: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub last_modified_time: ::std::option::Option<::base::Timestamp>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub size: ::std::option::Option<i64>,
 }
 impl Struct for ObjectIdentifier {
@@ -6298,7 +6415,9 @@ impl Struct for ObjectIdentifier {
 }
 #[derive(Clone, Default)]
 pub struct ObjectLockConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub object_lock_enabled: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub rule: ::std::option::Option<ObjectLockRule>,
 }
 impl Struct for ObjectLockConfiguration {
@@ -6322,6 +6441,7 @@ impl Struct for ObjectLockConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct ObjectLockLegalHold {
+    #[cfg_attr(feature = "members", deprecated)]
     pub status: ::std::option::Option<::std::string::String>,
 }
 impl Struct for ObjectLockLegalHold {
@@ -6343,9 +6463,13 @@ impl Struct for ObjectLockLegalHold {
 }
 #[derive(Clone, Default)]
 pub struct ObjectLockRetention {
+    #[cfg_attr(feature = "members", deprecated)]
     pub mode: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub retain_until_date: ::std::option::Option<::base::Timestamp>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub event_hold: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub event_hold_duration: ::std::option::Option<EventHoldDuration>,
 }
 impl Struct for ObjectLockRetention {
@@ -6373,6 +6497,7 @@ impl Struct for ObjectLockRetention {
 }
 #[derive(Clone, Default)]
 pub struct ObjectLockRule {
+    #[cfg_attr(feature = "members", deprecated)]
     pub default_retention: ::std::option::Option<DefaultRetention>,
 }
 impl Struct for ObjectLockRule {
@@ -6535,7 +6660,9 @@ impl Struct for OutputLocation {
 }
 #[derive(Clone, Default)]
 pub struct OutputSerialization {
+    #[cfg_attr(feature = "members", deprecated)]
     pub csv: ::std::option::Option<CSVOutput>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub json: ::std::option::Option<JSONOutput>,
 }
 impl Struct for OutputSerialization {
@@ -6559,7 +6686,9 @@ impl Struct for OutputSerialization {
 }
 #[derive(Clone, Default)]
 pub struct Owner {
+    #[cfg_attr(feature = "members", deprecated)]
     pub display_name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub id: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Owner {
@@ -6583,6 +6712,7 @@ impl Struct for Owner {
 }
 #[derive(Clone, Default)]
 pub struct OwnershipControls {
+    #[cfg_attr(feature = "members", deprecated)]
     pub rules: ::std::vec::Vec<OwnershipControlsRule>,
 }
 impl Struct for OwnershipControls {
@@ -6604,6 +6734,7 @@ impl Struct for OwnershipControls {
 }
 #[derive(Clone, Default)]
 pub struct OwnershipControlsRule {
+    #[cfg_attr(feature = "members", deprecated)]
     pub object_ownership: ::std::string::String,
 }
 impl Struct for OwnershipControlsRule {
@@ -6700,6 +6831,7 @@ impl Struct for Part {
 }
 #[derive(Clone, Default)]
 pub struct PartitionedPrefix {
+    #[cfg_attr(feature = "members", deprecated)]
     pub partition_date_source: ::std::option::Option<::std::string::String>,
 }
 impl Struct for PartitionedPrefix {
@@ -6790,9 +6922,13 @@ impl Struct for ProgressEvent {
 }
 #[derive(Clone, Default)]
 pub struct PublicAccessBlockConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub block_public_acls: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ignore_public_acls: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub block_public_policy: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub restrict_public_buckets: ::std::option::Option<bool>,
 }
 impl Struct for PublicAccessBlockConfiguration {
@@ -8061,9 +8197,13 @@ impl Struct for PutPublicAccessBlockInput {
 }
 #[derive(Clone, Default)]
 pub struct QueueConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub queue_arn: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub events: ::std::vec::Vec<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub filter: ::std::option::Option<NotificationConfigurationFilter>,
 }
 impl Struct for QueueConfiguration {
@@ -8112,10 +8252,15 @@ impl Struct for RecordsEvent {
 }
 #[derive(Clone, Default)]
 pub struct Redirect {
+    #[cfg_attr(feature = "members", deprecated)]
     pub host_name: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub http_redirect_code: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub protocol: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub replace_key_prefix_with: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub replace_key_with: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Redirect {
@@ -8145,7 +8290,9 @@ impl Struct for Redirect {
 }
 #[derive(Clone, Default)]
 pub struct RedirectAllRequestsTo {
+    #[cfg_attr(feature = "members", deprecated)]
     pub host_name: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub protocol: ::std::option::Option<::std::string::String>,
 }
 impl Struct for RedirectAllRequestsTo {
@@ -8169,6 +8316,7 @@ impl Struct for RedirectAllRequestsTo {
 }
 #[derive(Clone, Default)]
 pub struct ReplicaModifications {
+    #[cfg_attr(feature = "members", deprecated)]
     pub status: ::std::string::String,
 }
 impl Struct for ReplicaModifications {
@@ -8190,7 +8338,9 @@ impl Struct for ReplicaModifications {
 }
 #[derive(Clone, Default)]
 pub struct ReplicationConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub role: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub rules: ::std::vec::Vec<ReplicationRule>,
 }
 impl Struct for ReplicationConfiguration {
@@ -8214,14 +8364,23 @@ impl Struct for ReplicationConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct ReplicationRule {
+    #[cfg_attr(feature = "members", deprecated)]
     pub id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub priority: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub prefix: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub filter: ::std::option::Option<ReplicationRuleFilter>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub status: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub source_selection_criteria: ::std::option::Option<SourceSelectionCriteria>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub existing_object_replication: ::std::option::Option<ExistingObjectReplication>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub destination: Destination,
+    #[cfg_attr(feature = "members", deprecated)]
     pub delete_marker_replication: ::std::option::Option<DeleteMarkerReplication>,
 }
 impl Struct for ReplicationRule {
@@ -8259,7 +8418,9 @@ impl Struct for ReplicationRule {
 }
 #[derive(Clone, Default)]
 pub struct ReplicationRuleAndOperator {
+    #[cfg_attr(feature = "members", deprecated)]
     pub prefix: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub tags: ::std::option::Option<::std::vec::Vec<Tag>>,
 }
 impl Struct for ReplicationRuleAndOperator {
@@ -8283,8 +8444,11 @@ impl Struct for ReplicationRuleAndOperator {
 }
 #[derive(Clone, Default)]
 pub struct ReplicationRuleFilter {
+    #[cfg_attr(feature = "members", deprecated)]
     pub prefix: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub tag: ::std::option::Option<Tag>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub and: ::std::option::Option<ReplicationRuleAndOperator>,
 }
 impl Struct for ReplicationRuleFilter {
@@ -8310,7 +8474,9 @@ impl Struct for ReplicationRuleFilter {
 }
 #[derive(Clone, Default)]
 pub struct ReplicationTime {
+    #[cfg_attr(feature = "members", deprecated)]
     pub status: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub time: ReplicationTimeValue,
 }
 impl Struct for ReplicationTime {
@@ -8334,6 +8500,7 @@ impl Struct for ReplicationTime {
 }
 #[derive(Clone, Default)]
 pub struct ReplicationTimeValue {
+    #[cfg_attr(feature = "members", deprecated)]
     pub minutes: ::std::option::Option<i32>,
 }
 impl Struct for ReplicationTimeValue {
@@ -8355,6 +8522,7 @@ impl Struct for ReplicationTimeValue {
 }
 #[derive(Clone, Default)]
 pub struct RequestPaymentConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub payer: ::std::string::String,
 }
 impl Struct for RequestPaymentConfiguration {
@@ -8376,6 +8544,7 @@ impl Struct for RequestPaymentConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct RequestProgress {
+    #[cfg_attr(feature = "members", deprecated)]
     pub enabled: ::std::option::Option<bool>,
 }
 impl Struct for RequestProgress {
@@ -8460,12 +8629,19 @@ impl Struct for RestoreObjectInput {
 }
 #[derive(Clone, Default)]
 pub struct RestoreRequest {
+    #[cfg_attr(feature = "members", deprecated)]
     pub days: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub glacier_job_parameters: ::std::option::Option<GlacierJobParameters>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub r#type: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub tier: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub description: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub select_parameters: ::std::option::Option<SelectParameters>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub output_location: ::std::option::Option<OutputLocation>,
 }
 impl Struct for RestoreRequest {
@@ -8523,7 +8699,9 @@ impl Struct for RestoreStatus {
 }
 #[derive(Clone, Default)]
 pub struct RoutingRule {
+    #[cfg_attr(feature = "members", deprecated)]
     pub condition: ::std::option::Option<Condition>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub redirect: Redirect,
 }
 impl Struct for RoutingRule {
@@ -8547,6 +8725,7 @@ impl Struct for RoutingRule {
 }
 #[derive(Clone, Default)]
 pub struct S3KeyFilter {
+    #[cfg_attr(feature = "members", deprecated)]
     pub filter_rules: ::std::option::Option<::std::vec::Vec<FilterRule>>,
 }
 impl Struct for S3KeyFilter {
@@ -8646,7 +8825,9 @@ impl Struct for SSES3 {
 }
 #[derive(Clone, Default)]
 pub struct ScanRange {
+    #[cfg_attr(feature = "members", deprecated)]
     pub start: ::std::option::Option<i64>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub end: ::std::option::Option<i64>,
 }
 impl Struct for ScanRange {
@@ -8843,7 +9024,9 @@ impl Struct for SelectParameters {
 }
 #[derive(Clone, Default)]
 pub struct ServerSideEncryptionByDefault {
+    #[cfg_attr(feature = "members", deprecated)]
     pub sse_algorithm: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub kms_master_key_id: ::std::option::Option<::std::string::String>,
 }
 impl Struct for ServerSideEncryptionByDefault {
@@ -8867,6 +9050,7 @@ impl Struct for ServerSideEncryptionByDefault {
 }
 #[derive(Clone, Default)]
 pub struct ServerSideEncryptionConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub rules: ::std::vec::Vec<ServerSideEncryptionRule>,
 }
 impl Struct for ServerSideEncryptionConfiguration {
@@ -8888,9 +9072,12 @@ impl Struct for ServerSideEncryptionConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct ServerSideEncryptionRule {
+    #[cfg_attr(feature = "members", deprecated)]
     pub apply_server_side_encryption_by_default:
         ::std::option::Option<ServerSideEncryptionByDefault>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub bucket_key_enabled: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub blocked_encryption_types: ::std::option::Option<BlockedEncryptionTypes>,
 }
 impl Struct for ServerSideEncryptionRule {
@@ -8931,7 +9118,9 @@ impl Struct for SimplePrefix {
 }
 #[derive(Clone, Default)]
 pub struct SourceSelectionCriteria {
+    #[cfg_attr(feature = "members", deprecated)]
     pub sse_kms_encrypted_objects: ::std::option::Option<SseKmsEncryptedObjects>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub replica_modifications: ::std::option::Option<ReplicaModifications>,
 }
 impl Struct for SourceSelectionCriteria {
@@ -8955,6 +9144,7 @@ impl Struct for SourceSelectionCriteria {
 }
 #[derive(Clone, Default)]
 pub struct SseKmsEncryptedObjects {
+    #[cfg_attr(feature = "members", deprecated)]
     pub status: ::std::string::String,
 }
 impl Struct for SseKmsEncryptedObjects {
@@ -9069,7 +9259,9 @@ impl Struct for StorageClassAnalysisDataExport {
 }
 #[derive(Clone, Default)]
 pub struct Tag {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::string::String,
 }
 impl Struct for Tag {
@@ -9093,6 +9285,7 @@ impl Struct for Tag {
 }
 #[derive(Clone, Default)]
 pub struct Tagging {
+    #[cfg_attr(feature = "members", deprecated)]
     pub tag_set: ::std::vec::Vec<Tag>,
 }
 impl Struct for Tagging {
@@ -9114,7 +9307,9 @@ impl Struct for Tagging {
 }
 #[derive(Clone, Default)]
 pub struct TargetGrant {
+    #[cfg_attr(feature = "members", deprecated)]
     pub grantee: ::std::option::Option<Grantee>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub permission: ::std::option::Option<::std::string::String>,
 }
 impl Struct for TargetGrant {
@@ -9138,7 +9333,9 @@ impl Struct for TargetGrant {
 }
 #[derive(Clone, Default)]
 pub struct TargetObjectKeyFormat {
+    #[cfg_attr(feature = "members", deprecated)]
     pub simple_prefix: ::std::option::Option<SimplePrefix>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub partitioned_prefix: ::std::option::Option<PartitionedPrefix>,
 }
 impl Struct for TargetObjectKeyFormat {
@@ -9201,9 +9398,13 @@ impl Struct for TooManyParts {
 }
 #[derive(Clone, Default)]
 pub struct TopicConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub id: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub topic_arn: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub events: ::std::vec::Vec<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub filter: ::std::option::Option<NotificationConfigurationFilter>,
 }
 impl Struct for TopicConfiguration {
@@ -9231,8 +9432,11 @@ impl Struct for TopicConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct Transition {
+    #[cfg_attr(feature = "members", deprecated)]
     pub date: ::std::option::Option<::base::Timestamp>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub days: ::std::option::Option<i32>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub storage_class: ::std::option::Option<::std::string::String>,
 }
 impl Struct for Transition {
@@ -9537,7 +9741,9 @@ impl Struct for UploadPartInput {
 }
 #[derive(Clone, Default)]
 pub struct VersioningConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub mfa_delete: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub status: ::std::option::Option<::std::string::String>,
 }
 impl Struct for VersioningConfiguration {
@@ -9561,9 +9767,13 @@ impl Struct for VersioningConfiguration {
 }
 #[derive(Clone, Default)]
 pub struct WebsiteConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub error_document: ::std::option::Option<ErrorDocument>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub index_document: ::std::option::Option<IndexDocument>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub redirect_all_requests_to: ::std::option::Option<RedirectAllRequestsTo>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub routing_rules: ::std::option::Option<::std::vec::Vec<RoutingRule>>,
 }
 impl Struct for WebsiteConfiguration {

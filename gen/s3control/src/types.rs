@@ -544,9 +544,13 @@ impl Struct for PolicyStatus {
 }
 #[derive(Clone, Default)]
 pub struct PublicAccessBlockConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub block_public_acls: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub ignore_public_acls: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub block_public_policy: ::std::option::Option<bool>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub restrict_public_buckets: ::std::option::Option<bool>,
 }
 impl Struct for PublicAccessBlockConfiguration {
@@ -649,7 +653,9 @@ impl Struct for Scope {
 }
 #[derive(Clone, Default)]
 pub struct Tag {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::string::String,
 }
 impl Struct for Tag {
@@ -757,6 +763,7 @@ impl Struct for UntagResourceOutput {
 }
 #[derive(Clone, Default)]
 pub struct VpcConfiguration {
+    #[cfg_attr(feature = "members", deprecated)]
     pub vpc_id: ::std::string::String,
 }
 impl Struct for VpcConfiguration {

@@ -436,10 +436,15 @@ impl Struct for Message {
 }
 #[derive(Clone, Default)]
 pub struct MessageAttributeValue {
+    #[cfg_attr(feature = "members", deprecated)]
     pub string_value: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub binary_value: ::std::option::Option<::bytes::Bytes>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub string_list_values: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub binary_list_values: ::std::option::Option<::std::vec::Vec<::bytes::Bytes>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub data_type: ::std::string::String,
 }
 impl Struct for MessageAttributeValue {
@@ -469,10 +474,15 @@ impl Struct for MessageAttributeValue {
 }
 #[derive(Clone, Default)]
 pub struct MessageSystemAttributeValue {
+    #[cfg_attr(feature = "members", deprecated)]
     pub string_value: ::std::option::Option<::std::string::String>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub binary_value: ::std::option::Option<::bytes::Bytes>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub string_list_values: ::std::option::Option<::std::vec::Vec<::std::string::String>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub binary_list_values: ::std::option::Option<::std::vec::Vec<::bytes::Bytes>>,
+    #[cfg_attr(feature = "members", deprecated)]
     pub data_type: ::std::string::String,
 }
 impl Struct for MessageSystemAttributeValue {

@@ -752,6 +752,7 @@ impl Struct for PackedPolicyTooLargeException {
 }
 #[derive(Clone, Default)]
 pub struct PolicyDescriptorType {
+    #[cfg_attr(feature = "members", deprecated)]
     pub arn: ::std::option::Option<::std::string::String>,
 }
 impl Struct for PolicyDescriptorType {
@@ -818,7 +819,9 @@ impl Struct for RegionDisabledException {
 }
 #[derive(Clone, Default)]
 pub struct Tag {
+    #[cfg_attr(feature = "members", deprecated)]
     pub key: ::std::string::String,
+    #[cfg_attr(feature = "members", deprecated)]
     pub value: ::std::string::String,
 }
 impl Struct for Tag {

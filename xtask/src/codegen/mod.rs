@@ -23,6 +23,8 @@ pub struct Source {
     pub overlay: Overlay,
     /// Structures that served operations reach, by shape name.
     pub structs: BTreeSet<String>,
+    /// Those of them that stand within inputs, below members that are acted on.
+    pub inner: BTreeSet<String>,
     /// Shape name to Rust type name, where it differs.
     pub renames: BTreeMap<String, String>,
 }
@@ -34,12 +36,14 @@ impl Source {
             model,
             overlay,
             structs: BTreeSet::new(),
+            inner: BTreeSet::new(),
             renames: BTreeMap::new(),
         };
         source.check()?;
         source.flatten()?;
         source.rename_ends();
         source.reach();
+        source.check_within()?;
         Ok(source)
     }
 
@@ -137,16 +141,64 @@ impl Source {
                 queue.extend(error["shape"].as_str().map(str::to_owned));
             }
         }
-        let mut seen = BTreeSet::new();
+        self.structs = self.structs_from(queue, false);
+        let mut within = Vec::new();
+        for (name, row) in &self.overlay.operations {
+            let Some(input) = self.model.operations[name]["input"]["shape"].as_str() else {
+                continue;
+            };
+            let members = &self.model.shape(input)["members"];
+            within.extend(row.acted.iter().filter_map(|m| members[m]["shape"].as_str()));
+        }
+        self.inner = self.structs_from(within.into_iter().map(str::to_owned).collect(), true);
+    }
+
+    /// The structures that are among these shapes and below them; with `taken`, not below what is refused.
+    fn structs_from(&self, mut queue: Vec<String>, taken: bool) -> BTreeSet<String> {
+        let (mut seen, mut structs) = (BTreeSet::new(), BTreeSet::new());
         while let Some(name) = queue.pop() {
             if !seen.insert(name.clone()) || self.overlay.custom.contains_key(&name) {
                 continue;
             }
             let shape = self.model.shape(&name);
-            queue.extend(targets(shape));
+            let refused = |member: &str| {
+                taken && self.overlay.refused_within.contains(&format!("{name}.{member}"))
+            };
+            queue.extend(targets_but(shape, refused));
             if shape["type"] == "structure" && shape["document"] != true {
-                self.structs.insert(name);
+                structs.insert(name);
             }
+        }
+        structs
+    }
+
+    /// The members of structures within inputs.
+    fn watched(&self) -> Vec<Watched> {
+        let mut all = Vec::new();
+        for shape in &self.inner {
+            let type_name = self.type_of(shape);
+            for (member, _) in types::members(self.model.shape(shape)) {
+                let name = format!("{shape}.{member}");
+                let field = match self.is_union(shape) {
+                    true => types::variant(member),
+                    false => names::field(member).trim_start_matches("r#").to_owned(),
+                };
+                let excused = self.overlay.unread.contains_key(&name);
+                all.push(Watched { name, type_name: type_name.clone(), field, excused });
+            }
+        }
+        all
+    }
+
+    fn check_within(&self) -> Result<(), String> {
+        let watched = self.watched();
+        let known = |name: &&String| watched.iter().any(|one| one.name == **name);
+        let mut named = self.overlay.refused_within.iter().chain(self.overlay.unread.keys());
+        match named.find(|name| !known(name)) {
+            Some(name) => {
+                Err(format!("refused_within, unread: {name} is no member within an input"))
+            }
+            None => Ok(()),
         }
     }
 
@@ -162,9 +214,29 @@ impl Source {
     }
 }
 
+/// A member of a structure that stands within an input.
+pub struct Watched {
+    /// As the model has it: `Structure.Member`.
+    pub name: String,
+    pub type_name: String,
+    pub field: String,
+    /// Whether the overlay says why no code reads it.
+    pub excused: bool,
+}
+
+/// All of a service.
+pub fn watched(root: &Path, service: &str) -> Result<Vec<Watched>, String> {
+    Ok(load(root, service)?.watched())
+}
+
 /// Names of the shapes that a shape refers to.
 fn targets(shape: &serde_json::Value) -> Vec<String> {
-    let members = shape["members"].as_object().into_iter().flat_map(|m| m.values());
+    targets_but(shape, |_| false)
+}
+
+/// The same, but for those of members that are left out.
+fn targets_but(shape: &serde_json::Value, left_out: impl Fn(&str) -> bool) -> Vec<String> {
+    let members = types::members(shape).filter(|(name, _)| !left_out(name)).map(|(_, row)| row);
     let ends = ["member", "key", "value"].into_iter().map(|k| &shape[k]);
     members.chain(ends).filter_map(|m| m["shape"].as_str().map(str::to_owned)).collect()
 }

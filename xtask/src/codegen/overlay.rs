@@ -40,6 +40,11 @@ pub struct Overlay {
     /// Root element of an output, by operation.
     pub xml_roots: BTreeMap<String, String>,
     pub operations: BTreeMap<String, OperationRow>,
+    /// Members of structures within inputs, as `Structure.Member`, that are refused, so that nobody reads
+    /// what is below them. See `cargo xtask test members`.
+    pub refused_within: Vec<String>,
+    /// Those that no code reads, each with the reason.
+    pub unread: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize, Debug)]

@@ -153,14 +153,23 @@ fn aliases(source: &Source, out: &mut String) {
     }
 }
 
+/// What makes the compiler tell of each use of a member within an input: `cargo xtask test members`.
+fn mark(source: &Source, shape: &str) -> &'static str {
+    match source.inner.contains(shape) {
+        true => "#[cfg_attr(feature = \"members\", deprecated)]\n",
+        false => "",
+    }
+}
+
 fn structure(source: &Source, shape: &str, out: &mut String) {
     let value = source.model.shape(shape);
     let name = source.type_of(shape);
+    let mark = mark(source, shape);
     let _ = writeln!(out, "#[derive(Clone, Default)]\npub struct {name} {{");
     for (member, row) in members(value) {
         let _ = writeln!(
             out,
-            "pub {}: {},",
+            "{mark}pub {}: {},",
             names::field(member),
             member_type(source, shape, member, row)
         );
@@ -192,9 +201,11 @@ fn structure(source: &Source, shape: &str, out: &mut String) {
 fn union(source: &Source, shape: &str, out: &mut String) {
     let value = source.model.shape(shape);
     let name = source.type_of(shape);
+    let mark = mark(source, shape);
     let _ = writeln!(out, "#[derive(Clone, Default)]\npub enum {name} {{\n#[default]\nUnset,");
     for (member, row) in members(value) {
-        let _ = writeln!(out, "{}({}),", variant(member), member_type(source, shape, member, row));
+        let held = member_type(source, shape, member, row);
+        let _ = writeln!(out, "{mark}{}({held}),", variant(member));
     }
     let _ = writeln!(out, "}}\nimpl Struct for {name} {{");
     let _ = writeln!(
@@ -220,7 +231,7 @@ fn union(source: &Source, shape: &str, out: &mut String) {
     out.push_str("panic!(\"no member {index}\")\n}\n}\n");
 }
 
-fn variant(member: &str) -> String {
+pub fn variant(member: &str) -> String {
     match names::type_name(member).as_str() {
         "Unset" => "Unset_".into(),
         name => name.into(),
