@@ -194,6 +194,7 @@ pub fn create(
         ));
     }
     let acl = asked.grants(cx.account, None)?;
+    check_public(tx, cx, &acl, defaults)?;
     let output =
         CreateBucketOutput { location: Some(format!("/{name}")), ..CreateBucketOutput::default() };
     if let Some(there) = tx.get(&BUCKETS, &Scope::Global, name)? {
@@ -269,6 +270,23 @@ fn make_again(
     public_access::check_acl(tx, &bucket, &acl)?;
     bucket.acl = acl;
     Ok(tx.put(&BUCKETS, &Scope::Global, name, &bucket)?)
+}
+
+/// A list that everybody has a part in cannot be that of a new bucket where new buckets block such lists, or
+/// the account does for all of its own.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html#access-control-block-public-access-options>
+fn check_public(tx: &Tx, cx: &Cx, acl: &[GrantRow], defaults: Defaults) -> Result<(), Error> {
+    if !acl::is_public(acl) {
+        return Ok(());
+    }
+    if defaults == Defaults::OfToday {
+        let text = "Bucket cannot have public ACLs set with BlockPublicAccess enabled";
+        return Err(Error::with_code("InvalidBucketAclWithBlockPublicAccessError", 400, text));
+    }
+    match control::account_block(tx, cx.account)?.block_acls {
+        true => Err(Error::new(&e::ACCESS_DENIED, "Access Denied")),
+        false => Ok(()),
+    }
 }
 
 fn asked_beyond_private(asked: &Asked<'_>) -> bool {

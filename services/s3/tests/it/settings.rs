@@ -285,6 +285,10 @@ fn buckets_of_today_are_closed() {
         ..Default::default()
     };
     cloud.call::<CreateBucketOutput>("CreateBucket", &own).unwrap();
+    // But not what the block, which comes later, would not let them have.
+    let open = CreateBucketInput { object_ownership: own.object_ownership, ..open };
+    let refused = cloud.call::<CreateBucketOutput>("CreateBucket", &open);
+    assert_eq!(code(refused), "InvalidBucketAclWithBlockPublicAccessError");
 }
 
 #[test]
