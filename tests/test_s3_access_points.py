@@ -4,7 +4,7 @@ import json
 import socket
 
 import pytest
-from accounts import allow, policy, refused
+from accounts import allow, deny, policy, refused
 
 
 @pytest.fixture
@@ -56,6 +56,39 @@ def test_with_boto3(account, bucket, named):
     # In a host name of ours it could have been a bucket.
     with refused(("NoSuchAccessPoint", "NoSuchBucket"), 404):
         s3.get_object(Bucket=arn, Key="a/k")
+
+
+def test_who_comes_in_by_both(account, bucket, named):
+    """Both the access point and the bucket let somebody in, and either can refuse."""
+    control = account.client("s3control", endpoint=named)
+    account.s3.put_object(Bucket=bucket, Key="k", Body=b"content")
+    arn = control.create_access_point(
+        AccountId=account.id, Name="door", Bucket=bucket)["AccessPointArn"]
+    s3 = account.client("s3", key=account.new_user("ann"), endpoint=named)
+
+    def of(effect, resource, **more):
+        return {"Effect": effect, "Principal": {"AWS": f"arn:aws:iam::{account.id}:user/ann"},
+                "Action": "s3:GetObject", "Resource": resource, **more}
+
+    control.put_access_point_policy(
+        AccountId=account.id, Name="door", Policy=policy(of("Allow", arn + "/object/*")))
+    with refused("AccessDenied", 403):
+        s3.get_object(Bucket=arn, Key="k")
+    objects = f"arn:aws:s3:::{bucket}/*"
+    through = {"StringEquals": {"s3:DataAccessPointAccount": account.id}}
+    lets_in = {**of("Allow", objects, Condition=through), "Principal": {"AWS": "*"}}
+    account.s3.put_bucket_policy(Bucket=bucket, Policy=policy(lets_in))
+    assert s3.get_object(Bucket=arn, Key="k")["Body"].read() == b"content"
+    with refused("AccessDenied", 403):
+        s3.get_object(Bucket=bucket, Key="k")
+    own = policy(allow("s3:*"), deny("s3:GetObject", objects))
+    account.iam.put_user_policy(UserName="ann", PolicyName="p", PolicyDocument=own)
+    with refused("AccessDenied", 403):
+        s3.get_object(Bucket=arn, Key="k")
+    account.iam.delete_user_policy(UserName="ann", PolicyName="p")
+    account.s3.put_bucket_policy(Bucket=bucket, Policy=policy(lets_in, of("Deny", objects)))
+    with refused("AccessDenied", 403):
+        s3.get_object(Bucket=arn, Key="k")
 
 
 def test_what_an_account_blocks(account, bucket, named):

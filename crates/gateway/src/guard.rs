@@ -301,9 +301,9 @@ impl Guard {
         Err(denial::denied(self, cx.service, &request, &policies, &decision))
     }
 
-    /// Of a request through an access point: it is decided there, with its policy and its account, and
-    /// then the bucket must not refuse, or, to another account, must allow. What the caller's own
-    /// policies say was asked with the access point as the resource, and not again.
+    /// Of a request through an access point: both it and the bucket must permit it, so all is asked twice,
+    /// with each of them as the resource, its own policy and its account. Whoever the bucket's policy
+    /// lets in needs no policy of its own that names the bucket. A deny on either is a deny.
     fn decide_through(
         &self,
         cx: &Cx,
@@ -322,14 +322,21 @@ impl Guard {
             return Err(denial::denied(self, cx.service, &at_point, policies, &decision));
         }
         cx.set_allowed(|| denial::allowed(&decision));
+        let at_bucket = Policies { resource: grants.policy.as_ref().map(named), ..*policies };
+        let decision = policy::evaluate(request, &at_bucket);
         let anything = [Named { policy: &ANYTHING, name: "access point" }];
-        let at_bucket = Policies {
+        let by_bucket = Policies {
             identity: &anything,
-            resource: grants.policy.as_ref().map(named),
+            resource: at_bucket.resource,
+            resource_role: ResourceRole::Key,
             ..Policies::default()
         };
-        let decision = policy::evaluate(request, &at_bucket);
-        match decision.is_allowed() {
+        let permits = match decision.outcome {
+            Outcome::Allowed => true,
+            Outcome::ExplicitDeny => false,
+            Outcome::ImplicitDeny => policy::evaluate(request, &by_bucket).is_allowed(),
+        };
+        match permits {
             true => Ok(()),
             false => Err(denial::denied(self, cx.service, request, &at_bucket, &decision)),
         }
@@ -363,7 +370,7 @@ impl Guard {
     }
 }
 
-/// What a caller whose own policies were asked already brings along.
+/// What a caller needs of its own where the bucket's policy alone is in question.
 static ANYTHING: LazyLock<Policy> = LazyLock::new(|| {
     let text =
         r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#;

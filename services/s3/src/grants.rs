@@ -7,7 +7,7 @@ use crate::{
 };
 use api::{
     Access, AccessPoint, Ask, Background, CrossOrigin, Cx, Error, Grants, Hooks, Jobs, NamedPolicy,
-    OriginAnswer, Tx, WebAnswer, WebFailure, WebRequest,
+    OriginAnswer, Through, Tx, WebAnswer, WebFailure, WebRequest,
 };
 use base::{AccountId, Region};
 use directory::principals_for;
@@ -122,7 +122,7 @@ fn charge(bucket: &BucketRow, cx: &Cx) -> Result<(), Error> {
 }
 
 /// Whether somebody's policy may ask for the tags of the object: looking them up costs a read.
-fn wants_tags(bucket: &BucketRow, cx: &Cx, action: &str) -> bool {
+fn wants_tags(bucket: &BucketRow, cx: &Cx, action: &str, through: Option<&Through>) -> bool {
     const NAME: &str = "existingobjecttag";
     let about_tags = |text: &String| text.to_ascii_lowercase().contains(NAME);
     let takes = !matches!(action, "s3:DeleteObject" | "s3:DeleteObjectVersion");
@@ -130,7 +130,8 @@ fn wants_tags(bucket: &BucketRow, cx: &Cx, action: &str) -> bool {
         cx.caller.principal.kind(),
         PrincipalKind::User | PrincipalKind::Session | PrincipalKind::FederatedUser
     );
-    takes && (identity || bucket.policy.as_ref().is_some_and(about_tags))
+    let by_point = through.is_some_and(|through| through.policy.is_some());
+    takes && (identity || by_point || bucket.policy.as_ref().is_some_and(about_tags))
 }
 
 fn existing_tags(
@@ -163,14 +164,21 @@ fn listing(ask: &mut Ask, prefix: &Option<String>, delimiter: &Option<String>, m
 
 impl S3 {
     /// What the bucket behind an access point grants for one of its objects.
-    fn grants_of_source(&self, tx: &Tx, cx: &Cx, given: &str, key: &str) -> Result<Grants, Error> {
+    fn grants_of_source(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        ask: &Ask,
+        (given, key): (&str, &str),
+    ) -> Result<Grants, Error> {
         let found = control::find(tx, given, &cx.region)?;
         let point = found.ok_or_else(|| bucket::no_such_bucket(given))?;
         let bucket = bucket::find(tx, &point.bucket)?;
         let policy = self.policies.get(&bucket, cx)?;
         refuse_restricted(tx, &bucket, policy.as_ref(), cx)?;
         charge(&bucket, cx)?;
-        let (through, context) = control::grants(tx, cx, &point, &bucket, key)?;
+        let (through, mut context) = control::grants(tx, cx, &point, &bucket, key)?;
+        context.extend(existing_tags(tx, &bucket, key, ask)?);
         Ok(Grants {
             owner: Some(bucket.owner),
             policy,
@@ -298,8 +306,8 @@ impl Hooks for S3 {
         if cx.operation.name == "CreateBucket" {
             return Ok(Grants::default());
         }
-        if let Some((given, key)) = of_point(&ask.resource) {
-            return self.grants_of_source(tx, cx, given, key);
+        if let Some(source) = of_point(&ask.resource) {
+            return self.grants_of_source(tx, cx, ask, source);
         }
         let Some((name, key)) = split_arn(&ask.resource) else { return Ok(Grants::default()) };
         let bucket = bucket::find(tx, name)?;
@@ -319,18 +327,16 @@ impl Hooks for S3 {
         }
         refuse_restricted(tx, &bucket, policy.as_ref(), cx)?;
         charge(&bucket, cx)?;
-        let mut context = match !key.is_empty() && wants_tags(&bucket, cx, &ask.action) {
-            true => existing_tags(tx, &bucket, key, ask)?,
-            false => Vec::new(),
-        };
-        let through = match &cx.http.access_point {
+        let (through, mut context) = match &cx.http.access_point {
             Some(point) if point.bucket == name => {
                 let (through, keys) = control::grants(tx, cx, point, &bucket, key)?;
-                context.extend(keys);
-                Some(through)
+                (Some(through), keys)
             }
-            _ => None,
+            _ => (None, Vec::new()),
         };
+        if !key.is_empty() && wants_tags(&bucket, cx, &ask.action, through.as_ref()) {
+            context.extend(existing_tags(tx, &bucket, key, ask)?);
+        }
         Ok(Grants { owner: Some(bucket.owner), policy, context, through, ..Grants::default() })
     }
 

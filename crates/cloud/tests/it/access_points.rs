@@ -91,10 +91,12 @@ fn by_arn_alias_and_host() {
     world.check(ask("s3", "GET", "/door-000000000000/k"), 404, "NoSuchKey");
 }
 
-fn user_policy(world: &World, user: &str, resource: &str) {
-    let policy = format!(
-        r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":"s3:*","Resource":"{resource}"}}]}}"#
-    );
+fn policy(statements: &[&str]) -> String {
+    format!(r#"{{"Version":"2012-10-17","Statement":[{}]}}"#, statements.join(","))
+}
+
+fn user_policy(world: &World, user: &str, statements: &[&str]) {
+    let policy = policy(statements);
     let policy = base::percent::encode(policy.as_bytes());
     let put = format!(
         "Action=PutUserPolicy&Version=2010-05-08&UserName={user}&PolicyName=p&PolicyDocument={policy}"
@@ -102,8 +104,15 @@ fn user_policy(world: &World, user: &str, resource: &str) {
     world.check(crate::world::query("iam", &put), 200, "");
 }
 
+fn bucket_policy(world: &World, statements: &[&str]) {
+    world.check(ask("s3", "PUT", "/box?policy").body(policy(statements).as_bytes()), 204, "");
+}
+
+/// The bucket leaves the choice to its account's access points.
+const HAND_ON: &str = r#"{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"*","Resource":["arn:aws:s3:::box","arn:aws:s3:::box/*"],"Condition":{"StringEquals":{"s3:DataAccessPointAccount":"000000000000"}}}"#;
+
 fn put_policy(world: &World, statement: &str) -> Told {
-    let policy = format!(r#"{{"Version":"2012-10-17","Statement":[{statement}]}}"#);
+    let policy = policy(&[statement]);
     let body = format!(
         "<PutAccessPointPolicyRequest><Policy>{}</Policy></PutAccessPointPolicyRequest>",
         policy.replace('"', "&quot;")
@@ -119,8 +128,11 @@ fn both_policies_decide() {
     let get = || world.send(ask("s3", "GET", &target).key(&id, &secret)).status;
     let direct = || world.send(ask("s3", "GET", "/box/k").key(&id, &secret)).status;
     assert_eq!((get(), direct()), (403, 403));
-    // What the user may do is said of the access point.
-    user_policy(&world, "ann", &format!("{ARN}/object/*"));
+    // What the user may do is said of the access point, and the bucket leaves it to that.
+    let on_point = format!(r#"{{"Effect":"Allow","Action":"s3:*","Resource":"{ARN}/object/*"}}"#);
+    user_policy(&world, "ann", &[&on_point]);
+    assert_eq!((get(), direct()), (403, 403));
+    bucket_policy(&world, &[HAND_ON]);
     assert_eq!((get(), direct()), (200, 403));
     let deny = |what: &str| {
         format!(
@@ -136,17 +148,104 @@ fn both_policies_decide() {
     // The bucket refuses what comes through another one than its own.
     let only = |arn: &str| {
         format!(
-            r#"{{"Version":"2012-10-17","Statement":[{{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::box/*","Condition":{{"StringNotEquals":{{"s3:DataAccessPointArn":"{arn}"}}}}}}]}}"#
+            r#"{{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::box/*","Condition":{{"StringNotEquals":{{"s3:DataAccessPointArn":"{arn}"}}}}}}"#
         )
     };
-    let bucket_policy = |text: String| {
-        world.check(ask("s3", "PUT", "/box?policy").body(text.as_bytes()), 204, "");
-    };
-    bucket_policy(only("arn:aws:s3:us-east-1:000000000000:accesspoint/another"));
+    let another = only("arn:aws:s3:us-east-1:000000000000:accesspoint/another");
+    bucket_policy(&world, &[HAND_ON, &another]);
     assert_eq!(get(), 403);
-    bucket_policy(only(ARN));
+    bucket_policy(&world, &[HAND_ON, &only(ARN)]);
     assert_eq!(get(), 200);
     world.check(ask("s3", "GET", "/box/k"), 403, "AccessDenied");
+}
+
+/// A deny counts wherever it stands, and whichever of the two resources it names.
+#[test]
+fn every_deny_counts() {
+    let (world, made) = behind("");
+    let target = format!("/{}/k", made.element("Alias"));
+    let (id, secret) = world.user("ann");
+    let get = || world.send(ask("s3", "GET", &target).key(&id, &secret)).status;
+    let statement = |effect: &str, who: &str, resource: &str| {
+        format!(r#"{{"Effect":"{effect}",{who}"Action":"s3:GetObject","Resource":"{resource}"}}"#)
+    };
+    let (bucket, point) = ("arn:aws:s3:::box/*", format!("{ARN}/object/*"));
+    let ann = r#""Principal":{"AWS":"arn:aws:iam::000000000000:user/ann"},"#;
+    let own = |effect: &str, resource: &str| statement(effect, "", resource);
+    // The access point lets the user in; the bucket must as well, by its policy or by the user's.
+    assert_eq!(put_policy(&world, &statement("Allow", ann, &point)).status, 200);
+    assert_eq!(get(), 403);
+    user_policy(&world, "ann", &[&own("Allow", bucket)]);
+    assert_eq!(get(), 200);
+    user_policy(&world, "ann", &[&own("Allow", "arn:aws:s3:::box/other")]);
+    assert_eq!(get(), 403);
+    bucket_policy(&world, &[&statement("Allow", ann, bucket)]);
+    assert_eq!(get(), 200);
+    for resource in [bucket, &point] {
+        user_policy(&world, "ann", &[&own("Allow", "*"), &own("Deny", resource)]);
+        assert_eq!(get(), 403, "{resource}");
+    }
+    user_policy(&world, "ann", &[&own("Allow", "*")]);
+    assert_eq!(get(), 200);
+    bucket_policy(&world, &[&statement("Allow", ann, bucket), &statement("Deny", ann, bucket)]);
+    assert_eq!(get(), 403);
+    bucket_policy(&world, &[&statement("Allow", ann, bucket)]);
+    assert_eq!(put_policy(&world, &statement("Deny", ann, &point)).status, 200);
+    assert_eq!(get(), 403);
+    // The access point's policy has no part in what comes another way.
+    world.check(ask("s3", "GET", "/box/k").key(&id, &secret), 200, "content");
+}
+
+/// Whoever has a name after somebody else is not meant by a policy that named the other.
+#[test]
+fn who_is_named() {
+    let (world, made) = behind("");
+    let target = format!("/{}/k", made.element("Alias"));
+    let ann = "arn:aws:iam::000000000000:user/ann";
+    let allow = |who: &str| {
+        format!(
+            r#"{{"Effect":"Allow","Principal":{{"AWS":"{who}"}},"Action":"s3:GetObject","Resource":"{ARN}/object/*"}}"#
+        )
+    };
+    for bad in [ann, "arn:aws-cn:iam::000000000000:root"] {
+        let told = put_policy(&world, &allow(bad));
+        assert_eq!((told.status, told.element("Code")), (400, "MalformedPolicy"), "{bad}");
+    }
+    bucket_policy(&world, &[HAND_ON]);
+    let (id, secret) = world.user("ann");
+    assert_eq!(put_policy(&world, &allow(ann)).status, 200);
+    world.check(ask("s3", "GET", &target).key(&id, &secret), 200, "content");
+    for call in [format!("DeleteAccessKey&AccessKeyId={id}"), "DeleteUser".to_owned()] {
+        let form = format!("Action={call}&Version=2010-05-08&UserName=ann");
+        world.check(crate::world::query("iam", &form), 200, "");
+    }
+    let (id, secret) = world.user("ann");
+    world.check(ask("s3", "GET", &target).key(&id, &secret), 403, "AccessDenied");
+    let got = world.check(control("GET", "/v20180820/accesspoint/door/policy"), 200, "");
+    assert!(got.body.contains("AIDA") && !got.body.contains(ann), "{}", got.body);
+}
+
+/// The policy of an access point may ask for what only the object knows, of whoever comes: of root too, and
+/// where the object is the source of a copy.
+#[test]
+fn tags_of_the_object() {
+    let (world, made) = behind("");
+    let target = format!("/{}/k", made.element("Alias"));
+    let copy = || {
+        let source = format!("{ARN}/object/k");
+        world.send(ask("s3", "PUT", "/box/copy").header("x-amz-copy-source", &source)).status
+    };
+    let get = || world.send(ask("s3", "GET", &target)).status;
+    let deny = format!(
+        r#"{{"Effect":"Deny","Principal":"*","Action":"s3:GetObject","Resource":"{ARN}/object/*","Condition":{{"StringEquals":{{"s3:ExistingObjectTag/secret":"yes"}}}}}}"#
+    );
+    assert_eq!(put_policy(&world, &deny).status, 200);
+    assert_eq!((get(), copy()), (200, 200));
+    let tags =
+        b"<Tagging><TagSet><Tag><Key>secret</Key><Value>yes</Value></Tag></TagSet></Tagging>";
+    world.check(ask("s3", "PUT", "/box/k?tagging").body(tags), 200, "");
+    assert_eq!((get(), copy()), (403, 403));
+    world.check(ask("s3", "GET", "/box/k"), 200, "content");
 }
 
 /// Another account needs both the access point and the bucket, which hands the choice on by account.
@@ -161,8 +260,7 @@ fn other_accounts() {
     );
     assert_eq!(put_policy(&world, &allow).status, 200);
     assert_eq!(get(), 403);
-    let hand_on = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"*","Resource":["arn:aws:s3:::box","arn:aws:s3:::box/*"],"Condition":{"StringEquals":{"s3:DataAccessPointAccount":"000000000000"}}}]}"#;
-    world.check(ask("s3", "PUT", "/box?policy").body(hand_on.as_bytes()), 204, "");
+    bucket_policy(&world, &[HAND_ON]);
     assert_eq!(get(), 200);
     let direct = ask("s3", "GET", "/box/k").key("111111111111", "test");
     world.check(direct, 403, "AccessDenied");
@@ -213,6 +311,15 @@ fn policies_that_make_no_sense() {
     for target in [&*target, "/box/k"] {
         world.check(ask("", "GET", target).anonymous(), 403, "AccessDenied");
     }
+    let open = |name: &str| {
+        let put = ask("s3", "PUT", name).header("x-amz-acl", "public-read");
+        world.send(put).status
+    };
+    assert_eq!(open("/open"), 200);
+    let block = b"<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>";
+    world.check(control("PUT", place).body(block), 200, "");
+    assert_eq!(open("/opened"), 403);
+    world.check(ask("s3", "GET", "/opened"), 404, "NoSuchBucket");
     world.check(control("DELETE", place), 200, "");
     world.check(ask("", "GET", "/box/k").anonymous(), 200, "content");
 }

@@ -6,8 +6,9 @@ use crate::bucket;
 use crate::rows::*;
 use api::{Cx, Error, Tx};
 use base::{AccountId, Entropy, Timestamp};
+use directory::{principal_ids, principals_now};
 use gen_s3control::{errors as e, *};
-use policy::{Kind, Policy, PolicyError};
+use policy::{Foreign, Kind, Policy, PolicyError, foreign_partition};
 use std::collections::BTreeMap;
 use store::{Scope, Table, row};
 
@@ -40,6 +41,8 @@ row! {
         7 => block: PublicAccessRow,
         8 => policy: Option<String>,
         9 => tags: BTreeMap<String, String>,
+        /// The unique ids of those whom the policy names, by their ARNs.
+        10 => policy_ids: BTreeMap<String, String>,
     }
 }
 
@@ -137,6 +140,7 @@ pub fn create(
         block,
         policy: None,
         tags: tags::given(input.tags.as_deref().unwrap_or_default())?,
+        policy_ids: BTreeMap::new(),
     };
     tx.put(&POINTS, &scope, &(region, name), &row)?;
     let of = AliasRow { account, region: region.to_owned(), name: name.to_owned() };
@@ -295,6 +299,15 @@ pub fn put_policy(
         return Err(Error::new(&e::ACCESS_DENIED, "Access Denied"));
     }
     cx.warn_of_keys(&policy);
+    let nobody = |arn: String| {
+        Error::new(&e::MALFORMED_POLICY, "Invalid principal in policy")
+            .detail("Detail", format!("\"AWS\" : \"{arn}\""))
+    };
+    if let Some(Foreign::Principal(arn)) = foreign_partition(&input.policy, cx.partition().as_str())
+    {
+        return Err(nobody(arn));
+    }
+    row.policy_ids = principal_ids(tx, &policy)?.map_err(nobody)?;
     row.policy = Some(input.policy.clone());
     tx.put(&POINTS, &Scope::Account(account), &(region, name), &row)?;
     Ok(PutAccessPointPolicyOutput::default())
@@ -312,7 +325,8 @@ pub fn get_policy(
 ) -> Result<GetAccessPointPolicyOutput, Error> {
     let (_, row) = own(tx, cx, &input.account_id, &input.name)?;
     let policy = row.policy.ok_or_else(|| no_policy(&input.name))?;
-    Ok(GetAccessPointPolicyOutput { policy: Some(policy) })
+    let now = principals_now(tx, &policy, &row.policy_ids)?;
+    Ok(GetAccessPointPolicyOutput { policy: Some(now.into_owned()) })
 }
 
 pub fn delete_policy(
@@ -322,6 +336,7 @@ pub fn delete_policy(
 ) -> Result<DeleteAccessPointPolicyOutput, Error> {
     let (account, mut row) = own(tx, cx, &input.account_id, &input.name)?;
     row.policy = None;
+    row.policy_ids.clear();
     let place = (cx.region.as_str(), input.name.as_str());
     tx.put(&POINTS, &Scope::Account(account), &place, &row)?;
     Ok(DeleteAccessPointPolicyOutput::default())

@@ -6,6 +6,7 @@ use super::account_block;
 use crate::rows::{BUCKETS, BucketRow};
 use api::{AccessPoint, Cx, Error, Through, Tx};
 use base::{AccountId, Arn, Region};
+use directory::principals_for;
 use gen_s3::errors as e;
 use policy::{Kind, Policy, PrincipalKind};
 use std::sync::Arc;
@@ -86,7 +87,8 @@ pub fn grants(
     }
     let policy = match &row.policy {
         Some(text) => {
-            let parsed = Policy::parse(Kind::Bucket, text);
+            let own = principals_for(text, &row.policy_ids, &cx.caller);
+            let parsed = Policy::parse(Kind::Bucket, own.as_deref().unwrap_or(text));
             Some(parsed.map_err(|e| Error::internal(format!("{e:?}")))?)
         }
         None => None,
