@@ -21,6 +21,7 @@ use crate::payload::{Checked, RequestStream, Room, Share, refusal};
 use crate::refuse;
 use crate::reset::Leftovers;
 use crate::secret;
+use crate::selected;
 use crate::uses::Uses;
 use api::{
     AccessPoint, Allowed, AsyncCx, Background, Caller, CrossOrigin, Cx, CxParts, Error, HttpInfo,
@@ -451,6 +452,9 @@ impl Gateway {
         let (Some(served), Some(prepared)) = (&operation.served, entry.prepared(operation)) else {
             return Err(Error::not_implemented(operation.name));
         };
+        if entry.is_s3 {
+            selected::check(entry.model, operation, &head.query)?;
+        }
         let cx = self.context(head, entry, operation, &signed, peer, seen);
         let (body, whole) = match signed.body {
             Received::Whole(bytes) => (None, bytes),

@@ -49,6 +49,7 @@ mod registry;
 mod rehearse;
 mod reset;
 mod secret;
+mod selected;
 mod stream;
 mod tls;
 mod token;

@@ -5,7 +5,7 @@ use api::Error;
 use sigv4::Dialect;
 use smithy::Rejection;
 use smithy::model::{Protocol, ServiceModel};
-use smithy::reject::{BadValue, Constraint, Violation, violations_text};
+use smithy::reject::{BadValue, Constraint, Expected, Violation, violations_text};
 use smithy::route::RouteError;
 use smithy::shape::Location;
 
@@ -119,7 +119,13 @@ fn s3(rejection: Rejection) -> Error {
                 Location::Header(name) | Location::Query(name) | Location::Label(name) => name,
                 _ => return malformed(),
             };
-            Error::with_code("InvalidArgument", 400, format!("Provided {name} is not valid"))
+            let text = match bad.expected {
+                Expected::Integer | Expected::Long => {
+                    format!("Provided {name} not an integer or within integer range")
+                }
+                _ => format!("Provided {name} is not valid"),
+            };
+            Error::with_code("InvalidArgument", 400, text)
                 .detail("ArgumentName", name)
                 .detail("ArgumentValue", bad.value)
         }

@@ -9,6 +9,7 @@ mod names;
 mod negatives;
 mod older_clients;
 mod permissions;
+mod selected;
 mod signatures;
 mod website;
 mod who;
