@@ -1,8 +1,8 @@
 """Versioning: enabled, suspended, delete markers, and what lists show of them."""
 
 import pytest
-
-from accounts import refused
+import wire
+from accounts import quote, refused
 
 
 @pytest.fixture
@@ -98,6 +98,14 @@ def test_versions_that_are_none(account, versioned):
     put(account, versioned, b"one")
     with refused("InvalidArgument", 400, "Invalid version id specified"):
         account.s3.get_object(Bucket=versioned, Key="k", VersionId="nonsense!")
+    for id, text in (("", "Version id cannot be the empty string"),
+                     ("nonsense!", "Invalid version id specified")):
+        answer = wire.call(account, "DELETE", f"/{versioned}/k?versionId={quote(id)}")
+        assert (answer.status, answer.code, answer.message) == (400, "InvalidArgument", text)
+    # No retention can be deleted, and nothing else is in its place.
+    answer = wire.call(account, "DELETE", f"/{versioned}/k?retention")
+    assert (answer.status, answer.code) == (405, "MethodNotAllowed")
+    assert body(account, versioned) == b"one"
     other = put(account, versioned, b"x", key="other")
     with refused("NoSuchVersion", 404):
         account.s3.get_object(Bucket=versioned, Key="k", VersionId=other)

@@ -172,7 +172,7 @@ pub fn put_object_acl(
 ) -> Result<PutObjectAclOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     refuse_if_enforced(&bucket)?;
-    let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
+    let mut row = get_object::version(tx, cx, &bucket, &input.key, &input.version_id)?;
     let asked = asked!(input);
     row.acl = list_given(&input.access_control_policy, &asked, row.owner, Some(bucket.owner))?;
     public_access::check_acl(tx, &bucket, &row.acl)?;
@@ -185,11 +185,11 @@ pub fn put_object_acl(
 
 pub fn get_object_acl(
     tx: &Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &GetObjectAclInput,
 ) -> Result<GetObjectAclOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
+    let row = get_object::version(tx, cx, &bucket, &input.key, &input.version_id)?;
     Ok(GetObjectAclOutput {
         owner: Some(acl::owner(row.owner)),
         grants: Some(acl::to_document(&row.acl)),

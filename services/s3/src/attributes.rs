@@ -72,9 +72,10 @@ pub fn get(
         return Err(Error::new(&e::INVALID_ARGUMENT, "Invalid attribute name specified.")
             .detail("ArgumentName", "x-amz-object-attributes"));
     }
-    let row = get_object::version(tx, &bucket, &input.key, &input.version_id).or_else(|error| {
-        Err(get_object::hide_missing(tx, cx, &input.bucket, &input.key, error)?)
-    })?;
+    let row =
+        get_object::version(tx, cx, &bucket, &input.key, &input.version_id).or_else(|error| {
+            Err(get_object::hide_missing(tx, cx, &input.bucket, &input.key, error)?)
+        })?;
     let customer = customer_key::given!(input).read(cx)?;
     customer_key::check_reading(&row.meta, customer.as_ref())?;
     let asked = |name: &str| wanted.iter().any(|one| one == name);

@@ -11,8 +11,8 @@ use crate::content::Content;
 use crate::customer_key::{self, CustomerKey};
 use crate::rows::*;
 use crate::{
-    body, bucket, conditions, control, encryption, events, lifecycle, lock, meta, multipart, names,
-    object, put_object, restore, tagging,
+    body, bucket, conditions, control, encryption, events, get_object, lifecycle, lock, meta,
+    multipart, names, object, put_object, restore, tagging,
 };
 use api::{Ask, AsyncCx, Cx, Error, Reply, Tx};
 use base::{Timestamp, percent};
@@ -81,16 +81,21 @@ impl Source {
         }
     }
 
-    /// The bucket that it lies in.
-    fn bucket(&self, tx: &Tx, cx: &Cx, owner: &Option<String>) -> Result<Arc<BucketRow>, Error> {
+    /// The bucket that it lies in, and its name.
+    fn bucket(
+        &self,
+        tx: &Tx,
+        cx: &Cx,
+        owner: &Option<String>,
+    ) -> Result<(Arc<BucketRow>, String), Error> {
         let names_point =
             self.bucket.starts_with("arn:") || self.bucket.ends_with(control::ALIAS_END);
         let point = match names_point {
             true => control::find(tx, &self.bucket, &cx.region)?,
             false => None,
         };
-        let name = point.as_ref().map_or(&self.bucket, |point| &point.bucket);
-        bucket::find_expected(tx, name, owner)
+        let name = point.map_or_else(|| self.bucket.clone(), |point| point.bucket);
+        Ok((bucket::find_expected(tx, &name, owner)?, name))
     }
 
     /// The version that is copied.
@@ -101,18 +106,25 @@ impl Source {
         owner: &Option<String>,
         reading: &Reading<'_>,
     ) -> Result<(Arc<BucketRow>, ObjectRow), Error> {
-        let bucket = self.bucket(tx, cx, owner)?;
+        let (bucket, name) = self.bucket(tx, cx, owner)?;
+        object::check_id(self.version.as_deref(), "x-amz-copy-source")?;
         let row = object::find(tx, &bucket, &self.key, self.version.as_deref())?;
         let row = match row {
             Some(row) if row.delete_marker && self.version.is_some() => {
                 let text = "The source of a copy request may not specifically refer to a delete marker by version id.";
                 return Err(Error::new(&e::INVALID_REQUEST, text));
             }
-            Some(row) if !row.delete_marker => row,
-            _ => match &self.version {
-                Some(version) => return Err(object::no_such_version(&self.key, version)),
-                None => return Err(object::no_such_key(&self.key)),
-            },
+            Some(row) if row.delete_marker => {
+                return Err(get_object::is_marker(&bucket, &row, object::no_such_key(&self.key)));
+            }
+            Some(row) => row,
+            None => {
+                let error = match &self.version {
+                    Some(version) => object::no_such_version(&self.key, version),
+                    None => object::no_such_key(&self.key),
+                };
+                return Err(get_object::hide_missing(tx, cx, &name, &self.key, error)?);
+            }
         };
         // What would be 304 on a read is a failed precondition of a copy.
         reading.check(&row).map_err(|error| match error.is(&e::NOT_MODIFIED) {
@@ -379,7 +391,7 @@ pub async fn run(cx: &AsyncCx, input: &CopyObjectInput) -> Result<Reply<CopyObje
         .write(input, |tx| {
             let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
             // Between the two transactions the source may have gone, and its bytes with it.
-            let from = source.bucket(tx, cx, &None)?;
+            let (from, _) = source.bucket(tx, cx, &None)?;
             let id = match copied.source.version_id.as_str() {
                 "" => object::NULL,
                 id => id,

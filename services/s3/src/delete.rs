@@ -10,6 +10,7 @@ use gen_s3::{
     DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
     ObjectIdentifier,
 };
+use std::collections::BTreeSet;
 
 /// Keys in one DeleteObjects.
 const KEYS_MAX: usize = 1000;
@@ -114,6 +115,7 @@ fn delete(
 pub fn one(tx: &mut Tx, cx: &Cx, input: &DeleteObjectInput) -> Result<DeleteObjectOutput, Error> {
     tx.mark_freeing();
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
+    object::check_id(input.version_id.as_deref(), "versionId")?;
     let only_if = conditions::Deleting {
         if_match: &input.if_match,
         modified: input.if_match_last_modified_time,
@@ -147,8 +149,12 @@ pub fn many(
     tx.mark_freeing();
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let quiet = input.delete.quiet == Some(true);
-    let (mut done, mut refused) = (Vec::new(), Vec::new());
+    let (mut done, mut refused, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (nth, wanted) in keys.iter().enumerate() {
+        // What is named twice is deleted once, and leaves one delete marker.
+        if !seen.insert((&wanted.key, version_of(wanted))) {
+            continue;
+        }
         match delete_listed(tx, cx, input, &bucket, wanted, nth as u64) {
             Ok(_) if quiet => {}
             Ok(deleted) => done.push(deleted),
@@ -168,6 +174,14 @@ pub fn many(
     })
 }
 
+/// The version that is named; an element without text names none.
+fn version_of(wanted: &ObjectIdentifier) -> &Option<String> {
+    match wanted.version_id.as_deref() {
+        Some("") => &None,
+        _ => &wanted.version_id,
+    }
+}
+
 fn delete_listed(
     tx: &mut Tx,
     cx: &Cx,
@@ -176,7 +190,7 @@ fn delete_listed(
     wanted: &ObjectIdentifier,
     nth: u64,
 ) -> Result<DeletedObject, Error> {
-    let ObjectIdentifier { key, version_id, .. } = wanted;
+    let (key, version_id) = (&wanted.key, version_of(wanted));
     cx.authorize(tx, &ask(cx, &input.bucket, (key, version_id), &wanted.e_tag))?;
     names::check_key(key)?;
     if key.is_empty() {
@@ -184,6 +198,9 @@ fn delete_listed(
             &e::USER_KEY_MUST_BE_SPECIFIED,
             "User key must have a length greater than 0.",
         ));
+    }
+    if object::check_id(version_id.as_deref(), "versionId").is_err() {
+        return Err(Error::new(&e::NO_SUCH_VERSION, "The specified version does not exist."));
     }
     let only_if = conditions::Deleting {
         if_match: &wanted.e_tag,

@@ -25,17 +25,20 @@ pub fn asks(cx: &Cx, bucket: &str, key: &str, version: &Option<String>) -> Vec<A
 /// The version that is meant where its metadata is read or changed. A delete marker has none.
 pub fn version(
     tx: &Tx,
+    cx: &Cx,
     bucket: &BucketRow,
     key: &str,
     version: &Option<String>,
 ) -> Result<ObjectRow, Error> {
-    match object::find(tx, bucket, key, version.as_deref())? {
-        Some(row) if row.delete_marker && version.is_some() => {
-            let text = "The specified method is not allowed against this resource.";
-            Err(Error::new(&e::METHOD_NOT_ALLOWED, text).header("x-amz-delete-marker", "true"))
+    let version = version.as_deref();
+    object::check_id(version, "versionId")?;
+    match object::find(tx, bucket, key, version)? {
+        Some(row) if row.delete_marker => {
+            let reads = matches!(cx.operation.http.method, "GET" | "HEAD");
+            Err(marker(cx, bucket, key, version, &row, reads))
         }
-        Some(row) if !row.delete_marker => Ok(row),
-        _ => Err(match version {
+        Some(row) => Ok(row),
+        None => Err(match version {
             Some(version) => object::no_such_version(key, version),
             None => object::no_such_key(key),
         }),
@@ -67,13 +70,11 @@ struct Wanted<'a> {
 fn look(tx: &Tx, cx: &Cx, wanted: &Wanted<'_>) -> Result<Found, Error> {
     let bucket = bucket::find_expected(tx, wanted.bucket, wanted.owner)?;
     let version = wanted.version.as_deref();
-    if version == Some("") {
-        return Err(Error::new(&e::INVALID_ARGUMENT, "Version id cannot be the empty string")
-            .detail("ArgumentName", "versionId")
-            .detail("ArgumentValue", ""));
-    }
+    object::check_id(version, "versionId")?;
     let row = match object::find_shared(tx, &bucket, wanted.key, version)? {
-        Some(row) if row.delete_marker => return Err(marker(&bucket, wanted.key, version, &row)),
+        Some(row) if row.delete_marker => {
+            return Err(marker(cx, &bucket, wanted.key, version, &row, true));
+        }
         Some(row) => row,
         None => return Err(missing(tx, cx, wanted)?),
     };
@@ -149,18 +150,35 @@ pub fn hide_missing(
     Ok(error)
 }
 
-fn marker(bucket: &BucketRow, key: &str, version: Option<&str>, row: &ObjectRow) -> Error {
-    let error = match version {
-        None => object::no_such_key(key),
-        Some(_) => Error::new(
-            &e::METHOD_NOT_ALLOWED,
-            "The specified method is not allowed against this resource.",
-        )
-        .detail("Method", "GET")
+/// What somebody gets who wants a delete marker: nothing is there to be read, and what is not there cannot
+/// be changed either.
+fn marker(
+    cx: &Cx,
+    bucket: &BucketRow,
+    key: &str,
+    version: Option<&str>,
+    row: &ObjectRow,
+    reads: bool,
+) -> Error {
+    if version.is_none() && reads {
+        return is_marker(bucket, row, object::no_such_key(key));
+    }
+    let text = "The specified method is not allowed against this resource.";
+    let error = Error::new(&e::METHOD_NOT_ALLOWED, text)
+        .detail("Method", cx.operation.http.method)
         .detail("ResourceType", "DeleteMarker")
-        .header("allow", "DELETE")
-        .header("last-modified", row.modified.http_date()),
-    };
+        .header("allow", "DELETE");
+    match version {
+        Some(_) if reads => {
+            is_marker(bucket, row, error.header("last-modified", row.modified.http_date()))
+        }
+        Some(_) => is_marker(bucket, row, error),
+        None => error,
+    }
+}
+
+/// With the headers that say so.
+pub fn is_marker(bucket: &BucketRow, row: &ObjectRow, error: Error) -> Error {
     let id = object::shown_id(bucket, row).unwrap_or_else(|| object::NULL.into());
     error.header("x-amz-delete-marker", "true").header("x-amz-version-id", id)
 }

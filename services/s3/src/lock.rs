@@ -274,26 +274,26 @@ pub fn authorize_put_hold(cx: &Cx, input: &PutObjectLegalHoldInput) -> Vec<Ask> 
 /// The version that is meant, in a bucket that has object lock.
 fn find(
     tx: &Tx,
-    name: &str,
+    cx: &Cx,
+    (name, key): (&str, &str),
     owner: &Option<String>,
-    key: &str,
     version: &Option<String>,
 ) -> Result<(Arc<BucketRow>, ObjectRow), Error> {
     let bucket = bucket::find_expected(tx, name, owner)?;
     if bucket.lock.is_none() {
         return Err(no_lock());
     }
-    let row = get_object::version(tx, &bucket, key, version)?;
+    let row = get_object::version(tx, cx, &bucket, key, version)?;
     Ok((bucket, row))
 }
 
 pub fn get_retention(
     tx: &Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &GetObjectRetentionInput,
 ) -> Result<GetObjectRetentionOutput, Error> {
     let GetObjectRetentionInput { bucket, key, version_id, expected_bucket_owner, .. } = input;
-    let (_, row) = find(tx, bucket, expected_bucket_owner, key, version_id)?;
+    let (_, row) = find(tx, cx, (bucket, key), expected_bucket_owner, version_id)?;
     let kept = row.meta.retention.ok_or_else(none_on_object)?;
     let retention = ObjectLockRetention {
         mode: Some(kept.mode.name().into()),
@@ -344,7 +344,7 @@ pub fn put_retention(
     input: &PutObjectRetentionInput,
 ) -> Result<PutObjectRetentionOutput, Error> {
     let PutObjectRetentionInput { bucket: name, key, version_id, .. } = input;
-    let (bucket, mut row) = find(tx, name, &input.expected_bucket_owner, key, version_id)?;
+    let (bucket, mut row) = find(tx, cx, (name, key), &input.expected_bucket_owner, version_id)?;
     let wanted = wanted(input, tx.now())?;
     if let Some(kept) = row.meta.retention.as_ref().filter(|kept| kept.until > tx.now()) {
         let longer = wanted.as_ref().is_some_and(|w| w.mode == kept.mode && w.until >= kept.until);
@@ -364,11 +364,11 @@ pub fn put_retention(
 
 pub fn get_hold(
     tx: &Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &GetObjectLegalHoldInput,
 ) -> Result<GetObjectLegalHoldOutput, Error> {
     let GetObjectLegalHoldInput { bucket, key, version_id, expected_bucket_owner, .. } = input;
-    let (_, row) = find(tx, bucket, expected_bucket_owner, key, version_id)?;
+    let (_, row) = find(tx, cx, (bucket, key), expected_bucket_owner, version_id)?;
     let hold = shown_hold(&row.meta).ok_or_else(none_on_object)?;
     let hold = ObjectLockLegalHold { status: Some(hold) };
     Ok(GetObjectLegalHoldOutput { legal_hold: Some(hold) })
@@ -376,11 +376,11 @@ pub fn get_hold(
 
 pub fn put_hold(
     tx: &mut Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &PutObjectLegalHoldInput,
 ) -> Result<PutObjectLegalHoldOutput, Error> {
     let PutObjectLegalHoldInput { bucket, key, version_id, expected_bucket_owner, .. } = input;
-    let (bucket, mut row) = find(tx, bucket, expected_bucket_owner, key, version_id)?;
+    let (bucket, mut row) = find(tx, cx, (bucket, key), expected_bucket_owner, version_id)?;
     let status = input.legal_hold.as_ref().and_then(|hold| hold.status.as_deref());
     row.meta.legal_hold = match status {
         Some("ON") => Some(true),

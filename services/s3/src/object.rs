@@ -20,14 +20,21 @@ pub fn no_such_key(key: &str) -> Error {
 }
 
 pub fn no_such_version(key: &str, version: &str) -> Error {
-    if version != NULL && sequence_of(version).is_none() {
-        return Error::new(&e::INVALID_ARGUMENT, "Invalid version id specified")
-            .detail("ArgumentName", "versionId")
-            .detail("ArgumentValue", version);
-    }
     Error::new(&e::NO_SUCH_VERSION, "The specified version does not exist.")
         .detail("Key", key)
         .detail("VersionId", version)
+}
+
+/// Refuses what can be no id of a version, before anybody looks for it.
+pub fn check_id(version: Option<&str>, argument: &'static str) -> Result<(), Error> {
+    let text = match version {
+        Some("") => "Version id cannot be the empty string",
+        Some(id) if id != NULL && sequence_of(id).is_none() => "Invalid version id specified",
+        _ => return Ok(()),
+    };
+    Err(Error::new(&e::INVALID_ARGUMENT, text)
+        .detail("ArgumentName", argument)
+        .detail("ArgumentValue", version.unwrap_or_default()))
 }
 
 /// The id as clients see it; `None` in a bucket that never had versions.

@@ -138,7 +138,7 @@ fn asked(input: &RestoreObjectInput) -> Result<(i32, String), Error> {
 pub fn run(tx: &mut Tx, cx: &Cx, input: &RestoreObjectInput) -> Result<RestoreObjectOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
     let (days, tier) = asked(input)?;
-    let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
+    let mut row = get_object::version(tx, cx, &bucket, &input.key, &input.version_id)?;
     let now = tx.now();
     let took = ready_after(&row.meta.storage_class, &tier);
     match standing(&row.meta, now) {

@@ -79,11 +79,11 @@ fn tag_set(tags: &BTreeMap<String, String>) -> Vec<Tag> {
 
 pub fn get(
     tx: &Tx,
-    _: &Cx,
+    cx: &Cx,
     input: &GetObjectTaggingInput,
 ) -> Result<GetObjectTaggingOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
+    let row = get_object::version(tx, cx, &bucket, &input.key, &input.version_id)?;
     Ok(GetObjectTaggingOutput {
         version_id: object::shown_id(&bucket, &row),
         tag_set: tag_set(&row.meta.tags),
@@ -96,7 +96,7 @@ pub fn put(
     input: &PutObjectTaggingInput,
 ) -> Result<PutObjectTaggingOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
+    let mut row = get_object::version(tx, cx, &bucket, &input.key, &input.version_id)?;
     row.meta.tags = meta::object_tags(pairs(&input.tagging))?;
     replication::changed(tx, &bucket, &input.key, &mut row)?;
     object::rewrite(tx, &bucket, &input.key, &row)?;
@@ -111,7 +111,7 @@ pub fn delete(
     input: &DeleteObjectTaggingInput,
 ) -> Result<DeleteObjectTaggingOutput, Error> {
     let bucket = bucket::find_expected(tx, &input.bucket, &input.expected_bucket_owner)?;
-    let mut row = get_object::version(tx, &bucket, &input.key, &input.version_id)?;
+    let mut row = get_object::version(tx, cx, &bucket, &input.key, &input.version_id)?;
     row.meta.tags = BTreeMap::new();
     replication::changed(tx, &bucket, &input.key, &mut row)?;
     object::rewrite(tx, &bucket, &input.key, &row)?;

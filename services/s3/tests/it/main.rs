@@ -15,6 +15,7 @@ mod restore;
 mod select;
 mod settings;
 mod uploads;
+mod versions;
 
 use api::Error;
 use api::testing::{Outcome, World};
