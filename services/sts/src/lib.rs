@@ -160,6 +160,14 @@ impl STSApi for Sts {
         match cx.caller.principal.kind() {
             PrincipalKind::Anonymous => Err(anonymous()),
             PrincipalKind::Root => Err(denied("Roles may not be assumed by root accounts.")),
+            // They may ask who they are, and nothing else of this service.
+            // https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_sts-comparison.html
+            PrincipalKind::FederatedUser => {
+                let (who, role) = (cx.caller.principal.arn(), &input.role_arn);
+                Err(denied(format!(
+                    "User: {who} is not authorized to perform: sts:AssumeRole on resource: {role}"
+                )))
+            }
             _ => assume_role::asks(input),
         }
     }

@@ -310,6 +310,11 @@ fn federated_users() {
         "AccessDenied",
         "User: arn:aws:sts::111122223333:federated-user/bob is not authorized to perform: sts:GetFederationToken on resource: arn:aws:sts::111122223333:federated-user/bob because no session policy allows the sts:GetFederationToken action",
     );
+    // A role it may not assume whatever policies say.
+    let made = get(world.caller("AKIAALICE"), Some(both)).expect("one").credentials.expect("one");
+    assert!(world.may(&made.access_key_id, "sts:AssumeRole"));
+    let bob = "User: arn:aws:sts::111122223333:federated-user/bob is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::444455556666:role/x/R";
+    refused(world.assume(world.caller(&made.access_key_id), &input()), "AccessDenied", bob);
     // Without policies it may do nothing by itself.
     let made = get(world.caller("AKIAALICE"), None).expect("one").credentials.expect("one");
     assert!(!world.may(&made.access_key_id, "s3:GetObject"));
