@@ -4,6 +4,8 @@
 use super::http::{Answer, Body, Call, Seen, Session};
 use super::journal::Journal;
 use super::listing::{self, Version};
+use crate::chance::SystemClock;
+use base::{Clock, Timestamp};
 use bytes::Bytes;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -20,6 +22,7 @@ const PUT_BYTES_MAX: u64 = 5 << 30;
 const PART_BYTES: u64 = 512 << 20;
 const PARTS_MAX: u64 = 10_000;
 
+const RETAIN_UNTIL: &str = "x-amz-object-lock-retain-until-date";
 /// What is said of an object besides its bytes.
 const KEPT: [&str; 14] = [
     "content-type",
@@ -31,7 +34,7 @@ const KEPT: [&str; 14] = [
     "x-amz-storage-class",
     "x-amz-server-side-encryption",
     "x-amz-object-lock-mode",
-    "x-amz-object-lock-retain-until-date",
+    RETAIN_UNTIL,
     "x-amz-object-lock-legal-hold",
     "x-amz-object-lock-legal-hold-status",
     "content-encoding",
@@ -238,7 +241,7 @@ impl Copier {
         let [only] = parts[..] else { return self.in_parts(bucket, version, &parts).await };
         let from = self.read(bucket, version, only).await?;
         let mut call = call("PUT", bucket, &version.key);
-        call.headers = kept(&from);
+        call.headers = kept(&from.headers, SystemClock::new().now());
         call.headers.extend(self.tags(bucket, version, &from).await?);
         call.headers.extend(self.grants(bucket, version).await?);
         let trusted = trusted_etag(&from);
@@ -349,7 +352,7 @@ impl Copier {
         let trusted = trusted_etag(&first);
         let mut begin = call("POST", bucket, &version.key);
         begin.query = vec![("uploads", String::new())];
-        begin.headers = kept(&first);
+        begin.headers = kept(&first.headers, SystemClock::new().now());
         begin.headers.extend(self.tags(bucket, version, &first).await?);
         begin.headers.extend(self.grants(bucket, version).await?);
         let answer = self.target.send(&begin, Body::Empty).await?;
@@ -439,15 +442,20 @@ fn query(version: &Version, piece: Piece) -> Vec<(&'static str, String)> {
     query
 }
 
-fn kept(from: &Answer) -> Vec<(String, String)> {
+fn kept(headers: &http::HeaderMap, now: Timestamp) -> Vec<(String, String)> {
+    // A retention that has ended is still told of; it holds nothing, and nobody can put it.
+    let until = headers.get(RETAIN_UNTIL).and_then(|until| until.to_str().ok());
+    let until = until.and_then(|until| Timestamp::parse_iso8601(until).ok());
+    let ended = until.is_some_and(|until| until <= now);
     let mut out = Vec::new();
-    for (name, value) in &from.headers {
+    for (name, value) in headers {
         let (name, Ok(value)) = (name.as_str(), value.to_str()) else { continue };
         let is_kept = KEPT
             .iter()
             .any(|kept| name == *kept || (kept.ends_with('-') && name.starts_with(kept)));
         match (name, value) {
             _ if !is_kept => {}
+            (RETAIN_UNTIL | "x-amz-object-lock-mode", _) if ended => {}
             // Keys of a key service stay there; the target encrypts by its own.
             ("x-amz-server-side-encryption", value) if value != "AES256" => {}
             ("content-encoding", value) => {
@@ -472,4 +480,34 @@ fn trusted_etag(from: &Answer) -> Option<String> {
 
 fn is_md5(etag: &str) -> bool {
     etag.len() == 32 && etag.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_said_of_an_object() {
+        let check = |given: &[(&'static str, &str)], at_s: i64, expected: &[&str]| {
+            let pair = |(name, value): &(&'static str, &str)| {
+                (http::HeaderName::from_static(name), value.parse().unwrap())
+            };
+            let headers: http::HeaderMap = given.iter().map(pair).collect();
+            let kept = kept(&headers, Timestamp::from_secs(at_s));
+            let shown: Vec<String> =
+                kept.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            assert_eq!(shown, expected, "{given:?}");
+        };
+        check(&[("content-type", "a/b"), ("server", "x")], 0, &["content-type: a/b"]);
+        check(&[("content-encoding", "aws-chunked, gzip")], 0, &["content-encoding: gzip"]);
+        check(&[("x-amz-server-side-encryption", "aws:kms")], 0, &[]);
+        let locked = [
+            ("x-amz-object-lock-mode", "COMPLIANCE"),
+            (RETAIN_UNTIL, "2027-01-15T08:00:00.000Z"),
+            ("x-amz-object-lock-legal-hold", "ON"),
+        ];
+        let lines = locked.map(|(name, value)| format!("{name}: {value}"));
+        check(&locked, 1_799_999_999, &lines.each_ref().map(String::as_str));
+        check(&locked, 1_800_000_000, &["x-amz-object-lock-legal-hold: ON"]);
+    }
 }

@@ -2,8 +2,8 @@
 //! lock state.
 //!
 //! It may be broken off and goes on where it was. Every object is held against what its source said
-//! of it. What is not copied: lists of who may do what (owners differ), and the ids of versions, which
-//! an S3 gives itself.
+//! of it. What is not copied: the ids of versions, which an S3 gives itself, and what of a bucket's documents
+//! names somebody else (notifications, logs, replication).
 
 mod copy;
 mod http;
