@@ -86,6 +86,21 @@ def test_expect_100_continue(account, bucket):
         assert line.answer().status == 200
 
 
+def test_expect_100_continue_of_nobody(account, bucket):
+    """Whoever asks before they send is told at once that they may not, and that they may."""
+    request = wire.Request(account, "PUT", f"/{bucket}/k", b"x" * 100)
+    request.set("Expect", "100-continue").set("Content-Length", "100")
+    for acl, expected in (("private", 403), ("public-read-write", 100), ("public-read", 403)):
+        account.s3.put_bucket_acl(Bucket=bucket, ACL=acl)
+        with wire.talk(account.cloud.address) as line:
+            line.send(request.head())
+            assert line.interim() == expected, acl
+            if expected == 100:
+                line.send(request.body)
+                assert line.answer().status == 200
+    assert account.s3.head_object(Bucket=bucket, Key="k")["ContentLength"] == 100
+
+
 def test_who_expects_100_continue_for_nothing(account, bucket):
     """botocore takes whatever comes before the body it does not have for the beginning of the next answer
     too, as long as the connection stands, and that answer then has no headers."""
