@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from containers import Engine, links
+from containers import Engine
 from deadline import wait_until
 
 pytestmark = pytest.mark.unkilled
@@ -50,17 +50,20 @@ def start_unseen(engine, name):
     os.kill(helper, signal.SIGSTOP)
     try:
         asking = subprocess.Popen(["docker", "start", name], env=engine.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        wait_until(lambda: waits_for(helper), "the helper is asked")
+        wait_until(lambda: waits_for(helper), "the helper is asked", 30)
         engine.cloud.kill()
     finally:
         os.kill(helper, signal.SIGCONT)
-    asking.wait(timeout=30)
+        engine.cloud.kill()
+        asking.wait(timeout=30)
 
 
 def test_a_start_that_nobody_wrote_down(engine):
     engine.docker("run", "-d", *SLEEP)
     engine.docker("network", "create", "own")
-    engine.docker("create", "--name", "runs", "--network", "own", "-p", "127.0.0.1::80", *SLEEP)
+    # So much is mounted before it is the program that the next engine comes while it is not.
+    mounts = [word for n in range(300) for word in ("--tmpfs", f"/mounted/{n}")]
+    engine.docker("create", "--name", "runs", "--network", "own", "-p", "127.0.0.1::80", *mounts, *SLEEP)
     start_unseen(engine, "runs")
     engine.cloud.start()
     engine.wait_for("runs", "running")
@@ -111,7 +114,10 @@ def test_the_helper_lets_its_engine_go(engine):
 
 
 def test_the_helper_is_killed(engine):
-    engine.docker("run", "-d", "--name", "dies", *SLEEP)
+    engine.docker("run", "-d", "--name", "dies", "busybox", "sh", "-c", "[ -e /second ] || { touch /second; exit 3; }; exec sleep 1000")
+    engine.wait_for("dies", "exited")
+    # What is known of its first run is not taken for the end of the second.
+    engine.docker("start", "dies")
     os.kill(engine.helper(), signal.SIGKILL)
     engine.wait_for("dies", "exited")
     assert engine.inspect("dies")["State"]["ExitCode"] == 137
@@ -148,7 +154,8 @@ def test_paused_stays_paused(engine):
 
 
 def test_an_end_between_two_words_of_a_newer_helper(engine):
-    """It is of a later version, says a thing that is not understood, and a container ends right after it was listed."""
+    """It is of a later version, says a thing that is not understood, and a container ends right after it was listed,
+    once as one that is being started, and then as one that runs."""
     one = engine.docker("run", "-d", "--name", "one", *SLEEP)
     helper = engine.helper()
     engine.cloud.kill()
@@ -185,7 +192,7 @@ def be_helper(listener, key):
 
 
 def converse(connection, key):
-    was_asked = False
+    was_asked, lists = False, 0
     with connection:
         def answer(number, what):
             connection.send(json.dumps({"Answer": {"id": number, "answer": what}}).encode())
@@ -195,9 +202,12 @@ def converse(connection, key):
             asked = json.loads(words)
             number = asked["id"]
             if asked["ask"] == "List":
-                running = [{"key": key, "pid": os.getpid(), "started_ns": 1, "of_later": [1]}]
+                lists += 1
+                running = [{"key": key, "pid": os.getpid(), "started_ns": 1, "of_later": [1], "starting": lists < 3}]
                 answer(number, {"List": {"running": running}})
                 answer(number, {"List": {"running": []}})
+                if lists < 3:
+                    continue
                 connection.send(json.dumps({"OfLater": {"key": key}}).encode())
                 ended = {"key": key, "code": 7, "out_of_memory": False, "at_ns": 2}
                 connection.send(json.dumps({"Ended": ended}).encode())

@@ -29,6 +29,9 @@ const TRIES: u32 = 3;
 /// to do.
 const PAUSE: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// For a start under way, which takes some tens of milliseconds where the machine has nothing else to do.
+const SETTLE_TRIES: u32 = 1000;
+const SETTLE_PAUSE: Duration = Duration::from_millis(10);
 /// Of a container whose end nobody wrote down: after this process was away, and when the helper was killed.
 const CODE_UNKNOWN: i32 = 255;
 const CODE_KILLED: i32 = 137;
@@ -140,18 +143,26 @@ impl Engine {
             }
         }
         for one in &list {
-            // It was asked for, and who asked was told that it failed.
-            if let Ok(container) = self.find(&one.key)
-                && container.is_at_rest()
-                && let Some(client) = self.0.helper.lock().await.clone()
-            {
-                let _ = client.signal(&one.key, libc::SIGKILL).await;
-            }
+            let container = self.0.containers.read().get(&one.key).cloned();
+            let Some(container) = container.filter(|container| !container.is_running()) else {
+                continue;
+            };
+            let engine = self.clone();
+            task(async move { engine.kill_unwanted(&container).await });
         }
         if let Some(ends) = ends {
             self.hear(ends);
         }
         Ok(())
+    }
+
+    /// It was asked for, and who asked was told that it failed; unless it was started again since.
+    async fn kill_unwanted(&self, container: &Container) {
+        let _turn = container.turn.lock().await;
+        let client = self.0.helper.lock().await.clone();
+        if let Some(client) = client.filter(|_| container.is_at_rest()) {
+            let _ = client.signal(&container.id, libc::SIGKILL).await;
+        }
     }
 
     /// Containers as rows say, and what became of those that ran.
@@ -220,7 +231,7 @@ impl Engine {
             };
             *helper = Some(client.clone());
             drop(helper);
-            match client.list().await {
+            match settled(&client).await {
                 Ok(list) => {
                     self.kill_forgotten(&client, &list).await;
                     let begun = begun.filter(|(of, _)| Arc::ptr_eq(of, &client));
@@ -254,7 +265,10 @@ impl Engine {
             Begun { at_ns: time::now_ns(), endpoints, ports }
         };
         let text = serde_json::to_string(&begun).map_err(std::io::Error::from)?;
-        crate::container::write_file(&self.folder(&container.id).join("begun"), &text)
+        let folder = self.folder(&container.id);
+        // Of the run before, which its row knows.
+        let _ = std::fs::remove_file(folder.join("exit"));
+        crate::container::write_file(&folder.join("begun"), &text)
     }
 
     /// The last start, if its row says nothing of it.
@@ -300,4 +314,18 @@ impl Engine {
             at_ns: time::now_ns(),
         })
     }
+}
+
+/// What runs, once all that was being started for somebody who is gone does, or has failed.
+async fn settled(client: &Client) -> Result<Vec<Running>, Error> {
+    let mut list = client.list().await?;
+    for _ in 0..SETTLE_TRIES {
+        if !list.iter().any(|one| one.starting) {
+            break;
+        }
+        tokio::time::sleep(SETTLE_PAUSE).await;
+        list = client.list().await?;
+    }
+    list.retain(|one| !one.starting);
+    Ok(list)
 }

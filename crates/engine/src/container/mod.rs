@@ -194,6 +194,16 @@ impl Container {
         matches!(self.state().status, Status::Running | Status::Paused)
     }
 
+    /// Whether it was the one, and is the other now.
+    pub(crate) fn change_status(&self, from: Status, to: Status) -> bool {
+        let mut state = self.state();
+        let was = state.status == from;
+        if was {
+            state.status = to;
+        }
+        was
+    }
+
     /// Neither running nor about to.
     pub(crate) fn is_at_rest(&self) -> bool {
         let state = self.state();

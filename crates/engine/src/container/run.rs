@@ -219,7 +219,7 @@ impl Engine {
             None => validate::signal(&config.stop_signal)?,
         };
         let seconds = seconds.or(config.stop_timeout).unwrap_or(STOP_TIMEOUT_S);
-        self.thaw(container);
+        self.thaw(container).await;
         let over = container.wait(WaitFor::NotRunning);
         self.send(container, signal).await?;
         if seconds < 0 {
@@ -233,7 +233,7 @@ impl Engine {
     }
 
     async fn kill_now(&self, container: &Arc<Container>) -> Result<(), Error> {
-        self.thaw(container);
+        self.thaw(container).await;
         self.send(container, SIGKILL).await?;
         let over = container.wait(WaitFor::NotRunning);
         match tokio::time::timeout(KILL_TIMEOUT, over).await {
@@ -267,7 +267,7 @@ impl Engine {
         if signal == SIGKILL {
             container.state().wanted = false;
             self.send(container, signal).await?;
-            self.thaw(container);
+            self.thaw(container).await;
             // Who kills it finds it dead, as long as the kernel lets it die.
             let over = container.wait(WaitFor::NotRunning);
             let _ = tokio::time::timeout(KILL_TIMEOUT, over).await;
@@ -311,7 +311,10 @@ impl Engine {
         }
         let (engine, own) = (self.clone(), container.clone());
         blocking(move || engine.freeze(&own, true)).await?;
-        container.state().status = Status::Paused;
+        // It may have ended meanwhile.
+        if !container.change_status(Status::Running, Status::Paused) {
+            return Err(not_running(container));
+        }
         self.event(container, "pause", &[]);
         Ok(())
     }
@@ -323,7 +326,7 @@ impl Engine {
         }
         let (engine, own) = (self.clone(), container.clone());
         blocking(move || engine.freeze(&own, false)).await?;
-        container.state().status = Status::Running;
+        container.change_status(Status::Paused, Status::Running);
         self.event(container, "unpause", &[]);
         Ok(())
     }
@@ -351,10 +354,13 @@ impl Engine {
     }
 
     /// What is paused takes no signals.
-    fn thaw(&self, container: &Container) {
-        let is_paused = container.state().status == Status::Paused;
-        if is_paused && self.freeze(container, false).is_ok() {
-            container.state().status = Status::Running;
+    async fn thaw(&self, container: &Arc<Container>) {
+        if container.state().status != Status::Paused {
+            return;
+        }
+        let (engine, own) = (self.clone(), container.clone());
+        if blocking(move || engine.freeze(&own, false)).await.is_ok() {
+            container.change_status(Status::Paused, Status::Running);
         }
     }
 

@@ -7,9 +7,11 @@
 
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// From this version on a helper holds its engine's claim.
 pub const WITH_CLAIM: u32 = 2;
+/// From this one on an engine is told of programs that are being started.
+pub const WITH_STARTING: u32 = 3;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Request {
@@ -114,6 +116,9 @@ pub struct Running {
     pub key: String,
     pub pid: i32,
     pub started_ns: i64,
+    /// Not the program yet, and may never be. Told to who knows of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub starting: bool,
 }
 
 /// How a program ended.

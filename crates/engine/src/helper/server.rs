@@ -3,7 +3,7 @@
 use super::log_file::Stream;
 use super::outlet::Socket;
 use super::program::Program;
-use super::protocol::{Answer, Ask, Ended, Request, Running, Say, VERSION};
+use super::protocol::{Answer, Ask, Ended, Request, Running, Say, VERSION, WITH_STARTING};
 use crate::claim;
 use crate::sys::{cgroup, pass, raw, terminal};
 use rustix::event::Timespec;
@@ -64,11 +64,15 @@ pub(super) struct Server {
     pub(super) takes_down: Option<String>,
 }
 
+/// The number of no request.
+const NOBODY: u64 = 0;
+
 struct Connection {
     id: u64,
     fd: OwnedFd,
     /// Has said what it is, and is told of every end.
     told: bool,
+    version: u32,
     /// With it all programs end.
     ends_with: Option<String>,
     unsent: VecDeque<Vec<u8>>,
@@ -231,14 +235,18 @@ impl Server {
         self.drop_engine();
         let id = self.number();
         epoll::add(&self.epoll, &fd, token(id, ENGINE), EventFlags::IN)?;
-        self.engine =
-            Some(Connection { id, fd, told: false, ends_with: None, unsent: VecDeque::new() });
+        let unsent = VecDeque::new();
+        self.engine = Some(Connection { id, fd, told: false, version: 0, ends_with: None, unsent });
         Ok(())
     }
 
     fn drop_engine(&mut self) {
         if let Some(old) = self.engine.take() {
             let _ = epoll::delete(&self.epoll, &old.fd);
+            // Who asked for a start is gone, and the next one's numbers begin anew.
+            for program in self.programs.values_mut().filter(|one| one.starting.is_some()) {
+                program.starting = Some(NOBODY);
+            }
             if let Some(mark) = old.ends_with {
                 self.end_all(mark);
             }
@@ -258,7 +266,7 @@ impl Server {
                             let value: Option<serde_json::Value> =
                                 serde_json::from_slice(&self.buffer[..length]).ok();
                             let id = value.and_then(|value| value["id"].as_u64());
-                            self.answer(id.unwrap_or(0), failed(error.to_string()));
+                            self.answer(id.unwrap_or(NOBODY), failed(error.to_string()));
                         }
                     }
                 }
@@ -273,9 +281,10 @@ impl Server {
     fn serve(&mut self, request: Request, fds: Vec<OwnedFd>) {
         let id = request.id;
         let answer = match request.ask {
-            Ask::Hello { ends_with, .. } => {
+            Ask::Hello { version, ends_with } => {
                 if let Some(engine) = &mut self.engine {
                     engine.told = true;
+                    engine.version = version;
                     engine.ends_with = ends_with;
                 }
                 let pid = Pid::as_raw(Some(rustix::process::getpid()));
@@ -317,14 +326,17 @@ impl Server {
     }
 
     fn list(&mut self, id: u64) {
+        let knows = self.engine.as_ref().is_some_and(|engine| engine.version >= WITH_STARTING);
+        let is_told = |program: &&Program| program.starting.is_none() || knows;
         let running: Vec<Running> = self
             .programs
             .values()
-            .filter(|program| program.starting.is_none() && self.by_key.contains_key(&program.key))
+            .filter(|program| is_told(program) && self.by_key.contains_key(&program.key))
             .map(|program| Running {
                 key: program.key.clone(),
                 pid: Pid::as_raw(Some(program.pid)),
                 started_ns: program.started_ns,
+                starting: program.starting.is_some(),
             })
             .collect();
         for part in running.chunks(LIST_PART) {
