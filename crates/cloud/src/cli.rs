@@ -310,7 +310,7 @@ fn events() -> Command {
         .about("Show who did what, and what was refused")
         .long_about(
             "Show the audit trail of the running cloud: every change, and the latest reads, failures \
-             and denials.\n\nSigned with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or with \
+             and denials. A filter looks through the newest million changes.\n\nSigned with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or with \
              test/test. Needs the permission cumulet:ListEvents.",
         )
         .after_help(

@@ -177,7 +177,7 @@ impl Gateway {
                 let (filter, limit) = filter(head, account.filter(|_| !runs))?;
                 match flag(head, "follow") {
                     true => self.follow(cx, ask, expires, filter),
-                    false => self.events(&filter, limit),
+                    false => self.events(&filter, limit).await,
                 }
             }
             "ReadContainers" | "ManageContainers" => self.engine_page(head).await,
@@ -250,8 +250,8 @@ impl Gateway {
         Ok(response)
     }
 
-    fn events(&self, filter: &Filter, limit: usize) -> Result<Response, Error> {
-        let lines = self.store.read(|tx| self.guard.audit.lines(tx, filter, limit))?;
+    async fn events(&self, filter: &Filter, limit: usize) -> Result<Response, Error> {
+        let lines = self.guard.audit.lines(&self.store, filter, limit).await?;
         let mut out = String::from("{\"events\":[");
         for (index, line) in lines.iter().enumerate() {
             if index > 0 {

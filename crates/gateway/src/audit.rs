@@ -34,9 +34,15 @@ const PARAMETERS_BYTES_MAX: usize = 2048;
 const FORGOTTEN_MAX: usize = 500;
 /// Rows that one look at the trail reads.
 const ROWS_MAX: usize = 10_000;
+/// Looks that one search takes, each at the rows before those of the last: whoever may ask can make the
+/// cloud read so many rows and no more.
+const LOOKS_MAX: usize = 100;
 
 /// Mutations by time and request id, all accounts together so that the oldest are one range.
 pub const EVENTS: Table<(Timestamp, String), EventRow> = Table::new(0xf001, "gateway.event");
+
+/// A row's own place in the table.
+type Place = (Timestamp, String);
 
 row! {
     pub struct EventRow {
@@ -264,9 +270,25 @@ impl Audit {
     }
 
     /// Records as JSON, each on a line of its own, oldest first: the newest `limit` that the filter
-    /// lets through.
-    pub fn lines(&self, tx: &Tx, filter: &Filter, limit: usize) -> Result<Vec<Line>, StoreError> {
-        self.lines_of(tx, filter, limit, &self.snapshot().0)
+    /// lets through. Gives way to others between one look and the next.
+    pub async fn lines(
+        &self,
+        store: &Store,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Vec<Line>, StoreError> {
+        let recent = self.snapshot().0;
+        let (mut lines, mut place) = store.read(|tx| self.rows(tx, filter, limit, None))?;
+        for _ in 1..LOOKS_MAX {
+            let Some(before) = place.take() else { break };
+            tokio::task::yield_now().await;
+            let left = limit - lines.len();
+            let (more, next) = store.read(|tx| self.rows(tx, filter, left, Some(&before)))?;
+            lines.extend(more);
+            place = next;
+        }
+        lines.extend(self.noted(filter, limit, &recent));
+        Ok(newest(lines, limit))
     }
 
     /// What is in memory, oldest first, and how many there were in all.
@@ -279,7 +301,7 @@ impl Audit {
         look(&recent.events, recent.noted)
     }
 
-    /// [`Audit::lines`] as of a moment.
+    /// [`Audit::lines`] as of a moment, of the newest rows alone.
     pub(crate) fn lines_of(
         &self,
         tx: &Tx,
@@ -287,10 +309,17 @@ impl Audit {
         limit: usize,
         recent: &[Arc<Event>],
     ) -> Result<Vec<Line>, StoreError> {
-        let mut lines = self.rows(tx, filter, limit)?;
+        let (mut lines, _) = self.rows(tx, filter, limit, None)?;
+        lines.extend(self.noted(filter, limit, recent));
+        Ok(newest(lines, limit))
+    }
+
+    /// Reads, failures and denials.
+    fn noted(&self, filter: &Filter, limit: usize, recent: &[Arc<Event>]) -> Vec<Line> {
         let own: Vec<_> =
             recent.iter().rev().filter(|event| filter.takes(event)).take(limit).collect();
-        lines.extend(own.iter().map(|event| Line { at: event.at, text: event.json() }));
+        let line = |event: &&Arc<Event>| Line { at: event.at, text: event.json() };
+        let mut lines: Vec<Line> = own.iter().map(line).collect();
         if let Some(written) = self.written.get().filter(|_| own.len() < limit) {
             let known = recent.iter().map(|event| &*event.request_id).collect();
             match written::lines(&**written, filter, &known, limit - own.len()) {
@@ -299,17 +328,27 @@ impl Audit {
                 Err(error) => tracing::warn!(%error, "the log of reads and failures is unreadable"),
             }
         }
-        Ok(newest(lines, limit))
+        lines
     }
 
-    /// Changes, which stand in the store.
-    fn rows(&self, tx: &Tx, filter: &Filter, limit: usize) -> Result<Vec<Line>, StoreError> {
+    /// Changes, which stand in the store: the newest ones before a place, and the place before which there
+    /// may be more that are wanted.
+    fn rows(
+        &self,
+        tx: &Tx,
+        filter: &Filter,
+        limit: usize,
+        before: Option<&Place>,
+    ) -> Result<(Vec<Line>, Option<Place>), StoreError> {
         let mut lines = Vec::new();
         if filter.denied || filter.failed {
-            return Ok(lines);
+            return Ok((lines, None));
         }
         let mut rows = tx.scan(&EVENTS, &Scope::Global).reverse();
-        for found in rows.by_ref().take(ROWS_MAX) {
+        if let Some((at, id)) = before {
+            rows = rows.to(&(*at, id.as_str()));
+        }
+        for (nth, found) in rows.enumerate() {
             let ((at, id), row) = found?;
             if at < filter.since || lines.len() >= limit {
                 break;
@@ -317,8 +356,11 @@ impl Audit {
             if filter.takes_row(&row) {
                 lines.push(Line { at, text: row.json(at, &id) });
             }
+            if nth + 1 == ROWS_MAX {
+                return Ok((lines, Some((at, id))));
+            }
         }
-        Ok(lines)
+        Ok((lines, None))
     }
 }
 
@@ -684,6 +726,7 @@ fn write_value(out: &mut Writer, value: Value<'_>, room: &mut usize, depth: usiz
 pub(crate) mod tests {
     use super::*;
     use base::{ManualClock, SeededEntropy};
+    use store::blobs::block_on;
 
     pub(crate) fn row(operation: &str) -> EventRow {
         EventRow {
@@ -736,10 +779,40 @@ pub(crate) mod tests {
         assert!(audit.forget_old(&store).unwrap());
         assert!(!audit.forget_old(&store).unwrap());
         assert!(!audit.forget_old(&store).unwrap());
-        let lines = store.read(|tx| audit.lines(tx, &Filter::default(), 100)).unwrap();
+        let lines = block_on(audit.lines(&store, &Filter::default(), 100)).unwrap();
         assert_eq!(lines.len(), 3);
         assert!(lines.iter().all(|line| line.text.contains("\"eventName\":\"New\"")));
         assert!(lines[0].text.contains("\"requestParameters\":{\"Bucket\":\"b\"}"));
+    }
+
+    #[test]
+    fn a_search_goes_back_beyond_one_look() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_secs(1_800_000_000)));
+        let store = Store::memory(clock.clone(), Arc::new(SeededEntropy::new(1)));
+        let put = |ids: std::ops::Range<usize>, name: &str| {
+            let write = store.write(|tx| {
+                for n in ids.clone() {
+                    let key = (tx.now(), format!("{n:06}"));
+                    tx.put(&EVENTS, &Scope::Global, &key, &row(name))?;
+                }
+                Ok::<_, StoreError>(())
+            });
+            write.now().unwrap().unwrap();
+            clock.advance_ms(1);
+        };
+        put(0..2, "Wanted");
+        // The second look begins in the middle of a millisecond.
+        for part in 0..5 {
+            put(part * 4_500..(part + 1) * 4_500, "Other");
+        }
+        let audit = Audit::default();
+        let filter = Filter { operation: "Wanted".into(), ..Filter::default() };
+        let found =
+            |filter: &Filter, limit| block_on(audit.lines(&store, filter, limit)).unwrap().len();
+        assert_eq!([1, 2, 3].map(|limit| found(&filter, limit)), [1, 2, 2]);
+        assert_eq!(found(&Filter::default(), usize::MAX), 22_502);
+        let since = Timestamp::from_secs(1_800_000_000).plus_millis(1);
+        assert_eq!(found(&Filter { since, ..filter }, 3), 0);
     }
 
     fn clock_day(clock: &dyn base::Clock, days: i64) -> Timestamp {
