@@ -75,6 +75,8 @@ impl Firewall {
             messages.push(self.chain(chain));
             messages.extend(chain.rules.iter().map(|rule| self.rule(chain.name, rule)));
         }
+        // Changes nothing, and is answered after all of them.
+        messages.push(self.new_table(0));
         self.commit(messages)
     }
 
@@ -131,9 +133,9 @@ impl Firewall {
         message
     }
 
+    /// Answered only if it fails: there may be thousands, for whose answers there is no room.
     fn rule(&self, chain: &str, rule: &Rule) -> Message {
-        let mut message =
-            Message::new(NEW_RULE, REQUEST | ACK | CREATE | APPEND, &head(self.family, 0));
+        let mut message = Message::new(NEW_RULE, REQUEST | CREATE | APPEND, &head(self.family, 0));
         message.text(1, &self.table).text(2, chain).nested(4, |list| {
             for one in &rule.matches {
                 expressions(list, one);
@@ -363,6 +365,37 @@ mod tests {
             six.remove()?;
             firewall.remove()?;
             firewall.remove()
+        })
+        .unwrap();
+    }
+
+    /// Whoever publishes a range of ports has thousands of rules. In a namespace of its own. Needs root.
+    #[test]
+    fn thousands_of_rules() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: a firewall needs root");
+            return;
+        }
+        let rule = |port| Rule {
+            matches: vec![Match::DestinationIsLocal, Match::Port(Protocol::Tcp, port)],
+            verdict: Verdict::Translate([172, 17, 0, 2].into(), 80),
+        };
+        let mut chain = Chain {
+            name: "published",
+            hook: Hook::Prerouting,
+            is_nat: true,
+            priority: net::firewall::TRANSLATE,
+            rules: (1..=3_000).map(rule).collect(),
+        };
+        new_namespace(|_| {
+            let firewall = Firewall::new("cumulet-test");
+            firewall.replace(std::slice::from_ref(&chain))?;
+            firewall.remove()?;
+            // What does not translate takes no rule that does; that it is the last makes no difference.
+            chain.is_nat = false;
+            assert!(firewall.replace(std::slice::from_ref(&chain)).is_err());
+            assert!(!firewall.is_there()?);
+            Ok(())
         })
         .unwrap();
     }

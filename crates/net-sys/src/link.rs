@@ -9,6 +9,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 const NEW_LINK: u16 = 16;
 const DELETE_LINK: u16 = 17;
 const GET_LINK: u16 = 18;
+const SET_LINK: u16 = 19;
 const NEW_ADDRESS: u16 = 20;
 const GET_ADDRESS: u16 = 22;
 const NEW_ROUTE: u16 = 24;
@@ -19,14 +20,17 @@ const LINK_ADDRESS: u16 = 1;
 const LINK_NAME: u16 = 3;
 const LINK_MTU: u16 = 4;
 const LINK_MASTER: u16 = 10;
+const LINK_PORT: u16 = 12;
 const LINK_INFO: u16 = 18;
 const LINK_ALIAS: u16 = 20;
 const LINK_NAMESPACE: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
 const VETH_PEER: u16 = 1;
+const PORT_ISOLATED: u16 = 33;
 
 const IPV4: u8 = 2;
+const BRIDGE: u8 = 7;
 const IPV6: u8 = 10;
 /// Used at once: whoever gives out addresses knows that nobody else has it.
 const NO_DETECTION: u8 = 2;
@@ -156,6 +160,9 @@ impl Links {
         let flags = REQUEST | ACK | CREATE | EXCLUSIVE;
         let mut message = Message::new(NEW_LINK, flags, &link_head(0, 0, 0));
         message.text(LINK_NAME, wanted.provisional);
+        // Said, or it would be the lowest of its links' and change as those come and go: who knows it by the one
+        // before sends to nobody for seconds.
+        message.attribute(LINK_ADDRESS, &net::address::mac(wanted.address));
         if let Some(mtu) = wanted.mtu {
             message.attribute(LINK_MTU, &mtu.to_ne_bytes());
         }
@@ -205,6 +212,18 @@ impl Links {
         self.0.request(message)
     }
 
+    /// From now on the end of a pair in a bridge reaches the machine itself and no other such end there. No packet
+    /// filter sees what goes from one to the other, unless the machine is set up for it.
+    pub fn set_apart(&mut self, index: u32) -> io::Result<()> {
+        let mut head = link_head(index, 0, 0);
+        head[0] = BRIDGE;
+        let mut message = Message::new(SET_LINK, REQUEST | ACK, &head);
+        message.nested(LINK_PORT, |port| {
+            port.attribute(PORT_ISOLATED, &[1]);
+        });
+        self.0.request(message)
+    }
+
     pub fn set_up(&mut self, index: u32) -> io::Result<()> {
         self.0.request(Message::new(NEW_LINK, REQUEST | ACK, &link_head(index, UP, UP)))
     }
@@ -213,6 +232,19 @@ impl Links {
     pub fn delete(&mut self, name: &str) -> io::Result<()> {
         let mut message = Message::new(DELETE_LINK, REQUEST | ACK, &link_head(0, 0, 0));
         message.text(LINK_NAME, name);
+        self.forget(message)
+    }
+
+    /// Only the one that is called this beside its name: another of that name is somebody else's.
+    pub fn delete_own(&mut self, name: &str, alias: &str) -> io::Result<()> {
+        for own in self.with_alias(alias)?.iter().filter(|link| link.name == name) {
+            let head = link_head(own.index, 0, 0);
+            self.forget(Message::new(DELETE_LINK, REQUEST | ACK, &head))?;
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, message: Message) -> io::Result<()> {
         match self.0.request(message) {
             Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
             other => other,
@@ -414,6 +446,89 @@ mod tests {
         .unwrap();
         inside(&container, || {
             assert_eq!(Links::open()?.index("eth0")?, None);
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    fn address_of(links: &mut Links, name: &str) -> Vec<u8> {
+        let found = std::cell::RefCell::new(Vec::new());
+        let all = links.matching(|all| {
+            let of = |wanted| all.iter().find(|(kind, _)| *kind == wanted).map(|(_, v)| *v);
+            if of(LINK_NAME).is_some_and(|value| text(value) == name) {
+                found.replace(of(LINK_ADDRESS).unwrap_or_default().to_vec());
+            }
+            false
+        });
+        all.unwrap();
+        found.into_inner()
+    }
+
+    /// A bridge and two neighbours in it, each in a namespace of its own. Needs root.
+    #[test]
+    fn neighbours() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: links need root");
+            return;
+        }
+        let subnet = Subnet::parse("172.17.0.0/16").unwrap();
+        let containers = [2, 3].map(|n| {
+            let address = Ipv4Addr::new(172, 17, 0, n);
+            (new_namespace(|_| Ok(())).unwrap().0, address, net::address::mac(address))
+        });
+        let (host, ()) = new_namespace(|_| {
+            let mut links = Links::open()?;
+            let bridge = links.new_bridge(&NewBridge {
+                name: "br0",
+                provisional: "making",
+                alias: "mine",
+                address: subnet.first(),
+                subnet: &subnet,
+                mtu: None,
+            })?;
+            let before = address_of(&mut links, "br0");
+            for (n, (container, _, mac)) in containers.iter().enumerate() {
+                links.new_pair(&format!("veth{n}"), bridge, "eth0", *mac, container, None)?;
+            }
+            // Whoever knows the bridge by its address still does.
+            assert_eq!(address_of(&mut links, "br0"), before);
+            links.delete_own("br0", "yours")?;
+            assert_eq!(links.index("br0")?, Some(bridge));
+            Ok(())
+        })
+        .unwrap();
+        let sockets = containers.map(|(container, address, _)| {
+            let opened = inside(&container, || {
+                let mut links = Links::open()?;
+                let eth0 = links.index("eth0")?.expect("an end");
+                links.set_up(eth0)?;
+                links.add_address(eth0, address, &subnet)?;
+                std::net::UdpSocket::bind((address, 700))
+            });
+            (container, opened.unwrap())
+        });
+        let machine = inside(&host, || std::net::UdpSocket::bind((subnet.first(), 700))).unwrap();
+        let hears = |socket: &std::net::UdpSocket, from: &std::net::UdpSocket, ms: u64| {
+            from.send_to(b"x", socket.local_addr().unwrap()).unwrap();
+            socket.set_read_timeout(Some(std::time::Duration::from_millis(ms))).unwrap();
+            socket.recv_from(&mut [0; 8]).is_ok()
+        };
+        assert!(hears(&sockets[1].1, &sockets[0].1, 10_000));
+        inside(&host, || {
+            let mut links = Links::open()?;
+            for name in ["veth0", "veth1"] {
+                let index = links.index(name)?.expect("an end");
+                links.set_apart(index)?;
+            }
+            Ok(())
+        })
+        .unwrap();
+        assert!(!hears(&sockets[1].1, &sockets[0].1, 300));
+        assert!(hears(&machine, &sockets[0].1, 10_000) && hears(&sockets[0].1, &machine, 10_000));
+        inside(&host, || {
+            let mut links = Links::open()?;
+            links.delete_own("br0", "mine")?;
+            assert_eq!(links.index("br0")?, None);
             Ok(())
         })
         .unwrap();

@@ -2,6 +2,7 @@
 
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
+use rustix::net::sockopt::set_socket_send_buffer_size_force;
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send,
     socket_with,
@@ -20,6 +21,8 @@ const ERROR: u16 = 2;
 const DONE: u16 = 3;
 const NESTED: u16 = 0x8000;
 const ANSWER_BYTES: usize = 64 * 1024;
+/// So much can be sent at once anywhere.
+const USUAL_BYTES: usize = 64 * 1024;
 
 pub struct Socket {
     fd: OwnedFd,
@@ -118,6 +121,10 @@ impl Socket {
                 expected.push(self.sequence);
             }
             bytes.extend_from_slice(&message.0);
+        }
+        if bytes.len() > USUAL_BYTES {
+            // All of it is one message to the kernel. Who may not have that much is told so by what follows.
+            let _ = set_socket_send_buffer_size_force(&self.fd, bytes.len());
         }
         send(&self.fd, &bytes, SendFlags::empty())?;
         let mut failed = None;
