@@ -133,6 +133,9 @@ const LOOPBACK: &str = "127.0.0.0/8";
 /// Before anything is translated.
 const RAW: i32 = -300;
 pub const TRANSLATE: i32 = -100;
+/// Before any published port, be it another cloud's or dockerd's: those are of every address of this machine, so
+/// also of our bridges', and who is asked first has it.
+const DOORS: i32 = TRANSLATE - 1;
 const FILTER: i32 = 0;
 const MASQUERADE: i32 = 100;
 
@@ -179,6 +182,7 @@ pub fn chains(wanted: &Wanted) -> Vec<Chain> {
     vec![
         filter("guard", Hook::Prerouting, RAW, guard(wanted, loopback)),
         filter("forward", Hook::Forward, FILTER, forward(wanted.bridges.iter())),
+        nat("doors", Hook::Prerouting, DOORS, doors(wanted)),
         nat("published", Hook::Prerouting, TRANSLATE, before(wanted)),
         nat("published-local", Hook::Output, TRANSLATE, translate(wanted)),
         nat("outbound", Hook::Postrouting, MASQUERADE, outbound(wanted, loopback)),
@@ -302,7 +306,7 @@ fn forward<'a>(bridges: impl Iterator<Item = &'a Bridge>) -> Vec<Rule> {
 /// What happens to packets that come in, before it is known where they go.
 fn before(wanted: &Wanted) -> Vec<Rule> {
     match wanted.carried {
-        None => [doors(wanted), translate(wanted)].concat(),
+        None => translate(wanted),
         Some(carried) => carry(wanted, carried),
     }
 }
@@ -334,8 +338,12 @@ fn carry(wanted: &Wanted, carried: Carried) -> Vec<Rule> {
     rules
 }
 
+/// Where all is carried they are rules of their own.
 fn doors(wanted: &Wanted) -> Vec<Rule> {
     let mut rules = Vec::new();
+    if wanted.carried.is_some() {
+        return rules;
+    }
     for bridge in &wanted.bridges {
         let Some(gateway) = Subnet::new(bridge.gateway, 32) else { continue };
         for door in &wanted.doors {
@@ -600,7 +608,11 @@ mod tests {
         let mut call = packet("a", [172, 17, 0, 2], "", [172, 17, 0, 1]);
         call.port = 4566;
         let to = Verdict::Translate(Ipv4Addr::LOCALHOST, 5000);
-        assert_eq!(verdict(&wanted, "published", &call), to);
+        assert_eq!(verdict(&wanted, "doors", &call), to);
+        // Whatever else of this machine has that port: a published one of another cloud, say.
+        let chains = chains(&wanted);
+        let priority = |name| chains.iter().find(|one| one.name == name).unwrap().priority;
+        assert!(priority("doors") < priority("published"));
         for (from, destination, port) in [
             ("eth0", [172, 17, 0, 1], 4566),
             ("a", [172, 18, 0, 1], 4566),
@@ -608,7 +620,7 @@ mod tests {
         ] {
             let mut call = packet(from, [172, 17, 0, 2], "", destination);
             call.port = port;
-            assert_eq!(verdict(&wanted, "published", &call), Verdict::Accept);
+            assert_eq!(verdict(&wanted, "doors", &call), Verdict::Accept);
         }
     }
 
