@@ -84,8 +84,7 @@ impl Engine {
         joined: Joined,
         space: Option<Arc<Space>>,
     ) -> Result<(), Error> {
-        let mut held =
-            joined.ports.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>()?;
+        let held = joined.ports.iter().map(OwnedFd::try_clone).collect::<Result<Vec<_>, _>>()?;
         let (engine, own) = (self.clone(), container.clone());
         let prepared = blocking(move || {
             let prepared = engine.prepare(engine.wanted(&own, joined, space)?)?;
@@ -114,8 +113,6 @@ impl Engine {
             state.early_end = None;
             std::mem::take(&mut state.outlets)
         };
-        // More than fit one message are held by this process alone.
-        held.truncate(100);
         let started = client.start(&plan, start, &fds, &held, &outlets).await;
         drop(outlets);
         let pid = match started {

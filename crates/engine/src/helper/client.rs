@@ -1,7 +1,7 @@
 //! The engine's end of the conversation with the helper.
 
 use super::protocol::{
-    Answer, Ask, Ended, Outlet, Request, Running, Say, Start, VERSION, WITH_CLAIM,
+    Answer, Ask, Ended, Outlet, Request, Running, Say, Start, VERSION, WITH_CLAIM, WITH_MORE,
 };
 use super::server::SOCKET;
 use crate::error::Error;
@@ -20,6 +20,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc;
+
+/// Descriptors to hold that go with one message.
+const HELD_MAX: usize = 100;
 
 type Waiting = BTreeMap<u64, mpsc::UnboundedSender<Answer>>;
 
@@ -183,6 +186,8 @@ impl Client {
         held: &[OwnedFd],
         outlets: &[(Outlet, OwnedFd)],
     ) -> Result<i32, Error> {
+        let (held, more) = held.split_at(held.len().min(HELD_MAX));
+        let key = start.key.clone();
         let file = memfd_create("plan", MemfdFlags::CLOEXEC)?;
         let text = serde_json::to_vec(plan).map_err(io::Error::from)?;
         io::Write::write_all(&mut std::fs::File::from(file.try_clone()?), &text)?;
@@ -195,8 +200,23 @@ impl Client {
             .chain(outlets.iter().map(|(_, fd)| fd.as_fd()))
             .collect();
         match self.ask(Ask::Start(Box::new(start)), &fds).await? {
-            Answer::Started { pid } => Ok(pid),
+            Answer::Started { pid } => {
+                self.hold(&key, more).await;
+                Ok(pid)
+            }
             other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What did not fit. The program runs already, and may have ended.
+    async fn hold(&self, key: &str, more: &[OwnedFd]) {
+        let parts = more.chunks(HELD_MAX).filter(|_| self.version >= WITH_MORE);
+        for part in parts {
+            let fds: Vec<BorrowedFd<'_>> = part.iter().map(AsFd::as_fd).collect();
+            if let Err(error) = self.ask(Ask::Hold { key: key.to_owned() }, &fds).await {
+                tracing::debug!(%error, key, "the helper does not hold all ports");
+                return;
+            }
         }
     }
 

@@ -7,11 +7,13 @@
 
 use serde::{Deserialize, Serialize};
 
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// From this version on a helper holds its engine's claim.
 pub const WITH_CLAIM: u32 = 2;
 /// From this one on an engine is told of programs that are being started.
 pub const WITH_STARTING: u32 = 3;
+/// From this one on it takes more descriptors to hold than fit one message.
+pub const WITH_MORE: u32 = 4;
 
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Request {
@@ -47,6 +49,10 @@ pub enum Ask {
         signal: i32,
     },
     List,
+    /// Descriptors: more to hold for a program that runs.
+    Hold {
+        key: String,
+    },
 }
 
 /// A program to start: the first one of a container, or a further one in it.

@@ -310,6 +310,16 @@ impl Server {
                 raw::signal_process(&program.pidfd, signal).map_err(|_| "no such process")
             }),
             Ask::List => return self.list(id),
+            Ask::Hold { key } => {
+                let program = self.by_key.get(&key).and_then(|id| self.programs.get_mut(id));
+                match program {
+                    Some(program) => {
+                        program.held.extend(fds);
+                        Answer::Done
+                    }
+                    None => failed("it does not run"),
+                }
+            }
         };
         self.answer(id, answer);
     }

@@ -6,6 +6,7 @@ use crate::rootless::keeper;
 use crate::validate::parse_port;
 use net::firewall::{Protocol, Published};
 use rustix::fd::OwnedFd;
+use rustix::net::sockopt::set_socket_reuseport;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -247,12 +248,13 @@ fn bind_all(
         let address = SocketAddr::new(*ip, port);
         let bound = bind_one(address, protocol, false).and_then(|(socket, bound)| {
             let is_spliced = ip.is_ipv6() || net_sys::is_settled();
-            if !is_spliced || protocol != Protocol::Tcp {
-                return Ok((socket, bound));
+            if let Some(socket) =
+                socket.as_ref().filter(|_| is_spliced && protocol == Protocol::Tcp)
+            {
+                // Nobody else has it; from here on who takes the connections can bind it beside us.
+                set_socket_reuseport(socket, true)?;
             }
-            // Nobody else has it; now so that who takes the connections can bind it beside us.
-            drop(socket);
-            bind_one(bound, protocol, true)
+            Ok((socket, bound))
         });
         let (socket, bound) = bound.map_err(|error| (address, error))?;
         port = bound.port();
@@ -361,5 +363,33 @@ mod tests {
         assert_eq!(found.published, first.published);
         let Spliced::Connections { at: again, to } = found.spliced[0] else { panic!("datagrams") };
         assert_eq!((again, to), (at, inner));
+    }
+
+    /// Each holds it by the time that it is told so: none lets go of it in between.
+    #[test]
+    fn a_port_is_given_to_one_of_many() {
+        if !has_six() {
+            eprintln!("skipped: this machine has no IPv6");
+            return;
+        }
+        let address = [Ipv6Addr::LOCALHOST.into()];
+        for _ in 0..200 {
+            let (first, at) = bind_one((address[0], 0).into(), Protocol::Tcp, false).unwrap();
+            let together = std::sync::Barrier::new(5);
+            drop(first);
+            let had = std::thread::scope(|scope| {
+                let try_it = || {
+                    together.wait();
+                    let held = bind_all(&address, at.port(), Protocol::Tcp);
+                    // Till all have tried.
+                    together.wait();
+                    usize::from(held.is_ok())
+                };
+                let threads = [0; 5].map(|_| scope.spawn(try_it));
+                threads.into_iter().map(|thread| thread.join().unwrap()).sum::<usize>()
+            });
+            // None, where somebody else was quicker.
+            assert!(had <= 1, "{had} have it");
+        }
     }
 }
