@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import subprocess
+import threading
 import uuid
 
 from cloud import cumulet
@@ -200,6 +201,71 @@ def test_a_bridge_of_somebody_else_is_left_alone(tmp_path):
         if made:
             ip("link", "del", name)
     engine.cloud.start()
+    engine.close()
+
+
+def test_what_two_clouds_call_the_same(tmp_path):
+    """Of one Compose file, say: what the one that was away had is the other's now, and stays the other's."""
+    engine = Engine(tmp_path / "one").start()
+    engine.bootstrap()
+    name = "cu" + uuid.uuid4().hex[:8]
+    option = f"com.docker.network.bridge.name={name}"
+    engine.docker("network", "create", "-o", option, "named")
+    engine.docker("network", "create", "any")
+
+    def gateway():
+        return json.loads(engine.docker("network", "inspect", "any"))[0]["IPAM"]["Config"][0]["Gateway"]
+
+    before, other = gateway(), "cu" + uuid.uuid4().hex[:8]
+    engine.docker("create", "--name", "fixed", "--network", "any", "--ip", before[:-1] + "9", "busybox", "true")
+    assert engine.cloud.terminate() == 0
+    for made in (name, other):
+        ip("link", "add", made, "type", "bridge")
+    try:
+        ip("addr", "add", f"{before}/24", "dev", other)
+        engine.cloud.start()
+        engine.docker("network", "rm", "named")
+        assert name in all_links()
+        # Nobody asked for its subnet, so it has another.
+        assert engine.docker("run", "--rm", "--network", "any", "busybox", "echo", "hello") == "hello"
+        assert gateway() != before
+        engine.docker("start", "fixed", code=1)
+        assert "no configured subnet contains IP address" in engine.stderr
+        assert engine.cloud.terminate() == 0
+        assert name in all_links()
+    finally:
+        for made in (name, other):
+            ip("link", "del", made)
+    engine.cloud.start()
+    engine.close()
+
+
+def test_who_starts_while_the_cloud_ends_has_its_network(tmp_path):
+    engine = Engine(tmp_path / "one").start()
+    engine.bootstrap()
+    engine.docker("network", "create", "own")
+    ids = [engine.docker("create", "--network", "own", "busybox", "sleep", "1000") for _ in range(6)]
+
+    def start(one):
+        try:
+            engine.request("POST", f"/containers/{one}/start")
+        except (OSError, IndexError):
+            pass  # The cloud was gone before it had answered.
+
+    for n in range(6):
+        starts = [threading.Thread(target=start, args=[one]) for one in ids]
+        for thread in starts:
+            thread.start()
+        wait_until(lambda n=n: len(engine.links()) > n, "some have begun")
+        assert engine.cloud.terminate() == 0
+        for thread in starts:
+            thread.join()
+        engine.cloud.start()
+        running = engine.docker("ps", "-q").split()
+        for one in running:
+            assert "eth0" in engine.docker("exec", one, "ip", "link")
+        if running:
+            engine.docker("kill", *running)
     engine.close()
 
 

@@ -225,14 +225,14 @@ fn sweep_in(folder: &Path, mut clear: impl FnMut(&str, Where) -> bool) -> Swept 
     swept
 }
 
-/// The networks that carry a mark, but for bridges that somebody still knows.
+/// The networks that carry a mark and that nobody is in, but for bridges that somebody still knows: those get their
+/// rules when they are used again.
 pub(crate) fn clear(mark: &str, known: &[String]) -> std::io::Result<()> {
-    // First: its rules name bridges, and as soon as one is gone another engine may have one of that name.
-    if known.is_empty() {
-        Firewall::new(&table(mark)).remove()?;
-        // Where the kernel knows no IPv6 there is none of that.
-        let _ = Firewall::six(&table(mark)).remove();
-    }
+    // First: its rules name bridges, and as soon as one is gone another engine may have one of that name. They
+    // name ports as well, that a start had published which came to nothing.
+    Firewall::new(&table(mark)).remove()?;
+    // Where the kernel knows no IPv6 there is none of that.
+    let _ = Firewall::six(&table(mark)).remove();
     let mut links = Links::open()?;
     let bridges = links.with_alias(&alias(mark))?;
     let bridges: Vec<_> = bridges.into_iter().filter(|one| !known.contains(&one.name)).collect();
@@ -396,7 +396,10 @@ mod tests {
             for (name, mark) in [("br-a", "m1"), ("br-b", "m2"), ("br-c", "m1")] {
                 bridge(&mut links, name, &alias(mark))?;
             }
+            let firewalls = [Firewall::new(&table("m1")), Firewall::new(&table("m2"))];
+            firewalls.iter().try_for_each(|one| one.replace(&[]))?;
             clear("m1", &["br-c".to_owned()])?;
+            assert!(!firewalls[0].is_there()? && firewalls[1].is_there()?);
             let left = links.used()?.interfaces;
             assert!(left.contains(&"br-b".to_owned()) && left.contains(&"br-c".to_owned()));
             assert!(!left.contains(&"br-a".to_owned()), "{left:?}");

@@ -21,9 +21,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use store::{Scope, Store};
 
 pub(crate) const SCOPE: Scope = Scope::Host;
+/// At the end, for what just starts or ends.
+const CLOSE_TRIES: u32 = 100;
+const CLOSE_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the engine needs from outside.
 pub struct Parts {
@@ -237,21 +241,31 @@ impl Engine {
     /// Before the process ends: networks that nobody uses any more are taken down. Containers that
     /// run go on.
     pub async fn close(&self) {
-        if !self.containers().iter().any(|container| container.is_running()) {
-            let networks = self.0.networks.clone();
-            let parents = self.0.hierarchies.parents();
-            let claim = self.0.claim.lock().take();
-            let _ = blocking(move || {
-                networks.take_down();
+        for n in 1..=CLOSE_TRIES {
+            if self.containers().iter().any(|container| container.is_running()) {
+                return;
+            }
+            // A lease that nobody who is starting has was forgotten.
+            let is_last = n == CLOSE_TRIES
+                && self.containers().iter().all(|container| container.turn.try_lock().is_ok());
+            let engine = self.clone();
+            let down = blocking(move || {
+                if !engine.0.networks.take_down(is_last) {
+                    return Ok(false);
+                }
                 // Containers of another cloud may still be below; then they stay.
-                crate::sys::cgroup::remove(&parents);
-                if let Some(claim) = claim {
+                crate::sys::cgroup::remove(&engine.0.hierarchies.parents());
+                if let Some(claim) = engine.0.claim.lock().take() {
                     claim.give_up();
                 }
-                Ok(())
-            })
-            .await;
+                Ok(true)
+            });
+            if !matches!(down.await, Ok(false)) {
+                return;
+            }
+            tokio::time::sleep(CLOSE_PAUSE).await;
         }
+        tracing::warn!("a container that is about to start keeps its network");
     }
 }
 

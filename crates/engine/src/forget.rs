@@ -113,7 +113,10 @@ impl Engine {
                 let above = crate::image::open_folder(&self.0.root.join("volumes"))?;
                 let _ = crate::image::remove_folder(&above, name.as_bytes());
             }
-            NETWORK if !name.is_empty() => Links::open()?.delete(name)?,
+            NETWORK if !name.is_empty() => {
+                let alias = crate::claim::alias(self.networks().mark());
+                Links::open()?.delete_own(name, &alias)?;
+            }
             // A container that ran was killed, and its folder went, when the engine was opened.
             _ => {}
         }

@@ -1,6 +1,7 @@
 //! Links of containers, and tying one to a network, or untying it, while it runs.
 
 use super::join::link_name;
+use super::partition::namespace_of;
 use super::{BRIDGE, Network, Networks};
 use crate::config::EndpointSettings;
 use crate::container::Container;
@@ -22,6 +23,8 @@ pub(super) struct Endpoint {
     pub gateway: Ipv4Addr,
     pub mac: [u8; 6],
     pub is_internal: bool,
+    /// Reaches no other container of its network.
+    pub is_apart: bool,
     pub mtu: Option<u32>,
     /// Further addresses, which lead nowhere beyond the network.
     pub link_local: Vec<Ipv4Addr>,
@@ -55,6 +58,10 @@ impl Endpoint {
         let bridge = at(&self.bridge, bridge)?;
         let pair = outside.new_pair(&self.name, bridge, name, self.mac, namespace, self.mtu);
         at(format_args!("link {} to {name}", self.name), pair)?;
+        if self.is_apart {
+            let end = outside.index(&self.name).and_then(|found| found.ok_or_else(none));
+            at(&self.name, end.and_then(|end| outside.set_apart(end)))?;
+        }
         let index = at(name, inside.index(name).and_then(|found| found.ok_or_else(none)))?;
         at(name, inside.set_up(index))?;
         at(self.address, inside.add_address(index, self.address, &self.subnet))?;
@@ -120,13 +127,20 @@ impl Engine {
             settings.dns_names = Some(names);
         }
         let pid = container.state().pid;
-        if container.is_running() {
+        let run = container.state().run;
+        if let Some(namespace) = namespace_of(container) {
             let (networks, id, one) =
                 (self.0.networks.clone(), container.id.clone(), network.clone());
             let first = !container.state().endpoints.values().any(|e| !e.gateway.is_empty());
-            settings = blocking(move || networks.plug(&one, &settings, &id, pid, first)).await?;
+            let plugged =
+                blocking(move || networks.plug(&one, &settings, &id, &namespace, first)).await;
+            settings = plugged?;
         }
         container.state().endpoints.insert(network.name.clone(), settings);
+        if container.state().run != run {
+            // It ended meanwhile, and gave back what it had by then.
+            self.leave_networks(container).await;
+        }
         self.part_again(None).await?;
         if container.is_running() {
             self.name_others(container, pid).await;
@@ -203,17 +217,15 @@ impl Networks {
         network: &Network,
         settings: &EndpointSettings,
         container: &str,
-        pid: i32,
+        namespace: &OwnedFd,
         leads_out: bool,
     ) -> Result<EndpointSettings, Error> {
         let _kernel = self.0.kernel.lock();
         debug_assert_eq!(network.settings.driver, BRIDGE);
         let network = self.ensure(network)?;
-        let path = format!("/proc/{pid}/ns/net");
-        let namespace = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let (end, shown) = self.lease(&network, settings, container)?;
         let mut outside = Links::open()?;
-        let plugged = net_sys::inside(&namespace, || {
+        let plugged = net_sys::inside(namespace, || {
             let mut inside = Links::open()?;
             let mut name = String::new();
             for n in 0..100 {
@@ -222,7 +234,7 @@ impl Networks {
                     break;
                 }
             }
-            end.plug(&mut outside, &mut inside, &namespace, &name, leads_out)
+            end.plug(&mut outside, &mut inside, namespace, &name, leads_out)
         });
         if let Err(error) = plugged {
             let _ = outside.delete(&link_name(&shown.endpoint_id));

@@ -110,20 +110,17 @@ impl Engine {
 
     fn join_other(&self, name: &str) -> Result<Joined, Error> {
         let other = self.find(name)?;
-        let pid = other.state().pid;
+        let not_running = || {
+            let id = &other.id;
+            Error::conflict(format!("cannot join network of a non running container: {id}"))
+        };
         if !other.is_running() {
-            return Err(Error::conflict(format!(
-                "cannot join network of a non running container: {}",
-                other.id
-            )));
+            return Err(not_running());
         }
-        let namespace = match other.state().host.network_mode.as_str() {
-            "host" => None,
-            _ => {
-                let path = format!("/proc/{pid}/ns/net");
-                let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-                Some(openat(CWD, path, flags, Mode::empty())?)
-            }
+        let is_own = other.state().host.network_mode != "host";
+        let namespace = match is_own {
+            false => None,
+            true => Some(super::partition::namespace_of(&other).ok_or_else(not_running)?),
         };
         let folder = self.folder(&other.id);
         let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
@@ -345,6 +342,11 @@ impl Networks {
             },
         )?;
         let IpAddr::V4(address) = four else { return Err(no_address("IPv4")) };
+        if !subnet.contains(address) {
+            // The network had another when it was asked for.
+            let text = format!("no configured subnet contains IP address {address}");
+            return Err(Error::invalid(text));
+        }
         let six = network.subnet_six().zip(network.gateway_six());
         let six = six.map(|(subnet, gateway)| {
             let chosen = state.choose(
@@ -381,6 +383,7 @@ impl Networks {
             gateway,
             mac,
             is_internal: network.settings.internal,
+            is_apart: !network.talks(),
             mtu: network.mtu().filter(|mtu| *mtu != 1500),
             link_local: link_local(settings).collect(),
             six,
@@ -541,7 +544,13 @@ impl super::State {
             Err(_) => {
                 let range = pool.map(|pool| pool.ip_range.as_str()).unwrap_or_default();
                 let kind = if gateway.is_ipv4() { "IPv4" } else { "IPv6" };
-                free(range, &taken).ok_or_else(|| no_address(kind))
+                let found = free(range, &taken).or_else(|| {
+                    // Where nothing else is left, one that the kernel is about to forget: as one that is asked for.
+                    let is_left = |ip| self.leaving.contains(&(network.id.clone(), ip));
+                    taken.retain(|address| !is_left(*address));
+                    free(range, &taken)
+                });
+                found.ok_or_else(|| no_address(kind))
             }
         }
     }
@@ -585,4 +594,47 @@ fn new_namespace(
         None => net_sys::new_namespace(furnish),
     };
     made.map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Pool, Settings, State};
+    use super::*;
+
+    fn network(subnet: &str) -> Network {
+        let pool = Pool { subnet: subnet.to_owned(), ..Pool::default() };
+        let mut settings = Settings::default();
+        settings.ipam.config.push(pool);
+        Network { id: "n".to_owned(), name: "small".to_owned(), created_ns: 0, settings }
+    }
+
+    #[test]
+    fn an_address_that_is_leaving_is_the_last_to_be_given() {
+        let small = network("10.0.0.0/29");
+        let (subnet, gateway) = (small.subnet().unwrap(), small.gateway().unwrap());
+        let mut state = State::default();
+        let choose = |state: &State| {
+            let chosen = state.choose(&small, small.pool(), gateway.into(), "", |range, taken| {
+                let four = taken.iter().filter_map(|ip| match ip {
+                    IpAddr::V4(ip) => Some(*ip),
+                    IpAddr::V6(_) => None,
+                });
+                subnet.free(net::Subnet::parse(range).as_ref(), &four.collect()).map(IpAddr::V4)
+            });
+            chosen.map(|address| address.to_string()).map_err(|error| error.text)
+        };
+        for last in 2..=5 {
+            let address = choose(&state).unwrap();
+            assert_eq!(address, format!("10.0.0.{last}"));
+            state.take("n", address.parse().unwrap(), "somebody");
+        }
+        state.leaving.insert(("n".to_owned(), "10.0.0.3".parse().unwrap()));
+        // Not while there is another.
+        assert_eq!(choose(&state).unwrap(), "10.0.0.6");
+        state.take("n", "10.0.0.6".parse().unwrap(), "somebody");
+        assert_eq!(choose(&state).unwrap(), "10.0.0.3");
+        state.take("n", "10.0.0.3".parse().unwrap(), "another");
+        let none = "no available IPv4 addresses on this network's address pools";
+        assert_eq!(choose(&state).unwrap_err(), none);
+    }
 }

@@ -83,6 +83,9 @@ pub struct Settings {
     /// Of the bridge on this machine.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub interface: String,
+    /// Nobody asked for its subnet of IPv4: it has another where that is somebody else's by now.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_any_subnet: bool,
 }
 
 #[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
@@ -175,6 +178,11 @@ impl Network {
         self.option("driver.mtu")?.parse().ok()
     }
 
+    /// Whether containers in it may talk to each other.
+    fn talks(&self) -> bool {
+        self.option("bridge.enable_icc") != Some("false")
+    }
+
     fn bridge(&self) -> Option<Bridge> {
         if self.settings.driver != BRIDGE || self.settings.interface.is_empty() {
             return None;
@@ -186,7 +194,7 @@ impl Network {
             six: self.subnet_six(),
             is_internal: self.settings.internal,
             masquerades: self.option("bridge.enable_ip_masquerade") != Some("false"),
-            talks: self.option("bridge.enable_icc") != Some("false"),
+            talks: self.talks(),
         })
     }
 }
@@ -366,7 +374,7 @@ impl Networks {
         if network.settings.driver == BRIDGE {
             self.bring_up(&mut network)?;
         }
-        self.keep(&network)?;
+        self.keep(&network).inspect_err(|_| self.take_back(&network))?;
         self.0.state.lock().networks.insert(id, network.clone());
         self.apply_firewall()?;
         Ok(network)
@@ -432,6 +440,7 @@ impl Networks {
         {
             return Err(Error::new(Kind::NotDone, format!("network option {option} is not done")));
         }
+        (settings.is_any_subnet, settings.interface) = (false, String::new());
         "default".clone_into(&mut settings.ipam.driver);
         "local".clone_into(&mut settings.scope);
         for pool in &settings.ipam.config {
@@ -451,6 +460,20 @@ impl Networks {
         };
         block_on(self.0.store.write(|tx| tx.put(&NETWORKS, &SCOPE, &network.id, &row)))?;
         Ok(())
+    }
+
+    /// A bridge whose row cannot be written.
+    fn take_back(&self, network: &Network) {
+        self.0.state.lock().up.remove(&network.id);
+        let _ = self.delete_bridge(network);
+    }
+
+    fn delete_bridge(&self, network: &Network) -> std::io::Result<()> {
+        match network.settings.interface.as_str() {
+            "" => Ok(()),
+            // Since it was away another may have that name.
+            name => Links::open()?.delete_own(name, &claim::alias(&self.0.mark)),
+        }
     }
 
     /// Blocks.
@@ -481,9 +504,7 @@ impl Networks {
             state.up.remove(&network.id);
         }
         self.apply_firewall()?;
-        if !network.settings.interface.is_empty() {
-            Links::open()?.delete(&network.settings.interface)?;
-        }
+        self.delete_bridge(&network)?;
         Ok(network)
     }
 
@@ -589,8 +610,9 @@ impl Networks {
         let others: Vec<Network> = self.list();
         taken.extend(others.iter().filter(|one| one.id != network.id).filter_map(Network::subnet));
         let overlaps = |subnet: &Subnet| taken.iter().any(|other| other.overlaps(subnet));
-        // What the default one has, nobody asked for: while its bridge was away another may have come.
-        let own = network.subnet().filter(|own| network.name != BRIDGE || !overlaps(own));
+        // Nobody asked for that one, and while the bridge was away another cloud may have come.
+        let is_any = network.name == BRIDGE || network.settings.is_any_subnet;
+        let own = network.subnet().filter(|own| !is_any || !overlaps(own));
         match own {
             None => {
                 let subnet = net::address::free_subnet(&taken).ok_or_else(|| {
@@ -606,6 +628,7 @@ impl Networks {
                 };
                 network.settings.ipam.config.retain(|pool| pool.is_six());
                 network.settings.ipam.config.insert(0, pool);
+                network.settings.is_any_subnet = true;
             }
             Some(subnet) => {
                 if overlaps(&subnet) {
@@ -661,14 +684,20 @@ impl Networks {
 
     /// Kernel lock held.
     fn ensure(&self, network: &Network) -> Result<Network, Error> {
-        let mut network = network.clone();
-        if self.0.state.lock().up.contains(&network.id) {
-            return Ok(network);
-        }
+        // As it is now: since somebody looked for it, it may have been given its subnet, or removed.
+        let mut network = {
+            let state = self.0.state.lock();
+            let now = state.networks.get(&network.id).cloned();
+            let network = now.ok_or_else(|| no_such(&network.name))?;
+            if state.up.contains(&network.id) {
+                return Ok(network);
+            }
+            network
+        };
         let before = network.settings.clone();
         self.bring_up(&mut network)?;
         if network.settings != before {
-            self.keep(&network)?;
+            self.keep(&network).inspect_err(|_| self.take_back(&network))?;
         }
         self.0.state.lock().networks.insert(network.id.clone(), network.clone());
         self.apply_firewall()?;
@@ -724,11 +753,17 @@ impl Networks {
         let _ = claim::clear(&self.0.mark, &known);
     }
 
-    /// Nothing of ours is left in the kernel. Blocks.
-    pub fn take_down(&self) {
+    /// Nothing of ours is left in the kernel; `false` if somebody has an address yet, or already, unless that is
+    /// to be passed over. Blocks.
+    pub fn take_down(&self, at_any_rate: bool) -> bool {
         let _kernel = self.0.kernel.lock();
         let has_table = {
             let mut state = self.0.state.lock();
+            // Who starts now would run without a network, and nobody would know.
+            let stays = |lease| !state.leaving.contains(lease);
+            if !at_any_rate && state.leases.keys().any(stays) {
+                return false;
+            }
             state.up.clear();
             state.is_down = true;
             state.has_table
@@ -737,6 +772,7 @@ impl Networks {
         if has_table || self.list().iter().any(|network| !network.settings.interface.is_empty()) {
             let _ = claim::clear(&self.0.mark, &[]);
         }
+        true
     }
 
     /// Begins to carry what leaves the networks, if nothing else does.

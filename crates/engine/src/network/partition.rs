@@ -119,7 +119,7 @@ impl Engine {
 }
 
 /// Of one that runs in a namespace of its own.
-fn namespace_of(container: &Container) -> Option<OwnedFd> {
+pub(super) fn namespace_of(container: &Container) -> Option<OwnedFd> {
     let pid = container.state().pid;
     let path = format!("/proc/{pid}/ns/net");
     let namespace = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
