@@ -47,6 +47,8 @@ def test_ping_and_versions(engine):
         ("POST", "/images/nope/push", 404, "An image does not exist locally with the tag: nope"),
         ("POST", "/grpc", 400, "no upgrade proto"),
         ("GET", "/swarm", 503, "not a swarm manager"),
+        ("POST", "/swarm/init", 501, "Swarm mode is not done"),
+        ("POST", "/swarm/leave", 503, "not part of a swarm"),
         ("GET", "/nonsense", 404, "page not found"),
         ("GET", "/containers/nope/json", 404, "No such container: nope"),
         ("GET", "/images/nope/json", 404, "No such image: nope:latest"),

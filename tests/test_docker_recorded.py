@@ -103,6 +103,7 @@ SWARM = [
     ("GET", "/tasks", 503),
     ("GET", "/secrets", 503),
     ("GET", "/configs", 503),
+    ("POST", "/swarm/leave", 503),
 ]
 
 

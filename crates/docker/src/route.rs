@@ -77,6 +77,13 @@ pub async fn route(
         (_, ["networks", rest @ ..]) => networks::route(call, &method, rest, path).await,
         (_, ["volumes", rest @ ..]) => volumes::route(call, &method, rest, path).await,
         ("GET", ["plugins"]) => crate::reply::json(&Vec::<String>::new()),
+        // Whoever is told to do that first has to be told that it cannot be done.
+        ("POST", ["swarm", "init" | "join"]) => {
+            Err(Error::new(Kind::NotDone, "Swarm mode is not done"))
+        }
+        ("POST", ["swarm", "leave"]) => {
+            Err(Error::new(Kind::Unavailable, "This node is not part of a swarm"))
+        }
         (_, ["swarm" | "nodes" | "services" | "tasks" | "secrets" | "configs", ..]) => {
             Err(Error::new(Kind::Unavailable, NO_SWARM))
         }
