@@ -7,7 +7,10 @@ use crate::settings::{Config, DockerTls};
 use engine::remap::Remap;
 use engine::{Engine, Parts};
 use registry::{Client, Http, Local};
-use rustix::fs::{CWD, Gid, Mode, OFlags, openat};
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Stat, flock, openat, statat,
+};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -31,13 +34,42 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKES_MAX: usize = 64;
 /// After an error in accepting.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Until whoever else is about to listen in the same folder has done so.
+const TURN_TRIES: u32 = 100;
+const TURN_PAUSE: Duration = Duration::from_millis(10);
 
 pub struct Docker {
     engine: Option<Engine>,
     /// Where it listens.
     pub paths: Vec<PathBuf>,
+    /// What has those names, as long as nobody else has taken them.
+    names: Vec<Name>,
     /// The same over TCP.
     address: Option<SocketAddr>,
+}
+
+/// A name that was given to a socket.
+#[derive(Debug)]
+struct Name {
+    path: PathBuf,
+    /// What it stands for.
+    file: Stat,
+}
+
+impl Name {
+    fn of(path: &Path) -> std::io::Result<Name> {
+        let file = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(Name { path: path.to_owned(), file })
+    }
+
+    /// Unless it is another's by now: systemd, for one, takes away what is in the place of its sockets.
+    fn remove(&self) {
+        // The number of one that has gone may be the next one's.
+        let which = |file: &Stat| (file.st_dev, file.st_ino, file.st_mtime, file.st_mtime_nsec);
+        if Name::of(&self.path).is_ok_and(|now| which(&now.file) == which(&self.file)) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
 }
 
 fn remap(text: &str) -> Result<Remap, Failure> {
@@ -59,7 +91,7 @@ impl Docker {
     ) -> Result<Docker, Failure> {
         let asked = &config.docker_sockets;
         if asked.iter().any(|path| path == Path::new(NONE)) {
-            return Ok(Docker { engine: None, paths: Vec::new(), address: None });
+            return Ok(Docker::without(None));
         }
         let remap = match &config.userns_remap {
             Some(text) => Some(remap(text)?),
@@ -82,7 +114,7 @@ impl Docker {
             .map_err(|error| Failure::new(exit::FAILED, error.to_string()))?;
         let mirrors = config.mirrors.clone();
         let registries = Client { engine: engine.clone(), http, local: Some(local), mirrors };
-        let mut docker = Docker { engine: Some(engine.clone()), paths: Vec::new(), address: None };
+        let mut docker = Docker::without(Some(engine.clone()));
         let version = env!("CARGO_PKG_VERSION");
         let front = docker::Docker::new(engine.clone(), registries, version);
         if let Some(tls) = &config.docker_tls {
@@ -100,8 +132,9 @@ impl Docker {
         }
         for (path, is_needed) in wanted {
             let path = std::path::absolute(&path).unwrap_or(path);
-            match listen(&path) {
-                Ok(listener) => {
+            match listen(&path).await {
+                Ok((listener, name)) => {
+                    docker.names.push(name);
                     let listener = docker::Listener::Unix(listener);
                     engine::task(docker::serve(front.clone(), listener, stopping.clone()));
                     docker.paths.push(path);
@@ -117,6 +150,11 @@ impl Docker {
             }
         }
         Ok(docker)
+    }
+
+    /// It listens nowhere.
+    fn without(engine: Option<Engine>) -> Docker {
+        Docker { engine, paths: Vec::new(), names: Vec::new(), address: None }
     }
 
     pub fn engine(&self) -> Option<&Engine> {
@@ -145,9 +183,7 @@ impl Docker {
         if let Some(engine) = &self.engine {
             engine.close().await;
         }
-        for path in &self.paths {
-            let _ = std::fs::remove_file(path);
-        }
+        self.names.iter().for_each(Name::remove);
     }
 }
 
@@ -229,13 +265,29 @@ async fn accept_known(
     }
 }
 
-/// A socket that is there but answers nobody is replaced; one that answers is somebody's.
-fn listen(path: &Path) -> std::io::Result<UnixListener> {
+/// One at a time in a folder: between its name and its first client a socket answers nobody, too. Whoever locks
+/// the folder for something else is not waited for long.
+async fn turn(folder: &Path) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = openat(CWD, folder, flags, Mode::empty()).ok()?;
+    for _ in 0..TURN_TRIES {
+        match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Some(folder),
+            Err(_) => tokio::time::sleep(TURN_PAUSE).await,
+        }
+    }
+    None
+}
+
+/// A socket that is there but answers nobody is replaced; one that answers is somebody's, and so is all that is
+/// no socket.
+async fn listen(path: &Path) -> std::io::Result<(UnixListener, Name)> {
     let (above, name) = match (path.parent(), path.file_name().and_then(|name| name.to_str())) {
         (Some(above), Some(name)) => (above, name),
         _ => return Err(ErrorKind::InvalidInput.into()),
     };
     // The path of a socket may have 107 bytes, so it is named by its folder's descriptor.
+    let _turn = turn(above).await;
     let folder =
         openat(CWD, above, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let short = format!("/proc/self/fd/{}/{name}", folder.as_raw_fd());
@@ -244,7 +296,17 @@ fn listen(path: &Path) -> std::io::Result<UnixListener> {
     let address = SocketAddrUnix::new(&short)?;
     match rustix::net::connect(&new()?, &address) {
         Ok(()) | Err(rustix::io::Errno::AGAIN) => return Err(ErrorKind::AddrInUse.into()),
-        Err(rustix::io::Errno::CONNREFUSED) => std::fs::remove_file(path)?,
+        // The kernel says the same of what is no socket, and of a link's end.
+        Err(rustix::io::Errno::CONNREFUSED) => {
+            let stat = statat(CWD, path, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Socket {
+                return Err(std::io::Error::new(
+                    ErrorKind::AlreadyExists,
+                    "something else has that name",
+                ));
+            }
+            std::fs::remove_file(path)?;
+        }
         Err(_) => {}
     }
     let socket = new()?;
@@ -259,7 +321,7 @@ fn listen(path: &Path) -> std::io::Result<UnixListener> {
         rustix::fs::chmod(path, Mode::from_raw_mode(0o660))?;
     }
     rustix::net::listen(&socket, 128)?;
-    UnixListener::from_std(socket.into())
+    Ok((UnixListener::from_std(socket.into())?, Name::of(path)?))
 }
 
 fn group() -> Option<u32> {
@@ -268,4 +330,95 @@ fn group() -> Option<u32> {
         let fields: Vec<&str> = line.split(':').collect();
         (fields.first() == Some(&GROUP)).then(|| fields.get(2)?.parse().ok())?
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("sockets-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn run(test: impl Future<Output = ()>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(test);
+    }
+
+    #[test]
+    fn only_a_socket_that_answers_nobody_is_replaced() {
+        let folder = Folder::new("replaced");
+        run(async {
+            let path = folder.0.join("docker.sock");
+            let (first, name) = listen(&path).await.unwrap();
+            assert_eq!(listen(&path).await.unwrap_err().kind(), ErrorKind::AddrInUse);
+            drop(first);
+            // As a kill leaves it.
+            let (_second, again) = listen(&path).await.unwrap();
+            // The first one's end is not the second one's.
+            name.remove();
+            assert!(path.exists());
+            again.remove();
+            assert!(!path.exists());
+        });
+    }
+
+    #[test]
+    fn what_is_no_socket_stays() {
+        let folder = Folder::new("files");
+        run(async {
+            let (file, link) = (folder.0.join("file"), folder.0.join("link"));
+            #[allow(clippy::disallowed_methods, reason = "a file of this test")]
+            std::fs::write(&file, "precious").unwrap();
+            assert!(listen(&file).await.is_err());
+            assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+            // Somebody's own way to another engine, which is not running now.
+            let other = folder.0.join("other.sock");
+            drop(listen(&other).await.unwrap());
+            std::os::unix::fs::symlink(&other, &link).unwrap();
+            assert!(listen(&link).await.is_err());
+            assert_eq!(std::fs::read_link(&link).unwrap(), other);
+        });
+    }
+
+    #[test]
+    fn one_of_many_gets_what_a_dead_one_has_left() {
+        let folder = Folder::new("race");
+        for n in 0..50 {
+            let path = folder.0.join(format!("{n}.sock"));
+            run(async { drop(listen(&path).await.unwrap()) });
+            let together = std::sync::Barrier::new(4);
+            let listening = std::thread::scope(|scope| {
+                let try_it = || {
+                    let mut is_ours = false;
+                    run(async {
+                        together.wait();
+                        let listener = listen(&path).await;
+                        together.wait();
+                        is_ours = listener.is_ok();
+                    });
+                    is_ours
+                };
+                let threads = [0; 4].map(|_| scope.spawn(try_it));
+                threads
+                    .map(|one| one.join().unwrap())
+                    .into_iter()
+                    .filter(|is_ours| *is_ours)
+                    .count()
+            });
+            assert_eq!(listening, 1);
+        }
+    }
 }

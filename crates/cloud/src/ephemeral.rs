@@ -22,12 +22,39 @@ use tokio::sync::watch;
 
 const PREFIX: &str = "cumulet-ephemeral-";
 const LOCK: &str = "lock";
+/// Where the number of the process is another's as well: in containers that share a folder all are small.
+const NAMES_TRIED: u32 = 100;
 
 /// The folder of this cloud, gone when this is.
 #[derive(Debug)]
 pub struct Scratch {
     folder: PathBuf,
     _lock: std::fs::File,
+}
+
+impl Scratch {
+    /// A folder that nobody else has, below `tmp`.
+    fn new(tmp: &Path) -> std::io::Result<Scratch> {
+        let mut failed = std::io::Error::from(std::io::ErrorKind::AlreadyExists);
+        for n in 0..NAMES_TRIED {
+            let end = if n == 0 { String::new() } else { format!("-{n}") };
+            let folder = tmp.join(format!("{PREFIX}{}{end}", std::process::id()));
+            match std::fs::DirBuilder::new().mode(0o700).create(&folder) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(error),
+            }
+            match open_lock(&folder, true) {
+                // Between its making and its lock another start may have taken it for a dead one's.
+                Ok(lock) if folder.join(LOCK).exists() => {
+                    return Ok(Scratch { folder, _lock: lock });
+                }
+                Ok(_) => {}
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
 }
 
 impl Drop for Scratch {
@@ -57,19 +84,13 @@ pub fn prepare(config: &mut Config, settings: &Settings, tmp: &Path) -> Result<S
         config.listen_too.clear();
     }
     sweep(tmp);
-    let folder = tmp.join(format!("{PREFIX}{}", std::process::id()));
-    let failed = |error: std::io::Error| {
-        Failure::new(
-            exit::DATA,
-            format!("{}: {error}; choose another with TMPDIR", folder.display()),
-        )
-    };
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(failed)?;
-    let lock = open_lock(&folder, true).map_err(failed)?;
-    config.data.clone_from(&folder);
+    let scratch = Scratch::new(tmp).map_err(|error| {
+        let text = format!("{}: {error}; choose another with TMPDIR", tmp.display());
+        Failure::new(exit::DATA, text)
+    })?;
+    config.data.clone_from(&scratch.folder);
     config.is_default = false;
-    Ok(Scratch { folder, _lock: lock })
+    Ok(scratch)
 }
 
 /// The disk in memory, with what a snapshot holds, if one is given: a path of its folder, or its name in
@@ -170,8 +191,33 @@ fn sweep(tmp: &Path) {
             continue;
         }
         // Who can have the lock proves that nobody has it.
-        if open_lock(&folder, false).is_ok() {
+        if let Ok(_lock) = open_lock(&folder, false) {
             let _ = std::fs::remove_dir_all(&folder);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_takes_the_folder_of_one_that_lives() {
+        let tmp = std::env::temp_dir().join(format!("ephemeral-{}", std::process::id()));
+        std::fs::create_dir_all(&tmp).unwrap();
+        let first = Scratch::new(&tmp).unwrap();
+        // Of the same number, as in two containers.
+        let second = Scratch::new(&tmp).unwrap();
+        assert_ne!(first.folder, second.folder);
+        sweep(&tmp);
+        assert!(first.folder.exists() && second.folder.exists());
+        // As a kill leaves it.
+        let dead = tmp.join(format!("{PREFIX}1-1"));
+        std::fs::create_dir(&dead).unwrap();
+        drop(open_lock(&dead, true).unwrap());
+        sweep(&tmp);
+        assert!(!dead.exists() && first.folder.exists());
+        drop((first, second));
+        std::fs::remove_dir(&tmp).unwrap();
     }
 }
