@@ -1,6 +1,7 @@
 //! The names of a query, held against what the object has.
 
 use crate::ast::*;
+use crate::evaluate::Work;
 use crate::token::At;
 use crate::{Result, SelectError, evaluate};
 
@@ -9,7 +10,7 @@ pub(crate) enum Names<'a> {
     /// Fields by their place alone, `_1` and so on.
     Places,
     /// And by the header.
-    Header(&'a [String]),
+    Header(&'a [String], &'a Work),
     /// Members of trees.
     Tree,
 }
@@ -93,7 +94,8 @@ fn bind_path(path: &mut Path, alias: &Name, table: bool, names: &Names<'_>) -> R
 }
 
 fn field(name: &Name, at: At, names: &Names<'_>) -> Result<usize> {
-    if let Names::Header(header) = names {
+    if let Names::Header(header, work) = names {
+        work.spend(header.len() as u64)?;
         let mut found = header.iter().enumerate().filter(|(_, own)| name.fits(own));
         match (found.next(), found.next()) {
             (Some(_), Some(_)) => return Err(evaluate::ambiguous()),
@@ -103,7 +105,7 @@ fn field(name: &Name, at: At, names: &Names<'_>) -> Result<usize> {
     }
     match (place(&name.text), names) {
         (Some(place), _) => Ok(place - 1),
-        (None, Names::Header(_)) => {
+        (None, Names::Header(..)) => {
             let text = "Some headers in the query are missing from the file. Please check the file and try again.";
             Err(SelectError::new("MissingHeaders", text))
         }

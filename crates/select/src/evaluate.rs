@@ -398,7 +398,9 @@ impl<'a> Scope<'a> {
     }
 
     fn call(&self, function: Function, all: &[Cow<'_, Value>]) -> Result<Value> {
-        all.iter().try_for_each(|value| self.spend_text(value))?;
+        // Each character is looked at.
+        let texts = all.iter().filter_map(|value| value.text());
+        self.work.spend(texts.map(|text| text.len() as u64).sum())?;
         match function {
             Function::UtcNow => return Ok(Value::Time(self.now)),
             _ if all.iter().any(|value| value.is_unknown()) => return Ok(Value::Null),
@@ -409,12 +411,7 @@ impl<'a> Scope<'a> {
             Function::Lower => Value::Text(text_of(&all[0])?.to_lowercase()),
             Function::Upper => Value::Text(text_of(&all[0])?.to_uppercase()),
             Function::Substring => substring(&all[0], &all[1], all.get(2).map(|value| &**value))?,
-            Function::Trim(ends) => {
-                // Each character is looked up.
-                let texts = all.iter().filter_map(|value| value.text());
-                self.work.spend(texts.map(|text| text.len() as u64).sum())?;
-                trim(ends, &all[0], all.get(1).map(|value| &**value))?
-            }
+            Function::Trim(ends) => trim(ends, &all[0], all.get(1).map(|value| &**value))?,
             Function::DateAdd(part) => {
                 let Some(Value::Int(quantity)) = all[0].as_number() else {
                     return Err(wrong_type());

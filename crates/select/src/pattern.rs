@@ -61,6 +61,8 @@ fn items(pattern: &str) -> Result<Vec<Item>> {
             }
             check_symbol(c, count)?;
             items.push(Item::Symbol(c, count));
+        } else if let Some(Item::Text(text)) = items.last_mut() {
+            text.push(c);
         } else {
             items.push(Item::Text(c.into()));
         }

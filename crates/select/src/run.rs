@@ -46,8 +46,8 @@ pub enum Step {
 
 /// A step ends when so much of the answer waits.
 const READY_BYTES_MAX: usize = 256 * 1024;
-/// And when so much work was done: some hundredths of a second.
-const STEP_WORK_MAX: u64 = 2_000_000;
+/// And when so much work was done, since others wait for the thread: some milliseconds.
+const STEP_WORK_MAX: u64 = 250_000;
 
 /// Why a step ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -347,7 +347,10 @@ impl Core {
     fn take_header(&mut self, fields: &[Value]) -> Result<()> {
         self.names = fields.iter().map(|f| f.text().unwrap_or_default().to_owned()).collect();
         self.header = Header::None;
-        self.query.bind(&Names::Header(&self.names))
+        let work = Work::new();
+        let bound = self.query.bind(&Names::Header(&self.names, &work));
+        self.work += work.spent();
+        bound
     }
 
     fn is_full(&self) -> bool {

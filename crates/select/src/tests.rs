@@ -357,9 +357,28 @@ fn much_of_a_long_record() {
     too_much("s.a = s.a AND ", 50, &list);
     too_much("CAST(s.a AS STRING) IS NOT NULL AND ", 160, &text);
     too_much("TRIM('1' FROM s.a) = '' AND ", 50, &text);
+    too_much("LOWER(s.a) <> '' AND ", 50, &text);
+    too_much("TO_STRING(UTCNOW(), s.a) <> '' AND ", 50, &text);
     let many: String = ('\u{4e00}'..'\u{9000}').collect();
     let sql = format!("SELECT TRIM('1{many}' FROM s.a) FROM S3Object s");
     assert_eq!(go(&sql, &text).as_deref(), Ok("\n"));
+}
+
+#[test]
+fn many_names_of_a_long_header() {
+    let object = format!("x{}\n1\n", ",".repeat(RECORD_BYTES_MAX / 2));
+    let go = |times: usize| {
+        let sql = format!("SELECT {}x FROM S3Object", "x,".repeat(times));
+        let run = start(&sql, csv(Header::Use), Compression::None, csv_out(), None);
+        all(run, object.as_bytes(), 99_999).map(|(answer, _)| answer).map_err(|e| e.code)
+    };
+    assert_eq!(go(1).as_deref(), Ok("1,1\n"));
+    assert_eq!(go(1_000), Err("MaxOperatorsExceeded"));
+}
+
+#[test]
+fn keywords_are_in_order() {
+    assert!(crate::token::KEYWORDS.is_sorted());
 }
 
 #[test]

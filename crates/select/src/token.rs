@@ -1,6 +1,7 @@
 //! The text of an expression as tokens.
 
 use crate::{Result, SelectError};
+use std::sync::LazyLock;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Kind {
@@ -67,15 +68,9 @@ impl Token {
 }
 
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/s3-select-sql-reference-keyword-list.html>
-const KEYWORDS: &str = " absolute action add all allocate alter and any are as asc assertion at authorization avg bag begin between bit bit_length blob bool boolean both by cascade cascaded case cast catalog char char_length character character_length check clob close coalesce collate collation column commit connect connection constraint constraints continue convert corresponding count create cross current current_date current_time current_timestamp current_user cursor date day deallocate dec decimal declare default deferrable deferred delete desc describe descriptor diagnostics disconnect distinct domain double drop else end end-exec escape except exception exec execute exists external extract false fetch first float for foreign found from full get global go goto grant group having hour identity immediate in indicator initially inner input insensitive insert int integer intersect interval into is isolation join key language last leading left level like limit list local lower match max min minute missing module month names national natural nchar next no not null nullif numeric octet_length of on only open option or order outer output overlaps pad partial pivot position precision prepare preserve primary prior privileges procedure public read real references relative restrict revoke right rollback rows schema scroll second section select session session_user set sexp size smallint some space sql sqlcode sqlerror sqlstate string struct substring sum symbol system_user table temporary then time timestamp timezone_hour timezone_minute to trailing transaction translate translation trim true tuple union unique unknown unpivot update upper usage user using value values varchar varying view when whenever where with work write year zone ";
+pub(crate) static KEYWORDS: LazyLock<Vec<&str>> = LazyLock::new(|| WORDS.split(' ').collect());
 
-fn is_keyword(lower: &str) -> bool {
-    let found = |at: usize| {
-        let end = at + lower.len();
-        KEYWORDS.as_bytes()[at - 1] == b' ' && KEYWORDS.as_bytes()[end] == b' '
-    };
-    !lower.is_empty() && KEYWORDS.match_indices(lower).any(|(at, _)| at > 0 && found(at))
-}
+const WORDS: &str = "absolute action add all allocate alter and any are as asc assertion at authorization avg bag begin between bit bit_length blob bool boolean both by cascade cascaded case cast catalog char char_length character character_length check clob close coalesce collate collation column commit connect connection constraint constraints continue convert corresponding count create cross current current_date current_time current_timestamp current_user cursor date day deallocate dec decimal declare default deferrable deferred delete desc describe descriptor diagnostics disconnect distinct domain double drop else end escape except exception exec execute exists external extract false fetch first float for foreign found from full get global go goto grant group having hour identity immediate in indicator initially inner input insensitive insert int integer intersect interval into is isolation join key language last leading left level like limit list local lower match max min minute missing module month names national natural nchar next no not null nullif numeric octet_length of on only open option or order outer output overlaps pad partial pivot position precision prepare preserve primary prior privileges procedure public read real references relative restrict revoke right rollback rows schema scroll second section select session session_user set sexp size smallint some space sql sqlcode sqlerror sqlstate string struct substring sum symbol system_user table temporary then time timestamp timezone_hour timezone_minute to trailing transaction translate translation trim true tuple union unique unknown unpivot update upper usage user using value values varchar varying view when whenever where with work write year zone";
 
 struct Lexer<'a> {
     text: &'a str,
@@ -145,7 +140,7 @@ impl Lexer<'_> {
                 let length = self.run(|c| c.is_alphanumeric() || c == '_' || c == '$');
                 let text = self.take(length);
                 let lower = text.to_ascii_lowercase();
-                match is_keyword(&lower) {
+                match KEYWORDS.binary_search(&lower.as_str()).is_ok() {
                     true => self.push(Kind::Keyword, lower, at),
                     false => self.push(Kind::Identifier, text, at),
                 }

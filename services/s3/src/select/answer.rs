@@ -21,8 +21,6 @@ const EVENT_BYTES_MAX: usize = 64 * 1024;
 const BEGINNING_BYTES: u64 = 256 * 1024;
 /// A client that waits hears after so much of the object that there is more to come.
 const SIGN_BYTES: u64 = 8 << 20;
-/// Steps of a query before others have their turn.
-const STEPS_MAX: usize = 4;
 
 pub struct Answering {
     run: Run,
@@ -182,28 +180,28 @@ impl ByteStream for Answering {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
-        for _ in 0..STEPS_MAX {
-            if let Some(frame) = self.frames.pop_front() {
-                return Poll::Ready(Some(Ok(frame)));
-            }
-            if self.over {
-                return Poll::Ready(None);
-            }
+        if self.frames.is_empty() && !self.over {
             match self.step() {
-                Ok(false) => {}
                 Ok(true) if self.frames.is_empty() => {
                     if let Err(error) = ready!(self.poll_source(cx)) {
                         self.over = true;
                         return Poll::Ready(Some(Err(error)));
                     }
                 }
-                Ok(true) => {}
+                Ok(_) => {}
                 Err(error) => {
                     self.over = true;
                     return Poll::Ready(Some(Err(error)));
                 }
             }
         }
+        if let Some(frame) = self.frames.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if self.over {
+            return Poll::Ready(None);
+        }
+        // After each step others have their turn.
         cx.waker().wake_by_ref();
         Poll::Pending
     }

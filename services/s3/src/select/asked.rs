@@ -142,7 +142,8 @@ fn csv_input(csv: &CSVInput) -> Result<CsvInput, Error> {
         quoted_delimiters: csv.allow_quoted_record_delimiter.unwrap_or_default(),
     };
     // One character cannot be two things.
-    let quotes = quote.is_some_and(|c| read.field_delimiter.contains(c));
+    let quotes = quote
+        .is_some_and(|c| read.field_delimiter.contains(c) || read.record_delimiter.contains(c));
     if read.record_delimiter.contains(&read.field_delimiter) || quotes {
         return Err(bad_value());
     }
