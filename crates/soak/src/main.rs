@@ -91,7 +91,8 @@ fn arguments() -> Result<Arguments, String> {
 }
 
 fn main() -> ExitCode {
-    if std::process::id() == 1 {
+    // Not as the first process of anybody's container.
+    if std::process::id() == 1 && std::env::args().next().as_deref() == Some("/init") {
         return guest::first_process();
     }
     if std::env::args().nth(1).as_deref() == Some("guest") {

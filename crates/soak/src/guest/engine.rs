@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 const CUMULET: &str = "/usr/bin/cumulet";
+/// Below which the clouds of ordinary users have their groups.
+const OF_USERS: &str = "cumulet-users";
 const DOCKER: &str = "/usr/bin/docker";
 pub const GROUPS: &str = "/sys/fs/cgroup";
 /// Slow machines (no KVM) take long for everything.
@@ -185,6 +187,10 @@ fn groups() -> Vec<String> {
     folders(&Path::new(GROUPS).join("cumulet"))
 }
 
+pub fn of_users() -> Vec<String> {
+    folders(&Path::new(GROUPS).join(OF_USERS))
+}
+
 /// Interfaces of the machine whose names begin so.
 fn links(beginning: &str) -> Vec<String> {
     let entries = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
@@ -194,7 +200,10 @@ fn links(beginning: &str) -> Vec<String> {
 
 /// After the last engine has ended with no container.
 pub fn nothing_left() -> Result<(), String> {
-    equal("groups", folders(Path::new(GROUPS)), Vec::new())?;
+    // The folder above the groups of users is every user's, and stays.
+    let groups = folders(Path::new(GROUPS)).into_iter().filter(|name| name != OF_USERS);
+    equal("groups", groups.collect(), Vec::<String>::new())?;
+    equal("groups of users", of_users(), Vec::new())?;
     let mut left = links("veth");
     left.extend(links("br-"));
     left.extend(links("docker"));

@@ -1,6 +1,6 @@
 //! Engines whose containers' users are others, and that of an ordinary user.
 
-use super::engine::{Engine, PATIENCE_S};
+use super::engine::{Engine, PATIENCE_S, of_users};
 use super::{Check, contains, equal, read, until};
 use std::path::PathBuf;
 
@@ -34,15 +34,7 @@ fn of_a_user(_: &mut Engine) -> Result<(), String> {
     });
     let ended = engine.end();
     done.and(removed).and(ended)?;
-    // The folder above them is every user's, and stays.
-    let is_group = |entry: std::io::Result<std::fs::DirEntry>| {
-        entry.is_ok_and(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
-    };
-    let left = || {
-        let all = std::fs::read_dir("/sys/fs/cgroup/cumulet-users");
-        all.is_ok_and(|mut all| all.any(is_group))
-    };
-    until("its groups are gone", PATIENCE_S, || Ok(!left()))
+    until("its groups are gone", PATIENCE_S, || Ok(of_users().is_empty()))
 }
 
 fn limits_of_a_user(engine: &Engine) -> Result<(), String> {
