@@ -170,7 +170,7 @@ def test_a_form_to_submit(account, page, method):
         request = wire.Request(account, "POST", "/", body.encode(), service="iam")
         target = f"http://{request.header('host')}{request.presign().target}"
         fields = dict(pair.split("=") for pair in body.split("&"))
-    page.run(
+    page.look(
         f"(() => {{let f = document.createElement('form'); f.method = '{method}';"
         f" f.action = {json.dumps(target)};"
         f" for (let [k, v] of Object.entries({json.dumps(fields)})) {{"
@@ -179,7 +179,7 @@ def test_a_form_to_submit(account, page, method):
         " document.body.append(f); f.submit();})()"
     )
     port = str(account.cloud.address[1])
-    wait_until(lambda: page.run("location.port") == port, "the browser is there")
+    wait_until(lambda: page.look("location.port") == port, "the browser is there")
     assert users(account) == []
 
 
