@@ -11,7 +11,7 @@ use api::{Background, Error, Tx};
 use base::{AccountId, Entropy, Region, Timestamp};
 use bytes::Bytes;
 use item::Map;
-use store::{JobCx, JobError, JobKind, JobOutcome, Jobs, Scope, row};
+use store::{JobCx, JobError, JobKind, JobOutcome, Jobs, Scope, StoreError, row};
 
 pub(crate) type OfTable = (AccountId, Region, u64);
 type OfSpace = (AccountId, Region, u64, u32);
@@ -115,8 +115,13 @@ pub(crate) fn is_last(cx: &JobCx) -> bool {
     cx.attempts + 1 >= ATTEMPTS_MAX
 }
 
+/// What an error means for an attempt. That the store is busy or full is nobody's failure, whoever says it.
 pub(crate) fn failed(error: Error) -> JobError {
-    JobError::Failed(error.cause().map_or_else(|| error.to_string(), str::to_owned))
+    match (error.status(), error.code()) {
+        (503, "SlowDown") => JobError::Store(StoreError::Busy),
+        (507, "InsufficientStorage") => JobError::Store(StoreError::Full),
+        _ => JobError::Failed(error.cause().map_or_else(|| error.to_string(), str::to_owned)),
+    }
 }
 
 pub(crate) fn register(jobs: &mut Jobs, with: &Background) {

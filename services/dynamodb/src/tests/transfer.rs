@@ -3,7 +3,8 @@
 use super::{Db, member};
 use api::testing::TestDoor;
 use api::{
-    Ask, Background, Body, Caller, Cx, Door, Error, Outgoing, Reply, Sent, Service as _, Tx,
+    Ask, Background, Body, ByteStream, Caller, Cx, Door, Error, Outgoing, Reply, Sent,
+    Service as _, Tx,
 };
 use bytes::Bytes;
 use flate2::read::GzDecoder;
@@ -15,7 +16,10 @@ use smithy::Struct;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io::Read;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use store::StoreError;
 use store::blobs::block_on;
 use store::engine::Step;
 
@@ -26,7 +30,29 @@ struct Bucket {
     /// Calls that still go well.
     calls_left: Mutex<Option<u32>>,
     refuses: Mutex<bool>,
+    /// What calls fail with, or the bodies of their answers.
+    fails: Mutex<Option<(Failing, Fails)>>,
     callers: Mutex<Vec<String>>,
+}
+
+type Fails = fn() -> Error;
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Failing {
+    Call,
+    Body,
+}
+
+/// A body that breaks at once.
+struct Broken(Option<Error>);
+
+impl ByteStream for Broken {
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
 }
 
 impl Door for Bucket {
@@ -75,6 +101,9 @@ impl Door for Bucket {
             if *self.refuses.lock().unwrap() {
                 return Err(Error::with_code("AccessDenied", 403, "Access Denied"));
             }
+            if let Some((Failing::Call, error)) = *self.fails.lock().unwrap() {
+                return Err(error());
+            }
             self.callers.lock().unwrap().push(call.caller.principal.arn().to_owned());
             self.answer(call).await
         })
@@ -104,7 +133,13 @@ impl Bucket {
                 let object = self.objects.lock().unwrap()[&input.key].clone();
                 let content_length = Some(object.len() as i64);
                 let output = GetObjectOutput { content_length, ..GetObjectOutput::default() };
-                Reply::with_body(Box::new(output), Body::Bytes(object))
+                let body = match *self.fails.lock().unwrap() {
+                    Some((Failing::Body, error)) => {
+                        Body::Stream(None, Box::pin(Broken(Some(error()))))
+                    }
+                    _ => Body::Bytes(object),
+                };
+                Reply::with_body(Box::new(output), body)
             }
             "ListObjectsV2" => {
                 let input = as_input::<ListObjectsV2Input>(call.input);
@@ -491,4 +526,58 @@ fn what_never_succeeds_is_told_in_the_end() {
     assert!(db.ok("DescribeTable", r#"{"TableName":"new"}"#).contains("ACTIVE"));
     // Nobody needs the table's past any more.
     db.ok("DeleteTable", r#"{"TableName":"tab"}"#);
+}
+
+/// An import of one item, which was tried that often while its bucket failed.
+fn import_failing(times: u32, failing: Failing, error: Fails) -> (Db, Arc<Bucket>, String) {
+    let (db, bucket) = (Db::new(), Arc::<Bucket>::default());
+    bucket.objects.lock().unwrap().insert("in/1.csv".into(), Bytes::from_static(b"p,n\na,1\n"));
+    let arn = import(&db, r#""InputFormat":"CSV""#);
+    *bucket.fails.lock().unwrap() = Some((failing, error));
+    for _ in 0..times {
+        db.errands(&bucket);
+        db.world.clock.advance_ms(3_600_000);
+    }
+    *bucket.fails.lock().unwrap() = None;
+    (db, bucket, format!(r#"{{"ImportArn":"{arn}"}}"#))
+}
+
+#[test]
+fn a_store_that_cannot_keep_up_is_waited_for() {
+    const BUSY: Fails = || StoreError::Busy.into();
+    const FULL: Fails = || StoreError::Full.into();
+    for (failing, error) in
+        [(Failing::Call, BUSY), (Failing::Call, FULL), (Failing::Body, BUSY), (Failing::Body, FULL)]
+    {
+        let often = crate::jobs::ATTEMPTS_MAX + 1;
+        let (db, bucket, arn) = import_failing(often, failing, error);
+        let told = db.ok("DescribeImport", &arn);
+        assert!(
+            told.contains(r#""ImportStatus":"IN_PROGRESS""#),
+            "{failing:?}, {}: {told}",
+            error()
+        );
+        db.errands(&bucket);
+        let told = db.ok("DescribeImport", &arn);
+        assert!(
+            told.contains(r#""ImportStatus":"COMPLETED""#)
+                && told.contains(r#""ImportedItemCount":1"#),
+            "{failing:?}, {}: {told}",
+            error()
+        );
+        assert!(crate::jobs::failed(error()).is_passing());
+    }
+}
+
+#[test]
+fn a_failure_of_ours_is_told_without_its_cause() {
+    for failing in [Failing::Body, Failing::Call] {
+        let error = || Error::internal("segment 7 in /data is torn");
+        let (db, _, arn) = import_failing(crate::jobs::ATTEMPTS_MAX, failing, error);
+        let told = db.ok("DescribeImport", &arn);
+        assert_eq!(member(&told, "ImportStatus"), "FAILED");
+        assert_eq!(member(&told, "FailureCode"), "UnknownError");
+        let text = "We encountered an internal error. Please try again.";
+        assert_eq!(member(&told, "FailureMessage"), text, "{failing:?}");
+    }
 }

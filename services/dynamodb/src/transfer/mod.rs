@@ -7,7 +7,7 @@ mod import_run;
 pub(crate) mod records;
 
 use crate::error::invalid;
-use crate::jobs::{ATTEMPTS_MAX, is_last, scope_of};
+use crate::jobs::{ATTEMPTS_MAX, failed, is_last, scope_of};
 use crate::names::TableName;
 use api::{Background, Caller, Cx, Error, Outgoing, Reply, RequestBody, Tx};
 use base::{AccountId, Partition, Region, Timestamp};
@@ -23,6 +23,8 @@ pub(crate) use import_run::IMPORT;
 /// Exports and imports of one page.
 const PAGE_MAX: usize = 25;
 const AGENT: &str = "dynamodb.amazonaws.com";
+/// What clients are told when nothing of theirs was wrong.
+const GIVEN_UP: &str = "We encountered an internal error. Please try again.";
 
 row! {
     /// Who asked, as far as it is needed to ask again whether they may. Policies of a session were looked
@@ -73,7 +75,8 @@ impl Errand {
                     Ok(outcome) => Ok(outcome),
                     // Nobody would try again: better a failure that is told than one that waits for ever.
                     Err(Trouble::Later(error)) if is_last(&cx) && !error.is_passing() => {
-                        fail(&with, &scope, &id, ("UnknownError", error.to_string())).await?;
+                        tracing::error!(id, %error, "an export or import is given up");
+                        fail(&with, &scope, &id, ("UnknownError", GIVEN_UP.to_owned())).await?;
                         Ok(JobOutcome::Done)
                     }
                     Err(Trouble::Later(error)) => Err(error),
@@ -284,11 +287,10 @@ fn of_s3(error: Error) -> Trouble {
         "NoSuchBucket" => Trouble::Over("S3NoSuchBucket", text),
         "NoSuchKey" => Trouble::Over("S3NoSuchKey", text),
         _ if error.status() < 500 => Trouble::Over("S3Error", error.to_string()),
-        _ => Trouble::Later(JobError::Failed(error.to_string())),
+        _ => of_error(error),
     }
 }
 
 fn of_error(error: Error) -> Trouble {
-    let cause = error.cause().map_or_else(|| error.to_string(), str::to_owned);
-    Trouble::Later(JobError::Failed(cause))
+    Trouble::Later(failed(error))
 }
