@@ -26,23 +26,22 @@ impl DynamoDb {
     ) -> Result<UpdateTableOutput, Error> {
         let name = TableName::parse(cx, &input.table_name)?;
         let updates = input.global_secondary_index_updates.as_deref().unwrap_or_default();
-        let asks = input.provisioned_throughput.is_some()
+        let others = input.provisioned_throughput.is_some()
             || input.billing_mode.is_some()
             || input.stream_specification.is_some()
-            || !updates.is_empty()
             || input.sse_specification.is_some()
             || input.table_class.is_some()
             || input.deletion_protection_enabled.is_some()
             || input.on_demand_throughput.is_some()
             || input.warm_throughput.is_some();
-        if !asks {
+        if !others && updates.is_empty() {
             return Err(invalid(
                 "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates or SSESpecification or ReplicaUpdates is required",
             ));
         }
         check_updates(updates)?;
         let table = self.tables.settled(tx, &name)?;
-        if !takes_back(&table, updates) {
+        if others || !takes_back(&table, updates) {
             check_not_filling(&table)?;
         }
         let mut row = table.row.clone();
@@ -137,7 +136,7 @@ fn check_not_filling(table: &Table) -> Result<(), Error> {
     }
 }
 
-/// Whether all that is asked for is that the index that is being made is not.
+/// Whether all that is asked for of the indexes is that the one that is being made is not.
 fn takes_back(table: &Table, updates: &[GlobalSecondaryIndexUpdate]) -> bool {
     let [GlobalSecondaryIndexUpdate { delete: Some(delete), .. }] = updates else { return false };
     table.index(&delete.index_name).is_some_and(|index| index.filling)

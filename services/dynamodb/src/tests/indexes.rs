@@ -96,6 +96,21 @@ fn an_index_is_filled_by_a_job() {
     db.check("DeleteTable", r#"{"TableName":"tab"}"#, BUSY);
     db.check("UpdateTable", &create.replace("glo", "other"), BUSY);
     db.check("UpdateTable", r#"{"TableName":"tab","DeletionProtectionEnabled":true}"#, BUSY);
+    // Nor is it together with taking the index back.
+    for other in [
+        r#""BillingMode":"PROVISIONED","ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":1}"#,
+        r#""ProvisionedThroughput":{"ReadCapacityUnits":1,"WriteCapacityUnits":1}"#,
+        r#""StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}"#,
+        r#""TableClass":"STANDARD_INFREQUENT_ACCESS""#,
+        r#""DeletionProtectionEnabled":true"#,
+        r#""SSESpecification":{"Enabled":true}"#,
+        r#""OnDemandThroughput":{"MaxReadRequestUnits":5}"#,
+    ] {
+        let both = format!(
+            r#"{{"TableName":"tab",{other},"GlobalSecondaryIndexUpdates":[{{"Delete":{{"IndexName":"glo"}}}}]}}"#
+        );
+        db.check("UpdateTable", &both, BUSY);
+    }
     // Items that change while it is being filled are in it as they are.
     db.ok("DeleteItem", r#"{"TableName":"tab","Key":{"p":{"S":"7"},"c":{"N":"7"}}}"#);
     assert!(db.world.run_jobs(&db.tables) > 2);
