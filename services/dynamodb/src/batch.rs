@@ -55,23 +55,16 @@ impl DynamoDb {
         if total > GETS_MAX {
             return Err(invalid("Too many items requested for the BatchGetItem call"));
         }
+        let tables = self.tables_of(tx, &gets)?;
         let mut output = BatchGetItemOutput {
             responses: Some(BTreeMap::new()),
             unprocessed_keys: Some(BTreeMap::new()),
             consumed_capacity: (wanted != Wanted::Nothing).then(Vec::new),
         };
         let (mut room, mut throttled) = (ANSWER_BYTES_MAX, None);
-        let mut keys: BTreeSet<(&TableName, RawKey)> = BTreeSet::new();
-        for gets in &gets {
-            let table = self.tables.get(tx, &gets.table)?;
-            for key in &gets.request.keys {
-                check_key(&table, key.map())?;
-                if !keys.insert((&gets.table, key_of(&table, key.map()))) {
-                    return Err(invalid(DUPLICATES));
-                }
-            }
+        for (gets, table) in gets.iter().zip(&tables) {
             let left = (&mut room, &mut throttled);
-            let consumed = get_all(tx, &table, gets, left, &mut output, wanted)?;
+            let consumed = get_all(tx, table, gets, left, &mut output, wanted)?;
             if let Some(all) = &mut output.consumed_capacity {
                 all.extend(consumed);
             }
@@ -101,13 +94,35 @@ impl DynamoDb {
         let older = attributes_to_get(request.attributes_to_get.as_ref())?;
         let projection = params.projection(request.projection_expression.as_ref())?.or(older);
         params.finish()?;
-        for (at, key) in request.keys.iter().enumerate() {
+        // Told before it is known whether there is such a table. Only with the table is it known
+        // whether it is there twice: see `tables_of`.
+        let mut keys = BTreeSet::new();
+        for key in &request.keys {
             check_fault(key)?;
-            if request.keys[..at].contains(key) {
+            if !keys.insert(key.bytes()) {
                 return Err(invalid(DUPLICATES));
             }
         }
         Ok(Gets { named, table, request, projection })
+    }
+
+    /// The tables of a batch, once all that is asked of them has been found good: nothing is read before.
+    fn tables_of(&self, tx: &Tx, all: &[Gets<'_>]) -> Result<Vec<Arc<Table>>, Error> {
+        let mut tables = Vec::with_capacity(all.len());
+        // A table may be there twice, by its name and by its ARN.
+        let mut keys: BTreeSet<(&TableName, RawKey)> = BTreeSet::new();
+        for gets in all {
+            let table = self.tables.get(tx, &gets.table)?;
+            for key in &gets.request.keys {
+                check_key(&table, key.map())?;
+                if !keys.insert((&gets.table, key_of(&table, key.map()))) {
+                    return Err(invalid(DUPLICATES));
+                }
+            }
+            check_projection(&table, gets.projection.as_ref())?;
+            tables.push(table);
+        }
+        Ok(tables)
     }
 
     pub(crate) fn batch_write_item(
@@ -160,7 +175,6 @@ fn get_all(
     wanted: Wanted,
 ) -> Result<Option<ConsumedCapacity>, Error> {
     let Gets { named, request, projection, .. } = gets;
-    check_projection(table, projection.as_ref())?;
     let (mut found, mut left, mut units) = (Vec::new(), Vec::new(), 0.0);
     for key in &request.keys {
         if *room == 0 {

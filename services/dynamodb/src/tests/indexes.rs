@@ -264,3 +264,13 @@ fn a_batch_names_no_item_twice() {
         }
     }
 }
+
+#[test]
+fn a_key_twice_is_told_before_the_table_is_looked_for() {
+    let db = Db::new();
+    let get = |keys: &str| format!(r#"{{"RequestItems":{{"none":{{"Keys":[{keys}]}}}}}}"#);
+    let twice = get(r#"{"p":{"N":"1"}},{"p":{"N":"2"}},{"p":{"N":"1.0"}}"#);
+    db.refused("BatchGetItem", &twice, "Provided list of item keys contains duplicates");
+    let missing = db.call("BatchGetItem", &get(r#"{"p":{"N":"1"}}"#)).unwrap_err();
+    assert_eq!(missing.code(), "ResourceNotFoundException");
+}

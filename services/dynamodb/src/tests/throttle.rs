@@ -287,3 +287,39 @@ fn a_transaction_of_statements_that_read_says_what_was_not_let_in() {
     let all = format!(r#"{{"TransactStatements":[{},{}]}}"#, statement("a"), statement("b"));
     db.check("ExecuteTransaction", &all, "TransactionCanceledException: Transaction cancelled, please refer cancellation reasons for specific reasons [None, ProvisionedThroughputExceeded]");
 }
+
+#[test]
+fn a_batch_that_is_refused_has_read_nothing() {
+    let db = throttling();
+    table(&db, FIVE, "");
+    db.ok(
+        "CreateTable",
+        r#"{"TableName":"zzz","BillingMode":"PAY_PER_REQUEST","KeySchema":[{"AttributeName":"p","KeyType":"HASH"}],
+        "AttributeDefinitions":[{"AttributeName":"p","AttributeType":"S"}]}"#,
+    );
+    // Tables come in the order of their names: the one with a fault is the last.
+    for (fault, text) in [
+        (
+            r#""zzz":{"Keys":[{"q":{"S":"a"}}]}"#,
+            "ValidationException: The provided key element does not match the schema",
+        ),
+        (
+            r#""zzzz":{"Keys":[{"p":{"S":"a"}}]}"#,
+            "ResourceNotFoundException: Requested resource not found",
+        ),
+        (
+            r#""zzz":{"Keys":[{"p":{"S":"a"}}],"ProjectionExpression":"p.a"}"#,
+            "ValidationException: Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: Key: p",
+        ),
+    ] {
+        let batch = format!(
+            r#"{{"RequestItems":{{"tab":{{"Keys":[{{"p":{{"S":"a"}}}}],"ConsistentRead":true}},{fault}}}}}"#
+        );
+        for _ in 0..3 {
+            db.check("BatchGetItem", &batch, text);
+        }
+    }
+    // All of what the second has is still there.
+    let get = r#"{"TableName":"tab","Key":{"p":{"S":"a"}},"ConsistentRead":true}"#;
+    assert_eq!((0..9).take_while(|_| db.call("GetItem", get).is_ok()).count(), 2);
+}
