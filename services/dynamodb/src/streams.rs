@@ -400,12 +400,18 @@ impl DynamoDBStreamsApi for Streams {
         let limit = limit as usize;
         let stream = place.stream.find(tx)?;
         let scope = place.stream.table.scope();
+        if place.next < stream.trimmed {
+            return Err(trimmed());
+        }
         // What was kept when the iterator was made can be read as long as it is there.
-        check_kept(&stream, tx, &scope, place.next, place.made)?;
+        let oldest = place.made.plus_millis(-RETENTION_MS);
         let (mut records, mut size, mut next) = (Vec::new(), 0, place.next);
         let rows = tx.scan(&RECORDS, &scope).prefix(&(stream.number,));
         for row in rows.from(&(stream.number, place.next)) {
             let ((_, number), row) = row?;
+            if records.is_empty() && row.at < oldest {
+                return Err(trimmed());
+            }
             next = number + 1;
             let record = record(&place.stream.table.region, &stream, number, row);
             size += record.dynamodb.as_ref().and_then(|d| d.size_bytes).unwrap_or(0) as usize;
@@ -439,27 +445,20 @@ fn sequence_in(stream: &StreamRow, tx: &Tx, scope: &Scope, text: &str) -> Result
     if number < stream.first || number > last {
         return Err(bad());
     }
-    check_kept(stream, tx, scope, number, tx.now())?;
-    Ok(number)
+    let rows = tx.scan(&RECORDS, scope).prefix(&(stream.number,));
+    let first = rows.from(&(stream.number, number)).next().transpose()?;
+    let oldest = tx.now().plus_millis(-RETENTION_MS);
+    match number < stream.trimmed || first.is_some_and(|(_, row)| row.at < oldest) {
+        true => Err(trimmed()),
+        false => Ok(number),
+    }
 }
 
-/// Refuses a place from which on records are missing, or are too old to be shown at that time: whoever reads
-/// on from there would lose them without being told.
-fn check_kept(
-    stream: &StreamRow,
-    tx: &Tx,
-    scope: &Scope,
-    next: u64,
-    at: Timestamp,
-) -> Result<(), Error> {
-    let rows = tx.scan(&RECORDS, scope).prefix(&(stream.number,));
-    let first = rows.from(&(stream.number, next)).next().transpose()?;
-    let oldest = at.plus_millis(-RETENTION_MS);
-    if next >= stream.trimmed && first.is_none_or(|(_, row)| row.at >= oldest) {
-        return Ok(());
-    }
+/// Records from a place on are missing, or are too old to be shown: whoever reads on from there would
+/// lose them without being told.
+fn trimmed() -> Error {
     let text = "The data you are trying to access has been trimmed from the shard";
-    Err(Error::new(&e::TRIMMED_DATA_ACCESS_EXCEPTION, text))
+    Error::new(&e::TRIMMED_DATA_ACCESS_EXCEPTION, text)
 }
 
 /// The first record at or after a time. Numbers and times of records grow together, so it is found by

@@ -207,3 +207,26 @@ fn who_lags_by_a_day_is_told() {
         assert_eq!(at_number(&db, &arn, "AFTER_SEQUENCE_NUMBER", &newest).map(drop), Ok(()));
     }
 }
+
+#[test]
+fn an_iterator_of_now_does_not_begin_with_what_is_too_old() {
+    let (db, arn) = with_stream("KEYS_ONLY");
+    db.put(r#"{"p":{"S":"old"}}"#);
+    db.put(r#"{"p":{"S":"old too"}}"#);
+    db.world.clock.advance_ms(24 * 3_600_000 - 60_000);
+    db.put(r#"{"p":{"S":"new"}}"#);
+    let lagging = iterator(&db, &arn, r#""ShardIteratorType":"TRIM_HORIZON""#);
+    db.world.clock.advance_ms(60_001);
+    let read = |iterator: &str, limit: u32| {
+        let input = format!(r#"{{"ShardIterator":"{iterator}","Limit":{limit}}}"#);
+        db.run(&db.streams, "GetRecords", &input).map_err(|error| error.code().to_owned())
+    };
+    let told = read(&lagging, 1).unwrap();
+    assert_eq!(told.matches("eventName").count(), 1);
+    let between = member(&told, "NextShardIterator");
+    assert_eq!(read(between, 1).unwrap_err(), "TrimmedDataAccessException");
+    let told = read(&lagging, 2).unwrap();
+    assert_eq!(told.matches("eventName").count(), 2);
+    let after = member(&told, "NextShardIterator");
+    assert_eq!(read(after, 9).unwrap().matches("eventName").count(), 1);
+}
