@@ -324,8 +324,14 @@ fn trim_step(tx: &mut Tx, scope: &Scope, number: u64) -> Result<JobOutcome, Erro
     for key in &old {
         tx.delete(&RECORDS, scope, key)?;
     }
-    let streams = tx.scan(&STREAMS, scope);
-    let found = streams.filter_map(Result::ok).find(|(_, row)| row.number == number);
+    let mut found = None;
+    for row in tx.scan(&STREAMS, scope) {
+        let (key, row) = row?;
+        if row.number == number {
+            found = Some((key, row));
+            break;
+        }
+    }
     if let (Some((_, last)), Some((key, stream))) = (old.last(), &found) {
         tx.put(&STREAMS, scope, key, &StreamRow { trimmed: last + 1, ..stream.clone() })?;
     }

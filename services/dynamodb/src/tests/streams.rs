@@ -1,5 +1,9 @@
 use super::{Db, member};
-use base::Clock as _;
+use crate::jobs::scope_of;
+use crate::rows::{RECORDS, STREAMS};
+use api::Tx;
+use base::{AccountId, Clock as _, Region};
+use store::blobs::block_on;
 
 fn with_stream(view: &str) -> (Db, String) {
     let db = Db::with_table(false);
@@ -229,4 +233,35 @@ fn an_iterator_of_now_does_not_begin_with_what_is_too_old() {
     assert_eq!(told.matches("eventName").count(), 2);
     let after = member(&told, "NextShardIterator");
     assert_eq!(read(after, 9).unwrap().matches("eventName").count(), 1);
+}
+
+mod unreadable {
+    store::row! {
+        /// No row of a stream: its number is no number.
+        pub struct Row {
+            1 => number: String,
+        }
+    }
+}
+
+#[test]
+fn a_stream_that_cannot_be_read_is_trimmed_once_it_can() {
+    const UNREADABLE: store::Table<(String, String), unreadable::Row> =
+        store::Table::new(0x0405, "dynamodb.stream");
+    let (db, _) = with_stream("KEYS_ONLY");
+    db.put(r#"{"p":{"S":"old"}}"#);
+    let scope = scope_of(AccountId::DEFAULT, &Region::us_east_1());
+    let only = |tx: &Tx| tx.scan(&STREAMS, &scope).next().expect("a stream");
+    let (key, stream) = db.world.store.read(only).unwrap();
+    let broken = unreadable::Row { number: "seven".into() };
+    let write = db.world.store.write(|tx| tx.put(&UNREADABLE, &scope, &key, &broken));
+    block_on(write).unwrap();
+    db.world.clock.advance_ms(24 * 3_600_000 + 1);
+    db.steps(20);
+    block_on(db.world.store.write(|tx| tx.put(&STREAMS, &scope, &key, &stream))).unwrap();
+    db.later(3_600_000);
+    let (_, after) = db.world.store.read(only).unwrap();
+    assert!(after.trimmed > stream.trimmed, "nobody trims it any more");
+    let left = db.world.store.read(|tx| tx.scan(&RECORDS, &scope).next_key()).unwrap();
+    assert_eq!(left, None);
 }
