@@ -6,7 +6,6 @@
 use crate::engine::{Engine, SCOPE, blocking, task};
 use crate::error::Error;
 use crate::rows::{CONTAINERS, FORGOTTEN, LAYERS, NETWORKS, VOLUMES};
-use net_sys::Links;
 use store::{StoreError, Tx};
 use tokio::sync::mpsc;
 
@@ -113,10 +112,7 @@ impl Engine {
                 let above = crate::image::open_folder(&self.0.root.join("volumes"))?;
                 let _ = crate::image::remove_folder(&above, name.as_bytes());
             }
-            NETWORK if !name.is_empty() => {
-                let alias = crate::claim::alias(self.networks().mark());
-                Links::open()?.delete_own(name, &alias)?;
-            }
+            NETWORK => self.networks().delete_bridge(name)?,
             // A container that ran was killed, and its folder went, when the engine was opened.
             _ => {}
         }

@@ -230,9 +230,14 @@ impl Hierarchies {
         }
     }
 
+    /// All of them, whichever hierarchies they are in.
+    pub fn groups(&self, id: &str) -> Vec<String> {
+        self.folders(id).into_values().collect()
+    }
+
     /// The folders that a further process of a container joins, whose first one this is.
     pub fn joined(&self, id: &str, first: i32) -> Vec<String> {
-        let folders = self.folders(id).into_values().collect();
+        let folders = self.groups(id);
         let Hierarchies::Two(root) = self else { return folders };
         let own = format!("{root}/{PARENT}/{id}");
         // What a container handed down to groups that it made itself, it can no longer be in.
@@ -267,7 +272,7 @@ impl Hierarchies {
 
     /// Where a container's own processes are and what limits them.
     pub fn plan(&self, id: &str, resources: &Resources, rules: Vec<DeviceRule>) -> Cgroup {
-        let mut folders: Vec<String> = self.folders(id).into_values().collect();
+        let mut folders = self.groups(id);
         let mut limits = Vec::new();
         let mut device_program = None;
         match self {

@@ -453,7 +453,7 @@ impl Gateway {
             return Err(Error::not_implemented(operation.name));
         };
         if entry.is_s3 {
-            selected::check(entry.model, operation, &head.query)?;
+            selected::check(&entry.selecting, operation, &head.query)?;
         }
         let cx = self.context(head, entry, operation, &signed, peer, seen);
         let (body, whole) = match signed.body {

@@ -7,12 +7,13 @@ use crate::encode::HeaderNames;
 use crate::head::Head;
 use crate::host::{self, HostStyle};
 use crate::metrics::OperationMetrics;
+use crate::selected;
 use api::Service;
 use base::{Entropy, percent};
 use smithy::model::{Operation, Protocol, ServiceModel};
 use smithy::shape::Shape;
 use smithy::{Slot, Struct, Value};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How all paths of S3 Control begin.
@@ -49,6 +50,8 @@ pub(crate) struct Entry {
     pub service: Arc<dyn Service>,
     pub model: &'static ServiceModel,
     pub is_s3: bool,
+    /// Of S3: see [`selected`].
+    pub selecting: BTreeSet<&'static str>,
     /// S3 and S3 Control: requests are signed, and answers identified, as S3's are.
     pub as_s3: bool,
     /// By [`Operation::index`]; `None` for those that are not served.
@@ -94,13 +97,12 @@ impl Entry {
     pub fn new(service: Arc<dyn Service>) -> Entry {
         let model = service.model();
         let prepared = model.operations.iter().map(prepare).collect();
-        Entry {
-            service,
-            model,
-            is_s3: model.name == "s3",
-            as_s3: model.signing_name == "s3",
-            prepared,
-        }
+        let is_s3 = model.name == "s3";
+        let selecting = match is_s3 {
+            true => selected::selecting(model),
+            false => BTreeSet::new(),
+        };
+        Entry { service, model, is_s3, selecting, as_s3: model.signing_name == "s3", prepared }
     }
 
     pub fn prepared(&self, operation: &Operation) -> Option<&Prepared> {

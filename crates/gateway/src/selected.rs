@@ -7,6 +7,7 @@ use crate::head::Pair;
 use api::Error;
 use smithy::model::{Operation, ServiceModel};
 use smithy::shape::Location;
+use std::collections::BTreeSet;
 
 /// They say more about what is selected, or about an object, and select nothing by themselves.
 const PARAMETERS: [&str; 4] = ["annotationName", "id", "partNumber", "uploadId"];
@@ -26,9 +27,16 @@ fn invalid(text: impl Into<String>, name: &str) -> Error {
     Error::with_code("InvalidArgument", 400, text).detail("ArgumentName", name)
 }
 
+/// Names by each of which alone, in the query, some operation is found.
+pub(crate) fn selecting(model: &ServiceModel) -> BTreeSet<&'static str> {
+    let all = model.operations.iter().flat_map(|operation| operation.http.query);
+    let alone = all.filter(|(_, value)| value.is_none()).map(|(name, _)| *name);
+    alone.filter(|name| !PARAMETERS.contains(name)).collect()
+}
+
 /// Refuses a query that asks for more than the operation does.
 pub(crate) fn check(
-    model: &ServiceModel,
+    selecting: &BTreeSet<&'static str>,
     operation: &Operation,
     query: &[Pair<'_>],
 ) -> Result<(), Error> {
@@ -36,7 +44,7 @@ pub(crate) fn check(
         return Ok(());
     }
     let mut selected: Vec<&str> =
-        query.iter().map(|(name, _)| &**name).filter(|name| selects(model, name)).collect();
+        query.iter().map(|(name, _)| &**name).filter(|name| selecting.contains(name)).collect();
     selected.sort_unstable();
     selected.dedup();
     if let [first, _, ..] = selected[..] {
@@ -68,10 +76,4 @@ fn takes(operation: &Operation, name: &str) -> bool {
     let is = |location: &Location| matches!(location, Location::Query(own) if *own == name);
     operation.http.query.iter().any(|(own, _)| *own == name)
         || members.iter().any(|member| is(&member.location))
-}
-
-/// Whether some operation is found by that name alone.
-fn selects(model: &ServiceModel, name: &str) -> bool {
-    let is = |(own, value): &(&str, Option<&str>)| *own == name && value.is_none();
-    !PARAMETERS.contains(&name) && model.operations.iter().any(|o| o.http.query.iter().any(is))
 }

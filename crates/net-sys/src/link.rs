@@ -139,7 +139,7 @@ impl Links {
     }
 
     /// What a link is called beside its name.
-    pub fn set_alias(&mut self, index: u32, alias: &str) -> io::Result<()> {
+    fn set_alias(&mut self, index: u32, alias: &str) -> io::Result<()> {
         let mut message = Message::new(NEW_LINK, REQUEST | ACK, &link_head(index, 0, 0));
         message.text(LINK_ALIAS, alias);
         self.0.request(message)

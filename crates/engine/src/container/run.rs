@@ -306,8 +306,7 @@ impl Engine {
             }
             _ => return Err(not_running(container)),
         }
-        let (engine, own) = (self.clone(), container.clone());
-        blocking(move || engine.freeze(&own, true)).await?;
+        self.freeze(container, true).await?;
         // It may have ended meanwhile.
         if !container.change_status(Status::Running, Status::Paused) {
             return Err(not_running(container));
@@ -321,32 +320,32 @@ impl Engine {
         if container.state().status != Status::Paused {
             return Err(Error::failed(format!("Container {} is not paused", container.id)));
         }
-        let (engine, own) = (self.clone(), container.clone());
-        blocking(move || engine.freeze(&own, false)).await?;
+        self.freeze(container, false).await?;
         container.change_status(Status::Paused, Status::Running);
         self.event(container, "unpause", &[]);
         Ok(())
     }
 
-    fn freeze(&self, container: &Container, frozen: bool) -> Result<(), Error> {
-        let folders: Vec<String> =
-            self.0.hierarchies.folders(&container.id).into_values().collect();
-        let changed = match folders.is_empty() {
-            true => crate::processes::stop(container.state().pid, frozen),
-            false => cgroup::freeze(&folders, frozen),
-        };
-        changed.map_err(|error| {
-            Error::failed(format!("cannot pause container {}: {error}", container.id))
+    async fn freeze(&self, container: &Arc<Container>, frozen: bool) -> Result<(), Error> {
+        let (groups, container) = (self.0.hierarchies.groups(&container.id), container.clone());
+        blocking(move || {
+            let changed = match groups.is_empty() {
+                true => crate::processes::stop(container.state().pid, frozen),
+                false => cgroup::freeze(&groups, frozen),
+            };
+            changed.map_err(|error| {
+                Error::failed(format!("cannot pause container {}: {error}", container.id))
+            })
         })
+        .await
     }
 
     /// Whether it was paused, as the kernel says.
     pub(crate) fn is_frozen(&self, container: &Container) -> bool {
-        let folders: Vec<String> =
-            self.0.hierarchies.folders(&container.id).into_values().collect();
-        match folders.is_empty() {
+        let groups = self.0.hierarchies.groups(&container.id);
+        match groups.is_empty() {
             true => crate::processes::is_stopped(container.state().pid),
-            false => cgroup::is_frozen(&folders),
+            false => cgroup::is_frozen(&groups),
         }
     }
 
@@ -355,8 +354,7 @@ impl Engine {
         if container.state().status != Status::Paused {
             return;
         }
-        let (engine, own) = (self.clone(), container.clone());
-        if blocking(move || engine.freeze(&own, false)).await.is_ok() {
+        if self.freeze(container, false).await.is_ok() {
             container.change_status(Status::Paused, Status::Running);
         }
     }

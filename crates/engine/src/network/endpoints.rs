@@ -10,7 +10,6 @@ use crate::error::{Error, Kind};
 use net::{Subnet, Subnet6};
 use net_sys::Links;
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -126,7 +125,6 @@ impl Engine {
             names.push(container.short_id().to_owned());
             settings.dns_names = Some(names);
         }
-        let pid = container.state().pid;
         let run = container.state().run;
         if let Some(namespace) = namespace_of(container) {
             let (networks, id, one) =
@@ -142,24 +140,18 @@ impl Engine {
             self.leave_networks(container).await;
         }
         self.part_again(None).await?;
-        if container.is_running() {
-            self.name_others(container, pid).await;
-        }
+        self.name_others(container).await;
         self.save(container).await?;
         self.network_event(&network, "connect", container);
         Ok(())
     }
 
     /// A container that comes into its first network of the user's own finds the others by name.
-    async fn name_others(&self, container: &Arc<Container>, pid: i32) {
+    async fn name_others(&self, container: &Arc<Container>) {
         if container.state().resolver.is_some() {
             return;
         }
-        let path = format!("/proc/{pid}/ns/net");
-        let Ok(namespace) = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        else {
-            return;
-        };
+        let Some(namespace) = namespace_of(container) else { return };
         self.begin_resolver_in(container, namespace).await;
         if container.state().resolver.is_some() {
             let host = container.state().host.clone();

@@ -2,6 +2,7 @@
 
 use super::endpoints::{Endpoint, Six};
 use super::etc;
+use super::partition::namespace_of;
 use super::ports::{self, Place, Ports, Spliced};
 use super::resolver::{self, Sockets};
 use super::{BRIDGE, Network, Networks};
@@ -16,7 +17,6 @@ use crate::sys::cgroup::read;
 use net::address;
 use net_sys::Links;
 use rustix::fd::OwnedFd;
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -120,7 +120,7 @@ impl Engine {
         let is_own = other.state().host.network_mode != "host";
         let namespace = match is_own {
             false => None,
-            true => Some(super::partition::namespace_of(&other).ok_or_else(not_running)?),
+            true => Some(namespace_of(&other).ok_or_else(not_running)?),
         };
         let folder = self.folder(&other.id);
         let text = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap_or_default();
@@ -215,8 +215,7 @@ impl Engine {
         let ports = container.state().ports.clone();
         let spliced = self.0.networks.readopt(&container.id, &endpoints, &ports);
         super::splice::begin(container, spliced);
-        let path = format!("/proc/{pid}/ns/net");
-        if let Ok(namespace) = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+        if let Some(namespace) = namespace_of(container) {
             self.begin_resolver_in(container, namespace).await;
         }
     }

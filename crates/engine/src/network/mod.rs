@@ -465,11 +465,11 @@ impl Networks {
     /// A bridge whose row cannot be written.
     fn take_back(&self, network: &Network) {
         self.0.state.lock().up.remove(&network.id);
-        let _ = self.delete_bridge(network);
+        let _ = self.delete_bridge(&network.settings.interface);
     }
 
-    fn delete_bridge(&self, network: &Network) -> std::io::Result<()> {
-        match network.settings.interface.as_str() {
+    pub(crate) fn delete_bridge(&self, name: &str) -> std::io::Result<()> {
+        match name {
             "" => Ok(()),
             // Since it was away another may have that name.
             name => Links::open()?.delete_own(name, &claim::alias(&self.0.mark)),
@@ -504,7 +504,7 @@ impl Networks {
             state.up.remove(&network.id);
         }
         self.apply_firewall()?;
-        self.delete_bridge(&network)?;
+        self.delete_bridge(&network.settings.interface)?;
         Ok(network)
     }
 
